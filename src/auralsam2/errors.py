@@ -1,0 +1,38 @@
+"""The family of errors that users can meet, and the exit code of each.
+
+Every message names the value that is wrong and the remedy, on one line. Anything else that escapes is a bug.
+"""
+
+EXIT_DONE = 0
+EXIT_SOME_FAILED = 1
+EXIT_UNUSABLE = 2
+EXIT_UNAVAILABLE = 3
+EXIT_INTERRUPTED = 130
+
+
+class AuralError(Exception):
+    """Base of all errors that carry a message for the user."""
+
+    exit_code = EXIT_UNUSABLE
+
+
+class UsageError(AuralError):
+    """An argument or a prompt makes no sense; raised before any model is loaded."""
+
+
+class InputError(AuralError):
+    """A media file cannot be used: missing, empty, not a video, without sound, beyond repair."""
+
+
+class OutputError(AuralError):
+    """A result cannot be written: no permission, no space, a file in the way."""
+
+
+class ConfigError(AuralError):
+    """A configuration contradicts itself or does not fit the weights."""
+
+
+class UnavailableError(AuralError):
+    """A model or data set is not on this machine and cannot be fetched."""
+
+    exit_code = EXIT_UNAVAILABLE
