@@ -1,0 +1,257 @@
+"""Configuration of a model: frozen dataclasses, presets, and the round trip through `config.json`.
+
+Nothing here imports torch, so that a command can read a model's configuration in milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from auralsam2.errors import ConfigError
+
+Variant = Literal["released", "paper"]
+Modality = Literal["audio", "audio+text"]
+Conditioning = Literal["first", "middle"]
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+SCHEMA = "auralsam2.model/1"
+SAM2_LARGE = "facebook/sam2-hiera-large"
+DISTILROBERTA = "distilbert/distilroberta-base"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioEncoderConfig:
+    """A VGGish-shaped encoder of 0.96 s of one channel of sound.
+
+    Attributes:
+        channels: widths of the four convolution stages.
+        hidden: width of the two hidden fully connected layers.
+        embedding: width of the result; left and right together give one token of twice this width.
+    """
+
+    channels: tuple[int, int, int, int] = (64, 128, 256, 512)
+    hidden: int = 4096
+    embedding: int = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuserConfig:
+    """AuralFuser.
+
+    Attributes:
+        variant: `released` computes what the released checkpoints were trained with, `paper` the equations as printed.
+        modality: tokens of sound alone, or of sound and text.
+        width: L, channels of pyramid, tokens and prompts.
+        inner_width: L', channels inside the cross-modal fusion.
+        heads: attention heads of the self-attention blocks.
+        visual_depths: self-attention blocks of the visual side at levels 0, 1, 2.
+        token_depth: self-attention blocks of the tokens' side, each level.
+        dropout: probability, on attention weights, their projection and the MLPs.
+        projection: width of the embeddings for the contrastive loss.
+        text_width: width of the text encoder's features.
+    """
+
+    variant: Variant = "released"
+    modality: Modality = "audio"
+    width: int = 256
+    inner_width: int = 128
+    heads: int = 4
+    visual_depths: tuple[int, int, int] = (3, 6, 12)
+    token_depth: int = 3
+    dropout: float = 0.1
+    projection: int = 128
+    text_width: int = 768
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
+
+    @classmethod
+    def preset(cls, variant: Variant, modality: Modality = "audio", **changes: Any) -> FuserConfig:
+        """The sizes that belong to a variant: 3 + 6 + 12 visual blocks as released, 3 + 3 + 3 in the paper."""
+        sizes: dict[str, Any] = {}
+        if variant == "paper":
+            sizes = {"visual_depths": (3, 3, 3), "token_depth": 1, "projection": 64}
+        return cls(variant=variant, modality=modality, **(sizes | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptingConfig:
+    """How the feature prompts enter the mask decoder.
+
+    Attributes:
+        coarse_first: the first of the three steps takes level 2 (stride 16), as released; else level 0, as in Eq. 5.
+        mask_tokens: how many of the four mask tokens receive the audio prompt: all 4, as released, or the 3 of
+            the multi-mask output, as in the paper.
+        into_positions: the first audio prompt is added to the queries' position term too (it is the same tensor in the
+            released code).
+    """
+
+    coarse_first: bool = True
+    mask_tokens: Literal[3, 4] = 4
+    into_positions: bool = True
+
+    @classmethod
+    def preset(cls, variant: Variant) -> PromptingConfig:
+        """The prompting that belongs to a variant of the fuser."""
+        if variant == "paper":
+            return cls(coarse_first=False, mask_tokens=3, into_positions=False)
+        return cls()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """The clips a model was trained on; longer videos are cut into windows of this length.
+
+    Attributes:
+        frames: T, frames one second apart.
+        conditioning: which frame of a clip starts the memory: the first, or the one in the middle (T // 2).
+    """
+
+    frames: int = 5
+    conditioning: Conditioning = "first"
+
+    def __post_init__(self) -> None:
+        if self.frames < 1:
+            raise ConfigError(f"clip.frames {self.frames} is not a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """A whole model. `sam2` and `text` are hub ids or folders; a relative folder lies inside the model's own.
+
+    Attributes:
+        sam2: the frozen SAM 2, in transformers' format.
+        text: the frozen text encoder with its tokeniser; None where the fuser reads no text.
+        image_size: S, pixels; None for the size of SAM 2's own configuration.
+        audio_encoder: the encoder of sound.
+        fuser: AuralFuser.
+        prompting: how its prompts enter the mask decoder.
+        clip: clips of the training data.
+    """
+
+    sam2: str = SAM2_LARGE
+    text: str | None = None
+    image_size: int | None = None
+    audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
+    fuser: FuserConfig = field(default_factory=FuserConfig)
+    prompting: PromptingConfig = field(default_factory=PromptingConfig)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+
+    def __post_init__(self) -> None:
+        if 2 * self.audio_encoder.embedding != self.fuser.width:
+            raise ConfigError(
+                f"audio_encoder.embedding {self.audio_encoder.embedding} must be half of fuser.width {self.fuser.width}: "
+                "left and right together make one token"
+            )
+        if (self.text is not None) != (self.fuser.modality == "audio+text"):
+            raise ConfigError(f"text encoder {self.text!r} does not go with fuser.modality {self.fuser.modality!r}")
+        if self.image_size is not None and self.image_size % 32:
+            raise ConfigError(f"image_size {self.image_size} is not a multiple of 32")
+
+    @classmethod
+    def released(
+        cls, modality: Modality = "audio", *, sam2: str = SAM2_LARGE, text: str = DISTILROBERTA, frames: int | None = None
+    ) -> ModelConfig:
+        """What the four released checkpoints are: `audio` for v1s, v1m, v2; `audio+text` for Ref-AVS."""
+        with_text = modality == "audio+text"
+        return cls(
+            sam2=sam2,
+            text=text if with_text else None,
+            fuser=FuserConfig.preset("released", modality),
+            prompting=PromptingConfig.preset("released"),
+            clip=ClipConfig(frames=frames or (10 if with_text else 5), conditioning="middle" if with_text else "first"),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ConfigError: another schema, an unknown key, a value of the wrong type, a bad combination.
+        """
+        values = dict(values)
+        schema = values.pop("schema", None)
+        if schema != SCHEMA:
+            raise ConfigError(f"schema is {schema!r}, not {SCHEMA!r}: not a configuration of this package")
+        return build(cls, values)
+
+    def save(self, folder: Path) -> Path:
+        """Write `config.json` into an existing folder and return its path."""
+        path = folder / CONFIG_FILE
+        path.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, folder: Path) -> ModelConfig:
+        """Read `config.json` of a model folder.
+
+        Raises:
+            ConfigError: the file is no JSON object or not a configuration of this package.
+        """
+        path = folder / CONFIG_FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ConfigError("not a JSON object")
+            return cls.from_dict(values)
+        except (ConfigError, ValueError) as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+
+def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
+    """Make a (nested) dataclass from plain values, strictly.
+
+    Args:
+        kind: a dataclass.
+        values: its fields; nested dataclasses as dictionaries, tuples as lists.
+        where: prefix for messages, such as `fuser.`.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type; the message names the key.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"unknown key {where}{unknown[0]}; known: {', '.join(hints)}")
+    return kind(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
+
+
+def _convert(hint: Any, value: Any, key: str) -> Any:
+    """`value` as the type of the hint: only the few types that configurations are made of."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return build(hint, value, f"{key}.")
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        matches = value in inner
+    elif origin in (types.UnionType, typing.Union):
+        matches = any(_is(kind, value) for kind in inner)
+    elif origin is tuple:
+        value = tuple(value) if isinstance(value, list | tuple) else value
+        matches = isinstance(value, tuple) and len(value) == len(inner) and all(map(_is, inner, value))
+    else:
+        matches = _is(hint, value)
+    if not matches:
+        raise ConfigError(f"{key} is {value!r}, expected {getattr(hint, '__name__', hint)}")
+    return value
+
+
+def _is(kind: Any, value: Any) -> bool:
+    if kind is type(None):
+        return value is None
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

@@ -1,0 +1,162 @@
+"""SAM 2's mask decoder with feature prompts between its blocks (paper Eq. 5).
+
+The decoder's own sub-modules run in the stock order; the prompts are additions between them. Without prompts, or with
+prompts of zero, the result equals the stock decoder's bit for bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+
+from auralsam2.config import PromptingConfig
+from auralsam2.decoder.visual import PromptEmbeddings
+from auralsam2.types import FeaturePrompts
+
+SCORE_TOKEN, IOU_TOKEN, FIRST_MASK_TOKEN = 0, 1, 2
+LEVELS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the mask decoder says of B frames.
+
+    Attributes:
+        logits: (B, M, 4h, 4w); M is 3 candidate masks, or 1.
+        ious: (B, M) predicted IoU of each, in [0, 1].
+        tokens: (B, M, C) the masks' tokens.
+        object_score: (B, 1) logit of "the object is in the frame".
+    """
+
+    logits: torch.Tensor
+    ious: torch.Tensor
+    tokens: torch.Tensor
+    object_score: torch.Tensor
+
+    @property
+    def best(self) -> torch.Tensor:
+        """(B,) index of the mask with the highest predicted IoU."""
+        return self.ious.argmax(dim=1)
+
+
+class PromptedDecoder(nn.Module):
+    """The mask decoder of a frozen SAM 2, with feature prompts.
+
+    Args:
+        sam2: its public sub-modules are used as they are.
+        config: where and in which order the prompts enter.
+    """
+
+    def __init__(self, sam2: Sam2VideoModel, config: PromptingConfig) -> None:
+        super().__init__()
+        self.decoder = sam2.mask_decoder
+        self.config = config
+        with torch.no_grad():
+            position = sam2.get_image_wide_positional_embeddings()
+        self.register_buffer("position", position.flatten(2).transpose(1, 2).unsqueeze(1), persistent=False)
+
+    def forward(
+        self,
+        embedding: torch.Tensor,
+        fine: torch.Tensor,
+        middle: torch.Tensor,
+        embeddings: PromptEmbeddings,
+        prompts: FeaturePrompts | None = None,
+        *,
+        multimask: bool = True,
+    ) -> Decoded:
+        """Decode B frames.
+
+        Args:
+            embedding: (B, C, h, w), with memory or the no-memory term in it.
+            fine, middle: (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w).
+            embeddings: of points, boxes and masks.
+            prompts: the fuser's, T = B; None for the stock decoder.
+            multimask: return the three candidates; else the one mask that SAM 2 gives for unambiguous prompts.
+        """
+        decoder = self.decoder
+        batch, _, height, width = embedding.shape
+        steps = self._in_order(prompts)
+        own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
+        tokens = torch.cat([own.expand(batch, 1, -1, -1), embeddings.sparse.expand(batch, -1, -1, -1)], dim=2)
+        keys = (embedding + embeddings.dense).flatten(2).transpose(1, 2).unsqueeze(1)
+
+        queries = query_position = tokens
+        for step, layer in enumerate((*decoder.transformer.layers, None)):
+            queries, keys = self._add(queries, keys, steps[step])
+            if step == 0 and self.config.into_positions:
+                query_position = queries
+            if layer is not None:
+                queries, keys, _ = layer(
+                    queries=queries,
+                    keys=keys,
+                    query_point_embedding=query_position,
+                    key_point_embedding=self.position,
+                    attention_similarity=None,
+                )
+        attended, _ = decoder.transformer.final_attn_token_to_image(
+            query=queries + query_position, key=keys + self.position, value=keys
+        )
+        queries = decoder.transformer.layer_norm_final_attn(queries + attended)
+
+        image = keys.transpose(2, 3).reshape(batch, -1, height, width)
+        image = decoder.upscale_conv1(image) + middle
+        image = decoder.activation(decoder.upscale_layer_norm(image))
+        image = decoder.activation(decoder.upscale_conv2(image) + fine)
+        mask_tokens = queries[:, 0, FIRST_MASK_TOKEN : FIRST_MASK_TOKEN + decoder.num_mask_tokens]
+        weights = torch.stack(
+            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1
+        )
+        logits = (weights @ image.flatten(2)).unflatten(2, image.shape[2:])
+        ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
+        score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
+        if multimask:
+            return Decoded(logits[:, 1:], ious[:, 1:], mask_tokens[:, 1:], score)
+        return self._single(Decoded(logits, ious, mask_tokens, score))
+
+    def _in_order(self, prompts: FeaturePrompts | None) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
+        """(visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""
+        if prompts is None:
+            return [None] * LEVELS
+        steps = [
+            (visual.unsqueeze(1), audio[:, None, None])
+            for visual, audio in zip(prompts.visual_prompts, prompts.audio_prompts, strict=True)
+        ]
+        return list(reversed(steps)) if self.config.coarse_first else list(steps)
+
+    def _add(
+        self, queries: torch.Tensor, keys: torch.Tensor, step: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Eq. 5 at one step: audio to the mask tokens, visual to the image."""
+        if step is None:
+            return queries, keys
+        visual, audio = step
+        last = FIRST_MASK_TOKEN + self.decoder.num_mask_tokens
+        first = last - self.config.mask_tokens
+        heard = torch.cat([queries[:, :, :first], queries[:, :, first:last] + audio, queries[:, :, last:]], dim=2)
+        return heard, keys + visual
+
+    def _single(self, decoded: Decoded) -> Decoded:
+        """SAM 2's choice for unambiguous prompts: mask 0 where it is stable, else the best of the others.
+
+        Stable: the areas above +δ and above −δ of the logits differ little.
+        """
+        delta = self.decoder.dynamic_multimask_stability_delta
+        first = decoded.logits[:, 0].flatten(1)
+        inner, outer = (first > delta).sum(1).float(), (first > -delta).sum(1).float()
+        stability = torch.where(outer > 0, inner / outer, 1.0)
+        stable = stability >= self.decoder.dynamic_multimask_stability_thresh
+        if not self.decoder.dynamic_multimask_via_stability:
+            stable = torch.ones_like(stable)
+        rows = torch.arange(len(stable), device=stable.device)
+        best = torch.where(stable, 0, 1 + decoded.ious[:, 1:].argmax(1))
+        return Decoded(
+            decoded.logits[rows, best, None],
+            decoded.ious[rows, best, None],
+            # The pointer comes from token 0 in either case, as in SAM 2.
+            decoded.tokens[:, :1],
+            decoded.object_score,
+        )

@@ -1,0 +1,162 @@
+"""AuralFuser: from a visual pyramid and tokens of sound and text to feature prompts (paper §3.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from auralsam2.config import FuserConfig
+from auralsam2.fuser.blocks import Block
+from auralsam2.fuser.fusion import CrossFusion, Fused
+from auralsam2.fuser.projection import REFERENCE_ROWS, Projection
+from auralsam2.types import FeaturePrompts
+
+PATCH_SIZES = (4, 2, 1)
+TEXT_HIDDEN = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FuserOutput:
+    """What a clip's fusion gives.
+
+    Attributes:
+        prompts: for the mask decoder, level 0 first.
+        tokens: all audio-text tokens after each level's fusion, three tensors (N, L); the first T rows are the
+            audio prompts.
+        fused: the three levels' fusion results, for the contrastive loss.
+    """
+
+    prompts: FeaturePrompts
+    tokens: tuple[torch.Tensor, ...]
+    fused: tuple[Fused, ...]
+
+
+def constant_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
+    """The released token positions: position 0 of the sinusoid, (0, 1, 0, 1, …), for every token; (count, width)."""
+    return torch.arange(width, device=like.device).remainder(2).to(like.dtype).expand(count, width)
+
+
+def token_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
+    """The paper's Pos^c: the sinusoid sin, cos(n / 10000^(2i / width)) of token n; (count, width)."""
+    n = torch.arange(count, device=like.device, dtype=torch.float32)[:, None]
+    rate = 10_000.0 ** (-torch.arange(0, width, 2, device=like.device, dtype=torch.float32) / width)
+    return torch.stack([(n * rate).sin(), (n * rate).cos()], dim=2).flatten(1).to(like.dtype)
+
+
+class AuralFuser(nn.Module):
+    """The module that the paper trains. Parameter names are those of the released checkpoints.
+
+    `embed` works frame by frame and `fuse` on a whole clip, so that a stream of frames needs to keep only the small
+    result of the former.
+    """
+
+    def __init__(self, config: FuserConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.patch_embeds = nn.ModuleList(nn.Conv2d(width, width, size, stride=size) for size in PATCH_SIZES)
+        self.f_blocks = nn.ModuleList(
+            nn.ModuleList(Block(width, config.heads, config.dropout, spatial=True) for _ in range(depth))
+            for depth in config.visual_depths
+        )
+        self.a_blocks = nn.ModuleList(
+            nn.ModuleList(Block(width, config.heads, config.dropout, spatial=False) for _ in range(config.token_depth))
+            for _ in PATCH_SIZES
+        )
+        self.fusion_modules = nn.ModuleList(CrossFusion(config) for _ in PATCH_SIZES)
+        self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in PATCH_SIZES[1:])
+        self.train_proj_v1 = Projection(config, spatial=True)
+        self.train_proj_a1 = Projection(config, spatial=False)
+        if config.modality == "audio+text":
+            self.text_proj = nn.Sequential(
+                nn.Linear(config.text_width, TEXT_HIDDEN), nn.GELU(), nn.Linear(TEXT_HIDDEN, width)
+            )
+
+    def embed(self, pyramid: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Eq. 1: bring each level to the stride-16 grid.
+
+        Args:
+            pyramid: z_v, (T, L, 4h, 4w), (T, L, 2h, 2w), (T, L, h, w).
+
+        Returns:
+            three patch maps (T, L, h, w).
+        """
+        return tuple(embed(level) for embed, level in zip(self.patch_embeds, pyramid, strict=True))
+
+    def join(self, audio: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
+        """z_c = [z_a, z_t].
+
+        Args:
+            audio: (N_a, L) audio tokens.
+            text: (N_t, text_width) features of the text encoder, where the model reads text.
+
+        Returns:
+            (N, L).
+
+        Raises:
+            ValueError: text given to a model without text, or missing.
+        """
+        if (text is not None) != (self.config.modality == "audio+text"):
+            raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
+        if text is None:
+            return audio
+        return torch.cat([audio, self.text_proj(text).to(audio.dtype)])
+
+    def fuse(self, patches: tuple[torch.Tensor, ...], tokens: torch.Tensor, position: torch.Tensor) -> FuserOutput:
+        """Eq. 2 to 4 for one clip.
+
+        Args:
+            patches: three maps (T, L, h, w) from `embed`.
+            tokens: (N, L) from `join`; row t < T is the sound of frame t.
+            position: (1, L, h, w) sine position map of the grid.
+
+        Raises:
+            ValueError: fewer tokens than frames.
+        """
+        frames, _, *grid = patches[0].shape
+        if len(tokens) < frames:
+            raise ValueError(f"{frames} frames need as many tokens of sound, got {len(tokens)}")
+        released = self.config.variant == "released"
+        positions_of = constant_positions if released else token_positions
+        token_position = positions_of(len(tokens), tokens.shape[1], tokens)
+        visual_position = position.flatten(2).transpose(1, 2)
+        heard, levels = tokens, []
+        for level, patch in enumerate(patches):
+            if level:
+                below = levels[-1].visual.transpose(1, 2).unflatten(2, grid)
+                patch = self.smooth_convs[level - 1](patch + below)
+                # Eq. 2 starts each level from z_c itself; the released code hands the fused tokens on.
+                heard = levels[-1].tokens if released else tokens
+            visual = patch.flatten(2).transpose(1, 2) + visual_position
+            for block in self.f_blocks[level]:
+                visual = block(visual, tuple(grid))
+            heard = (heard + token_position)[None]
+            for block in self.a_blocks[level]:
+                heard = block(heard)
+            levels.append(self.fusion_modules[level](visual + visual_position, heard[0] + token_position))
+        return FuserOutput(
+            prompts=FeaturePrompts(
+                visual_prompts=tuple(level.visual for level in levels),
+                audio_prompts=tuple(level.tokens[:frames] for level in levels),
+            ),
+            tokens=tuple(level.tokens for level in levels),
+            fused=tuple(levels),
+        )
+
+    def project(self, output: FuserOutput) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """Eq. 7: embeddings for the contrastive loss, level 0 first.
+
+        Returns:
+            e_v, three tensors (T, h·w, projection), and e_a, three tensors (n, projection), of norm 1 over channels; n is
+            T, but 10 (or N, if less) in the released audio + text variant, whose e_v come from the fusion's residuals
+            and have norm 1 over positions.
+        """
+        if self.config.variant == "released" and self.config.modality == "audio+text":
+            visual = [self.train_proj_v1(fused.visual_residual, normalised_axis=1) for fused in output.fused]
+            heard = [tokens[:REFERENCE_ROWS] for tokens in output.tokens]
+        else:
+            visual = [self.train_proj_v1(prompt) for prompt in output.prompts.visual_prompts]
+            heard = list(output.prompts.audio_prompts)
+        return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in heard)

@@ -1,0 +1,130 @@
+"""Cross-modal fusion (Eq. 3 and 10): visual and audio-text tokens attend to each other.
+
+Adapted by the authors from TPAVI (Zhou et al., ECCV 2022). The two variants share the projections and differ in the
+attention itself and in what follows it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from auralsam2.config import FuserConfig
+
+
+class Fused(NamedTuple):
+    """Result of a fusion.
+
+    Attributes:
+        visual: (T, h·w, L), new visual tokens.
+        tokens: (N, L), new audio-text tokens.
+        visual_residual: (T, h·w, L), what was added to the visual input before the normalisation.
+        token_residual: (N, L), the same for the tokens.
+    """
+
+    visual: torch.Tensor
+    tokens: torch.Tensor
+    visual_residual: torch.Tensor
+    token_residual: torch.Tensor
+
+
+def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
+    """(Q Kᵀ / rows) V without a softmax, in the released code's memory layouts.
+
+    The projections arrive as (frames, channels, positions) and are read row-major as rows of `channels` values, without
+    a permutation: a row of the visual side is a run of positions of one channel, not a pixel. The result is transposed
+    and again read row-major in the query's shape. Checkpoints were trained so; see docs/fuser.md.
+
+    Args:
+        query: (A, L', P).
+        key, value: (B, L', Q).
+        rows: the divisor; the number of visual positions of the clip, T·h·w, on both sides.
+
+    Returns:
+        (A, L', P).
+    """
+    width = query.shape[1]
+    q, k, v = (side.reshape(-1, width) for side in (query, key, value))
+    mixed = (q @ k.T / rows) @ v
+    return mixed.T.reshape(query.shape)
+
+
+def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Eq. 10: softmax(Q Kᵀ / √L') V over all positions of all frames.
+
+    Args:
+        query: (A, L', P).
+        key, value: (B, L', Q).
+
+    Returns:
+        (A, L', P).
+    """
+    q, k, v = (side.transpose(1, 2).flatten(0, 1)[None] for side in (query, key, value))
+    mixed = F.scaled_dot_product_attention(q, k, v)[0]
+    return mixed.unflatten(0, (query.shape[0], -1)).transpose(1, 2)
+
+
+class ChannelMLP(nn.Sequential):
+    """1×1 convolution L' → L, GELU, 1×1 convolution L → L: the paper's way back to width L."""
+
+    def __init__(self, inner: int, width: int) -> None:
+        super().__init__(nn.Conv1d(inner, width, 1), nn.GELU(), nn.Conv1d(width, width, 1))
+
+
+class CrossFusion(nn.Module):
+    """The fusion block of one level. Parameter names are those of the released checkpoints.
+
+    The convolutions have the released kernels' shapes (1×1×1 for frames, 1 for tokens).
+    """
+
+    def __init__(self, config: FuserConfig) -> None:
+        super().__init__()
+        width, inner = config.width, config.inner_width
+        self.released = config.variant == "released"
+        self.align_channel = nn.Conv1d(width, width, 1)
+        self.q_frame, self.k_frame, self.v_frame = (nn.Conv3d(width, inner, 1) for _ in range(3))
+        self.q_audio, self.k_audio, self.v_audio = (nn.Conv1d(width, inner, 1) for _ in range(3))
+        if self.released:
+            self.W_z = nn.Sequential(nn.Conv3d(inner, width, 1), nn.BatchNorm3d(width))
+            self.W_z2 = nn.Sequential(nn.Conv1d(inner, width, 1), nn.BatchNorm1d(width))
+            for norm in (self.W_z[1], self.W_z2[1]):
+                # The block starts as the identity (up to the LayerNorm).
+                nn.init.zeros_(norm.weight)
+        else:
+            self.W_z = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))
+            self.W_z2 = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))
+        self.norm_layer = nn.LayerNorm(width)
+        self.norm_layer2 = nn.LayerNorm(width)
+
+    def forward(self, visual: torch.Tensor, tokens: torch.Tensor) -> Fused:
+        """Fuse both sides; each attends to the other's input, not to its result.
+
+        Args:
+            visual: (T, h·w, L).
+            tokens: (N, L).
+        """
+        frames = visual.transpose(1, 2)
+        aligned = self.align_channel(tokens.unsqueeze(2))
+        # Convolutions of kernel 1 over (T, L, 1, h·w, 1): the positions need not be a grid.
+        volume = frames[:, :, None, :, None]
+        q_v, k_v, v_v = (conv(volume).flatten(2) for conv in (self.q_frame, self.k_frame, self.v_frame))
+        q_a, k_a, v_a = (conv(aligned) for conv in (self.q_audio, self.k_audio, self.v_audio))
+        if self.released:
+            rows = q_v.shape[0] * q_v.shape[2]
+            mixed_v = released_attention(q_v, k_a, v_a, rows)
+            mixed_a = released_attention(q_a, k_v, v_v, rows)
+            residual_v = self.W_z(mixed_v[:, :, None, :, None]).flatten(2)
+        else:
+            mixed_v = softmax_attention(q_v, k_a, v_a)
+            mixed_a = softmax_attention(q_a, k_v, v_v)
+            residual_v = self.W_z(mixed_v)
+        residual_a = self.W_z2(mixed_a)
+        return Fused(
+            visual=self.norm_layer((frames + residual_v).transpose(1, 2)),
+            tokens=self.norm_layer2((aligned + residual_a).squeeze(2)),
+            visual_residual=residual_v.transpose(1, 2),
+            token_residual=residual_a.squeeze(2),
+        )

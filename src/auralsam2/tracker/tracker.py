@@ -1,0 +1,156 @@
+"""The tracker: masks of one target from frame to frame. It knows time and holds no layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from transformers import Sam2VideoModel
+
+from auralsam2.config import Conditioning
+from auralsam2.decoder.memory import MemoryNetwork
+from auralsam2.decoder.prompted import Decoded, PromptedDecoder
+from auralsam2.decoder.visual import VisualPrompts, embed
+from auralsam2.tracker.memory import MemoryBank, Remembered
+from auralsam2.types import FeaturePrompts
+from auralsam2.vision.pyramid import FrameFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """What the tracker found in frame t.
+
+    Attributes:
+        t: the frame.
+        decoded: of B = 1.
+        best: index of the chosen mask among the decoded ones.
+        conditioned: (1, C, h, w), the stride-16 map with memory in it.
+        remembered: what goes into the memory bank.
+    """
+
+    t: int
+    decoded: Decoded
+    best: int
+    conditioned: torch.Tensor
+    remembered: Remembered
+
+    @property
+    def iou(self) -> float:
+        """Predicted IoU of the chosen mask."""
+        return float(self.decoded.ious[0, self.best])
+
+    @property
+    def object_score(self) -> float:
+        """Logit of "the object is in the frame"."""
+        return float(self.decoded.object_score[0, 0])
+
+    def logits(self, size: int) -> torch.Tensor:
+        """The chosen mask's logits, bilinear at S × S, float32."""
+        return full_size(self.decoded.logits[:, self.best : self.best + 1], size)[0, 0]
+
+
+def full_size(logits: torch.Tensor, size: int) -> torch.Tensor:
+    """(B, M, 4h, 4w) to (B, M, S, S), bilinear in float32."""
+    return F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
+
+
+def processing_order(frames: int, conditioning: Conditioning) -> list[int]:
+    """The conditioning frame of a clip, then all others in ascending order."""
+    first = 0 if conditioning == "first" else frames // 2
+    return [first, *(t for t in range(frames) if t != first)]
+
+
+class Tracker:
+    """One target's memory, frame by frame.
+
+    Args:
+        sam2: frozen; its prompt encoder is used.
+        decoder: the prompted decoder.
+        memory: the memory network.
+        position: (1, C, h, w) sine position map.
+        frames: length of the clip if it is known and short; bounds the reach of the pointers.
+    """
+
+    def __init__(
+        self,
+        sam2: Sam2VideoModel,
+        decoder: PromptedDecoder,
+        memory: MemoryNetwork,
+        position: torch.Tensor,
+        frames: int | None = None,
+    ) -> None:
+        self.sam2, self.decoder, self.memory, self.position = sam2, decoder, memory, position
+        pointers = memory.pointers if frames is None else min(memory.pointers, frames)
+        self.reach = pointers - 1
+        self.bank = MemoryBank(memory.slots, memory.pointers)
+
+    def step(
+        self,
+        t: int,
+        features: FrameFeatures,
+        prompts: FeaturePrompts | None = None,
+        visual: VisualPrompts | None = None,
+        *,
+        conditioning: bool = False,
+    ) -> Tracked:
+        """Find the target in frame t and remember the frame.
+
+        Args:
+            t: its number; numbers ascend, but for a conditioning frame, which may come first.
+            features: of the frame.
+            prompts: the fuser's, T = 1; None where nothing is heard or read.
+            visual: points, box, mask of the user.
+            conditioning: start from this frame: it attends to no memory, and all others attend to it.
+
+        Raises:
+            ValueError: no conditioning frame came before.
+        """
+        if conditioning:
+            conditioned = self.memory.begin(features.embedding)
+        elif self.bank.empty:
+            raise ValueError(f"frame {t} has nothing to remember: the first frame of a clip is a conditioning one")
+        else:
+            conditioned = self.memory.attend(
+                features.embedding,
+                self.position,
+                self.bank.memories(t),
+                self.bank.pointers(t, self.reach),
+                self.reach,
+            )
+        decoded = self.decoder(
+            conditioned,
+            features.fine,
+            features.middle,
+            embed(self.sam2, visual, padded=prompts is None),
+            prompts,
+            multimask=visual is None or visual.ambiguous,
+        )
+        best = int(decoded.best[0])
+        chosen = full_size(decoded.logits[:, best : best + 1], self.sam2.config.image_size)
+        token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
+        remembered = Remembered(
+            self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
+            self.memory.pointer(token, decoded.object_score),
+        )
+        self.bank.add(t, remembered, conditioning=conditioning)
+        return Tracked(t, decoded, best, conditioned, remembered)
+
+    def track(
+        self,
+        features: Sequence[FrameFeatures],
+        prompts: FeaturePrompts | None,
+        conditioning: Conditioning,
+    ) -> Iterator[Tracked]:
+        """A whole clip in processing order, without visual prompts.
+
+        Args:
+            features: of its T frames.
+            prompts: the fuser's, of T frames.
+            conditioning: which frame starts.
+        """
+        order = processing_order(len(features), conditioning)
+        for t in order:
+            frame = None if prompts is None else prompts.frame(t)
+            yield self.step(t, features[t], frame, conditioning=t == order[0])

@@ -1,0 +1,111 @@
+"""The prompted decoder: mask_decoder.npz of the released code, and equality with transformers' stock decoder."""
+
+import pytest
+import torch
+from networks import rule_network, small_sam2
+from rule import assert_close, golden, tensor
+
+from auralsam2.config import PromptingConfig
+from auralsam2.decoder.prompted import PromptedDecoder
+from auralsam2.decoder.visual import PromptEmbeddings, VisualPrompts, embed
+from auralsam2.types import FeaturePrompts
+
+
+@pytest.mark.parametrize("case", range(6))
+def test_golden(case: int) -> None:
+    network = rule_network("audio", 256)
+
+    def of(name: str, *shape: int) -> torch.Tensor:
+        return tensor(f"decoder_case{case}/{name}", shape)
+
+    # The golden prompts are in the decoder's order, ours go from level 0 to 2.
+    prompts = FeaturePrompts(
+        tuple(of(f"visual_prompt{i}", 256, 256)[None] for i in (2, 1, 0)),
+        tuple(of(f"audio_prompt{i}", 256)[None] for i in (2, 1, 0)),
+    )
+    with torch.inference_mode():
+        decoded = network.decoder(
+            of("image_embedding", 1, 256, 16, 16),
+            of("high_res_s0", 1, 32, 64, 64),
+            of("high_res_s1", 1, 64, 32, 32),
+            embed(network.sam2, None),
+            prompts,
+        )
+        best = int(decoded.best[0])
+        pointer = network.memory.pointer(decoded.tokens[:, best], decoded.object_score)
+    archive = {name.partition("_")[2]: value for name, value in golden("mask_decoder").items() if name.startswith(f"case{case}_")}
+    assert_close(decoded.logits[0], archive["low_res_multimasks"], 1e-4)
+    assert_close(decoded.ious[0], archive["ious"], 1e-4)
+    assert_close(decoded.object_score[0], archive["object_score"], 1e-4)
+    assert_close(decoded.tokens[0], archive["mask_tokens"], 1e-4)
+    assert_close(pointer[0], archive["obj_ptr"], 1e-4)
+    assert best == archive["best"]
+
+
+VISUAL = {
+    "nothing": None,
+    "point": VisualPrompts(torch.tensor([[30.0, 40.0]]), torch.tensor([1])),
+    "two points": VisualPrompts(torch.tensor([[30.0, 40.0], [5.0, 9.0]]), torch.tensor([1, 0])),
+    "box": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), box=torch.tensor([10.0, 12.0, 90.0, 80.0])),
+    "mask": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), mask=torch.rand(128, 128) > 0.5),
+    "all": VisualPrompts(
+        torch.tensor([[30.0, 40.0]]), torch.tensor([0]), torch.tensor([10.0, 12.0, 90.0, 80.0]), torch.rand(128, 128) > 0.5
+    ),
+}
+
+
+@pytest.mark.parametrize("zeros", [False, True], ids=["no prompts", "prompts of zero"])
+@pytest.mark.parametrize("prompting", [PromptingConfig.preset("released"), PromptingConfig.preset("paper")])
+@pytest.mark.parametrize("what", VISUAL)
+@pytest.mark.parametrize("multimask", [True, False])
+def test_without_prompts_it_is_the_stock_decoder_bit_for_bit(
+    what: str, zeros: bool, prompting: PromptingConfig, multimask: bool
+) -> None:
+    sam2 = small_sam2()
+    generator = torch.Generator().manual_seed(3)
+    batch = 3
+    embedding = torch.randn(batch, 256, 8, 8, generator=generator)
+    fine = torch.randn(batch, 32, 32, 32, generator=generator)
+    middle = torch.randn(batch, 64, 16, 16, generator=generator)
+    prompts = FeaturePrompts((torch.zeros(batch, 64, 256),) * 3, (torch.zeros(batch, 256),) * 3) if zeros else None
+    with torch.inference_mode():
+        embeddings = embed(sam2, VISUAL[what], padded=True)
+        ours = PromptedDecoder(sam2, prompting)(embedding, fine, middle, embeddings, prompts, multimask=multimask)
+        stock = sam2.mask_decoder(
+            image_embeddings=embedding,
+            image_positional_embeddings=sam2.get_image_wide_positional_embeddings().repeat(batch, 1, 1, 1),
+            sparse_prompt_embeddings=embeddings.sparse.expand(batch, -1, -1, -1),
+            dense_prompt_embeddings=embeddings.dense,
+            multimask_output=multimask,
+            high_resolution_features=[fine, middle],
+        )
+    for mine, theirs in zip((ours.logits, ours.ious, ours.tokens, ours.object_score), stock, strict=True):
+        assert torch.equal(mine, theirs[:, 0])
+
+
+def test_paper_prompts_reach_three_tokens_and_no_position() -> None:
+    """By hand on one step: with one level's audio prompt, only mask tokens 1..3 change before the first layer."""
+    sam2 = small_sam2()
+    decoder = PromptedDecoder(sam2, PromptingConfig.preset("paper"))
+    queries, keys = torch.zeros(1, 1, 7, 256), torch.zeros(1, 1, 64, 256)
+    heard, seen = decoder._add(queries, keys, (torch.ones(1, 1, 64, 256), torch.full((1, 1, 1, 256), 2.0)))
+    assert heard[0, 0, :, 0].tolist() == [0, 0, 0, 2, 2, 2, 0]
+    assert torch.equal(seen, torch.ones_like(keys))
+
+
+def test_order_of_levels() -> None:
+    sam2 = small_sam2()
+    prompts = FeaturePrompts(tuple(torch.full((1, 64, 256), float(k)) for k in range(3)), (torch.zeros(1, 256),) * 3)
+
+    def levels(config: PromptingConfig) -> list[float]:
+        return [float(step[0].mean()) for step in PromptedDecoder(sam2, config)._in_order(prompts) if step]
+
+    assert levels(PromptingConfig.preset("released")) == [2.0, 1.0, 0.0]
+    assert levels(PromptingConfig.preset("paper")) == [0.0, 1.0, 2.0]
+
+
+def test_embeddings_without_visual_prompts() -> None:
+    sam2 = small_sam2()
+    assert embed(sam2, None).sparse.shape == (1, 1, 0, 256)
+    assert embed(sam2, None, padded=True).sparse.shape == (1, 1, 2, 256)
+    assert isinstance(embed(sam2, None), PromptEmbeddings)

@@ -1,0 +1,73 @@
+"""Networks for tests: hiera-large filled by the number rule, and small random ones."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from rule import fill, golden_json, weight
+from transformers import Sam2VideoModel
+
+from auralsam2.config import ModelConfig
+from auralsam2.model import AuralNetwork
+from auralsam2.vision.sam2 import sam2_config, with_width
+
+
+@functools.cache
+def _rule_sam2_state() -> dict[str, torch.Tensor]:
+    """Official weights by rule, under transformers' names; both copies of the position matrix included."""
+    names: dict[str, list[str]] = golden_json("sam2_to_transformers.json")  # type: ignore[assignment]
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in Sam2VideoModel(sam2_config("large")).state_dict().items()}
+    shapes |= {f"memory_temporal_positional_encoding": (7, 1, 1, 64)}
+    state: dict[str, torch.Tensor] = {}
+    for official, targets in names.items():
+        for target in targets:
+            base, _, row = target.partition("[")
+            if row:
+                table = state.setdefault(base, torch.zeros(shapes[base]))
+                table[int(row[:-1])] = weight(f"v_model.{official}", (1, shapes[base][1]))[0]
+            else:
+                state[base] = weight(f"v_model.{official}", shapes[base])
+    return state
+
+
+@functools.cache
+def rule_sam2(image_size: int) -> Sam2VideoModel:
+    """SAM 2.0 hiera-large filled by the number rule."""
+    model = Sam2VideoModel(sam2_config("large", image_size=image_size)).eval()
+    model.load_state_dict(_rule_sam2_state())
+    return model
+
+
+@functools.cache
+def rule_network(modality: str, image_size: int) -> AuralNetwork:
+    """The released model filled by the number rule."""
+    network = AuralNetwork(ModelConfig.released(modality), rule_sam2(image_size)).eval()  # type: ignore[arg-type]
+    fill(network.fuser, "aural_fuser.")
+    fill(network.audio_encoder, "aural_fuser.vgg.")
+    return network
+
+
+@functools.cache
+def small_sam2(image_size: int = 128, version: str = "2.0", width: int = 256) -> Sam2VideoModel:
+    """A SAM 2 of few random layers; its parameters are spread so that prompts and memories matter."""
+    torch.manual_seed(0)
+    config = sam2_config(
+        "tiny", version, image_size, hidden_size=16, blocks_per_stage=[1, 1, 2, 1], global_attention_blocks=[3]
+    )
+    model = Sam2VideoModel(with_width(config, width) if width != 256 else config).eval()
+    return spread(model)
+
+
+def spread(model: Sam2VideoModel) -> Sam2VideoModel:
+    """Give a model from a configuration useful random weights: transformers' 0.02 makes activations vanish."""
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1:
+            fan = parameter[0].numel()
+            torch.nn.init.normal_(parameter.data, std=fan**-0.5 if fan > 1 else 0.1)
+        elif name.endswith("bias"):
+            torch.nn.init.normal_(parameter.data, std=0.02)
+    # Published checkpoints hold one position matrix in both places.
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(model.shared_image_embedding.positional_embedding)
+    return model
