@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import torch
 from rule import fill, golden_json, weight
 from transformers import Sam2VideoModel
 
-from auralsam2.config import ModelConfig
-from auralsam2.model import AuralNetwork
+from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
+from auralsam2.model import AuralSAM2
+from auralsam2.network import AuralNetwork
 from auralsam2.vision.sam2 import sam2_config, with_width
 
 
@@ -71,3 +73,26 @@ def spread(model: Sam2VideoModel) -> Sam2VideoModel:
     # Published checkpoints hold one position matrix in both places.
     model.prompt_encoder.shared_embedding.positional_embedding.copy_(model.shared_image_embedding.positional_embedding)
     return model
+
+
+def small_config(modality: str = "audio", width: int = 256, frames: int = 5) -> ModelConfig:
+    """A small AuralSAM2 on `small_sam2`."""
+    return ModelConfig(
+        sam2="sam2",
+        audio_encoder=AudioEncoderConfig(channels=(8, 8, 8, 8), hidden=16, embedding=width // 2),
+        fuser=FuserConfig.preset("released", width=width, visual_depths=(1, 1, 1), token_depth=1),
+        clip=ClipConfig(frames=frames),
+    )
+
+
+def save_small_model(folder: Path, image_size: int = 64, frames: int = 5) -> Path:
+    """A whole model folder, with its SAM 2 inside."""
+    sam2 = small_sam2(image_size)
+    network = AuralNetwork(small_config(frames=frames), sam2)
+    torch.manual_seed(5)
+    for name, parameter in network.named_parameters():
+        if name.startswith("fuser.fusion") and "W_z" in name and name.endswith("1.weight"):
+            torch.nn.init.ones_(parameter)  # the fusion starts as the identity; let sound matter
+    sam2.save_pretrained(folder / "sam2")
+    AuralSAM2(network, "small").save_pretrained(folder)
+    return folder

@@ -6,7 +6,7 @@ from networks import small_sam2, spread
 from transformers import EdgeTamVisionConfig, Sam2VideoConfig, Sam2VideoModel, TimmWrapperConfig
 
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
-from auralsam2.model import AuralNetwork
+from auralsam2.network import AuralNetwork
 from auralsam2.vision.sam2 import load_sam2, resized, with_width
 
 SMALL_EAR = (8, 8, 8, 8)

@@ -1,5 +1,37 @@
-"""auralsam2: SAM 2 that hears."""
+"""auralsam2: SAM 2 that hears. Segments, frame by frame, the objects of a video that make the sound."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from auralsam2.types import Box, Mask, Point, Prompts, Segmentation
 from auralsam2.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from auralsam2.model import AuralSAM2, VideoSegmentation, load
+
+__all__ = [
+    "AuralSAM2",
+    "Box",
+    "Mask",
+    "Point",
+    "Prompts",
+    "Segmentation",
+    "VideoSegmentation",
+    "__version__",
+    "load",
+]
+
+_LAZY = {"AuralSAM2", "VideoSegmentation", "load"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs torch only when it is asked for."""
+    if name in _LAZY:
+        return getattr(importlib.import_module("auralsam2.model"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

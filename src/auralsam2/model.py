@@ -1,160 +1,262 @@
-"""The whole model: wires the rooms' networks, loads and saves them. It knows tensors, not files of media."""
+"""The model as users hold it: load it, segment a video, save what comes out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
-from transformers import Sam2VideoModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-from auralsam2.audio.vggish import AudioEncoder
-from auralsam2.config import ModelConfig
-from auralsam2.decoder.memory import MemoryNetwork
-from auralsam2.decoder.prompted import PromptedDecoder
-from auralsam2.errors import ConfigError
-from auralsam2.fuser.aural_fuser import AuralFuser, FuserOutput
+from auralsam2 import hub
+from auralsam2.clock import Clock
+from auralsam2.config import WEIGHTS_FILE, ModelConfig
+from auralsam2.errors import UnavailableError, UsageError
+from auralsam2.network import AuralNetwork
+from auralsam2.outputs.behind import WriteBehind
+from auralsam2.outputs.folder import ResultFolder
 from auralsam2.text.encoder import TextEncoder
-from auralsam2.tracker.tracker import Tracked, Tracker
-from auralsam2.vision.pyramid import FrameFeatures, encode, features, sine_position
-from auralsam2.vision.sam2 import freeze
+from auralsam2.tracker.session import Session
+from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
+from auralsam2.types import Prompts, Segmentation
+from auralsam2.vision.sam2 import load_sam2
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
 
 
-@dataclass(frozen=True, slots=True)
-class ClipOutput:
-    """A clip at once: for training, evaluation and tests; a stream goes through the tracker frame by frame.
-
-    Attributes:
-        features: of its T frames.
-        fuser: what the fuser gave.
-        frames: the tracker's results in the order of time.
-    """
-
-    features: tuple[FrameFeatures, ...]
-    fuser: FuserOutput
-    frames: tuple[Tracked, ...]
-
-
-class AuralNetwork(nn.Module):
-    """AuralSAM2: a frozen SAM 2, a frozen text encoder, and what is trained: AuralFuser and the encoder of sound.
+class AuralSAM2:
+    """A loaded model.
 
     Args:
-        config: fits the parts.
-        sam2: any SAM 2 of transformers, whatever its backbone and width.
-        text_encoder: where the fuser reads text.
-
-    Raises:
-        ConfigError: SAM 2 has another width than the fuser, or the text encoder than the fuser expects.
+        network: in evaluation mode, on its device.
+        name: by which results name the model.
+        dtype: fp32, bf16 or fp16: what the network computes in; the weights stay float32.
     """
 
-    def __init__(self, config: ModelConfig, sam2: Sam2VideoModel, text_encoder: TextEncoder | None = None) -> None:
-        super().__init__()
-        if sam2.hidden_dim != config.fuser.width:
-            raise ConfigError(f"fuser.width {config.fuser.width} differs from SAM 2's {sam2.hidden_dim} channels")
-        self.config = config
-        self.sam2 = freeze(sam2)
-        self.text_encoder = text_encoder
-        self.audio_encoder = AudioEncoder(config.audio_encoder)
-        self.fuser = AuralFuser(config.fuser)
-        self.decoder = PromptedDecoder(sam2, config.prompting)
-        self.memory = MemoryNetwork(sam2)
-        grid = sam2.config.image_size // 16
-        weight = sam2.no_memory_embedding
-        self.register_buffer("position", sine_position(config.fuser.width, (grid, grid), weight), persistent=False)
+    def __init__(self, network: AuralNetwork, name: str, dtype: str = "fp32") -> None:
+        self.network = network.eval()
+        self.name = name
+        self.dtype = dtype
 
     @property
-    def image_size(self) -> int:
-        """S, the side of the square that the model sees, in pixels."""
-        return self.sam2.config.image_size
+    def config(self) -> ModelConfig:
+        """The network's configuration."""
+        return self.network.config
 
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.position.device
-
-    def train(self, mode: bool = True) -> AuralNetwork:
-        """Training mode for what is trained; the frozen parts stay in evaluation mode."""
-        super().train(mode)
-        self.sam2.eval()
-        self.memory.eval()
-        self.decoder.eval()
-        if self.text_encoder is not None:
-            self.text_encoder.eval()
-        return self
-
-    def encode(self, pixels: torch.Tensor, *, listen: bool = True) -> tuple[FrameFeatures, ...]:
-        """The one pass of the image encoder.
+    @classmethod
+    def from_pretrained(cls, model: str | Path, device: str = "auto", dtype: str = "auto") -> AuralSAM2:
+        """Load a model by name, folder or hub id.
 
         Args:
-            pixels: (T, 3, S, S) float, normalised.
-            listen: make the fuser's patch maps too.
-        """
-        pyramid = encode(self.sam2, pixels)
-        return features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if listen else ())
-
-    def fuse(
-        self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
-    ) -> FuserOutput:
-        """Feature prompts of one clip.
-
-        Args:
-            frames: T frames one second apart, encoded with `listen`.
-            log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
-            text_features: (n, width) from the text encoder, where the fuser reads text.
-        """
-        tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
-        patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
-        return self.fuser.fuse(patches, tokens, self.position)
-
-    def tracker(self, frames: int | None = None) -> Tracker:
-        """A tracker without memories for a clip of so many frames (None: unknown or long)."""
-        return Tracker(self.sam2, self.decoder, self.memory, self.position, frames)
-
-    def forward(
-        self, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
-    ) -> ClipOutput:
-        """Segment one clip.
-
-        Args:
-            pixels: (T, 3, S, S) float, normalised.
-            log_mel: (N, 2, 96, 64), N >= T.
-            text_features: (n, width), where the fuser reads text.
-        """
-        frames = self.encode(pixels)
-        fused = self.fuse(frames, log_mel, text_features)
-        tracked = self.tracker(len(frames)).track(frames, fused.prompts, self.config.clip.conditioning)
-        return ClipOutput(frames, fused, tuple(sorted(tracked, key=lambda frame: frame.t)))
-
-    def trained_state(self) -> dict[str, torch.Tensor]:
-        """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
-        return {
-            name: value.contiguous()
-            for name, value in self.state_dict().items()
-            if name.startswith(("fuser.", "audio_encoder."))
-        }
-
-    def load_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
-        """Load the trained parts, strictly.
-
-        Args:
-            state: names and shapes of `trained_state`.
-            source: where the tensors come from, for the message.
+            model: `auralsam2 models` lists the names.
+            device: auto, cpu, cuda or mps; auto takes an accelerator where there is one.
+            dtype: auto, fp32, bf16 or fp16; auto is fp32 on a CPU and bf16 elsewhere.
 
         Raises:
-            ConfigError: names missing or unexpected, or shapes that differ.
+            UnavailableError: the model, or a part of it, is not here and cannot be fetched.
+            ConfigError: its files contradict each other.
+            UsageError: device or dtype cannot be had.
         """
-        expected = self.trained_state()
-        missing = sorted(expected.keys() - state.keys())
-        unexpected = sorted(state.keys() - expected.keys())
-        differing = sorted(
-            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
+        where = pick_device(device)
+        precision = pick_dtype(dtype, where)
+        folder = hub.resolve(str(model))
+        config = ModelConfig.load(folder)
+        sam2 = load_sam2(hub.fetch_sam2(config.sam2, folder), config.image_size)
+        text = TextEncoder(hub.fetch_text(config.text, folder)) if config.text is not None else None
+        network = AuralNetwork(config, sam2, text)
+        path = folder / WEIGHTS_FILE
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise UnavailableError(f"{path}: cannot be read ({error}); fetch or convert the model again") from error
+        network.load_trained(state, path)
+        return cls(network.to(where), str(model), precision)
+
+    def save_pretrained(self, folder: Path | str) -> Path:
+        """Write config.json and model.safetensors: the trained parts; the frozen ones stay where the config says.
+
+        Returns:
+            the folder, made where missing.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.network.trained_state(), folder / WEIGHTS_FILE)
+        self.config.save(folder)
+        return folder
+
+    def segment(
+        self,
+        path: Path | str,
+        *,
+        text: str | None = None,
+        prompts: Prompts | None = None,
+        audio: Audio = "track",
+        fps: float | None = DEFAULT_FPS,
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> VideoSegmentation:
+        """Segment the sounding objects of a video, lazily.
+
+        Args:
+            path: the video.
+            text: an expression, for models that read text; in place of the one in `prompts`.
+            prompts: points, boxes, masks and text.
+            audio: `track` for the video's own sound, `none`, or another file.
+            fps: processed frames a second; None for every frame.
+            start, end: part of the video, in seconds.
+
+        Returns:
+            an iterable of `Segmentation`, which computes as it is read.
+
+        Raises:
+            InputError: the video cannot be used.
+            UsageError: an argument does not fit the video or the model.
+        """
+        said = prompts or Prompts()
+        if text is not None:
+            said = dataclasses.replace(said, text=text)
+        check_modality(self.config, said, self.name)
+        return self.segment_source(
+            Source.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said
         )
-        problems = [
-            f"{len(names)} {kind}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
-            for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", differing))
-            if names
-        ]
-        if problems:
-            raise ConfigError(f"{source}: the weights do not fit the configuration: {'; '.join(problems)}")
-        self.load_state_dict(state, strict=False)
+
+    def segment_source(self, source: Source, prompts: Prompts) -> VideoSegmentation:
+        """The same for a source that was opened and checked before."""
+        return VideoSegmentation(self, source, prompts)
+
+    def compute(self) -> AbstractContextManager[object]:
+        """The context in which the network runs."""
+        if self.dtype == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.network.device.type, DTYPES[self.dtype])
+
+
+class VideoSegmentation:
+    """The frames of one video, computed as they are read, once.
+
+    Args:
+        model: does the work.
+        source: the video.
+        prompts: what the user says beside the sound.
+    """
+
+    def __init__(self, model: AuralSAM2, source: Source, prompts: Prompts) -> None:
+        self.model, self.source, self.prompts = model, source, prompts
+        self.clock = Clock()
+        self._session = Session(model.network, source, prompts, model.compute, self.clock)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Notes for the user, complete after the last frame."""
+        return self._session.warnings
+
+    def __iter__(self) -> Iterator[Segmentation]:
+        """The processed frames, in the order of time."""
+        return iter(self._session)
+
+    def save(
+        self,
+        out: Path | str,
+        *,
+        save: frozenset[str] = DEFAULT_SAVE,
+        options: dict[str, Any] | None = None,
+        on_frame: Callable[[Segmentation], None] | None = None,
+    ) -> Path:
+        """Compute all frames and write their files into `out/NAME/`, NAME being the video's without its ending.
+
+        Args:
+            out: made where missing.
+            save: of overlay, masks, json, coco, frames.
+            options: what must agree for a later run to skip this video.
+            on_frame: called after each frame, for progress.
+
+        Returns:
+            the folder with the files; they appear whole or not at all.
+
+        Raises:
+            OutputError: a file cannot be written.
+            InputError: the video is damaged beyond use.
+        """
+        source = self.source
+        header = {
+            "model": self.model.name,
+            "prompts": {**dataclasses.asdict(self.prompts), "audio": source.sound},
+            "options": (options or {}) | {"save": sorted(save)},
+            "device": self.model.network.device.type,
+            "dtype": self.model.dtype,
+        }
+        sound = source.sound or (source.info.path if source.info.audio_rate is not None else None)
+        folder = ResultFolder(
+            result_folder(Path(out), source.info.path),
+            source.info,
+            save,
+            header,
+            audio_from=sound,
+            start=source.start,
+            end=source.end,
+        )
+        with folder:
+            with WriteBehind(folder, self.clock) as writer:
+                for segmentation in self:
+                    writer.write(segmentation)
+                    if on_frame is not None:
+                        on_frame(segmentation)
+            folder.close(timing=self.clock.seconds, warnings=self.warnings)
+        return folder.folder
+
+
+def result_folder(out: Path, video: Path) -> Path:
+    """Where the results of a video go."""
+    return out / video.stem
+
+
+def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
+    """Text needs a model that reads it.
+
+    Raises:
+        UsageError: the model reads none.
+    """
+    if prompts.text is not None and config.fuser.modality != "audio+text":
+        raise UsageError(f"model {name} reads no text: leave --text out, or take a model such as ref-avs")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that a name stands for.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available.get(name, False):
+        here = ", ".join(kind for kind, there in available.items() if there)
+        raise UsageError(f"--device {name} is not available here; available: {here}")
+    return torch.device(name)
+
+
+def pick_dtype(name: str, device: torch.device) -> str:
+    """The precision that a name stands for on a device.
+
+    Raises:
+        UsageError: the device cannot compute in it.
+    """
+    if name == "auto":
+        return "fp32" if device.type == "cpu" else "bf16"
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: choose from auto, {', '.join(DTYPES)}")
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("--dtype fp16 needs an accelerator; on a CPU take bf16 or fp32")
+    return name
+
+
+def load(model: str | Path, device: str = "auto", dtype: str = "auto") -> AuralSAM2:
+    """Load a model by name, folder or hub id; see `AuralSAM2.from_pretrained`."""
+    return AuralSAM2.from_pretrained(model, device, dtype)

@@ -7,7 +7,7 @@ from networks import rule_network
 from rule import assert_close, golden, samples, tensor, wave
 
 from auralsam2.audio.logmel import examples
-from auralsam2.model import ClipOutput
+from auralsam2.network import ClipOutput
 from auralsam2.tracker.tracker import full_size
 
 SIZE = 256

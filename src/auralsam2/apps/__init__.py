@@ -1,1 +1,1 @@
-"""The room `apps`."""
+"""The room `apps`: commands. Each parses its arguments, calls the package, shows what came of it."""

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
+from auralsam2.clock import Clock
 from auralsam2.config import Conditioning
 from auralsam2.decoder.memory import MemoryNetwork
 from auralsam2.decoder.prompted import Decoded, PromptedDecoder
@@ -26,6 +27,7 @@ class Tracked:
         t: the frame.
         decoded: of B = 1.
         best: index of the chosen mask among the decoded ones.
+        logits: (S, S) float32, the chosen mask, bilinear from the decoder's size.
         conditioned: (1, C, h, w), the stride-16 map with memory in it.
         remembered: what goes into the memory bank.
     """
@@ -33,6 +35,7 @@ class Tracked:
     t: int
     decoded: Decoded
     best: int
+    logits: torch.Tensor
     conditioned: torch.Tensor
     remembered: Remembered
 
@@ -45,10 +48,6 @@ class Tracked:
     def object_score(self) -> float:
         """Logit of "the object is in the frame"."""
         return float(self.decoded.object_score[0, 0])
-
-    def logits(self, size: int) -> torch.Tensor:
-        """The chosen mask's logits, bilinear at S × S, float32."""
-        return full_size(self.decoded.logits[:, self.best : self.best + 1], size)[0, 0]
 
 
 def full_size(logits: torch.Tensor, size: int) -> torch.Tensor:
@@ -71,6 +70,7 @@ class Tracker:
         memory: the memory network.
         position: (1, C, h, w) sine position map.
         frames: length of the clip if it is known and short; bounds the reach of the pointers.
+        clock: counts the time of decoder and memory.
     """
 
     def __init__(
@@ -80,8 +80,10 @@ class Tracker:
         memory: MemoryNetwork,
         position: torch.Tensor,
         frames: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.sam2, self.decoder, self.memory, self.position = sam2, decoder, memory, position
+        self.clock = clock or Clock()
         pointers = memory.pointers if frames is None else min(memory.pointers, frames)
         self.reach = pointers - 1
         self.bank = MemoryBank(memory.slots, memory.pointers)
@@ -107,35 +109,37 @@ class Tracker:
         Raises:
             ValueError: no conditioning frame came before.
         """
-        if conditioning:
-            conditioned = self.memory.begin(features.embedding)
-        elif self.bank.empty:
-            raise ValueError(f"frame {t} has nothing to remember: the first frame of a clip is a conditioning one")
-        else:
-            conditioned = self.memory.attend(
-                features.embedding,
-                self.position,
-                self.bank.memories(t),
-                self.bank.pointers(t, self.reach),
-                self.reach,
+        with self.clock.stage("memory"):
+            conditioned = self._condition(t, features, conditioning=conditioning)
+        with self.clock.stage("decoder"):
+            decoded = self.decoder(
+                conditioned,
+                features.fine,
+                features.middle,
+                embed(self.sam2, visual, padded=prompts is None),
+                prompts,
+                multimask=visual is None or visual.ambiguous,
             )
-        decoded = self.decoder(
-            conditioned,
-            features.fine,
-            features.middle,
-            embed(self.sam2, visual, padded=prompts is None),
-            prompts,
-            multimask=visual is None or visual.ambiguous,
-        )
-        best = int(decoded.best[0])
-        chosen = full_size(decoded.logits[:, best : best + 1], self.sam2.config.image_size)
-        token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
-        remembered = Remembered(
-            self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
-            self.memory.pointer(token, decoded.object_score),
-        )
+            best = int(decoded.best[0])
+            chosen = full_size(decoded.logits[:, best : best + 1], self.sam2.config.image_size)
+        with self.clock.stage("memory"):
+            token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
+            remembered = Remembered(
+                self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
+                self.memory.pointer(token, decoded.object_score),
+            )
         self.bank.add(t, remembered, conditioning=conditioning)
-        return Tracked(t, decoded, best, conditioned, remembered)
+        return Tracked(t, decoded, best, chosen[0, 0], conditioned, remembered)
+
+    def _condition(self, t: int, features: FrameFeatures, *, conditioning: bool) -> torch.Tensor:
+        """The stride-16 map with what the bank holds for frame t."""
+        if conditioning:
+            return self.memory.begin(features.embedding)
+        if self.bank.empty:
+            raise ValueError(f"frame {t} has nothing to remember: the first frame of a clip is a conditioning one")
+        return self.memory.attend(
+            features.embedding, self.position, self.bank.memories(t), self.bank.pointers(t, self.reach), self.reach
+        )
 
     def track(
         self,

@@ -1,0 +1,229 @@
+"""The command `auralsam2`. Commands parse and call; what needs torch is imported inside them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from auralsam2.apps import parse
+from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError
+from auralsam2.version import __version__
+
+app = typer.Typer(
+    name="auralsam2",
+    help="SAM 2 that hears: segments, frame by frame, the objects of a video that make the sound.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+bench = typer.Typer(
+    name="bench", help="Measure speed and memory on this machine.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(bench)
+
+ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model name, folder or hub id.")]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
+DtypeOption = Annotated[
+    str, typer.Option(metavar="auto|fp32|bf16|fp16", help="Precision; auto is fp32 on a CPU, bf16 elsewhere.")
+]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"auralsam2 {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug messages.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.ERROR, format="auralsam2: %(levelname)s: %(message)s"
+    )
+
+
+EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 segment dog.mp4                           what sounds, one frame a second
+  auralsam2 segment dog.mp4 --fps all --out results   every frame
+  auralsam2 segment party.mp4 --model ref-avs --text "the dog on the left"
+  auralsam2 segment silent.mp4 --point 320,180        no sound: follow what is clicked
+  auralsam2 segment archive/ --resume --json          all videos of a folder, go on where it stopped
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Videos, or folders of videos.")],
+    model: ModelOption = "mini",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="Expression, for models that read text.")] = None,
+    point: Annotated[
+        list[str] | None, typer.Option(metavar="X,Y[,+|-][@SECONDS]", help="Click on (+) or off (-) the object.")
+    ] = None,
+    box: Annotated[list[str] | None, typer.Option(metavar="X0,Y0,X1,Y1[@SECONDS]", help="Box around it.")] = None,
+    mask: Annotated[list[str] | None, typer.Option(metavar="PNG[@SECONDS]", help="Mask of it, source size.")] = None,
+    audio: Annotated[
+        str | None, typer.Option(metavar="FILE|none", help="Replace the sound track, or turn hearing off.")
+    ] = None,
+    fps: Annotated[str, typer.Option(metavar="N|all", help="Frames a second to segment; training data has 1.")] = "1",
+    start: Annotated[float, typer.Option(metavar="S", help="First second.")] = 0.0,
+    end: Annotated[float | None, typer.Option(metavar="S", help="Second at which to stop.")] = None,
+    save: Annotated[
+        str, typer.Option(metavar="LIST", help="Of overlay,masks,json,coco,frames.")
+    ] = "overlay,masks,json",
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    threads: ThreadsOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Skip inputs whose results are complete.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an input on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    """Segment the sounding objects of videos.
+
+    Writes DIR/NAME/ for each input: overlay.mp4, masks/, result.json; with --save also coco.json and frames/. Points are
+    pixels of the displayed frame, times are seconds.
+    """
+    from auralsam2.apps import segment as segmenting
+    from auralsam2.types import Prompts
+
+    job = segmenting.Job(
+        model=model,
+        out=out,
+        prompts=Prompts(
+            points=tuple(map(parse.point, point or ())),
+            boxes=tuple(map(parse.box, box or ())),
+            masks=tuple(map(parse.mask, mask or ())),
+            text=text,
+        ),
+        audio="track" if audio is None else "none" if audio == "none" else Path(audio),
+        fps=parse.rate(fps),
+        start=start,
+        end=end,
+        save=parse.saves(save),
+        device=parse.choice("--device", device, ("auto", "cpu", "cuda", "mps")),
+        dtype=parse.choice("--dtype", dtype, ("auto", "fp32", "bf16", "fp16")),
+        threads=threads,
+        resume=resume,
+        as_json=as_json,
+        quiet=quiet,
+    )
+    raise typer.Exit(segmenting.run(inputs, job))
+
+
+@app.command(epilog="Example:\n\n\b\n  auralsam2 convert auralsam2_avs_v1m.pth models/v1m")
+def convert(
+    file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="A released checkpoint, in any of its layouts.")],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Model folder to write.")],
+    sam2: Annotated[
+        str | None,
+        typer.Option(metavar="ID|DIR", help="SAM 2 to name instead of the one in the file, or of the hub's."),
+    ] = None,
+) -> None:
+    """Convert a released checkpoint into a model folder of safetensors."""
+    from auralsam2.checkpoint import convert as converting
+
+    print(converting(file, out_dir, sam2))
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the models that have a name."""
+    from auralsam2.apps.models import show
+
+    show(as_json=as_json)
+
+
+@bench.command("speed")
+def bench_speed(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: random weights at hiera-large size."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(metavar="LIST", help="Precisions to measure.")] = "fp32,bf16",
+    frames: Annotated[int, typer.Option(min=2, metavar="N", help="Frames of the generated video.")] = 10,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Seconds per frame of each stage, and what hearing costs beside a click.
+
+    The hearing overhead is the time of the whole pipeline prompted by sound over that of the same pipeline prompted by one
+    point, frame by frame side by side in one run.
+    """
+    from auralsam2.apps.bench import speed
+
+    speed(model, tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
+          frames=frames, device=device, threads=threads, as_json=as_json)
+
+
+@bench.command("memory")
+def bench_memory(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: small, random weights.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, metavar="M", help="Length of the longer video.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Peak memory on a video of one minute and on one of ten, 1280x720."""
+    from auralsam2.apps.bench import memory
+
+    memory(model, minutes=minutes, as_json=as_json)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code; errors are one line on stderr."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    debug = "--debug" in arguments
+    # What transformers and huggingface_hub draw would spoil ours.
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
+    command: Any = typer.main.get_command(app)
+    try:
+        outcome = command.main(arguments, prog_name="auralsam2", standalone_mode=False)
+    except AuralError as error:
+        return _fail(error, error.exit_code, debug)
+    except KeyboardInterrupt:
+        print("auralsam2: interrupted; finished files stay", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return EXIT_UNUSABLE
+    except OSError as error:
+        return _fail(OutputError(f"{error.filename or 'system'}: {error.strerror or error}"), EXIT_UNUSABLE, debug)
+    except Exception as error:
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        return _fail(message(), EXIT_UNUSABLE, debug)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _fail(error: object, code: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exc()
+    print(f"auralsam2: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code

@@ -1,0 +1,85 @@
+"""Values of command-line options: prompts, rates, kinds of files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from auralsam2.errors import UsageError
+from auralsam2.types import Box, Mask, Point
+
+SAVES = ("overlay", "masks", "json", "coco", "frames")
+
+
+def point(text: str) -> Point:
+    """`X,Y[,+|-][@SECONDS]`, for instance `320,180,-@2.5`."""
+    place, time = _at(text, "--point", "X,Y[,+|-][@SECONDS]")
+    parts = place.split(",")
+    sign = parts.pop() if len(parts) == 3 else "+"
+    if sign not in ("+", "-"):
+        raise UsageError(f"--point {text}: the third value is + or -, not {sign!r}")
+    x, y = _numbers(parts, 2, f"--point {text}", "X,Y[,+|-][@SECONDS]")
+    return Point(x=x, y=y, positive=sign == "+", time=time)
+
+
+def box(text: str) -> Box:
+    """`X0,Y0,X1,Y1[@SECONDS]`."""
+    place, time = _at(text, "--box", "X0,Y0,X1,Y1[@SECONDS]")
+    x0, y0, x1, y1 = _numbers(place.split(","), 4, f"--box {text}", "X0,Y0,X1,Y1[@SECONDS]")
+    return Box(x0=x0, y0=y0, x1=x1, y1=y1, time=time)
+
+
+def mask(text: str) -> Mask:
+    """`PNG[@SECONDS]`."""
+    place, time = _at(text, "--mask", "PNG[@SECONDS]") if "@" in text else (text, 0.0)
+    path = Path(place)
+    if not path.is_file():
+        raise UsageError(f"--mask {text}: no file {path}")
+    return Mask(path=path, time=time)
+
+
+def rate(text: str) -> float | None:
+    """Frames a second, or `all` (None)."""
+    if text == "all":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise UsageError(f"--fps {text}: give a positive number, or all")
+    return value
+
+
+def saves(text: str) -> frozenset[str]:
+    """A comma-separated list of what to write."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in SAVES]
+    if unknown or not names:
+        raise UsageError(f"--save {text}: choose from {','.join(SAVES)}")
+    return frozenset(names)
+
+
+def _at(text: str, option: str, form: str) -> tuple[str, float]:
+    place, _, time = text.rpartition("@") if "@" in text else (text, "", "0")
+    (seconds,) = _numbers([time], 1, f"{option} {text}", form)
+    if seconds < 0:
+        raise UsageError(f"{option} {text}: seconds count from 0")
+    return place, seconds
+
+
+def _numbers(parts: list[str], count: int, where: str, form: str) -> list[float]:
+    try:
+        values = [float(part) for part in parts]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(map(math.isfinite, values)):
+        raise UsageError(f"{where}: the form is {form}")
+    return values
+
+
+def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    """One of several words."""
+    if value not in choices:
+        raise UsageError(f"{option} {value}: choose from {', '.join(choices)}")
+    return value

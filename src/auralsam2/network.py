@@ -1,0 +1,161 @@
+"""The network: wires the parts that hold weights. It knows tensors, not files of media, and no time beyond a clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+
+from auralsam2.audio.vggish import AudioEncoder
+from auralsam2.clock import Clock
+from auralsam2.config import ModelConfig
+from auralsam2.decoder.memory import MemoryNetwork
+from auralsam2.decoder.prompted import PromptedDecoder
+from auralsam2.errors import ConfigError
+from auralsam2.fuser.aural_fuser import AuralFuser, FuserOutput
+from auralsam2.text.encoder import TextEncoder
+from auralsam2.tracker.tracker import Tracked, Tracker
+from auralsam2.vision.pyramid import FrameFeatures, encode, features, sine_position
+from auralsam2.vision.sam2 import freeze
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOutput:
+    """A clip at once: for training, evaluation and tests; a stream goes through the tracker frame by frame.
+
+    Attributes:
+        features: of its T frames.
+        fuser: what the fuser gave.
+        frames: the tracker's results in the order of time.
+    """
+
+    features: tuple[FrameFeatures, ...]
+    fuser: FuserOutput
+    frames: tuple[Tracked, ...]
+
+
+class AuralNetwork(nn.Module):
+    """AuralSAM2: a frozen SAM 2, a frozen text encoder, and what is trained: AuralFuser and the encoder of sound.
+
+    Args:
+        config: fits the parts.
+        sam2: any SAM 2 of transformers, whatever its backbone and width.
+        text_encoder: where the fuser reads text.
+
+    Raises:
+        ConfigError: SAM 2 has another width than the fuser, or the text encoder than the fuser expects.
+    """
+
+    def __init__(self, config: ModelConfig, sam2: Sam2VideoModel, text_encoder: TextEncoder | None = None) -> None:
+        super().__init__()
+        if sam2.hidden_dim != config.fuser.width:
+            raise ConfigError(f"fuser.width {config.fuser.width} differs from SAM 2's {sam2.hidden_dim} channels")
+        self.config = config
+        self.sam2 = freeze(sam2)
+        self.text_encoder = text_encoder
+        self.audio_encoder = AudioEncoder(config.audio_encoder)
+        self.fuser = AuralFuser(config.fuser)
+        self.decoder = PromptedDecoder(sam2, config.prompting)
+        self.memory = MemoryNetwork(sam2)
+        grid = sam2.config.image_size // 16
+        weight = sam2.no_memory_embedding
+        self.register_buffer("position", sine_position(config.fuser.width, (grid, grid), weight), persistent=False)
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of the square that the model sees, in pixels."""
+        return self.sam2.config.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.position.device
+
+    def train(self, mode: bool = True) -> AuralNetwork:
+        """Training mode for what is trained; the frozen parts stay in evaluation mode."""
+        super().train(mode)
+        self.sam2.eval()
+        self.memory.eval()
+        self.decoder.eval()
+        if self.text_encoder is not None:
+            self.text_encoder.eval()
+        return self
+
+    def encode(self, pixels: torch.Tensor, *, listen: bool = True) -> tuple[FrameFeatures, ...]:
+        """The one pass of the image encoder.
+
+        Args:
+            pixels: (T, 3, S, S) float, normalised.
+            listen: make the fuser's patch maps too.
+        """
+        pyramid = encode(self.sam2, pixels)
+        return features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if listen else ())
+
+    def fuse(
+        self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
+    ) -> FuserOutput:
+        """Feature prompts of one clip.
+
+        Args:
+            frames: T frames one second apart, encoded with `listen`.
+            log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
+            text_features: (n, width) from the text encoder, where the fuser reads text.
+        """
+        tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
+        patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
+        return self.fuser.fuse(patches, tokens, self.position)
+
+    def tracker(self, frames: int | None = None, clock: Clock | None = None) -> Tracker:
+        """A tracker without memories for a clip of so many frames (None: unknown or long)."""
+        return Tracker(self.sam2, self.decoder, self.memory, self.position, frames, clock)
+
+    def forward(
+        self, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
+    ) -> ClipOutput:
+        """Segment one clip.
+
+        Args:
+            pixels: (T, 3, S, S) float, normalised.
+            log_mel: (N, 2, 96, 64), N >= T.
+            text_features: (n, width), where the fuser reads text.
+        """
+        frames = self.encode(pixels)
+        fused = self.fuse(frames, log_mel, text_features)
+        tracked = self.tracker(len(frames)).track(frames, fused.prompts, self.config.clip.conditioning)
+        return ClipOutput(frames, fused, tuple(sorted(tracked, key=lambda frame: frame.t)))
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
+        return {
+            name: value.contiguous()
+            for name, value in self.state_dict().items()
+            if name.startswith(("fuser.", "audio_encoder."))
+        }
+
+    def load_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
+        """Load the trained parts, strictly.
+
+        Args:
+            state: names and shapes of `trained_state`.
+            source: where the tensors come from, for the message.
+
+        Raises:
+            ConfigError: names missing or unexpected, or shapes that differ.
+        """
+        expected = self.trained_state()
+        missing = sorted(expected.keys() - state.keys())
+        unexpected = sorted(state.keys() - expected.keys())
+        differing = sorted(
+            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
+        )
+        problems = [
+            f"{len(names)} {kind}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
+            for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", differing))
+            if names
+        ]
+        if problems:
+            raise ConfigError(f"{source}: the weights do not fit the configuration: {'; '.join(problems)}")
+        self.load_state_dict(state, strict=False)

@@ -1,0 +1,86 @@
+"""What is read of a video, checked before any model is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from auralsam2.errors import InputError, UsageError
+from auralsam2.media.probe import probe
+from auralsam2.types import MediaInfo, Prompts
+
+DEFAULT_FPS = 1.0
+"""Frames a second: the rate of the training data."""
+Audio = Path | Literal["track", "none"]
+"""Where the sound comes from: another file, the video's own track, or nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Source:
+    """A video and the part of it that is processed.
+
+    Attributes:
+        info: of the video.
+        sound: file whose sound is heard; None where hearing is off.
+        fps: processed frames per second; None for every frame.
+        start, end: processed part, in seconds; None for the end of the video.
+    """
+
+    info: MediaInfo
+    sound: Path | None
+    fps: float | None = DEFAULT_FPS
+    start: float = 0.0
+    end: float | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        prompts: Prompts,
+        *,
+        audio: Audio = "track",
+        fps: float | None = DEFAULT_FPS,
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> Source:
+        """Look at the files and at what is asked of them.
+
+        A video without a sound track is taken where text or visual prompts say what to look for; hearing is off then.
+
+        Raises:
+            InputError: a file cannot be used, or there is nothing to hear and no prompt.
+            UsageError: times, rate or prompts do not fit the video.
+        """
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise UsageError(f"--fps {fps:g} is not a positive number; or give all")
+        if not (math.isfinite(start) and start >= 0):
+            raise UsageError(f"--start {start:g} must be 0 or later, in seconds")
+        if end is not None and not end > start:
+            raise UsageError(f"--end {end:g} must lie after --start {start:g}")
+        info = probe(path)
+        if not info.width:
+            raise InputError(f"{path}: no video track")
+        if info.duration and start >= info.duration:
+            raise UsageError(f"{path}: --start {start:g} lies behind the end of the video at {info.duration:.2f} s")
+        prompts.check_inside(info, start, end)
+        prompted = bool(prompts.visual) or prompts.text is not None
+        if isinstance(audio, Path):
+            if probe(audio).audio_rate is None:
+                raise InputError(f"{audio}: no audio track")
+            sound = audio
+        elif audio == "none":
+            if not prompted:
+                raise UsageError(f"{path}: with --audio none say what to look for: --text, --point, --box or --mask")
+            sound = None
+        elif info.audio_rate is not None:
+            sound = path
+        elif prompted:
+            sound = None
+        else:
+            raise InputError(
+                f"{path}: no audio track: give one with --audio FILE, or say what to look for with --text, --point, "
+                "--box or --mask"
+            )
+        return cls(info=info, sound=sound, fps=fps, start=start, end=end)
