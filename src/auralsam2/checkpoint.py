@@ -1,0 +1,562 @@
+"""Reading the released AuralSAM2 checkpoints (`.pth`), and turning one into a model folder.
+
+A release is a flat table of tensors in one of two layouts:
+
+- full: `v_model.*` (SAM 2), `aural_fuser.*` (the fuser, with VGGish under `vgg.`) and, where the model reads text,
+  `t_model.*` (RoBERTa);
+- fuser only: the fuser's tensors without a prefix.
+
+Older exports call the same tensors by other names; `modern_names` knows them. Each part is compared with what the
+release defines, names and shapes, before anything is done with it: a checkpoint that does not fit is an error, never a
+partly filled model.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from auralsam2.config import CONFIG_FILE, SAM2_LARGE, WEIGHTS_FILE, Modality, ModelConfig
+from auralsam2.errors import ConfigError, OutputError, UsageError
+from auralsam2.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import RobertaModel, Sam2VideoConfig, Sam2VideoModel
+
+logger = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
+"""What a model on the Hugging Face hub is called: `owner/name`, or `owner/name@revision` for a fixed state of it."""
+
+Shapes = dict[str, tuple[int, ...]]
+
+SAM2_FOLDER = "sam2"
+"""Where, inside a model folder, a SAM 2 lies that came with the checkpoint."""
+
+_FULL_PREFIXES = ("v_model.", "aural_fuser.", "audio_prompter.", "t_model.")
+_FUSER_PREFIXES = ("aural_fuser.", "audio_prompter.")
+_SHOWN = 8
+"""How many keys of each kind a message lists."""
+
+# In the release, but read by no equation of the forward pass: checked, then left out of the model folder.
+_UNUSED = re.compile(r"fusion_modules\.\d\.(g|align_channel_back)\.|a_blocks\.\d\.\d+\.(attn\.(sr|norm)|mlp\.dwconv)\.")
+
+_LEGACY_NAMES = (
+    ("train_f_patch_embed", "patch_embeds"),
+    ("train_f_a_block", "fusion_modules"),
+    ("train_f_block", "f_blocks"),
+    ("train_a_block", "a_blocks"),
+    ("train_smooth", "smooth_convs"),
+)
+
+# `training_layers.<i>.` of older exports, by i.
+_LISTED = (
+    *(f"patch_embeds.{level}" for level in range(3)),
+    *(f"{part}.{level}" for level in range(3) for part in ("f_blocks", "a_blocks", "fusion_modules")),
+    *("smooth_convs.0", "smooth_convs.1", "train_proj_v1", "train_proj_a1", "text_proj"),
+)
+_TEXT_INDEX = _LISTED.index("text_proj")
+
+# SAM 2's names to transformers' names: each rule is applied, in this order, to the result of the one before.
+_SAM2_RULES = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^maskmem_tpos_enc$", "memory_temporal_positional_encoding"),
+        (r"^no_mem_embed$", "no_memory_embedding"),
+        (r"^no_mem_pos_enc$", "no_memory_positional_encoding"),
+        (r"^no_obj_ptr$", "no_object_pointer"),
+        (r"^obj_ptr_proj\.", "object_pointer_proj."),
+        (r"^image_encoder\.trunk\.", "vision_encoder.backbone."),
+        (r"^image_encoder\.neck\.convs\.(\d+)\.conv\.", r"vision_encoder.neck.convs.\1."),
+        (r"\.patch_embed\.proj\.", ".patch_embed.projection."),
+        (r"^memory_encoder\.pix_feat_proj\.", "memory_encoder.feature_projection."),
+        (r"^memory_encoder\.out_proj\.", "memory_encoder.projection."),
+        (r"^memory_encoder\.fuser\.", "memory_encoder.memory_fuser."),
+        (r"\.gamma$", ".scale"),
+        (r"\.dwconv\.", ".depthwise_conv."),
+        (r"\.pwconv(\d)\.", r".pointwise_conv\1."),
+        *(
+            (rf"\.mask_downsampler\.encoder\.{3 * i + k}\.", f".mask_downsampler.layers.{i}.{part}.")
+            for i in range(4)
+            for k, part in enumerate(("conv", "layer_norm"))
+        ),
+        (r"\.mask_downsampler\.encoder\.12\.", ".mask_downsampler.final_conv."),
+        (r"^sam_prompt_encoder\.point_embeddings\.(\d)\.weight$", r"prompt_encoder.point_embed.weight[\1]"),
+        (r"^sam_prompt_encoder\.", "prompt_encoder."),
+        *(
+            (rf"\.mask_downscaling\.{i}\.", f".mask_embed.{part}.")
+            for i, part in ((0, "conv1"), (1, "layer_norm1"), (3, "conv2"), (4, "layer_norm2"), (6, "conv3"))
+        ),
+        (r"^sam_mask_decoder\.", "mask_decoder."),
+        *(
+            (rf"\.output_upscaling\.{i}\.", f".upscale_{part}.")
+            for i, part in ((0, "conv1"), (1, "layer_norm"), (3, "conv2"))
+        ),
+        (r"\.norm_final_attn\.", ".layer_norm_final_attn."),
+        (r"\.norm(\d?)\.", r".layer_norm\1."),
+        (r"\.out_proj\.", ".o_proj."),
+        (r"\.mlp\.layers\.0\.", ".mlp.proj_in."),
+        (r"\.mlp\.layers\.1\.", ".mlp.proj_out."),
+        *(
+            (rf"(_mlps\.\d|_head|_pointer_proj)\.layers\.{i}\.", rf"\1.{part}.")
+            for i, part in ((0, "proj_in"), (1, "layers.0"), (2, "proj_out"))
+        ),
+    )
+)
+_GAUSSIAN = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+_GAUSSIAN_PLACES = (
+    "shared_image_embedding.positional_embedding",
+    "prompt_encoder.shared_embedding.positional_embedding",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that was read, renamed and found complete.
+
+    Attributes:
+        fuser: tensors of the fuser by the release's own names, those that nothing reads left out.
+        audio_encoder: tensors of VGGish, `features.*` and `embeddings.*`.
+        sam2: tensors of SAM 2 by the names of transformers' `Sam2VideoModel`; None in a fuser-only file.
+        text: tensors of the text encoder by the names of transformers' `RobertaModel`; None where there is none.
+        modality: what the fuser reads.
+    """
+
+    fuser: dict[str, torch.Tensor]
+    audio_encoder: dict[str, torch.Tensor]
+    sam2: dict[str, torch.Tensor] | None = None
+    text: dict[str, torch.Tensor] | None = None
+    modality: Modality = "audio"
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a released checkpoint. Tensors stay on disk (memory-mapped) until they are used.
+
+    Args:
+        path: a `.pth` file of `torch.save`, or a `.safetensors` file with the same names.
+
+    Raises:
+        UsageError: the file is missing or may not be read.
+        ConfigError: the file is damaged, could run code, or its tensors are not those of a release.
+    """
+    return sort_tensors(_load(path), str(path))
+
+
+def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
+    """Turn the flat table of a checkpoint into its parts, by today's names, and check each of them.
+
+    One outer table, `{"model": …}` or `{"state_dict": …}`, is opened, and a prefix `module.` that all names share is
+    taken off: both are traces of how training was run. Nothing else is guessed.
+
+    Args:
+        tensors: name to tensor, in either layout.
+        source: what to call the checkpoint in messages.
+
+    Raises:
+        ConfigError: something is no tensor, or names or shapes are not those of a release.
+    """
+    import torch
+
+    for wrapper in ("model", "state_dict"):
+        if isinstance(tensors.get(wrapper), Mapping):
+            tensors = tensors[wrapper]
+            break
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    strangers = [name for name, tensor in tensors.items() if not isinstance(tensor, torch.Tensor)]
+    if strangers or not tensors:
+        what = f"{strangers[0]!r} is no tensor" if strangers else "it is empty"
+        raise ConfigError(f"{source}: not a table of tensors ({what}); give the state_dict of a released checkpoint")
+
+    full = any(name.startswith(_FULL_PREFIXES) for name in tensors)
+    sam2, text, fuser = _part(tensors, "v_model."), _part(tensors, "t_model."), {}
+    for old, new in modern_names(n for n in tensors if not n.startswith(("v_model.", "t_model."))).items():
+        # A full file has no business with bare names: they stay unknown, and are reported as such.
+        fuser[new if not full or old.startswith(_FUSER_PREFIXES) else f"{new} (without prefix)"] = tensors[old]
+    modality: Modality = "audio+text" if any(name.startswith("text_proj.") for name in fuser) else "audio"
+
+    checks = [("", fuser, fuser_shapes(ModelConfig.released(modality)))]
+    if full:
+        sam2 = _to_transformers(sam2)
+        checks.append(("v_model: ", sam2, _shapes_of(_empty_sam2())))
+        checks.append(("t_model.", text, _shapes_of(_empty_text()) if modality == "audio+text" else {}))
+    _compare(checks, source)
+    logger.info("%s: %s layout, %s", source, "full" if full else "fuser-only", modality)
+    return Checkpoint(
+        fuser={name: t for name, t in fuser.items() if not name.startswith("vgg.") and not _UNUSED.match(name)},
+        audio_encoder=_part(fuser, "vgg."),
+        sam2=sam2 if full else None,
+        text=text or None,
+        modality=modality,
+    )
+
+
+def modern_names(names: Iterable[str]) -> dict[str, str]:
+    """Today's names of the fuser's tensors, bare, for the names of any export; dropped duplicates are left out.
+
+    Older exports say `audio_prompter.` for `aural_fuser.`, count levels from one (`train_f_block1`), and repeat all
+    layers in the lists `training_layers.<i>` and `finetuning_layers.0` (VGGish). A list is read only where it adds
+    something: not in a file that hears alone and has the named layers, and VGGish's not where `vgg.` is there. Where
+    two names mean the same tensor, the first one wins.
+
+    Args:
+        names: names of the fuser's tensors, with or without prefix, in the order of the file.
+
+    Returns:
+        Name in the file to today's name, in the order of the file.
+    """
+    bare = {name: _without(name, _FUSER_PREFIXES) for name in names}
+    listed = {name for name, rest in bare.items() if rest.startswith(("training_layers.", "finetuning_layers."))}
+    reads_text = any(rest.startswith(("text_proj.", f"training_layers.{_TEXT_INDEX}.")) for rest in bare.values())
+    skip_lists = not reads_text and len(listed) < len(bare)
+    has_vgg = any(name.startswith(("aural_fuser.vgg.", "vgg.")) for name in bare)
+
+    result: dict[str, str] = {}
+    claimed: set[str] = set()
+    for name, rest in bare.items():
+        new = rest
+        if name in listed:
+            kind, index, tail = (*rest.split(".", 2), "", "")[:3]
+            if skip_lists or (kind == "finetuning_layers" and has_vgg):
+                continue
+            if kind == "finetuning_layers" and index == "0":
+                new = f"vgg.{tail}"
+            elif kind == "training_layers" and index.isdecimal():
+                if int(index) >= len(_LISTED):
+                    continue
+                new = f"{_LISTED[int(index)]}.{tail}"
+        for old, today in _LEGACY_NAMES:
+            for number in (1, 2, 3):
+                new = new.replace(f"{old}{number}", f"{today}.{number - 1}")
+        if new not in claimed:
+            claimed.add(new)
+            result[name] = new
+    return result
+
+
+def sam2_names(name: str) -> tuple[str, ...]:
+    """The name or names in transformers' `Sam2VideoModel` of a tensor of the SAM 2 release.
+
+    Args:
+        name: name in the release, such as `image_encoder.trunk.pos_embed`.
+
+    Returns:
+        One name, or two where the tensor is used in two places. `weight[i]` means row i of `weight`.
+    """
+    for pattern, replacement in _SAM2_RULES:
+        name = pattern.sub(replacement, name)
+    return _GAUSSIAN_PLACES if name == _GAUSSIAN else (name,)
+
+
+def fuser_shapes(config: ModelConfig) -> Shapes:
+    """Names and shapes of the fuser part of a release of this configuration, VGGish under `vgg.` included."""
+    fuser, audio = config.fuser, config.audio_encoder
+    width, inner = fuser.width, fuser.inner_width
+    shapes: Shapes = {}
+
+    def layer(name: str, *shape: int) -> None:
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
+
+    def batch_norm(name: str, size: int) -> None:
+        layer(name, size)
+        shapes[f"{name}.running_mean"] = shapes[f"{name}.running_var"] = (size,)
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    a, b, c, d = audio.channels
+    for index, out, into in ((0, a, 1), (3, b, a), (6, c, b), (8, c, c), (11, d, c), (13, d, d)):
+        layer(f"vgg.features.{index}", out, into, 3, 3)
+    # Four poolings leave 6 × 4 of 96 frames × 64 bands.
+    layer("vgg.embeddings.0", audio.hidden, d * 6 * 4)
+    layer("vgg.embeddings.2", audio.hidden, audio.hidden)
+    layer("vgg.embeddings.4", audio.embedding, audio.hidden)
+
+    for level, patch in enumerate((4, 2, 1)):
+        layer(f"patch_embeds.{level}", width, width, patch, patch)
+        for side, depth in (("f_blocks", fuser.visual_depths[level]), ("a_blocks", fuser.token_depth)):
+            for block in range(depth):
+                name = f"{side}.{level}.{block}"
+                for norm in ("norm1", "norm2", "attn.norm"):
+                    layer(f"{name}.{norm}", width)
+                layer(f"{name}.attn.q", width, width)
+                layer(f"{name}.attn.kv", 2 * width, width)
+                layer(f"{name}.attn.proj", width, width)
+                layer(f"{name}.attn.sr", width, width, 4, 4)
+                layer(f"{name}.mlp.fc1", 4 * width, width)
+                layer(f"{name}.mlp.fc2", width, 4 * width)
+                layer(f"{name}.mlp.dwconv.dwconv", 4 * width, 1, 3, 3)
+        name = f"fusion_modules.{level}"
+        layer(f"{name}.align_channel", width, width, 1)
+        layer(f"{name}.align_channel_back", inner, width, 1)
+        for side, kernel, out in (("frame", (1, 1, 1), "W_z"), ("audio", (1,), "W_z2")):
+            for role in "qkv":
+                layer(f"{name}.{role}_{side}", inner, width, *kernel)
+            layer(f"{name}.{out}.0", width, inner, *kernel)
+            batch_norm(f"{name}.{out}.1", width)
+        layer(f"{name}.g", inner, width, 1, 1, 1)
+        layer(f"{name}.norm_layer", width)
+        layer(f"{name}.norm_layer2", width)
+    for level in range(2):
+        layer(f"smooth_convs.{level}", width, width, 1, 1)
+
+    for head, kernel in (("train_proj_v1.proj", (1, 1)), ("train_proj_a1.proj", (1,))):
+        if fuser.modality == "audio":
+            layer(f"{head}.0", fuser.projection, width, *kernel)
+            batch_norm(f"{head}.1", fuser.projection)
+            layer(f"{head}.2", fuser.projection, fuser.projection, *kernel)
+        else:
+            layer(f"{head}.0", fuser.projection, width)
+            layer(f"{head}.2", fuser.projection)
+            layer(f"{head}.3", fuser.projection, fuser.projection)
+    if fuser.modality == "audio+text":
+        layer("text_proj.0", 4 * width, fuser.text_width)
+        layer("text_proj.2", width, 4 * width)
+    return shapes
+
+
+def to_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | None = None) -> Path:
+    """Write a model folder: `config.json`, `model.safetensors` and, where it came with the checkpoint, `sam2/`.
+
+    The folder appears whole or not at all. A model folder that is already there is replaced; any other folder that
+    is not empty is left alone.
+
+    Args:
+        checkpoint: what to write, as float32.
+        out_dir: the folder.
+        sam2: hub id or folder of the frozen SAM 2 that the configuration is to name. Without it, the checkpoint's own
+            SAM 2 is written to `sam2/`, and the hub's is named where the checkpoint has none.
+
+    Returns:
+        `out_dir`.
+
+    Raises:
+        UsageError: something else is in the way, or `sam2` is neither a folder with a SAM 2 nor a hub id.
+        OutputError: the folder cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    own_sam2 = checkpoint.sam2 if sam2 is None else None
+    named_sam2 = SAM2_LARGE if own_sam2 is None else SAM2_FOLDER
+    if sam2 is not None:
+        named_sam2 = _nameable(sam2)
+    out_dir = out_dir.expanduser().resolve()
+    _check_replaceable(out_dir)
+
+    draft = out_dir.with_name(f".{out_dir.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        ModelConfig.released(checkpoint.modality, sam2=named_sam2).save(draft)
+        tensors = {f"fuser.{name}": tensor for name, tensor in checkpoint.fuser.items()}
+        tensors |= {f"audio_encoder.{name}": tensor for name, tensor in checkpoint.audio_encoder.items()}
+        _save(tensors, draft)
+        if own_sam2 is not None:
+            _sam2_config().save_pretrained(draft / SAM2_FOLDER)
+            _save(own_sam2, draft / SAM2_FOLDER)
+        _move_into_place(draft, out_dir)
+    except (OSError, SafetensorError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise OutputError(f"{out_dir}: cannot be written ({reason}); free space or choose another folder") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return out_dir
+
+
+def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
+    """Convert a released checkpoint into a model folder; what `auralsam2 convert FILE.pth OUT_DIR` does.
+
+    Args:
+        source: the `.pth` or `.safetensors` file.
+        out_dir: the folder to write, see `to_folder`.
+        sam2: hub id or folder of the frozen SAM 2, see `to_folder`.
+
+    Returns:
+        `out_dir`.
+
+    Raises:
+        ConfigError: the file is damaged, could run code, or is no released checkpoint.
+        UsageError: the file is missing, or another argument makes no sense.
+        OutputError: the folder cannot be written.
+    """
+    _check_replaceable(out_dir.expanduser().resolve())
+    return to_folder(read_checkpoint(source), out_dir, sam2=sam2)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The table in a file, tensors memory-mapped, nothing run."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give a released .pth checkpoint") from error
+    zipped = head == b"PK\x03\x04"
+    if path.suffix != ".safetensors" and not zipped and head[:1] != b"\x80":
+        raise ConfigError(f"{path}: no PyTorch checkpoint; give a released .pth or a .safetensors file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # Only today's zipped format can be mapped; files of PyTorch before 1.6 are read whole.
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UnpicklingError as error:
+        raise ConfigError(
+            f"{path}: refused: it holds more than plain tensors, and opening it could run code; "
+            "save its state_dict alone, or as .safetensors"
+        ) from error
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError, SafetensorError) as error:
+        raise ConfigError(f"{path}: damaged or incomplete; download it again") from error
+    if not isinstance(tensors, Mapping):
+        raise ConfigError(f"{path}: not a table of tensors; give the state_dict of a released checkpoint")
+    return dict(tensors)
+
+
+def _without(name: str, prefixes: tuple[str, ...]) -> str:
+    return next((name.removeprefix(prefix) for prefix in prefixes if name.startswith(prefix)), name)
+
+
+def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _to_transformers(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """SAM 2's tensors by transformers' names; rows that became one table are stacked."""
+    import torch
+
+    result: dict[str, torch.Tensor] = {}
+    rows: dict[str, dict[int, torch.Tensor]] = {}
+    for old, tensor in tensors.items():
+        for place, new in enumerate(sam2_names(old)):
+            if new.endswith("]"):
+                table, row = new.removesuffix("]").rsplit("[", 1)
+                rows.setdefault(table, {})[int(row)] = tensor
+            else:
+                # safetensors refuses two names for one piece of memory.
+                result[new] = tensor.clone() if place else tensor
+    for table, parts in rows.items():
+        result[table] = torch.cat([parts[row] for row in sorted(parts)])
+    return result
+
+
+def _sam2_config() -> Sam2VideoConfig:
+    """The SAM 2 of the release: 2.0, hiera-large."""
+    from auralsam2.vision.sam2 import sam2_config
+
+    config = sam2_config("large", "2.0")
+    config.architectures = ["Sam2VideoModel"]
+    return config
+
+
+def _empty_sam2() -> Sam2VideoModel:
+    """The SAM 2 of the release, without storage."""
+    import torch
+    from transformers import Sam2VideoModel
+
+    with torch.device("meta"):
+        return Sam2VideoModel(_sam2_config())
+
+
+def _empty_text() -> RobertaModel:
+    """The text encoder of the release, distilroberta with its pooler, without storage."""
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(num_hidden_layers=6, max_position_embeddings=514, type_vocab_size=1)
+    with torch.device("meta"):
+        return RobertaModel(config)
+
+
+def _shapes_of(model: torch.nn.Module) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def _compare(checks: Iterable[tuple[str, Mapping[str, torch.Tensor], Shapes]], source: str) -> None:
+    """Raise ConfigError where tensors differ from what is expected.
+
+    Args:
+        checks: for each part its prefix in messages, the tensors found, the shapes expected.
+        source: what to call the checkpoint.
+    """
+    missing, unexpected, wrong = [], [], []
+    for prefix, found, expected in checks:
+        missing += [f"{prefix}{name}" for name in expected if name not in found]
+        unexpected += [f"{prefix}{name}" for name in found if name not in expected]
+        for name, tensor in found.items():
+            shape = tuple(tensor.shape)
+            if name in expected and shape != expected[name]:
+                wrong.append(f"{prefix}{name} {list(shape)} instead of {list(expected[name])}")
+    complaints = [
+        f"{len(names)} {kind}: {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
+        for kind, names in (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", wrong))
+        if names
+    ]
+    if complaints:
+        raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {'; '.join(complaints)}")
+
+
+def _save(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
+    """Write `model.safetensors` beside the `config.json` of a folder, as float32 (counters as they are)."""
+    from safetensors.torch import save_file
+
+    dense: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach()
+        tensor = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
+        # A view would drag the whole tensor it was cut from along.
+        dense[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+    path = folder / WEIGHTS_FILE
+    save_file(dense, path, {"format": "pt", "auralsam2": __version__})
+    # safetensors makes files for their owner's eyes only; a cache may be shared.
+    path.chmod((folder / CONFIG_FILE).stat().st_mode & 0o777)
+
+
+def _nameable(sam2: str) -> str:
+    """How a configuration names the SAM 2 that the user gave: a hub id as it is, a folder by its absolute path."""
+    folder = Path(sam2).expanduser()
+    if (folder / CONFIG_FILE).is_file():
+        return str(folder.resolve())
+    if folder.exists() or not HUB_ID.fullmatch(sam2):
+        raise UsageError(
+            f"{sam2}: no SAM 2 in transformers' format; give such a folder or a hub id such as {SAM2_LARGE}"
+        )
+    return sam2
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise UsageError unless the folder is free, empty, or a model folder with nothing else in it."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: a file is in the way; give a folder")
+    names = {path.name for path in folder.iterdir()}
+    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER})
+    if not strange and names:
+        try:
+            ModelConfig.load(folder)
+        except (ConfigError, OSError):
+            strange = sorted(names)
+    if strange:
+        raise UsageError(f"{folder}: holds {strange[0]}, which is no part of a model; give a new or empty folder")
+
+
+def _move_into_place(draft: Path, folder: Path) -> None:
+    """Rename a finished draft to its folder, replacing what is there."""
+    old = draft.with_suffix(".old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

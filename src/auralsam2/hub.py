@@ -1,0 +1,424 @@
+"""From the name of a model to a folder on this machine: registry, download, verification, cache.
+
+Downloads go through `huggingface_hub`: its cache, its resuming, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and
+`HF_TOKEN` work as everywhere; these variables are read when a model is asked for. What was fetched once is used without
+another request, so a model does not change under its users.
+
+Our own cache, `$AURALSAM2_CACHE` or `~/.cache/auralsam2`, holds for each released model
+
+- `models/NAME/`: the model folder converted from its checkpoint;
+- `pins/NAME.json`: the commit and the SHA-256 of that checkpoint, recorded at the first download. A later download, say
+  after `models/` was cleared, asks for that very commit and must give the same bytes. Delete the file to accept a newer
+  release.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download, hf_hub_url, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of httpx or httpx2, whichever huggingface_hub is built on
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import WeakFileLock
+
+from auralsam2.checkpoint import HUB_ID, SAM2_FOLDER, convert
+from auralsam2.config import CONFIG_FILE, SAM2_LARGE, WEIGHTS_FILE
+from auralsam2.errors import ConfigError, OutputError, UnavailableError
+
+logger = logging.getLogger(__name__)
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""Models that come with the package."""
+
+AURALSAM2_REPO = "yyliu01/AuralSAM2"
+_AURALSAM2_LICENCE = f"code MIT; for the weights see https://huggingface.co/{AURALSAM2_REPO}"
+# Whatever huggingface_hub lets through: its own errors are mostly OSError, the transport's are HTTPError.
+_DOWNLOAD_ERRORS = (HTTPError, EntryNotFoundError, OSError, RuntimeError, ValueError)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+# What a folder must hold; one of the names suffices.
+_WEIGHTS = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json")
+_MODEL_NEEDS = ((CONFIG_FILE,), (WEIGHTS_FILE,))
+_SAM2_NEEDS = ((CONFIG_FILE,), _WEIGHTS)
+_TEXT_NEEDS = ((CONFIG_FILE,), _WEIGHTS, ("tokenizer.json", "vocab.json"))
+
+_MODEL_FILES = [CONFIG_FILE, WEIGHTS_FILE, f"{SAM2_FOLDER}/*.json", f"{SAM2_FOLDER}/*.safetensors"]
+_SAM2_FILES = [CONFIG_FILE, "model*.safetensors", "model.safetensors.index.json"]
+_TEXT_FILES = [*_SAM2_FILES, "tokenizer*.json", "special_tokens_map.json", "vocab.json", "merges.txt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A model with a name.
+
+    Attributes:
+        name: what users call it.
+        task: what it was trained for.
+        modalities: what it can be prompted with beside points, boxes and masks.
+        licence: of the weights, as far as it is known.
+        size_mb: of `model.safetensors`, fuser and audio encoder, in MB (10⁶ bytes); the frozen encoders come on top.
+            None for a bundled model, which is measured.
+        repo: hub repository of the checkpoint; None for a bundled model.
+        filename: the checkpoint in that repository.
+        revision: branch, tag or commit to fetch.
+        sam2: hub id of the frozen SAM 2 below it.
+    """
+
+    name: str
+    task: str
+    modalities: tuple[str, ...]
+    licence: str
+    size_mb: int | None = None
+    repo: str | None = None
+    filename: str = ""
+    revision: str = "main"
+    sam2: str = SAM2_LARGE
+
+
+def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size_mb: int) -> Entry:
+    return Entry(
+        name=name,
+        task=task,
+        modalities=modalities,
+        licence=_AURALSAM2_LICENCE,
+        size_mb=size_mb,
+        repo=AURALSAM2_REPO,
+        filename=f"ckpts/auralsam2_{stem}.pth",
+    )
+
+
+REGISTRY = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="mini",
+            task="trying things out: sounding objects of StampAVS",
+            modalities=("audio",),
+            licence="Apache-2.0",
+        ),
+        _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483),
+        _released("v1m", "avs_v1m", "several sounding objects (AVSBench V1M)", ("audio",), 483),
+        _released("v2", "avs_v2", "sounding objects (AVSBench V1S, V1M and V2)", ("audio",), 483),
+        _released("ref-avs", "refavs_best", "objects told by sound and words (Ref-AVS)", ("audio", "text"), 487),
+    )
+}
+"""The models with a name, in the order in which they are listed."""
+
+
+def cache_dir() -> Path:
+    """Our cache: `$AURALSAM2_CACHE`, else `~/.cache/auralsam2`."""
+    return Path(os.environ.get("AURALSAM2_CACHE") or "~/.cache/auralsam2").expanduser()
+
+
+def resolve(name_or_dir: str) -> Path:
+    """The folder of a model, fetched and converted if need be.
+
+    Args:
+        name_or_dir: a registered name, a folder, or a hub id `owner/name[@revision]`. A name wins over a folder of that
+            name in the working directory: write `./mini` for the folder.
+
+    Returns:
+        A folder with `config.json` and `model.safetensors`.
+
+    Raises:
+        UnavailableError: there is no such model, or it is not on this machine and cannot be fetched.
+        ConfigError: the checkpoint that was fetched is not what it should be.
+        OutputError: the cache cannot be written.
+    """
+    entry = REGISTRY.get(name_or_dir)
+    if entry is not None:
+        return _bundled(entry) if entry.repo is None else _released_folder(entry)
+    folder = Path(name_or_dir).expanduser()
+    if folder.is_dir():
+        return _checked(folder, _MODEL_NEEDS, "give a model folder, as `auralsam2 convert` writes it")
+    if folder.is_file():
+        raise UnavailableError(f"{folder}: a file, not a model folder; run: auralsam2 convert {folder} DIR")
+    if not HUB_ID.fullmatch(name_or_dir):
+        known = ", ".join(REGISTRY)
+        raise UnavailableError(f"no model {name_or_dir!r}; give one of {known}, a model folder, or a hub id OWNER/NAME")
+    return _snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
+
+
+def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
+    """The folder of a frozen SAM 2 in transformers' format.
+
+    Args:
+        id_or_dir: a folder, or a hub id `owner/name[@revision]`.
+        base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
+
+    Raises:
+        ConfigError: a relative folder leads out of the model folder.
+        UnavailableError: it is not on this machine and cannot be fetched.
+    """
+    remedy = "give its folder when converting: auralsam2 convert FILE.pth OUT_DIR --sam2 DIR"
+    return _part(id_or_dir, base, "sam2", _SAM2_NEEDS, _SAM2_FILES, remedy)
+
+
+def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
+    """The folder of a frozen text encoder with its tokeniser in transformers' format.
+
+    Args:
+        id_or_dir: a folder, or a hub id `owner/name[@revision]`.
+        base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
+
+    Raises:
+        ConfigError: a relative folder leads out of the model folder.
+        UnavailableError: it is not on this machine and cannot be fetched.
+    """
+    remedy = f'name its folder as "text" in the {CONFIG_FILE} of the model'
+    return _part(id_or_dir, base, "text", _TEXT_NEEDS, _TEXT_FILES, remedy)
+
+
+def available() -> list[dict[str, Any]]:
+    """What `auralsam2 models` lists: one dictionary of plain values for each registered model.
+
+    Returns:
+        `name`, `task`, `modalities`, `size_mb` (of `model.safetensors`; None where it is not known), `cached` (usable
+        without another download of its checkpoint), `licence` and `source` of each.
+    """
+    listing = []
+    for entry in REGISTRY.values():
+        folder = _folder(entry)
+        cached = not _missing(folder, _MODEL_NEEDS)
+        size = round((folder / WEIGHTS_FILE).stat().st_size / 1e6, 1) if cached else entry.size_mb
+        source = f"https://huggingface.co/{entry.repo}" if entry.repo else "in the package"
+        listing.append(
+            {
+                "name": entry.name,
+                "task": entry.task,
+                "modalities": list(entry.modalities),
+                "size_mb": size,
+                "cached": cached,
+                "licence": entry.licence,
+                "source": source,
+            }
+        )
+    return listing
+
+
+def fetch_release(entry: Entry) -> Path:
+    """Download the checkpoint of a released model, or find it in the hub's cache, and verify it.
+
+    The bytes must be those that the hub announced (its ETag is the SHA-256 of a large file; the cache names the file by
+    it where the file system has symbolic links), and those of the pin, where there is one already.
+
+    Raises:
+        UnavailableError: not on this machine and out of reach, or not the bytes that were expected.
+        OutputError: no space, or no permission to write the cache.
+    """
+    assert entry.repo is not None
+    pin_file = cache_dir() / "pins" / f"{entry.name}.json"
+    pin = _read_pin(pin_file, entry)
+    revision = pin.get("commit", entry.revision)
+    url = hf_hub_url(entry.repo, entry.filename, revision=revision, endpoint=_endpoint())
+    what = f"{entry.filename} of {entry.repo}"
+    remedy = "download it elsewhere, run: auralsam2 convert FILE.pth DIR, and give DIR as the model"
+    try:
+        path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **_hub_options()))
+    except _DOWNLOAD_ERRORS as error:
+        raise _unavailable(what, url, error, remedy) from error
+
+    digest = _verify(path)
+    if pin.get("sha256", digest) != digest:
+        raise UnavailableError(
+            f"{path}: SHA-256 is {digest}, but {pin['sha256']} was recorded at the first download; "
+            f"delete the file, or {pin_file} if a new release is meant, and run again"
+        )
+    if not pin:
+        pin = {"repo": entry.repo, "filename": entry.filename, "commit": _commit(path), "sha256": digest}
+        pin_file.parent.mkdir(parents=True, exist_ok=True)
+        draft = pin_file.with_name(f".{pin_file.name}.{os.getpid()}")
+        draft.write_text(json.dumps(pin, indent=2) + "\n", encoding="utf-8")
+        draft.replace(pin_file)
+    return path
+
+
+def _folder(entry: Entry) -> Path:
+    return BUNDLED / entry.name if entry.repo is None else cache_dir() / "models" / entry.name
+
+
+def _bundled(entry: Entry) -> Path:
+    folder = _folder(entry)
+    if _missing(folder, _MODEL_NEEDS):
+        others = ", ".join(name for name, other in REGISTRY.items() if other.repo)
+        raise UnavailableError(
+            f"the bundled model {entry.name!r} is not part of this version yet; give one of {others}"
+        )
+    return folder
+
+
+def _released_folder(entry: Entry) -> Path:
+    """The converted folder of a released model; made by the first process that asks, while others wait."""
+    folder = _folder(entry)
+    if not _missing(folder, _MODEL_NEEDS):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(folder.parent / f"{entry.name}.lock"):
+            if _missing(folder, _MODEL_NEEDS):
+                # Whoever holds the lock is alone: these are what a killed conversion left.
+                for draft in folder.parent.glob(f".{entry.name}.*"):
+                    shutil.rmtree(draft, ignore_errors=True)
+                source = fetch_release(entry)
+                logger.info("converting %s into %s, once", source, folder)
+                convert(source, folder, entry.sam2)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"{cache_dir()}: cannot be written ({reason}); set AURALSAM2_CACHE to another folder"
+        ) from error
+    return folder
+
+
+def _part(
+    id_or_dir: str, base: Path | None, what: str, needs: tuple[tuple[str, ...], ...], files: list[str], remedy: str
+) -> Path:
+    """The folder of one of the frozen parts."""
+    folder = Path(id_or_dir).expanduser()
+    if base is not None and not folder.is_absolute():
+        folder = (base / folder).resolve()
+        if not folder.is_relative_to(base.resolve()):
+            raise ConfigError(
+                f"{base / CONFIG_FILE}: {what} {id_or_dir!r} leads out of the model folder; "
+                "give a folder inside, an absolute path or a hub id"
+            )
+    if folder.is_dir():
+        return _checked(folder, needs, remedy)
+    if not HUB_ID.fullmatch(id_or_dir):
+        raise UnavailableError(f"{folder}: no such folder, which the model names as its {what}; {remedy}")
+    return _snapshot(id_or_dir, needs, files, remedy)
+
+
+def _snapshot(hub_id: str, needs: tuple[tuple[str, ...], ...], files: list[str], remedy: str) -> Path:
+    """The needed files of a hub repository: from its cache where they are there, else downloaded and verified."""
+    match = HUB_ID.fullmatch(hub_id)
+    assert match is not None
+    repo, revision = match["repo"], match["revision"]
+    options: dict[str, Any] = {"repo_id": repo, "revision": revision, "allow_patterns": files} | _hub_options()
+    cached: dict[str, Any] = options | {"local_files_only": True}
+    try:
+        folder = Path(snapshot_download(**cached))
+        if not _missing(folder, needs):
+            return folder
+    except (LocalEntryNotFoundError, HTTPError, ValueError) as error:
+        logger.debug("%s is not in the hub's cache: %s", hub_id, error)
+    what = f"{' and '.join(' or '.join(names) for names in needs)} of {repo}"
+    url = f"{_endpoint() or 'https://huggingface.co'}/{repo}"
+    remedy = f"download it elsewhere (hf download {repo}) and {remedy}"
+    try:
+        folder = Path(snapshot_download(**options))
+    except _DOWNLOAD_ERRORS as error:
+        raise _unavailable(what, url, error, remedy) from error
+    damage: list[UnavailableError] = []
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            _verify(path)
+        except UnavailableError as error:
+            damage.append(error)
+    if damage:
+        raise damage[0]
+    return _checked(folder, needs, f"{url} does not hold what is needed; {remedy}")
+
+
+def _endpoint() -> str | None:
+    """The hub's address, None for the usual one. huggingface_hub reads it only once, when it is imported."""
+    return (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def _hub_options() -> dict[str, Any]:
+    return {
+        "endpoint": _endpoint(),
+        "cache_dir": os.environ.get("HF_HUB_CACHE") or None,
+        "local_files_only": _offline(),
+        "library_name": "auralsam2",
+    }
+
+
+def _unavailable(what: str, url: str, error: Exception, remedy: str) -> UnavailableError | OutputError:
+    """The one line for a failed download."""
+    root = error
+    while isinstance(root.__cause__, Exception) and not isinstance(root, HfHubHTTPError):
+        root = root.__cause__
+    if getattr(root, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        return OutputError(f"{what} cannot be stored ({root}); free space or set HF_HUB_CACHE to another folder")
+    if _offline():
+        reason = "HF_HUB_OFFLINE is set"
+        remedy = f"unset it, or {remedy}"
+    elif isinstance(root, GatedRepoError | RepositoryNotFoundError):
+        reason = "no such repository, or not open to everyone: set HF_TOKEN"
+    elif isinstance(root, RevisionNotFoundError):
+        reason = "no such revision"
+    elif isinstance(root, HfHubHTTPError):
+        reason = f"the server says {root.response.status_code}"
+    else:
+        reason = (str(root).strip() or type(root).__name__).splitlines()[0]
+    return UnavailableError(f"{what} is not on this machine and cannot be fetched from {url} ({reason}); {remedy}")
+
+
+def _missing(folder: Path, needs: tuple[tuple[str, ...], ...]) -> str | None:
+    """The first needed file that a folder lacks, None if it is complete."""
+    return next((names[0] for names in needs if not any((folder / name).is_file() for name in names)), None)
+
+
+def _checked(folder: Path, needs: tuple[tuple[str, ...], ...], remedy: str) -> Path:
+    missing = _missing(folder, needs)
+    if missing:
+        raise UnavailableError(f"{folder}: {missing} is missing; {remedy}")
+    return folder
+
+
+def _verify(path: Path) -> str:
+    """The SHA-256 of a file of the hub's cache; UnavailableError where it is not what the hub announced.
+
+    A snapshot's file is a link to a blob, named by the ETag: the SHA-256 of large files, something else (not checked)
+    of small ones. Only this first link counts: the blob itself may be a link into a store with names of another kind.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    blob = path.parent / path.readlink() if path.is_symlink() else path
+    if _SHA256.fullmatch(blob.name) and blob.name != digest:
+        # A later run would take it for good: the hub's cache does not look inside its files.
+        for damaged in (path.resolve(), blob, path):
+            damaged.unlink(missing_ok=True)
+        raise UnavailableError(
+            f"{path}: damaged on its way, SHA-256 is {digest} where the hub announced {blob.name}; "
+            "it was removed: run again"
+        )
+    return digest
+
+
+def _commit(path: Path) -> str:
+    """The commit in the path of a file in the hub's cache, `…/snapshots/COMMIT/…`."""
+    return path.parts[len(path.parts) - path.parts[::-1].index("snapshots")]
+
+
+def _read_pin(path: Path, entry: Entry) -> dict[str, str]:
+    """The pin of a model, empty before its first download or where the registry meanwhile names another file."""
+    if not path.is_file():
+        return {}
+    try:
+        pin = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: str(pin[key]) for key in ("repo", "filename", "commit", "sha256")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnavailableError(f"{path}: not a pin ({error}); delete it and run again") from error
+    return known if (known["repo"], known["filename"]) == (entry.repo, entry.filename) else {}
