@@ -1,0 +1,45 @@
+"""What a media file says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auralsam2.errors import InputError
+from auralsam2.media.container import DamageLog, Decoder, announced_duration, audio_stream, open_input, video_stream
+from auralsam2.media.picture import Orientation, display_size
+from auralsam2.types import MediaInfo
+
+
+def probe(path: Path | str) -> MediaInfo:
+    """Describe a media file; decodes no more than up to its first picture.
+
+    Args:
+        path: a video, or a file of sound alone (then width and height are 0).
+
+    Raises:
+        InputError: missing, a directory, not readable, empty, not media, or no picture of it decodes.
+    """
+    path = Path(path)
+    with open_input(path) as container:
+        video = video_stream(container)
+        audio = audio_stream(container)
+        if video is None and audio is None:
+            raise InputError(f"{path}: holds neither pictures nor sound that can be decoded")
+        width = height = 0
+        fps = 0.0
+        if video is not None:
+            damage = DamageLog(path, "picture")
+            first = next((frame for _, frame in Decoder(container, video, damage).frames()), None)
+            if first is None:
+                raise InputError(f"{path}: no picture could be decoded, the file is damaged or incomplete")
+            width, height = display_size(first, video.sample_aspect_ratio, Orientation.of(first))
+            fps = float(video.average_rate or video.guessed_rate or 0)
+        return MediaInfo(
+            path=path,
+            width=width,
+            height=height,
+            fps=fps,
+            duration=announced_duration(container),
+            audio_rate=audio.codec_context.sample_rate or None if audio is not None else None,
+            audio_channels=audio.codec_context.layout.nb_channels if audio is not None else 0,
+        )

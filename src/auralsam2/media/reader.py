@@ -1,0 +1,219 @@
+"""The pictures of a video, one by one, at the wanted moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from auralsam2.errors import InputError, UsageError
+from auralsam2.media.container import DamageLog, Decoder, announced_duration, announced_end, open_input, video_stream
+from auralsam2.media.picture import Orientation, display_size, to_rgb
+from auralsam2.types import Frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.video.frame import VideoFrame
+
+_SLACK = 1e-6
+"""Seconds by which a start may miss a frame that it means, since time stamps are not decimal."""
+
+_LONG = 10.0
+_MAX_STEP_BACK = 0.5
+_MAX_MISSING = 0.5
+
+
+def read_frames(
+    path: Path | str, *, fps: float | None = None, start: float = 0.0, end: float | None = None
+) -> FrameReader:
+    """Open a video for reading its frames lazily.
+
+    Args:
+        path: the video.
+        fps: wanted frames per second; None for every frame of the source.
+        start: first wanted second, from 0.
+        end: the second before which to stop; None for the end of the video.
+
+    Raises:
+        InputError: the file cannot be opened or holds no pictures.
+        UsageError: fps, start or end make no sense.
+    """
+    return FrameReader(Path(path), fps=fps, start=start, end=end)
+
+
+class FrameReader:
+    """Iterator over the `Frame`s of a video, and a context manager that closes it.
+
+    With `fps`, the wanted instants are start + (j + 0.5) / fps for j = 0, 1, … and the frame of an instant is the one
+    on display then: the last that is not later, or the first of all where none is earlier. With variable frame rate
+    one picture may thus be yielded several times, with the same `time`. Without `fps` every frame of [start, end) is
+    yielded and `instant` equals `time`. Where nothing falls into [start, end), the picture on display at start is
+    yielded, once.
+
+    Attributes:
+        damage: seconds at which the pictures turned out damaged, so far.
+
+    Raises (while iterating):
+        InputError: not one picture could be decoded, or start lies behind the last.
+    """
+
+    def __init__(self, path: Path, *, fps: float | None, start: float, end: float | None) -> None:
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise UsageError(f"fps {fps:g} must be above 0")
+        if not (math.isfinite(start) and start >= 0):
+            raise UsageError(f"start {start:g} must be 0 s or later")
+        if end is not None and not end > start:
+            raise UsageError(f"end {end:g} s must be later than start {start:g} s")
+        self._path = path
+        self._fps = fps
+        self._start = start
+        self._end = math.inf if end is None else end
+        self._damage = DamageLog(path, "picture")
+        self._size: tuple[int, int] | None = None
+        self._orientation = Orientation()
+        self._video_end = 0.0
+        self._index = 0
+        self._may_seek = True
+        self._container = open_input(path)
+        stream = video_stream(self._container)
+        if stream is None:
+            self._container.close()
+            raise InputError(f"{path}: no video track")
+        self._stream = stream
+        self._frames = self._every_frame() if fps is None else self._at_instants(fps)
+
+    @property
+    def damage(self) -> list[float]:
+        """Seconds at which damage was met, in order; damage within one second counts once."""
+        return self._damage.times
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; reading on ends."""
+        self._frames.close()
+        self._container.close()
+
+    def _every_frame(self) -> Generator[Frame, None, None]:
+        shown: tuple[float, VideoFrame] | None = None
+        for time, picture in self._pictures():
+            if time >= self._end:
+                shown = shown or (time, picture)
+                break
+            if time < self._start - _SLACK:
+                shown = (time, picture)
+                continue
+            yield self._frame(time, picture, time)
+        if self._index == 0:
+            yield self._only(shown)
+
+    def _at_instants(self, fps: float) -> Generator[Frame, None, None]:
+        shown: tuple[float, VideoFrame] | None = None
+        at_start: tuple[float, VideoFrame] | None = None
+        for time, picture in self._pictures():
+            if shown is not None:
+                yield from self._while_shown(*shown, fps, time)
+            if self._instant(fps) >= self._end and time > self._start:
+                break
+            shown = (time, picture)
+            if at_start is None or time <= self._start + _SLACK:
+                at_start = shown
+        else:
+            if shown is not None:
+                yield from self._while_shown(*shown, fps, self._video_end)
+        if self._index == 0:
+            yield self._only(at_start)
+
+    def _instant(self, fps: float) -> float:
+        return self._start + (self._index + 0.5) / fps
+
+    def _while_shown(self, time: float, picture: VideoFrame, fps: float, until: float) -> Iterator[Frame]:
+        """The frames of the instants that pass before `until` with this picture on display."""
+        image = None
+        while (instant := self._instant(fps)) < min(until, self._end):
+            frame = self._frame(time, picture, instant, image)
+            image = frame.image
+            yield frame
+
+    def _only(self, shown: tuple[float, VideoFrame] | None) -> Frame:
+        """The one frame of a part in which no instant falls."""
+        if shown is None:
+            raise InputError(f"{self._path}: no picture could be decoded, the file is damaged or incomplete")
+        if self._start >= self._video_end:
+            raise InputError(
+                f"{self._path}: the pictures end at {self._video_end:.2f} s, start {self._start:g} must be earlier"
+            )
+        time, picture = shown
+        return self._frame(time, picture, time if self._fps is None else max(time, self._start))
+
+    def _frame(self, time: float, picture: VideoFrame, instant: float, image: np.ndarray | None = None) -> Frame:
+        if image is None:
+            if self._size is None:
+                self._orientation = Orientation.of(picture)
+                self._size = display_size(picture, self._stream.sample_aspect_ratio, self._orientation)
+            image = to_rgb(picture, *self._size, self._orientation)
+        self._index += 1
+        return Frame(index=self._index - 1, time=time, instant=instant, image=image)
+
+    def _pictures(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield (time, picture) in rising order of time, from the one on display at start or earlier."""
+        spacing = self._spacing()
+        decoder = Decoder(self._container, self._stream, self._damage)
+        sought = self._may_seek and decoder.seek(self._start)
+        last: float | None = None
+        duration = spacing
+        for moment, picture in decoder.frames():
+            if sought and last is None and (moment is None or moment > self._start):
+                yield from self._from_the_top()
+                return
+            time = (0.0 if last is None else last + duration) if moment is None else moment
+            if last is not None and time <= last:
+                if time < last - _MAX_STEP_BACK:
+                    self._damage.note(last)
+                continue
+            duration = self._duration_of(picture, spacing)
+            last = time
+            self._video_end = time + duration
+            yield time, picture
+        if sought and last is None:
+            yield from self._from_the_top()
+            return
+        missing = announced_end(self._container, self._stream) - self._video_end
+        if last is not None and missing > max(_MAX_MISSING, 3 * spacing):
+            self._damage.note(self._video_end)
+
+    def _from_the_top(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Start again without seeking, where the index of the file proved wrong."""
+        self._container.close()
+        self._container = open_input(self._path)
+        stream = video_stream(self._container)
+        if stream is None:
+            raise InputError(f"{self._path}: no video track")
+        self._stream = stream
+        self._may_seek = False
+        yield from self._pictures()
+
+    def _spacing(self) -> float:
+        """Seconds from frame to frame on average, by the word of the file."""
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        return 1 / float(rate) if rate is not None and rate > 0 else 0.04
+
+    def _duration_of(self, picture: VideoFrame, spacing: float) -> float:
+        """Seconds for which a picture is shown should none follow; a damaged duration does not count."""
+        time_base = picture.time_base
+        seconds = float(picture.duration * time_base) if picture.duration > 0 and time_base else 0.0
+        return seconds if 0 < seconds <= max(_LONG, announced_duration(self._container)) else spacing
