@@ -1,0 +1,61 @@
+"""A mask as text: the compressed run lengths of COCO."""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import numpy as np
+from pycocotools import mask as coco
+
+
+class Rle(TypedDict):
+    """A mask in COCO's compressed run lengths: `size` is [H, W], `counts` the runs, down the columns, as ASCII."""
+
+    size: list[int]
+    counts: str
+
+
+def encode(mask: np.ndarray) -> Rle:
+    """Write a mask as run lengths.
+
+    Args:
+        mask: (H, W) bool.
+
+    Raises:
+        ValueError: the mask is not a bool array of two dimensions.
+    """
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise ValueError(f"a mask is (H, W) bool, not {mask.shape} {mask.dtype}")
+    coded: Any = coco.encode(np.asfortranarray(mask.view(np.uint8)))
+    return Rle(size=[int(side) for side in coded["size"]], counts=coded["counts"].decode("ascii"))
+
+
+def decode(rle: Rle) -> np.ndarray:
+    """Read a mask back.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        ValueError: the runs do not fill the size.
+    """
+    mask = np.asarray(coco.decode(_coded(rle))).astype(np.bool_, order="C")
+    # The library fills what too short a list of runs leaves open with whatever the memory held.
+    if encode(mask) != rle:
+        height, width = rle["size"]
+        raise ValueError(f"these run lengths are not a mask of {width}x{height} pixels")
+    return mask
+
+
+def area(rle: Rle) -> int:
+    """The number of pixels in the mask."""
+    return int(coco.area(_coded(rle)))
+
+
+def box(rle: Rle) -> list[float]:
+    """The smallest box around the mask: [x, y, width, height] in pixels, all 0 for an empty mask."""
+    return [float(value) for value in coco.toBbox(_coded(rle))]
+
+
+def _coded(rle: Rle) -> Any:
+    return {"size": rle["size"], "counts": rle["counts"].encode("ascii")}
