@@ -6,13 +6,13 @@ import functools
 from pathlib import Path
 
 import torch
-from rule import fill, golden_json, weight
 from transformers import Sam2VideoModel
 
 from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
 from auralsam2.vision.sam2 import sam2_config, with_width
+from rule import fill, golden_json, weight
 
 
 @functools.cache
@@ -21,7 +21,7 @@ def _rule_sam2_state() -> dict[str, torch.Tensor]:
     names: dict[str, list[str]] = golden_json("sam2_to_transformers.json")  # type: ignore[assignment]
     with torch.device("meta"):
         shapes = {name: tuple(value.shape) for name, value in Sam2VideoModel(sam2_config("large")).state_dict().items()}
-    shapes |= {f"memory_temporal_positional_encoding": (7, 1, 1, 64)}
+    shapes |= {"memory_temporal_positional_encoding": (7, 1, 1, 64)}
     state: dict[str, torch.Tensor] = {}
     for official, targets in names.items():
         for target in targets:

@@ -475,7 +475,7 @@ def test_a_name_is_downloaded_and_converted_once(
 
     folder = folders.pop()
     assert ModelConfig.load(folder).sam2 == "facebook/sam2-hiera-large"
-    saved, published = load_file(folder / "model.safetensors"), torch.load(tmp_path / "release.pth")
+    saved, published = load_file(folder / "model.safetensors"), torch.load(tmp_path / "release.pth", weights_only=True)
     assert torch.equal(saved["fuser.f_blocks.0.0.attn.q.weight"], published["f_blocks.0.0.attn.q.weight"])
 
     server.requests.clear()

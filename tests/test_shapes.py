@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from networks import small_sam2, spread
 from transformers import EdgeTamVisionConfig, Sam2VideoConfig, Sam2VideoModel, TimmWrapperConfig
 
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
 from auralsam2.network import AuralNetwork
 from auralsam2.vision.sam2 import load_sam2, resized, with_width
+from networks import small_sam2, spread
 
 SMALL_EAR = (8, 8, 8, 8)
 
@@ -53,7 +53,9 @@ def timm_sam2(size: int, width: int = 128) -> Sam2VideoModel:
         (lambda size, _, width: timm_sam2(size, width), 160, 128, "timm"),
     ],
 )
-def test_any_size_width_version_backbone(variant: str, modality: str, make, size: int, width: int, version: str) -> None:
+def test_any_size_width_version_backbone(
+    variant: str, modality: str, make, size: int, width: int, version: str
+) -> None:
     network = AuralNetwork(config(width, variant, modality), make(size, version, width)).eval()
     text = torch.randn(4, 32) if modality == "audio+text" else None
     with torch.inference_mode():
@@ -63,7 +65,7 @@ def test_any_size_width_version_backbone(variant: str, modality: str, make, size
     assert output.fuser.prompts.visual_prompts[0].shape == (4, grid * grid, width)
     for frame in output.frames:
         assert frame.decoded.logits.shape == (1, 3, 4 * grid, 4 * grid)
-        assert frame.logits(size).shape == (size, size)
+        assert frame.logits.shape == (size, size)
         assert frame.remembered.memory.shape == (1, 64, grid, grid)
         assert torch.isfinite(frame.decoded.logits).all()
 

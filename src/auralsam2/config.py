@@ -150,8 +150,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if 2 * self.audio_encoder.embedding != self.fuser.width:
             raise ConfigError(
-                f"audio_encoder.embedding {self.audio_encoder.embedding} must be half of fuser.width {self.fuser.width}: "
-                "left and right together make one token"
+                f"audio_encoder.embedding {self.audio_encoder.embedding} must be half of fuser.width "
+                f"{self.fuser.width}: left and right together make one token"
             )
         if (self.text is not None) != (self.fuser.modality == "audio+text"):
             raise ConfigError(f"text encoder {self.text!r} does not go with fuser.modality {self.fuser.modality!r}")
@@ -160,7 +160,12 @@ class ModelConfig:
 
     @classmethod
     def released(
-        cls, modality: Modality = "audio", *, sam2: str = SAM2_LARGE, text: str = DISTILROBERTA, frames: int | None = None
+        cls,
+        modality: Modality = "audio",
+        *,
+        sam2: str = SAM2_LARGE,
+        text: str = DISTILROBERTA,
+        frames: int | None = None,
     ) -> ModelConfig:
         """What the four released checkpoints are: `audio` for v1s, v1m, v2; `audio+text` for Ref-AVS."""
         with_text = modality == "audio+text"

@@ -36,3 +36,13 @@ class UnavailableError(AuralError):
     """A model or data set is not on this machine and cannot be fetched."""
 
     exit_code = EXIT_UNAVAILABLE
+
+
+def message_line(kind: str, message: object) -> str:
+    """A line for stderr; a name with a line break in it stays on that line.
+
+    Args:
+        kind: `error`, `warning`, or nothing for a piece of news.
+        message: what to say.
+    """
+    return ": ".join(part for part in ("auralsam2", kind, " ".join(str(message).split())) if part)

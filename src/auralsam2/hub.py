@@ -141,9 +141,29 @@ def resolve(name_or_dir: str) -> Path:
         ConfigError: the checkpoint that was fetched is not what it should be.
         OutputError: the cache cannot be written.
     """
+    found = _local(name_or_dir)
+    if found is not None:
+        return found
     entry = REGISTRY.get(name_or_dir)
     if entry is not None:
-        return _bundled(entry) if entry.repo is None else _released_folder(entry)
+        return _released_folder(entry)
+    return _snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
+
+
+def check(name_or_dir: str) -> None:
+    """Refuse what `resolve` would refuse without asking the network, and sooner than it takes to import torch.
+
+    Raises:
+        UnavailableError: there is no such model.
+    """
+    _local(name_or_dir)
+
+
+def _local(name_or_dir: str) -> Path | None:
+    """The folder of a model that is not for the hub; None for one that is."""
+    entry = REGISTRY.get(name_or_dir)
+    if entry is not None:
+        return _bundled(entry) if entry.repo is None else None
     folder = Path(name_or_dir).expanduser()
     if folder.is_dir():
         return _checked(folder, _MODEL_NEEDS, "give a model folder, as `auralsam2 convert` writes it")
@@ -152,7 +172,7 @@ def resolve(name_or_dir: str) -> Path:
     if not HUB_ID.fullmatch(name_or_dir):
         known = ", ".join(REGISTRY)
         raise UnavailableError(f"no model {name_or_dir!r}; give one of {known}, a model folder, or a hub id OWNER/NAME")
-    return _snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
+    return None
 
 
 def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:

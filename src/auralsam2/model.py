@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,11 +16,12 @@ from safetensors.torch import load_file, save_file
 
 from auralsam2 import hub
 from auralsam2.clock import Clock
-from auralsam2.config import WEIGHTS_FILE, ModelConfig
+from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import UnavailableError, UsageError
 from auralsam2.network import AuralNetwork
 from auralsam2.outputs.behind import WriteBehind
 from auralsam2.outputs.folder import ResultFolder
+from auralsam2.outputs.staging import writing
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.session import Session
 from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
@@ -84,11 +86,21 @@ class AuralSAM2:
 
         Returns:
             the folder, made where missing.
+
+        Raises:
+            OutputError: the folder cannot be written; earlier files in it stay as they are.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.network.trained_state(), folder / WEIGHTS_FILE)
-        self.config.save(folder)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=folder) as hidden:
+                try:
+                    save_file(self.network.trained_state(), Path(hidden) / WEIGHTS_FILE)
+                except SafetensorError as error:
+                    raise OSError(str(error)) from error
+                self.config.save(Path(hidden))
+                for name in (WEIGHTS_FILE, CONFIG_FILE):
+                    (Path(hidden) / name).replace(folder / name)
         return folder
 
     def segment(
@@ -110,7 +122,8 @@ class AuralSAM2:
             prompts: points, boxes, masks and text.
             audio: `track` for the video's own sound, `none`, or another file.
             fps: processed frames a second; None for every frame.
-            start, end: part of the video, in seconds.
+            start: first processed second.
+            end: second at which to stop; None for the end of the video.
 
         Returns:
             an iterable of `Segmentation`, which computes as it is read.
@@ -123,9 +136,7 @@ class AuralSAM2:
         if text is not None:
             said = dataclasses.replace(said, text=text)
         check_modality(self.config, said, self.name)
-        return self.segment_source(
-            Source.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said
-        )
+        return self.segment_source(Source.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said)
 
     def segment_source(self, source: Source, prompts: Prompts) -> VideoSegmentation:
         """The same for a source that was opened and checked before."""
@@ -166,6 +177,7 @@ class VideoSegmentation:
         out: Path | str,
         *,
         save: frozenset[str] = DEFAULT_SAVE,
+        overlay: bool | None = None,
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
@@ -174,6 +186,7 @@ class VideoSegmentation:
         Args:
             out: made where missing.
             save: of overlay, masks, json, coco, frames.
+            overlay: whether the overlay is among them, whatever `save` says of it; None leaves it to `save`.
             options: what must agree for a later run to skip this video.
             on_frame: called after each frame, for progress.
 
@@ -184,6 +197,8 @@ class VideoSegmentation:
             OutputError: a file cannot be written.
             InputError: the video is damaged beyond use.
         """
+        if overlay is not None:
+            save = save - {"overlay"} | ({"overlay"} if overlay else set())
         source = self.source
         header = {
             "model": self.model.name,

@@ -19,7 +19,7 @@ from auralsam2.fuser.aural_fuser import AuralFuser, FuserOutput
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.tracker import Tracked, Tracker
 from auralsam2.vision.pyramid import FrameFeatures, encode, features, sine_position
-from auralsam2.vision.sam2 import freeze
+from auralsam2.vision.sam2 import freeze, side
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class AuralNetwork(nn.Module):
         ConfigError: SAM 2 has another width than the fuser, or the text encoder than the fuser expects.
     """
 
+    position: torch.Tensor
+
     def __init__(self, config: ModelConfig, sam2: Sam2VideoModel, text_encoder: TextEncoder | None = None) -> None:
         super().__init__()
         if sam2.hidden_dim != config.fuser.width:
@@ -60,14 +62,14 @@ class AuralNetwork(nn.Module):
         self.fuser = AuralFuser(config.fuser)
         self.decoder = PromptedDecoder(sam2, config.prompting)
         self.memory = MemoryNetwork(sam2)
-        grid = sam2.config.image_size // 16
+        grid = side(sam2) // 16
         weight = sam2.no_memory_embedding
         self.register_buffer("position", sine_position(config.fuser.width, (grid, grid), weight), persistent=False)
 
     @property
     def image_size(self) -> int:
         """S, the side of the square that the model sees, in pixels."""
-        return self.sam2.config.image_size
+        return side(self.sam2)
 
     @property
     def device(self) -> torch.device:
@@ -148,9 +150,7 @@ class AuralNetwork(nn.Module):
         expected = self.trained_state()
         missing = sorted(expected.keys() - state.keys())
         unexpected = sorted(state.keys() - expected.keys())
-        differing = sorted(
-            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
-        )
+        differing = sorted(name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape)
         problems = [
             f"{len(names)} {kind}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
             for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", differing))

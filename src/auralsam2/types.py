@@ -1,10 +1,10 @@
 """The types that pass from room to room, and the glossary of their letters.
 
-Shapes: B clip · T frames of a clip · C channels · H W pixels of the source, display orientation · S side of the square image
-that the model sees · h w stride-16 grid (h = w = S / 16) · N tokens of sound and text · L width of a token.
+Shapes: B clip · T frames of a clip · C channels · H W pixels of the source, display orientation · S side of the square
+image that the model sees · h w stride-16 grid (h = w = S / 16) · N tokens of sound and text · L width of a token.
 
-The paper's symbols: r_a `audio_prompts` · r_v `visual_prompts` · k `level` (0, 1, 2 = strides 4, 8, 16) · z_c `tokens` ·
-z_v `pyramid`.
+The paper's symbols: r_a `audio_prompts` · r_v `visual_prompts` · k `level` (0, 1, 2 = strides 4, 8, 16) · z_c `tokens`
+· z_v `pyramid`.
 
 Colours are RGB, 8 bits. Points are (x, y) in pixels of the displayed frame, (0, 0) the upper left corner of the upper
 left pixel. Time is seconds on the clock of the file, 0 where the presentation of the file starts.
@@ -88,7 +88,9 @@ class Box:
 
     def __post_init__(self) -> None:
         if not (self.x0 < self.x1 and self.y0 < self.y1):
-            raise UsageError(f"box {self.x0:g},{self.y0:g},{self.x1:g},{self.y1:g} is empty: give X0,Y0,X1,Y1 with X0 < X1, Y0 < Y1")
+            raise UsageError(
+                f"box {self.x0:g},{self.y0:g},{self.x1:g},{self.y1:g} is empty: give X0,Y0,X1,Y1 with X0 < X1, Y0 < Y1"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +139,10 @@ class Prompts:
                 corners = ((prompt.x0, prompt.y0), (prompt.x1, prompt.y1))
             for x, y in corners:
                 if not (0 <= x <= info.width and 0 <= y <= info.height):
-                    raise UsageError(f"{info.path}: prompt at {x:g},{y:g} lies outside the frame of {info.width}x{info.height} pixels")
+                    raise UsageError(
+                        f"{info.path}: prompt at {x:g},{y:g} lies outside the frame of "
+                        f"{info.width}x{info.height} pixels"
+                    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from rule import assert_close, fill, golden, samples, wave
 
 from auralsam2.audio.logmel import EXAMPLE_SAMPLES, example, examples
 from auralsam2.audio.vggish import AudioEncoder
 from auralsam2.config import AudioEncoderConfig
+from rule import assert_close, fill, golden, samples, wave
 
 MEL = 1e-5
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from networks import rule_network, small_sam2
-from rule import assert_close, golden, tensor
 
 from auralsam2.config import PromptingConfig
 from auralsam2.decoder.prompted import PromptedDecoder
 from auralsam2.decoder.visual import PromptEmbeddings, VisualPrompts, embed
 from auralsam2.types import FeaturePrompts
+from networks import rule_network, small_sam2
+from rule import assert_close, golden, tensor
 
 
 @pytest.mark.parametrize("case", range(6))
@@ -33,7 +33,11 @@ def test_golden(case: int) -> None:
         )
         best = int(decoded.best[0])
         pointer = network.memory.pointer(decoded.tokens[:, best], decoded.object_score)
-    archive = {name.partition("_")[2]: value for name, value in golden("mask_decoder").items() if name.startswith(f"case{case}_")}
+    archive = {
+        name.partition("_")[2]: value
+        for name, value in golden("mask_decoder").items()
+        if name.startswith(f"case{case}_")
+    }
     assert_close(decoded.logits[0], archive["low_res_multimasks"], 1e-4)
     assert_close(decoded.ious[0], archive["ious"], 1e-4)
     assert_close(decoded.object_score[0], archive["object_score"], 1e-4)
@@ -49,7 +53,10 @@ VISUAL = {
     "box": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), box=torch.tensor([10.0, 12.0, 90.0, 80.0])),
     "mask": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), mask=torch.rand(128, 128) > 0.5),
     "all": VisualPrompts(
-        torch.tensor([[30.0, 40.0]]), torch.tensor([0]), torch.tensor([10.0, 12.0, 90.0, 80.0]), torch.rand(128, 128) > 0.5
+        torch.tensor([[30.0, 40.0]]),
+        torch.tensor([0]),
+        torch.tensor([10.0, 12.0, 90.0, 80.0]),
+        torch.rand(128, 128) > 0.5,
     ),
 }
 

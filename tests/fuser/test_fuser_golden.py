@@ -2,19 +2,19 @@
 
 import pytest
 import torch
-from rule import assert_close, fill, golden, samples, tensor, wave
 
 from auralsam2.audio.logmel import examples
 from auralsam2.audio.vggish import AudioEncoder
 from auralsam2.config import AudioEncoderConfig, FuserConfig
 from auralsam2.fuser.aural_fuser import AuralFuser
 from auralsam2.vision.pyramid import sine_position
+from rule import assert_close, fill, golden, samples, tensor, wave
 
 MODALITIES = {"avs": "audio", "ref": "audio+text"}
 
 
 @pytest.fixture(scope="module", params=MODALITIES)
-def run(request: pytest.FixtureRequest):  # noqa: ANN201
+def run(request: pytest.FixtureRequest):
     modality = MODALITIES[request.param]
     fuser = fill(AuralFuser(FuserConfig.preset("released", modality)).eval(), "aural_fuser.")
     encoder = fill(AudioEncoder(AudioEncoderConfig()).eval(), "aural_fuser.vgg.")

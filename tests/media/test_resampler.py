@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import resampy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,6 @@ def test_log_mel_of_resampled_sound_equals_the_published():
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000])
 def test_equals_resampy(rate):
-    resampy = pytest.importorskip("resampy")
     sound = 0.3 * np.random.default_rng(rate).standard_normal((rate // 4, 2))
     expected = resampy.resample(sound, rate, 16_000, axis=0, filter="kaiser_best")
     result = resample(sound, rate)

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from small_text import save_small_text
 from transformers import AutoModel, AutoTokenizer
 
 from auralsam2.errors import UnavailableError
 from auralsam2.text.encoder import MAX_TOKENS, TextEncoder
+from small_text import save_small_text
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory):  # noqa: ANN201
+def folder(tmp_path_factory: pytest.TempPathFactory):
     return save_small_text(tmp_path_factory.mktemp("text"))
 
 

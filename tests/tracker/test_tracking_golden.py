@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from networks import rule_network
-from rule import assert_close, golden, samples, tensor, wave
 
 from auralsam2.audio.logmel import examples
 from auralsam2.network import ClipOutput
 from auralsam2.tracker.tracker import full_size
+from networks import rule_network
+from rule import assert_close, golden, samples, tensor, wave
 
 SIZE = 256
 
@@ -24,7 +24,7 @@ def run(request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], ClipOutp
     return golden(f"tracking_{request.param}_256"), output
 
 
-def stack(output: ClipOutput, what) -> torch.Tensor:  # noqa: ANN001
+def stack(output: ClipOutput, what) -> torch.Tensor:
     return torch.cat([what(frame) for frame in output.frames])
 
 
@@ -59,7 +59,7 @@ def test_decoder(run) -> None:
 
 def test_masks(run) -> None:
     archive, output = run
-    logits = torch.stack([frame.logits(SIZE) for frame in output.frames])
+    logits = torch.stack([frame.logits for frame in output.frames])
     assert_close(logits[:, ::2, ::2], archive["final_logits_iou_select"], 2e-4)
     bits = np.unpackbits(archive["final_mask_iou_select_bits"].reshape(5, -1), axis=1)
     differing = (bits.reshape(5, SIZE, SIZE) != (logits > 0).numpy()).sum((1, 2))

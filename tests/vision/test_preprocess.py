@@ -5,9 +5,9 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from rule import golden
 
 from auralsam2.vision.preprocess import label_to_square, normalise, to_square
+from rule import golden
 
 
 @pytest.mark.parametrize(("size", "first", "step"), [(256, (0, 0), 2), (1024, (3, 5), 16)])

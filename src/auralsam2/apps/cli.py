@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from auralsam2.apps import parse
-from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError
+from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError, message_line
 from auralsam2.version import __version__
 
 app = typer.Typer(
@@ -50,9 +50,9 @@ def common(
     ] = False,
 ) -> None:
     """Options of all commands."""
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.ERROR, format="auralsam2: %(levelname)s: %(message)s"
-    )
+    logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="auralsam2: %(levelname)s: %(message)s")
+    # What the other rooms warn of stands in the result, and is told from there.
+    logging.getLogger("auralsam2.outputs").setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
 EXAMPLES = """
@@ -63,7 +63,7 @@ Examples:
   auralsam2 segment dog.mp4 --fps all --out results   every frame
   auralsam2 segment party.mp4 --model ref-avs --text "the dog on the left"
   auralsam2 segment silent.mp4 --point 320,180        no sound: follow what is clicked
-  auralsam2 segment archive/ --resume --json          all videos of a folder, go on where it stopped
+  auralsam2 segment archive/ --resume --json          a whole folder, going on where it stopped
 """
 
 
@@ -82,8 +82,8 @@ def segment(
         str | None, typer.Option(metavar="FILE|none", help="Replace the sound track, or turn hearing off.")
     ] = None,
     fps: Annotated[str, typer.Option(metavar="N|all", help="Frames a second to segment; training data has 1.")] = "1",
-    start: Annotated[float, typer.Option(metavar="S", help="First second.")] = 0.0,
-    end: Annotated[float | None, typer.Option(metavar="S", help="Second at which to stop.")] = None,
+    start: Annotated[str, typer.Option(metavar="S", help="First second.")] = "0",
+    end: Annotated[str | None, typer.Option(metavar="S", help="Second at which to stop.")] = None,
     save: Annotated[
         str, typer.Option(metavar="LIST", help="Of overlay,masks,json,coco,frames.")
     ] = "overlay,masks,json",
@@ -98,12 +98,13 @@ def segment(
 ) -> None:
     """Segment the sounding objects of videos.
 
-    Writes DIR/NAME/ for each input: overlay.mp4, masks/, result.json; with --save also coco.json and frames/. Points are
-    pixels of the displayed frame, times are seconds.
+    Writes DIR/NAME/ for each input: overlay.mp4, masks/, result.json; with --save also coco.json and frames/.
+    Points are pixels of the displayed frame, times are seconds.
     """
     from auralsam2.apps import segment as segmenting
     from auralsam2.types import Prompts
 
+    begin, until = parse.span(start, end)
     job = segmenting.Job(
         model=model,
         out=out,
@@ -111,12 +112,12 @@ def segment(
             points=tuple(map(parse.point, point or ())),
             boxes=tuple(map(parse.box, box or ())),
             masks=tuple(map(parse.mask, mask or ())),
-            text=text,
+            text=parse.expression(text),
         ),
-        audio="track" if audio is None else "none" if audio == "none" else Path(audio),
+        audio=parse.audio(audio),
         fps=parse.rate(fps),
-        start=start,
-        end=end,
+        start=begin,
+        end=until,
         save=parse.saves(save),
         device=parse.choice("--device", device, ("auto", "cpu", "cuda", "mps")),
         dtype=parse.choice("--dtype", dtype, ("auto", "fp32", "bf16", "fp16")),
@@ -126,6 +127,17 @@ def segment(
         quiet=quiet,
     )
     raise typer.Exit(segmenting.run(inputs, job))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
+    model: ModelOption = "mini",
+) -> None:
+    """Segment the bundled clip, and print where the overlay is and how well the masks meet the truth."""
+    from auralsam2.apps.demo import show
+
+    show(out, model)
 
 
 @app.command(epilog="Example:\n\n\b\n  auralsam2 convert auralsam2_avs_v1m.pth models/v1m")
@@ -165,13 +177,19 @@ def bench_speed(
 ) -> None:
     """Seconds per frame of each stage, and what hearing costs beside a click.
 
-    The hearing overhead is the time of the whole pipeline prompted by sound over that of the same pipeline prompted by one
-    point, frame by frame side by side in one run.
+    The hearing overhead is the time of the whole pipeline prompted by sound over that of the same pipeline
+    prompted by one point, in turn on the same stretches of one video.
     """
     from auralsam2.apps.bench import speed
 
-    speed(model, tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
-          frames=frames, device=device, threads=threads, as_json=as_json)
+    speed(
+        model,
+        tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
+        frames=frames,
+        device=device,
+        threads=threads,
+        as_json=as_json,
+    )
 
 
 @bench.command("memory")
@@ -196,34 +214,42 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     debug = "--debug" in arguments
-    # What transformers and huggingface_hub draw would spoil ours.
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0" if sys.stderr.isatty() else "1")
+    if debug:  # is welcome anywhere, though it belongs to the program, not to a command
+        arguments = ["--debug", *(argument for argument in arguments if argument != "--debug")]
+    if not sys.stderr.isatty() or {"--quiet", "-q"} & set(arguments):
+        # Read by huggingface_hub and transformers when they are imported.
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     command: Any = typer.main.get_command(app)
     try:
         outcome = command.main(arguments, prog_name="auralsam2", standalone_mode=False)
     except AuralError as error:
         return _fail(error, error.exit_code, debug)
-    except KeyboardInterrupt:
-        print("auralsam2: interrupted; finished files stay", file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            sys.stdout.close()
-        return EXIT_UNUSABLE
+    except (KeyboardInterrupt, typer.Abort):
+        outcome = EXIT_INTERRUPTED
     except OSError as error:
         return _fail(OutputError(f"{error.filename or 'system'}: {error.strerror or error}"), EXIT_UNUSABLE, debug)
-    except Exception as error:
-        message = getattr(error, "format_message", None)
-        if message is None:
-            raise
-        return _fail(message(), EXIT_UNUSABLE, debug)
+    except Exception as error:  # of the command line's parser, or a bug: no traceback for users
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error, file=sys.stderr)
+            return EXIT_UNUSABLE
+        return _fail(_explain(error), EXIT_UNUSABLE, debug)
+    if outcome == EXIT_INTERRUPTED:
+        print("auralsam2: interrupted; finished files stay", file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
+
+
+def _explain(error: Exception) -> str:
+    """What users shall read of an error that is not of our family."""
+    # The parser's errors come from one package or another, by the version of typer.
+    formatted = getattr(error, "format_message", None)
+    if formatted is None:
+        return f"{type(error).__name__}: {error}: a bug, please report it with what --debug shows"
+    context = getattr(error, "ctx", None)
+    return f"{formatted()} See {context.command_path if context else 'auralsam2'} --help"
 
 
 def _fail(error: object, code: int, debug: bool) -> int:
     if debug:
-        import traceback
-
         traceback.print_exc()
-    print(f"auralsam2: error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(message_line("error", error), file=sys.stderr)
     return code

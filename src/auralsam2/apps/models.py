@@ -6,6 +6,8 @@ import json
 
 from auralsam2 import hub
 
+_WIDE = 1000
+
 
 def show(*, as_json: bool) -> None:
     """Print the named models as a table, or as JSON."""
@@ -16,9 +18,14 @@ def show(*, as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDE  # a file or another program has no edge at which to wrap
     table = Table("name", "task", "modalities", "MB", "here", "licence", box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
     for entry in entries:
         size = "" if entry["size_mb"] is None else f"{entry['size_mb']:.0f}"
         here = "yes" if entry["cached"] else "no"
         table.add_row(entry["name"], entry["task"], ", ".join(entry["modalities"]), size, here, entry["licence"])
-    Console().print(table)
+    console.print(table)

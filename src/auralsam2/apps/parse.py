@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Literal
 
 from auralsam2.errors import UsageError
 from auralsam2.types import Box, Mask, Point
@@ -31,7 +32,7 @@ def box(text: str) -> Box:
 
 def mask(text: str) -> Mask:
     """`PNG[@SECONDS]`."""
-    place, time = _at(text, "--mask", "PNG[@SECONDS]") if "@" in text else (text, 0.0)
+    place, time = _at(text, "--mask", "PNG[@SECONDS]") if "@" in text and not Path(text).is_file() else (text, 0.0)
     path = Path(place)
     if not path.is_file():
         raise UsageError(f"--mask {text}: no file {path}")
@@ -49,6 +50,38 @@ def rate(text: str) -> float | None:
     if not (math.isfinite(value) and value > 0):
         raise UsageError(f"--fps {text}: give a positive number, or all")
     return value
+
+
+def span(start: str, end: str | None) -> tuple[float, float | None]:
+    """`--start` and `--end`, in seconds."""
+    (begin,) = _numbers([start], 1, f"--start {start}", "a number of seconds")
+    if begin < 0:
+        raise UsageError(f"--start {start}: seconds count from 0")
+    if end is None:
+        return begin, None
+    (until,) = _numbers([end], 1, f"--end {end}", "a number of seconds")
+    if until <= begin:
+        raise UsageError(f"--end {end}: must lie after --start {start}")
+    return begin, until
+
+
+def audio(text: str | None) -> Path | Literal["track", "none"]:
+    """A file, `none`, or, unless told otherwise, the video's own track."""
+    if text is None:
+        return "track"
+    if text == "none":
+        return "none"
+    path = Path(text)
+    if not path.is_file():
+        raise UsageError(f"--audio {text}: no file {path}; give a file with sound, or none")
+    return path
+
+
+def expression(text: str | None) -> str | None:
+    """Words that describe the object."""
+    if text is not None and not text.strip():
+        raise UsageError("--text is empty: say what to look for, or leave it out")
+    return text
 
 
 def saves(text: str) -> frozenset[str]:

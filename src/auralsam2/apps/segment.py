@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, AuralError, InputError, UsageError
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, AuralError, InputError, UsageError, message_line
 from auralsam2.types import Prompts
 
-ENDINGS = frozenset(".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .ogv .3gp .gif".split())
+_ENDINGS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .ogv .3gp .gif"
+ENDINGS = frozenset(_ENDINGS.split(" "))
 """What counts as a video in a folder."""
 
 
@@ -68,24 +69,33 @@ class Job:
 def expand(inputs: Iterable[Path]) -> list[Path]:
     """Files as they are, folders as the videos in them, by name.
 
+    A folder without videos stays as it is, for `run` to refuse.
+
     Raises:
-        InputError: a folder holds no video.
         UsageError: two inputs would write to one folder.
     """
     videos: list[Path] = []
     for path in inputs:
-        if path.is_dir():
-            found = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS and file.is_file())
-            if not found:
-                raise InputError(f"{path}: no videos in this folder; known endings: {' '.join(sorted(ENDINGS))}")
-            videos += found
-        else:
-            videos.append(path)
+        found = videos_in(path) if path.is_dir() else []
+        videos += found or [path]
     seen: dict[str, Path] = {}
-    for video in videos:
+    for video in (path for path in videos if not path.is_dir()):
         if (other := seen.setdefault(video.stem, video)) is not video:
             raise UsageError(f"{other} and {video} would both write to {video.stem}/: run them with different --out")
     return videos
+
+
+def videos_in(folder: Path) -> list[Path]:
+    """The videos that lie in a folder, by name; hidden files are none.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
+    return [path for path in files if path.suffix.lower() in ENDINGS]
 
 
 def run(inputs: list[Path], job: Job) -> int:
@@ -96,19 +106,19 @@ def run(inputs: list[Path], job: Job) -> int:
     """
     from auralsam2.tracker.source import Source
 
+    if job.resume and "json" not in job.save:
+        raise UsageError("--resume needs json among --save: result.json tells what is done")
     videos = expand(inputs)
-    alone = len(videos) == 1 and not inputs[0].is_dir()
+    alone = len(inputs) == 1 and videos == inputs
     report = Report(job)
     sources: list[tuple[Path, Source]] = []
     for video in videos:
         try:
-            source = Source.open(
-                video, job.prompts, audio=job.audio, fps=job.fps, start=job.start, end=job.end
-            )
+            if video.is_dir():
+                raise InputError(f"{video}: no videos in this folder; known endings: {' '.join(sorted(ENDINGS))}")
+            source = Source.open(video, job.prompts, audio=job.audio, fps=job.fps, start=job.start, end=job.end)
         except AuralError as error:
-            if alone:
-                raise
-            report.failed(video, error)
+            report.failed(video, error, alone=alone)
         else:
             sources.append((video, source))
     if sources:
@@ -117,7 +127,11 @@ def run(inputs: list[Path], job: Job) -> int:
 
 
 def _segment(sources: list[tuple[Path, Any]], job: Job, report: Report, *, alone: bool) -> None:
-    """The part that needs torch."""
+    """The part that needs a model."""
+    from auralsam2 import hub
+
+    if not job.resume:  # else there may be nothing to do, and no model needed
+        hub.check(job.model)
     import torch
 
     from auralsam2.model import AuralSAM2, check_modality, pick_device, pick_dtype, result_folder
@@ -139,14 +153,12 @@ def _segment(sources: list[tuple[Path, Any]], job: Job, report: Report, *, alone
     model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
     check_modality(model.config, job.prompts, job.model)
     for video, source in waiting:
-        result = model.segment_source(source, job.prompts)
         try:
+            result = model.segment_source(source, job.prompts)
             with report.progress(video, source) as on_frame:
                 folder = result.save(job.out, save=job.save, options=job.options(video, dtype), on_frame=on_frame)
         except AuralError as error:
-            if alone:
-                raise
-            report.failed(video, error)
+            report.failed(video, error, alone=alone)
         else:
             report.done(video, folder, result.warnings)
 
@@ -161,13 +173,15 @@ class Report:
     def note(self, text: str) -> None:
         """A line of news."""
         if not self._job.quiet:
-            print(f"auralsam2: {text}", file=sys.stderr)
+            print(message_line("", text), file=sys.stderr)
 
-    def failed(self, video: Path, error: AuralError) -> None:
-        """One of several inputs failed."""
-        self.failures += 1
-        print(f"auralsam2: error: {error}", file=sys.stderr)
+    def failed(self, video: Path, error: AuralError, *, alone: bool) -> None:
+        """An input failed; the error of an only one is raised, and decides on the exit code."""
         self._line({"input": str(video), "status": "failed", "error": str(error)})
+        if alone:
+            raise error
+        self.failures += 1
+        print(message_line("error", error), file=sys.stderr)
 
     def skipped(self, video: Path, folder: Path) -> None:
         """An input was done before."""
@@ -177,7 +191,7 @@ class Report:
     def done(self, video: Path, folder: Path, warnings: list[str]) -> None:
         """An input is done."""
         for warning in warnings:
-            print(f"auralsam2: warning: {video}: {warning}", file=sys.stderr)
+            print(message_line("warning", f"{video}: {warning}"), file=sys.stderr)
         self.note(f"{video}: written to {folder}")
         line: dict[str, Any] = {"input": str(video), "status": "done", "output": str(folder), "warnings": warnings}
         if self._job.as_json and "json" in self._job.save:

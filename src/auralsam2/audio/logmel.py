@@ -52,7 +52,9 @@ def log_mel(samples: torch.Tensor) -> torch.Tensor:
     Returns:
         (..., 1 + (n - 400) // 160, 64) float32.
     """
-    frames = samples.double().unfold(-1, WINDOW, HOP) * torch.hann_window(WINDOW, dtype=torch.float64, device=samples.device)
+    frames = samples.double().unfold(-1, WINDOW, HOP) * torch.hann_window(
+        WINDOW, dtype=torch.float64, device=samples.device
+    )
     magnitude = torch.fft.rfft(frames, n=FFT).abs()
     return torch.log(magnitude @ mel_matrix().to(samples.device) + OFFSET).float()
 

@@ -9,11 +9,13 @@ from auralsam2.audio.logmel import BANDS, EXAMPLE_FRAMES
 from auralsam2.config import AudioEncoderConfig
 
 CONVOLUTIONS = (1, 1, 2, 2)
-"""3×3 convolutions in each stage; a 2×2 maximum follows each stage."""
+"""How many 3 by 3 convolutions each stage has; a 2 by 2 maximum follows each stage."""
 
 
 class AudioEncoder(nn.Module):
-    """VGGish, of any width, on left and right alike (reference: 64, M, 128, M, 256, 256, M, 512, 512, M, 4096, 4096, 128).
+    """VGGish, of any width, on left and right alike.
+
+    As published: 64, M, 128, M, 256, 256, M, 512, 512, M, 4096, 4096, 128, M being a maximum.
 
     The modules are named as in the published weights (`features.0`, `embeddings.4`, …).
     """

@@ -50,6 +50,8 @@ class PromptedDecoder(nn.Module):
         config: where and in which order the prompts enter.
     """
 
+    position: torch.Tensor
+
     def __init__(self, sam2: Sam2VideoModel, config: PromptingConfig) -> None:
         super().__init__()
         self.decoder = sam2.mask_decoder
@@ -72,7 +74,8 @@ class PromptedDecoder(nn.Module):
 
         Args:
             embedding: (B, C, h, w), with memory or the no-memory term in it.
-            fine, middle: (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w).
+            fine: (B, C/8, 4h, 4w).
+            middle: (B, C/4, 2h, 2w).
             embeddings: of points, boxes and masks.
             prompts: the fuser's, T = B; None for the stock decoder.
             multimask: return the three candidates; else the one mask that SAM 2 gives for unambiguous prompts.

@@ -29,7 +29,7 @@ class VisualPrompts:
 
     @property
     def ambiguous(self) -> bool:
-        """Whether SAM 2 answers with three candidates: at most one click; a box counts as two, a mask is unambiguous."""
+        """Whether SAM 2 gives three candidates: at most one click; a box counts as two, a mask is unambiguous."""
         return self.mask is None and len(self.points) + (2 if self.box is not None else 0) <= 1
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from auralsam2.config import FuserConfig
-from auralsam2.fuser.blocks import Block
+from auralsam2.fuser.blocks import Blocks
 from auralsam2.fuser.fusion import CrossFusion, Fused
 from auralsam2.fuser.projection import REFERENCE_ROWS, Projection
 from auralsam2.types import FeaturePrompts
@@ -57,14 +57,8 @@ class AuralFuser(nn.Module):
         self.config = config
         width = config.width
         self.patch_embeds = nn.ModuleList(nn.Conv2d(width, width, size, stride=size) for size in PATCH_SIZES)
-        self.f_blocks = nn.ModuleList(
-            nn.ModuleList(Block(width, config.heads, config.dropout, spatial=True) for _ in range(depth))
-            for depth in config.visual_depths
-        )
-        self.a_blocks = nn.ModuleList(
-            nn.ModuleList(Block(width, config.heads, config.dropout, spatial=False) for _ in range(config.token_depth))
-            for _ in PATCH_SIZES
-        )
+        self.f_blocks = nn.ModuleList(Blocks(config, depth, spatial=True) for depth in config.visual_depths)
+        self.a_blocks = nn.ModuleList(Blocks(config, config.token_depth, spatial=False) for _ in PATCH_SIZES)
         self.fusion_modules = nn.ModuleList(CrossFusion(config) for _ in PATCH_SIZES)
         self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in PATCH_SIZES[1:])
         self.train_proj_v1 = Projection(config, spatial=True)
@@ -131,12 +125,9 @@ class AuralFuser(nn.Module):
                 # Eq. 2 starts each level from z_c itself; the released code hands the fused tokens on.
                 heard = levels[-1].tokens if released else tokens
             visual = patch.flatten(2).transpose(1, 2).contiguous() + visual_position
-            for block in self.f_blocks[level]:
-                visual = block(visual, tuple(grid))
-            heard = (heard + token_position)[None]
-            for block in self.a_blocks[level]:
-                heard = block(heard)
-            levels.append(self.fusion_modules[level](visual + visual_position, heard[0] + token_position))
+            visual = self.f_blocks[level](visual, tuple(grid))
+            heard = self.a_blocks[level]((heard + token_position)[None])[0]
+            levels.append(self.fusion_modules[level](visual + visual_position, heard + token_position))
         return FuserOutput(
             prompts=FeaturePrompts(
                 visual_prompts=tuple(level.visual for level in levels),
@@ -150,9 +141,9 @@ class AuralFuser(nn.Module):
         """Eq. 7: embeddings for the contrastive loss, level 0 first.
 
         Returns:
-            e_v, three tensors (T, h·w, projection), and e_a, three tensors (n, projection), of norm 1 over channels; n is
-            T, but 10 (or N, if less) in the released audio + text variant, whose e_v come from the fusion's residuals
-            and have norm 1 over positions.
+            e_v, three tensors (T, h·w, projection), and e_a, three tensors (n, projection), of norm 1 over channels; n
+            is T, but 10 (or N, if less) in the released audio + text variant, whose e_v come from the fusion's
+            residuals and have norm 1 over positions.
         """
         if self.config.variant == "released" and self.config.modality == "audio+text":
             visual = [self.train_proj_v1(fused.visual_residual, normalised_axis=1) for fused in output.fused]

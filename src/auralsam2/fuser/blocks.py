@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from auralsam2.config import FuserConfig
+
 MLP_RATIO = 4
 REDUCTION = 4
 
@@ -104,3 +106,16 @@ class Block(nn.Module):
         """(B, n, L) to the same shape; `grid` (h, w) exactly where the block is spatial."""
         tokens = tokens + self.attn(self.norm1(tokens), grid)
         return tokens + self.mlp(self.norm2(tokens), grid)
+
+
+class Blocks(nn.ModuleList):
+    """The self-attention of one side at one level: so many blocks, one after the other."""
+
+    def __init__(self, config: FuserConfig, depth: int, *, spatial: bool) -> None:
+        super().__init__(Block(config.width, config.heads, config.dropout, spatial=spatial) for _ in range(depth))
+
+    def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None = None) -> torch.Tensor:
+        """(B, n, L) to the same shape."""
+        for block in self:
+            tokens = block(tokens, grid)
+        return tokens

@@ -40,7 +40,8 @@ def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tens
 
     Args:
         query: (A, L', P).
-        key, value: (B, L', Q).
+        key: (B, L', Q).
+        value: (B, L', Q).
         rows: the divisor; the number of visual positions of the clip, T·h·w, on both sides.
 
     Returns:
@@ -57,7 +58,8 @@ def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
 
     Args:
         query: (A, L', P).
-        key, value: (B, L', Q).
+        key: (B, L', Q).
+        value: (B, L', Q).
 
     Returns:
         (A, L', P).
@@ -88,11 +90,12 @@ class CrossFusion(nn.Module):
         self.q_frame, self.k_frame, self.v_frame = (nn.Conv3d(width, inner, 1) for _ in range(3))
         self.q_audio, self.k_audio, self.v_audio = (nn.Conv1d(width, inner, 1) for _ in range(3))
         if self.released:
-            self.W_z = nn.Sequential(nn.Conv3d(inner, width, 1), nn.BatchNorm3d(width))
-            self.W_z2 = nn.Sequential(nn.Conv1d(inner, width, 1), nn.BatchNorm1d(width))
-            for norm in (self.W_z[1], self.W_z2[1]):
+            norm_v, norm_a = nn.BatchNorm3d(width), nn.BatchNorm1d(width)
+            for norm in (norm_v, norm_a):
                 # The block starts as the identity (up to the LayerNorm).
                 nn.init.zeros_(norm.weight)
+            self.W_z = nn.Sequential(nn.Conv3d(inner, width, 1), norm_v)
+            self.W_z2 = nn.Sequential(nn.Conv1d(inner, width, 1), norm_a)
         else:
             self.W_z = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))
             self.W_z2 = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))

@@ -38,16 +38,18 @@ def write_object(path: Path, members: Iterable[tuple[str, Any]]) -> None:
         OSError: the file cannot be written.
     """
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        opening = "{\n"
+        file.write("{")
+        opening = "\n"
         for name, value in members:
             file.write(f"{opening}{dump(name)}: ")
             opening = ",\n"
             if isinstance(value, Iterator):
-                item_opening = "[\n  "
+                file.write("[")
+                item_opening = "\n  "
                 for item in value:
                     file.write(item_opening + dump(item))
                     item_opening = ",\n  "
-                file.write("[]" if item_opening.startswith("[") else "\n]")
+                file.write("\n]")
             else:
                 file.write(dump(value))
         file.write("\n}\n")

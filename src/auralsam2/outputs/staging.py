@@ -92,9 +92,10 @@ class Staging:
             OutputError: it cannot be created or written, or another run is writing into it.
         """
         with writing(self.folder), ExitStack() as stack:
-            if not self.folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stack.callback(self._remove_if_empty)
+            for folder in reversed((self.folder, *self.folder.parents)):
+                if not folder.is_dir():
+                    folder.mkdir(exist_ok=True)
+                    stack.callback(_remove_if_empty, folder)
             if not stack.enter_context(_holding(self.folder)):
                 raise OutputError(f"{self.folder}: another run is writing here: wait for it or choose another --out")
             _sweep(self.folder)
@@ -104,7 +105,7 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the hidden folder with what was not published, and the folder of results if it is new and empty."""
+        """Remove the hidden folder with what was not published, and what folders were made for it and are empty."""
         self._stack.close()
 
     def publish(self, names: Sequence[str], withdrawn: Sequence[str] = ()) -> None:
@@ -133,10 +134,6 @@ class Staging:
                 target.replace(source)
             raise
 
-    def _remove_if_empty(self) -> None:
-        with suppress(OSError):
-            self.folder.rmdir()
-
 
 @contextmanager
 def _holding(folder: Path) -> Iterator[bool]:
@@ -156,6 +153,11 @@ def _holding(folder: Path) -> Iterator[bool]:
         yield held
     finally:
         os.close(descriptor)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _sweep(folder: Path) -> None:

@@ -29,7 +29,9 @@ class TextEncoder(nn.Module):
             self.tokeniser = AutoTokenizer.from_pretrained(folder)
             self.model = AutoModel.from_pretrained(folder, use_safetensors=True).eval().requires_grad_(False)
         except (OSError, ValueError) as error:
-            raise UnavailableError(f"{folder}: no text encoder with tokeniser ({str(error).splitlines()[0]})") from error
+            raise UnavailableError(
+                f"{folder}: no text encoder with tokeniser ({str(error).splitlines()[0]})"
+            ) from error
 
     @torch.no_grad()
     def forward(self, text: str) -> torch.Tensor:

@@ -53,7 +53,7 @@ class ReadAhead(Generic[T]):
             for item in self._items:
                 if not self._put(item):
                     return
-        except BaseException as error:  # noqa: BLE001 - handed to the reader
+        except BaseException as error:
             self._error = error
         self._put(_END)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from PIL import Image
 
 from auralsam2.decoder.visual import NEGATIVE, POSITIVE, VisualPrompts
-from auralsam2.errors import InputError, UsageError
+from auralsam2.errors import UsageError
+from auralsam2.tracker.label import read_label
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.vision.preprocess import label_to_square
 
@@ -33,17 +32,17 @@ class Guidance:
         self.wanted = bool(self._left)
 
     def take(self, frames: Sequence[tuple[int, float]], until: float) -> dict[int, VisualPrompts]:
-        """The prompts of a stretch of frames; each prompt goes to the frame nearest in time, once.
+        """The prompts of a stretch of frames; each prompt goes to the frame whose instant is nearest, once.
 
         Args:
-            frames: (index, time), ascending.
-            until: time at which the next stretch begins, infinity after the last one.
+            frames: (index, instant in seconds), ascending.
+            until: second after which the frames of the next stretch are nearer; infinity for the last stretch.
 
         Raises:
             UsageError: two boxes, or two masks, fall on one frame.
         """
         given: dict[int, list[Point | Box | Mask]] = {}
-        while self._left and self._left[0].time < until:
+        while self._left and self._left[0].time <= until:
             prompt = self._left.pop(0)
             index, _ = min(frames, key=lambda frame: abs(frame[1] - prompt.time))
             given.setdefault(index, []).append(prompt)
@@ -55,7 +54,9 @@ class Guidance:
         masks = [prompt for prompt in prompts if isinstance(prompt, Mask)]
         for kind, several in (("boxes", boxes), ("masks", masks)):
             if len(several) > 1:
-                raise UsageError(f"two {kind} fall on the frame at {several[0].time:g} s: all prompts describe one object")
+                raise UsageError(
+                    f"two {kind} fall on the frame at {several[0].time:g} s: all prompts describe one object"
+                )
         box = None
         if boxes:
             corners = torch.tensor([[boxes[0].x0, boxes[0].y0], [boxes[0].x1, boxes[0].y1]])
@@ -74,11 +75,4 @@ def read_mask(mask: Mask, width: int, height: int, size: int) -> torch.Tensor:
     Raises:
         InputError: the file cannot be read, or has another size than the video's frames.
     """
-    try:
-        with Image.open(mask.path) as picture:
-            label = np.array(picture.convert("L"))
-    except (OSError, Image.DecompressionBombError) as error:
-        raise InputError(f"{mask.path}: cannot be read as a mask: give an 8-bit PNG") from error
-    if label.shape != (height, width):
-        raise InputError(f"{mask.path}: mask of {label.shape[1]}x{label.shape[0]} pixels, the video has {width}x{height}")
-    return label_to_square(label, size)
+    return label_to_square(read_label(mask.path, width, height), size)

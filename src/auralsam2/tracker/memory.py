@@ -64,7 +64,7 @@ class MemoryBank:
         return found
 
     def pointers(self, t: int, reach: int) -> list[tuple[int, torch.Tensor]]:
-        """(distance, pointer) for frame t: conditioning frames that are not in its future, then t - 1, t - 2, … t - reach."""
+        """(distance, pointer) for frame t: conditioning frames not in its future, then t - 1, t - 2, … t - reach."""
         found = [(t - frame, kept.pointer) for frame, kept in self._conditioning.items() if frame <= t]
         for distance in range(1, reach + 1):
             if (kept := self._others.get(t - distance)) is not None:

@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from auralsam2.clock import Clock
+from auralsam2.config import Conditioning
 from auralsam2.decoder.visual import VisualPrompts
+from auralsam2.errors import UsageError
 from auralsam2.media.reader import FrameReader
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.ahead import ReadAhead
@@ -65,28 +67,35 @@ class Session:
         self._length = slot_length(source.fps)
         self._guidance = Guidance(prompts, source.info.width, source.info.height, network.image_size)
         self._prompted: Tracker | None = None
+        self._begun = False
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """The processed frames, in the order of time."""
+        """The processed frames, in the order of time.
+
+        Raises:
+            UsageError: this is the second time; the prompts were handed out in the first.
+            InputError: a file is damaged beyond use.
+            OutputError: no space for encoded frames.
+        """
         source = self.source
-        reader = FrameReader(source.info.path, fps=source.fps, start=source.start, end=source.end)
-        hearing = Hearing(source.sound, source.start)
-        try:
-            with (
-                reader,
-                contextlib.closing(hearing),
-                EncodedFrames() as kept,
-                ReadAhead(self._read(reader)) as frames,
-            ):
-                text = self._text_features()
-                for window in windows(self._encode(frames, kept), self.network.config.clip.frames):
-                    yield from self._segment(window, hearing, kept, text)
-                    kept.forget_before(window.moments[0].index)
-                    hearing.forget_before(window.moments[0].index)
-        finally:
-            for what, times in (("video", reader.damage), ("sound", hearing.damage)):
-                if times:
-                    self.warnings.append(f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s")
+        if self._begun:
+            raise UsageError(f"{source.info.path}: the frames can be read once: call segment again")
+        self._begun = True
+        with (
+            FrameReader(source.info.path, fps=source.fps, start=source.start, end=source.end) as reader,
+            contextlib.closing(Hearing(source.sound, source.start)) as hearing,
+        ):
+            try:
+                with EncodedFrames() as kept, ReadAhead(self._read(reader)) as frames:
+                    text = self._text_features()
+                    for window in windows(self._encode(frames, kept), self.network.config.clip.frames):
+                        yield from self._segment(window, hearing, kept, text)
+                        kept.forget_before(window.moments[0].index)
+                        hearing.forget_before(window.moments[0].index)
+            finally:
+                for what, times in (("video", reader.damage), ("sound", hearing.damage)):
+                    if times:
+                        self.warnings.append(f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s")
         if self._hears and not hearing.heard_something:
             self.warnings.append("the sound track is silent")
 
@@ -154,17 +163,16 @@ class Session:
     def _track(self, window: Window, kept: EncodedFrames) -> Iterator[tuple[Moment, Tracked | None]]:
         """Frames of the window with their results in the order of time; None where nobody asked for anything yet.
 
-        Without visual prompts each window starts afresh with its own conditioning frame, as a clip in training. From the
-        first visual prompt on, prompted frames are the conditioning ones, and the memory goes on through all windows.
+        Without visual prompts each window starts afresh with its own conditioning frame, as a clip in training. From
+        the first visual prompt on, prompted frames are the conditioning ones, and the memory goes on through all
+        windows.
         """
         if not self._guidance.wanted:
             yield from self._track_afresh(window, self.network.config.clip.conditioning, kept)
             return
         new = [moment for moment in window.moments if moment.index >= window.first_new]
-        until = self.source.start + (window.first_slot + window.slots) * self._length
-        visual = self._guidance.take(
-            [(moment.index, kept.time(moment.index)) for moment in new], until=float("inf") if window.last else until
-        )
+        # Instants, not the pictures' own times: a picture on display is meant at any moment until the next one.
+        visual = self._guidance.take([(moment.index, moment.instant) for moment in new], window.until)
         waiting = self._track_afresh(window, "first", kept)
         for moment in new:
             prompt = visual.get(moment.index)
@@ -178,7 +186,7 @@ class Session:
                 yield moment, None
 
     def _track_afresh(
-        self, window: Window, conditioning: str, kept: EncodedFrames
+        self, window: Window, conditioning: Conditioning, kept: EncodedFrames
     ) -> Iterator[tuple[Moment, Tracked]]:
         """A window as a clip of its own, given out in the order of time."""
         tracker = self.network.tracker(len(window.moments), self.clock)

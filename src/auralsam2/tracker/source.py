@@ -9,6 +9,7 @@ from typing import Literal
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.probe import probe
+from auralsam2.tracker.label import read_label
 from auralsam2.types import MediaInfo, Prompts
 
 DEFAULT_FPS = 1.0
@@ -65,6 +66,8 @@ class Source:
         if info.duration and start >= info.duration:
             raise UsageError(f"{path}: --start {start:g} lies behind the end of the video at {info.duration:.2f} s")
         prompts.check_inside(info, start, end)
+        for mask in prompts.masks:
+            read_label(mask.path, info.width, info.height)
         prompted = bool(prompts.visual) or prompts.text is not None
         if isinstance(audio, Path):
             if probe(audio).audio_rate is None:

@@ -1,4 +1,4 @@
-"""The spool: keeps the tensors of encoded frames until their masks are found, in memory as far as it may, else on disk."""
+"""The spool: keeps the tensors of encoded frames until their masks are found, in memory or, beyond a limit, on disk."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ DEFAULT_LIMIT = 2 << 30
 class Spool:
     """A keyed store of tensors with a bound on memory.
 
-    What is put beyond the bound goes into one unnamed temporary file, which the system removes however the process ends.
-    Space of dropped entries is used again. The owner drops what it needs no more; entries left at the end of the
+    What is put beyond the bound goes into one unnamed temporary file, which the system removes however the process
+    ends. Space of dropped entries is used again. The owner drops what it needs no more; entries left at the end of the
     `with` block are dropped then.
 
     Args:
@@ -79,8 +79,8 @@ class Spool:
                 file.write(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         except OSError as error:
             raise OutputError(
-                f"{tempfile.gettempdir()}: cannot keep encoded frames ({error.strerror}): point TMPDIR to a folder with "
-                "space, or take a lower --fps"
+                f"{tempfile.gettempdir()}: cannot keep encoded frames ({error.strerror}): point TMPDIR to a folder "
+                "with space, or take a lower --fps"
             ) from error
         self._spilled[key] = (offset, size, {n: (t.shape, t.dtype, t.device) for n, t in tensors.items()})
 

@@ -17,6 +17,7 @@ from auralsam2.decoder.visual import VisualPrompts, embed
 from auralsam2.tracker.memory import MemoryBank, Remembered
 from auralsam2.types import FeaturePrompts
 from auralsam2.vision.pyramid import FrameFeatures
+from auralsam2.vision.sam2 import side
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Tracker:
                 multimask=visual is None or visual.ambiguous,
             )
             best = int(decoded.best[0])
-            chosen = full_size(decoded.logits[:, best : best + 1], self.sam2.config.image_size)
+            chosen = full_size(decoded.logits[:, best : best + 1], side(self.sam2))
         with self.clock.stage("memory"):
             token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
             remembered = Remembered(

@@ -1,12 +1,12 @@
 """Clip windows: how a video of any length and frame rate becomes clips like those the model was trained on.
 
-A window is as long as a training clip: T slots of a second (of 1 / fps seconds below one frame a second). The frames of a
-window that have the same rank within their slots lie one slot apart; they are one clip for the fuser, so at 1 frame a
-second a window is exactly one clip, and at f frames a second it is f clips side by side. The tracker goes through
-all frames of the window in the order of time.
+A window is as long as a training clip: T slots of a second (of 1 / fps seconds below one frame a second). The frames
+of a window that have the same rank within their slots lie one slot apart; they are one clip for the fuser, so at 1
+frame a second a window is exactly one clip, and at f frames a second it is f clips side by side. The tracker goes
+through all frames of the window in the order of time.
 
-At the end of the video the last window is moved back to end with it, so that it is a whole clip too; what it covers a second
-time is not given out again.
+At the end of the video the last window is moved back to end with it, so that it is a whole clip too; what it covers a
+second time is not given out again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 EXAMPLE_DRIFT = 0.04
-"""Seconds by which the sound of a training clip runs ahead from frame to frame: examples follow each other every 0.96 s."""
+"""Seconds by which the sound of a training clip runs ahead from frame to frame: examples come every 0.96 s."""
 _ROUNDING = 1e-6
 
 
@@ -44,20 +44,21 @@ class Window:
         first_slot: its first slot.
         slots: T, how many slots it has.
         first_new: index of the first frame that no earlier window gave out.
-        last: it ends the video.
+        until: second up to which the frames of the window are nearer than those that follow; infinity for the last
+            window.
     """
 
     moments: tuple[Moment, ...]
     first_slot: int
     slots: int
     first_new: int
-    last: bool
+    until: float
 
     def clips(self) -> Iterator[tuple[Moment, ...]]:
         """The clips for the fuser: clip r holds the r-th frame of each slot.
 
-        A slot with fewer frames lends its last one; an empty slot (a gap in the video) the nearest frame of the window. The
-        first clip in which a frame appears is the one whose prompts it takes.
+        A slot with fewer frames lends its last one; an empty slot (a gap in the video) the nearest frame of the window.
+        The first clip in which a frame appears is the one whose prompts it takes.
         """
         by_slot: list[list[Moment]] = [[] for _ in range(self.slots)]
         for moment in self.moments:
@@ -103,7 +104,8 @@ def windows(moments: Iterable[Moment], slots: int) -> Iterator[Window]:
     for moment in moments:
         if moment.slot >= first_slot + slots:
             if now:
-                yield Window(tuple(now), first_slot, slots, now[0].index, last=False)
+                until = (now[-1].instant + moment.instant) / 2
+                yield Window(tuple(now), first_slot, slots, now[0].index, until)
                 before = now
             now = []
             first_slot += slots * ((moment.slot - first_slot) // slots)
@@ -116,4 +118,4 @@ def windows(moments: Iterable[Moment], slots: int) -> Iterator[Window]:
     borrowed = [moment for moment in before if moment.slot >= end - slots] if used < slots else []
     if borrowed:
         first_slot, used, now = end - slots, slots, borrowed + now
-    yield Window(tuple(now), first_slot, used, new, last=True)
+    yield Window(tuple(now), first_slot, used, new, math.inf)

@@ -130,7 +130,12 @@ def with_width(config: Sam2VideoConfig, width: int) -> Sam2VideoConfig:
     for part in (Sam2VideoPromptEncoderConfig, Sam2VideoMaskDecoderConfig):
         values[part.base_config_key]["hidden_size"] = width
     values["mask_decoder_config"]["iou_head_hidden_dim"] = width
-    for key in ("memory_attention_hidden_size", "memory_encoder_hidden_size", "mask_downsampler_embed_dim", "memory_fuser_embed_dim"):
+    for key in (
+        "memory_attention_hidden_size",
+        "memory_encoder_hidden_size",
+        "mask_downsampler_embed_dim",
+        "memory_fuser_embed_dim",
+    ):
         values[key] = width
     return Sam2VideoConfig(**values)
 
@@ -154,6 +159,12 @@ def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
         reason = str(error).splitlines()[0]
         raise UnavailableError(f"{folder}: no SAM 2 in transformers' format ({reason})") from error
     return freeze(model)
+
+
+def side(model: Sam2VideoModel) -> int:
+    """S, the side in pixels of the square that a SAM 2 sees."""
+    size = model.config.image_size
+    return size if isinstance(size, int) else size[0]
 
 
 def freeze(model: Sam2VideoModel) -> Sam2VideoModel:

@@ -1,0 +1,168 @@
+"""`auralsam2 bench`: speed and memory on this machine, as a table or as JSON; progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from auralsam2 import hub
+from auralsam2.apps import bench_memory, bench_speed
+from auralsam2.apps.bench_material import HEIGHT, WIDTH, large_network, machine, write_clip, write_small_model
+from auralsam2.errors import EXIT_SOME_FAILED, UsageError
+from auralsam2.model import AuralSAM2, pick_device, pick_dtype
+
+SPEED_FPS = 25
+"""Pictures a second of the video for speed, as of a camera: all are decoded, one a second is segmented."""
+MEMORY_FPS = 5
+"""Pictures a second of the videos for memory; few, so that ten minutes are made in seconds."""
+SHORT_MINUTES = 1.0
+_LABELS = (
+    ("network", "network, all four"),
+    ("wall", "wall time"),
+    ("network_share", "network / wall"),
+    ("click_network", "network, click instead"),
+    ("click_wall", "wall time, click instead"),
+    ("hearing_overhead", "hearing overhead, network"),
+    ("hearing_overhead_wall", "hearing overhead, wall"),
+)
+
+
+def speed(
+    model: str | None,
+    dtypes: tuple[str, ...],
+    *,
+    frames: int = 10,
+    device: str = "auto",
+    threads: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Measure the seconds per frame of each stage, and what hearing costs beside a click.
+
+    The whole pipeline runs, from the file to the files, on stretches of one clip window each. Each stretch runs twice,
+    prompted by sound and then by one point; the numbers are medians over the stretches, so that a neighbour's
+    short load on the machine counts little.
+
+    Args:
+        model: name, folder or hub id; None for random weights at the released size.
+        dtypes: precisions to measure, of fp32, bf16 and fp16.
+        frames: of the generated video, at one a second; at least 2.
+        device: auto, cpu, cuda or mps.
+        threads: of the CPU; None leaves it to torch.
+        as_json: print one JSON object instead of a table.
+
+    Raises:
+        UsageError: device or precision cannot be had.
+        UnavailableError: the model is not here.
+    """
+    where = pick_device(device)
+    for dtype in dtypes:
+        pick_dtype(dtype, where)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if model is None:
+        _note("making random weights at hiera-large size")
+        loaded = AuralSAM2(large_network().to(where), "random hiera-large")
+    else:
+        loaded = AuralSAM2.from_pretrained(model, device, "fp32")
+    window = loaded.config.clip.frames
+    parts = bench_speed.stretches(frames, window)
+    with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
+        video = write_clip(Path(folder) / "clip.mp4", max(frames, bench_speed.WARM_UP), SPEED_FPS)
+        results = {
+            dtype: bench_speed.measure(
+                AuralSAM2(loaded.network, loaded.name, dtype), video, Path(folder), parts, _note
+            ).summary()
+            for dtype in dtypes
+        }
+    report = {
+        "machine": machine(where.type),
+        "model": loaded.name,
+        "image_size": loaded.network.image_size,
+        "video": {"width": WIDTH, "height": HEIGHT, "fps": SPEED_FPS, "seconds": frames},
+        "frames_per_run": parts[0][1] - parts[0][0],
+        "runs_per_prompt": len(parts),
+        "dtypes": results,
+    }
+    print(json.dumps(report) if as_json else "\n".join(_speed_lines(report)))
+
+
+def memory(model: str | None, *, minutes: float = 10.0, as_json: bool = False) -> None:
+    """Compare the peak memory of a long video with that of a short one, 1280 × 720 pixels, all outputs.
+
+    The short one has a minute, or a tenth of the long one where that is less.
+
+    Args:
+        model: name, folder or hub id; None for a small one with random weights: what grows does not depend on it.
+        minutes: length of the long video.
+        as_json: print one JSON object instead of lines.
+
+    Raises:
+        UnavailableError: the model is not here.
+        AuralError: a measured process failed.
+        typer.Exit: with code 1, after the report: the ratio is above the limit.
+    """
+    if minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g} must be above 0")
+    if model is not None:
+        hub.check(model)
+    comparison = compare_memory(model, min(SHORT_MINUTES, minutes / 10) * 60, minutes * 60)
+    if as_json:
+        print(json.dumps({"model": model or "random, small", **comparison.summary()}))
+    else:
+        for peak in (comparison.short, comparison.long):
+            print(
+                f"{peak.video_seconds / 60:g} min, {peak.frames} frames: peak {peak.peak_bytes / 1e6:.1f} MB, "
+                f"{peak.loaded_bytes / 1e6:.1f} MB of it before the first frame"
+            )
+        verdict = "does not grow" if comparison.passed else "GROWS with the length"
+        print(f"ratio {comparison.ratio:.3f}, limit {bench_memory.LIMIT:g}: memory {verdict}")
+    if not comparison.passed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def compare_memory(model: str | None, short: float, long: float) -> bench_memory.Comparison:
+    """Measure both videos.
+
+    Args:
+        model: name, folder or hub id; None for a small one with random weights.
+        short: length of one video in seconds.
+        long: length of the other.
+    """
+    with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
+        name = model or str(write_small_model(Path(folder) / "model"))
+
+        def measured(length: str, seconds: float) -> bench_memory.Peak:
+            _note(f"making a video of {seconds:g} s")
+            video = write_clip(Path(folder) / f"{length}.mp4", seconds, MEMORY_FPS)
+            _note(f"segmenting {seconds:g} s in a process of its own")
+            return bench_memory.measure(name, video, seconds, Path(folder) / "results")
+
+        return bench_memory.Comparison(short=measured("short", short), long=measured("long", long))
+
+
+def _speed_lines(report: dict[str, Any]) -> list[str]:
+    """The report of `speed` for people."""
+    on, video, dtypes = report["machine"], report["video"], report["dtypes"]
+    lines = [
+        f"auralsam2 {on['auralsam2']}, torch {on['torch']}, {on['cpu']}, {on['threads']} threads, "
+        f"device {on['device']}",
+        f"{report['model']} at {report['image_size']} px; video of {video['width']}x{video['height']} at "
+        f"{video['fps']} fps; {report['runs_per_prompt']} runs of {report['frames_per_run']} frames for each prompt",
+        "",
+        f"{'seconds a frame':28}" + "".join(f"{dtype:>10}" for dtype in dtypes),
+    ]
+    for name in next(iter(dtypes.values()))["stages"]:
+        lines.append(f"{name:28}" + "".join(f"{numbers['stages'][name]:10.4f}" for numbers in dtypes.values()))
+    for key, label in _LABELS:
+        lines.append(f"{label:28}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values()))
+    return lines
+
+
+def _note(text: str) -> None:
+    print(f"auralsam2: {text}", file=sys.stderr)
