@@ -142,3 +142,27 @@ def turn(path: Path, a: int, b: int, c: int, d: int) -> Path:
         at = data.find(b"tkhd", at + 4)
     path.write_bytes(data)
     return path
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Damage a file: cut it, flip bits, zero a block, put noise into the header, or copy a block elsewhere."""
+    kind = rng.integers(6)
+    changed = bytearray(data)
+    size = len(data)
+    if kind == 0:
+        return bytes(changed[: rng.integers(1, size)])
+    if kind in (1, 2):
+        reach = size if kind == 1 else min(size, 2048)
+        for at in rng.integers(0, reach, rng.integers(1, 60)):
+            changed[at] ^= 1 << int(rng.integers(8))
+    elif kind == 3:
+        at = int(rng.integers(size))
+        changed[at : at + 2000] = bytes(len(changed[at : at + 2000]))
+    elif kind == 4:
+        at = int(rng.integers(min(size, 1500)))
+        block = rng.bytes(int(rng.integers(1, 64)))
+        changed[at : at + len(block)] = block
+    else:
+        at, to = (int(place) for place in rng.integers(0, size, 2))
+        changed[to : to + 300] = changed[at : at + 300]
+    return bytes(changed)

@@ -11,7 +11,7 @@ from auralsam2.errors import InputError
 from auralsam2.media.probe import probe
 from auralsam2.media.reader import read_frames
 from auralsam2.media.sound import SoundTrack
-from media_files import number_of, numbered, tone, write_clip, write_media
+from media_files import mutated, number_of, numbered, tone, write_clip, write_media
 
 SECONDS = 4.0
 
@@ -108,30 +108,6 @@ def test_sound_that_does_not_decode(tmp_path):
         with pytest.raises(InputError, match="no sound could be decoded"):
             track.read(0.0, 1.0)
         assert track.damage == [0.0]
-
-
-def mutated(data, rng):
-    """One of: cut short, bits flipped, a block zeroed, a block of noise in the header, a block moved."""
-    kind = rng.integers(6)
-    changed = bytearray(data)
-    size = len(data)
-    if kind == 0:
-        return bytes(changed[: rng.integers(1, size)])
-    if kind in (1, 2):
-        reach = size if kind == 1 else min(size, 2048)
-        for at in rng.integers(0, reach, rng.integers(1, 60)):
-            changed[at] ^= 1 << int(rng.integers(8))
-    elif kind == 3:
-        at = int(rng.integers(size))
-        changed[at : at + 2000] = bytes(len(changed[at : at + 2000]))
-    elif kind == 4:
-        at = int(rng.integers(min(size, 1500)))
-        block = rng.bytes(int(rng.integers(1, 64)))
-        changed[at : at + len(block)] = block
-    else:
-        at, to = (int(place) for place in rng.integers(0, size, 2))
-        changed[to : to + 300] = changed[at : at + 300]
-    return bytes(changed)
 
 
 def index_first(path, **options):
