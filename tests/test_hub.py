@@ -18,7 +18,8 @@ from auralsam2 import hub
 from auralsam2.checkpoint import fuser_shapes
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError, UnavailableError
-from auralsam2.hub import REGISTRY, Entry, available, fetch_release, fetch_sam2, fetch_text, resolve
+from auralsam2.hub import available, fetch_release, fetch_sam2, fetch_text, resolve
+from auralsam2.registry import REGISTRY, Entry
 
 OLD, NEW = "a" * 40, "b" * 40
 

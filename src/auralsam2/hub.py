@@ -1,4 +1,4 @@
-"""From the name of a model to a folder on this machine: registry, download, verification, cache.
+"""From the name of a model to a folder on this machine: download, verification, cache.
 
 Downloads go through `huggingface_hub`: its cache, its resuming, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and
 `HF_TOKEN` work as everywhere; these variables are read when a model is asked for. What was fetched once is used without
@@ -21,7 +21,6 @@ import logging
 import os
 import re
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,15 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import WeakFileLock
 
 from auralsam2.checkpoint import HUB_ID, SAM2_FOLDER, convert
-from auralsam2.config import CONFIG_FILE, SAM2_LARGE, WEIGHTS_FILE
+from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
 from auralsam2.errors import ConfigError, OutputError, UnavailableError
+from auralsam2.registry import REGISTRY, Entry
 
 logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Models that come with the package."""
 
-AURALSAM2_REPO = "yyliu01/AuralSAM2"
-_AURALSAM2_LICENCE = f"code MIT; for the weights see https://huggingface.co/{AURALSAM2_REPO}"
 # Whatever huggingface_hub lets through: its own errors are mostly OSError, the transport's are HTTPError.
 _DOWNLOAD_ERRORS = (HTTPError, EntryNotFoundError, OSError, RuntimeError, ValueError)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -61,64 +59,6 @@ _TEXT_NEEDS = ((CONFIG_FILE,), _WEIGHTS, ("tokenizer.json", "vocab.json"))
 _MODEL_FILES = [CONFIG_FILE, WEIGHTS_FILE, f"{SAM2_FOLDER}/*.json", f"{SAM2_FOLDER}/*.safetensors"]
 _SAM2_FILES = [CONFIG_FILE, "model*.safetensors", "model.safetensors.index.json"]
 _TEXT_FILES = [*_SAM2_FILES, "tokenizer*.json", "special_tokens_map.json", "vocab.json", "merges.txt"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A model with a name.
-
-    Attributes:
-        name: what users call it.
-        task: what it was trained for.
-        modalities: what it can be prompted with beside points, boxes and masks.
-        licence: of the weights, as far as it is known.
-        size_mb: of `model.safetensors`, fuser and audio encoder, in MB (10⁶ bytes); the frozen encoders come on top.
-            None for a bundled model, which is measured.
-        repo: hub repository of the checkpoint; None for a bundled model.
-        filename: the checkpoint in that repository.
-        revision: branch, tag or commit to fetch.
-        sam2: hub id of the frozen SAM 2 below it.
-    """
-
-    name: str
-    task: str
-    modalities: tuple[str, ...]
-    licence: str
-    size_mb: int | None = None
-    repo: str | None = None
-    filename: str = ""
-    revision: str = "main"
-    sam2: str = SAM2_LARGE
-
-
-def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size_mb: int) -> Entry:
-    return Entry(
-        name=name,
-        task=task,
-        modalities=modalities,
-        licence=_AURALSAM2_LICENCE,
-        size_mb=size_mb,
-        repo=AURALSAM2_REPO,
-        filename=f"ckpts/auralsam2_{stem}.pth",
-    )
-
-
-REGISTRY = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            name="mini",
-            task="trying things out: sounding objects of StampAVS",
-            modalities=("audio",),
-            licence="Apache-2.0",
-        ),
-        _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483),
-        _released("v1m", "avs_v1m", "several sounding objects (AVSBench V1M)", ("audio",), 483),
-        _released("v2", "avs_v2", "sounding objects (AVSBench V1S, V1M and V2)", ("audio",), 483),
-        _released("ref-avs", "refavs_best", "objects told by sound and words (Ref-AVS)", ("audio", "text"), 487),
-    )
-}
-"""The models with a name, in the order in which they are listed."""
 
 
 def cache_dir() -> Path:
