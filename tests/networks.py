@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from transformers import Sam2VideoModel
 
-from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
+from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, Modality, ModelConfig
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
+from auralsam2.text.encoder import TextEncoder
 from auralsam2.vision.sam2 import sam2_config, with_width
 from rule import fill, golden_json, weight
+from small_text import save_small_text
 
 
 @functools.cache
@@ -75,12 +77,15 @@ def spread(model: Sam2VideoModel) -> Sam2VideoModel:
     return model
 
 
-def small_config(modality: str = "audio", width: int = 256, frames: int = 5) -> ModelConfig:
-    """A small AuralSAM2 on `small_sam2`."""
+def small_config(modality: Modality = "audio", width: int = 256, frames: int = 5) -> ModelConfig:
+    """A small AuralSAM2 on `small_sam2`, its text encoder one of `small_text`."""
     return ModelConfig(
         sam2="sam2",
+        text="text" if modality == "audio+text" else None,
         audio_encoder=AudioEncoderConfig(channels=(8, 8, 8, 8), hidden=16, embedding=width // 2),
-        fuser=FuserConfig.preset("released", width=width, visual_depths=(1, 1, 1), token_depth=1),
+        fuser=FuserConfig.preset(
+            "released", modality, width=width, visual_depths=(1, 1, 1), token_depth=1, text_width=32
+        ),
         clip=ClipConfig(frames=frames),
     )
 
@@ -96,3 +101,12 @@ def save_small_model(folder: Path, image_size: int = 64, frames: int = 5) -> Pat
     sam2.save_pretrained(folder / "sam2")
     AuralSAM2(network, "small").save_pretrained(folder)
     return folder
+
+
+def save_small_text_model(folder: Path, image_size: int = 64) -> Path:
+    """A whole model folder that reads text, with its SAM 2 and text encoder inside."""
+    sam2 = small_sam2(image_size)
+    text = save_small_text(folder / "text")
+    network = AuralNetwork(small_config("audio+text"), sam2, TextEncoder(text))
+    sam2.save_pretrained(folder / "sam2")
+    return AuralSAM2(network, "small").save_pretrained(folder)
