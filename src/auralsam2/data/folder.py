@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from auralsam2.errors import InputError, UnavailableError
 
 PICTURES = (".jpg", ".jpeg", ".png")
 LABELS = (".png",)
+_DIGITS = re.compile("[0-9]+")
 
 
 def numbered(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
@@ -31,20 +32,19 @@ def numbered(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
     """
     found: dict[int, Path] = {}
     try:
-        names = sorted(os.listdir(folder))
+        paths = sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingError(f"{folder}: no such folder") from error
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
-    for name in names:
-        stem, ending = os.path.splitext(name)
-        digits = stem.rpartition("_")[2]
-        if name.startswith(".") or ending.lower() not in suffixes or not (digits.isascii() and digits.isdigit()):
+    for path in paths:
+        digits = path.stem.rpartition("_")[2]
+        if path.name.startswith(".") or path.suffix.lower() not in suffixes or not _DIGITS.fullmatch(digits):
             continue
         number = int(digits)
         if number in found:
-            raise InputError(f"{folder}: {found[number].name} and {name} both carry the number {number}")
-        found[number] = folder / name
+            raise InputError(f"{folder}: {found[number].name} and {path.name} both carry the number {number}")
+        found[number] = path
     return dict(sorted(found.items()))
 
 

@@ -32,16 +32,23 @@ class Listing:
     """What the csv and the folders say of a split; no picture or sound has been opened.
 
     Attributes:
+        split: its published name.
         samples: those whose files are all there, in the published order.
-        problems: what was found on the way.
+        problems: what was found on the way; each one left a sample out.
         rows: lines of the csv that belong to the split.
-        clips: number of different clips among `samples`.
+        groups: samples that these rows make, the ones left out among them.
     """
 
+    split: str
     samples: tuple[Sample, ...]
     problems: tuple[Problem, ...]
     rows: int
-    clips: int
+    groups: int
+
+    @property
+    def clips(self) -> int:
+        """Number of different clips among the samples."""
+        return len({sample.clip for sample in self.samples})
 
 
 class Reader(ABC):
@@ -54,14 +61,18 @@ class Reader(ABC):
 
     Attributes:
         name, table, splits: as given.
+        names: the column of the csv that tells one sample from another.
+        aliases: other names of splits.
+        ignored: values of the split column that are published, but are no splits to use.
+        unique: whether a second row of one id is a mistake; otherwise it gets an id of its own.
         frame_size: (width, height) in pixels that every frame has, None where they vary.
     """
 
-    frame_size: ClassVar[tuple[int, int] | None] = None
+    names: ClassVar[str] = "uid"
+    aliases: ClassVar[Mapping[str, str]] = {}
     ignored: ClassVar[tuple[str, ...]] = ()
-    """Values of the split column that are published, but are no splits to use."""
     unique: ClassVar[bool] = True
-    """Whether a second row of one id is a mistake; otherwise it gets an id of its own."""
+    frame_size: ClassVar[tuple[int, int] | None] = None
 
     def __init__(self, name: str, table: Table, splits: Mapping[str, Published]) -> None:
         self.name = name
@@ -89,58 +100,63 @@ class Reader(ABC):
         """Rows that make one sample together, in the published order."""
         return ([row] for row in rows)
 
-    def remarks(self) -> list[str]:
-        """What is to be said of the data set as a whole."""
-        return []
-
     def listing(self, split: str) -> Listing:
         """List a split.
 
+        Args:
+            split: its published name, or an alias.
+
         Raises:
             UsageError: there is no such split.
-            UnavailableError: a part of the data set that the whole split needs is not there.
+            UnavailableError: a file that the whole split needs is not there.
             InputError: the csv file cannot be read.
         """
+        split = self.aliases.get(split, split)
         if split not in self.splits:
-            raise UsageError(f"--split {split}: {self.name} has {', '.join(self.splits)}")
-        rows = [row for row in self.table.rows() if self.split_of(row) == split and self.wanted(row)]
+            known = ", ".join((*self.splits, *self.aliases))
+            raise UsageError(f"--split {split}: {self.name} has no such split, give one of {known}")
+        rows = [row for row in self.table.rows() if self.wanted(row) and self.split_of(row) == split]
         samples: list[Sample] = []
         problems: list[Problem] = []
-        lines: dict[str, list[int]] = {}
-        for group in self.groups(rows):
+        seen: dict[str, list[int]] = {}
+        groups = list(self.groups(rows))
+        for group in groups:
             line = group[0].line
             try:
                 sample = self.build(group, split)
-                before = lines.setdefault(sample.id, [])
-                before.append(line)
-                if len(before) > 1 and self.unique:
-                    raise InputError(f"listed before, in line {before[0]}")
+                lines = seen.setdefault(sample.id, [])
+                lines.append(line)
+                if len(lines) > 1 and self.unique:
+                    raise InputError(f"listed before, in line {lines[0]}")
             except InputError as error:
-                problems.append(self.problem(kind_of(error), str(error), split, line, _id_of(group[0]), excluded=True))
+                problems.append(self._left_out(group[0], error, split))
                 continue
-            if len(before) > 1:
-                sample = dataclasses.replace(sample, id=f"{sample.id}.{len(before)}")
-            samples.append(sample)
-        clips = len({sample.clip for sample in samples})
-        return Listing(samples=tuple(samples), problems=tuple(problems), rows=len(rows), clips=clips)
+            number = len(lines)
+            samples.append(sample if number == 1 else dataclasses.replace(sample, id=f"{sample.id}.{number}"))
+        return Listing(
+            split=split, samples=tuple(samples), problems=tuple(problems), rows=len(rows), groups=len(groups)
+        )
 
     def strays(self) -> list[Problem]:
-        """The rows that belong to no split."""
+        """The rows that belong to no split.
+
+        Raises:
+            InputError: the csv file cannot be read.
+        """
         known = {*self.splits, *self.ignored}
         return [
-            self.problem("row", f"split {self.split_of(row)!r} is none of {', '.join(self.splits)}", "", row.line, "")
+            self._left_out(row, InputError(f"split {self.split_of(row)!r} is none of {', '.join(self.splits)}"), "")
             for row in self.table.rows()
             if self.wanted(row) and self.split_of(row) not in known
         ]
 
-    def problem(self, kind, what: str, split: str, line: int | None, id: str, *, excluded: bool = False) -> Problem:
-        """A finding about a line of the csv file."""
+    def _left_out(self, row: Row, error: InputError, split: str) -> Problem:
         return Problem(
-            kind=kind, what=what, split=split, table=self.table.path, line=line, id=id, excluded=excluded
+            kind=kind_of(error),
+            what=str(error),
+            split=split,
+            table=self.table.path,
+            line=row.line,
+            id=row.text(self.names),
+            excluded=True,
         )
-
-
-def _id_of(row: Row) -> str:
-    """How to call a sample that could not be made."""
-    return next((cell for column in ("uid", "name", "video_id", "img_Id", "inst_id")
-                 if column in row.columns and (cell := row.cells[row.columns[column]: row.columns[column] + 1])), ("",))[0]

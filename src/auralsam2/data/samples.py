@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import torch
 
 Coding = Literal["mask", "avss", "coco"]
-"""How the pixels of a label are read. mask: what is not 0 is the object; avss: the 71 colours of AVSBench-semantic, black
-is background; coco: COCO category ids as VPO uses them, 255 is to be ignored."""
+"""How the pixels of a label are read. mask: what is not 0 is the object; avss: the 71 colours of AVSBench-semantic,
+black is background; coco: COCO category ids as VPO uses them, 255 is to be ignored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +58,8 @@ class Sample:
         expression: what the sample asks for, None where the sound alone says it.
         null: the expression refers to nothing that is to be seen or heard: the right mask is empty.
         categories: names of the object classes where the data say them; they may be noisy.
+        kind: what sort of scene it is, for tables by kind; "" where the data set does not say.
+        objects: for each object of the scene, sounding or not, its T label files; only where the data set has them.
         line: line of the csv file that lists the sample, from 1; None where there is no such file.
     """
 
@@ -74,6 +76,8 @@ class Sample:
     expression: str | None = None
     null: bool = False
     categories: tuple[str, ...] = ()
+    kind: str = ""
+    objects: tuple[tuple[Path, ...], ...] = ()
     line: int | None = None
 
     def __post_init__(self) -> None:
@@ -100,7 +104,7 @@ class LoadedClip:
         log_mel: (T, 2, 96, 64) float32, left and right; example t belongs to frame t.
         labels: (T, S, S) bool at the model's size; False everywhere in frames that are not supervised.
         classes: (T, S, S) uint8, class of each pixel, 0 for background and 255 for pixels to ignore; None where the
-            labels say nothing of classes, or where they were not asked for.
+            labels say nothing of classes.
         supervised: (T,) bool, from the sample.
     """
 

@@ -10,6 +10,22 @@ from pathlib import Path
 from auralsam2.errors import InputError
 
 _UNDECODABLE = "\ufffd"
+_MOST_DIGITS = 15
+
+
+def plain_name(text: str, where: str) -> str:
+    """The text as the name of one file or folder.
+
+    Args:
+        text: what is to be a name.
+        where: how to call the place where it stands.
+
+    Raises:
+        InputError: it would lead out of its folder.
+    """
+    if text in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(text):
+        raise InputError(f"{where} is not a plain name: {text!r}")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +43,9 @@ class Row:
     columns: Mapping[str, int]
 
     def text(self, column: str) -> str:
-        """The text of a column, "" where the row has none.
-
-        Raises:
-            InputError: it is not UTF-8.
-        """
+        """The text of a column, "" where the row has none; what is not UTF-8 is replaced."""
         position = self.columns[column]
-        text = self.cells[position] if position < len(self.cells) else ""
-        if _UNDECODABLE in text:
-            raise InputError(f"column {column} is not UTF-8: {text}")
-        return text
+        return self.cells[position] if position < len(self.cells) else ""
 
     def need(self, column: str) -> str:
         """The text of a column that may not be empty.
@@ -47,6 +56,8 @@ class Row:
         text = self.text(column)
         if not text:
             raise InputError(f"column {column} is empty")
+        if _UNDECODABLE in text:
+            raise InputError(f"column {column} is not UTF-8: {text}")
         return text
 
     def name(self, column: str) -> str:
@@ -55,10 +66,18 @@ class Row:
         Raises:
             InputError: it is empty, or leads elsewhere.
         """
+        return plain_name(self.need(column), f"column {column}")
+
+    def number(self, column: str) -> int:
+        """The text of a column as a whole number, not negative.
+
+        Raises:
+            InputError: it is something else.
+        """
         text = self.need(column)
-        if text in (".", "..") or not {"/", "\\", "\0"}.isdisjoint(text):
-            raise InputError(f"column {column} is not a plain name: {text!r}")
-        return text
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+            raise InputError(f"column {column} is not a number: {text!r}")
+        return int(text)
 
 
 class Table:
@@ -86,7 +105,8 @@ class Table:
             elif position is not None:
                 self._columns[column] = position
             else:
-                raise InputError(f"{path}: no column {column} in the header, which has {', '.join(header) or 'nothing'}")
+                told = ", ".join(header) or "nothing"
+                raise InputError(f"{path}: no column {column} in the header, which has {told}")
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in order; blank lines are skipped.

@@ -1,0 +1,123 @@
+"""From the paths of a sample to tensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from auralsam2.audio.logmel import EXAMPLE_SAMPLES, examples
+from auralsam2.data import classes
+from auralsam2.data.picture import read_frame, read_grey, read_values
+from auralsam2.data.samples import LoadedClip, Sample
+from auralsam2.data.sound import read_sound
+from auralsam2.errors import InputError
+from auralsam2.types import AUDIO_RATE
+from auralsam2.vision.preprocess import label_to_square
+
+
+def load(sample: Sample, size: int) -> LoadedClip:
+    """Load a sample.
+
+    Labels are resized to S x S with the nearest neighbour, as in AuralSAM2's evaluation, each file before several are
+    united. Frames keep their size.
+
+    Args:
+        sample: what to load.
+        size: S, side of the labels in pixels.
+
+    Raises:
+        InputError: a file cannot be read; names the sample, its line in the csv, and the file.
+    """
+    try:
+        frames = [read_frame(path) for path in sample.frames]
+        log_mel = aligned(_examples(sample), sample.first_example, len(frames))
+        kinds = None
+        if sample.coding == "mask":
+            labels = torch.stack([_union([read_mask(path, size) for path in paths], size) for paths in sample.labels])
+        else:
+            kinds = torch.stack([read_classes(sample, paths, size) for paths in sample.labels])
+            labels = (kinds > 0) & (kinds != classes.IGNORE)
+    except InputError as error:
+        line = "" if sample.line is None else f", line {sample.line} of the csv"
+        raise InputError(f"{sample.dataset} {sample.id}{line}: {error}") from error
+    return LoadedClip(
+        sample=sample,
+        frames=frames,
+        log_mel=log_mel,
+        labels=labels,
+        classes=kinds,
+        supervised=torch.tensor(sample.supervised),
+    )
+
+
+def read_mask(path: Path, size: int) -> torch.Tensor:
+    """A binary label at the model's size.
+
+    Args:
+        path: the file.
+        size: S.
+
+    Returns:
+        (S, S) bool.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return label_to_square(read_grey(path), size)
+
+
+def read_classes(sample: Sample, paths: tuple[Path, ...], size: int) -> torch.Tensor:
+    """The semantic label of a frame at the model's size; of several files, a later one covers an earlier one.
+
+    Args:
+        sample: says how pixels are coded.
+        paths: the files of the frame.
+        size: S.
+
+    Returns:
+        (S, S) uint8.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    whole = np.zeros((size, size), dtype=np.uint8)
+    for path in paths:
+        pixels = read_frame(path) if sample.coding == "avss" else read_values(path)
+        square = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST))
+        numbers, _ = classes.of_colours(square) if sample.coding == "avss" else classes.of_values(square)
+        whole = np.where(numbers > 0, numbers, whole)
+    return torch.from_numpy(whole)
+
+
+def aligned(log_mel: torch.Tensor, first: int, frames: int) -> torch.Tensor:
+    """One log-mel example a frame: surplus ones are cut, the last one is repeated where there are too few.
+
+    The released code leaves this to its model; clips of ten seconds that are a little short have nine examples.
+
+    Args:
+        log_mel: (N, 2, 96, 64), N at least 1.
+        first: number of the example that belongs to the first frame.
+        frames: T.
+
+    Returns:
+        (T, 2, 96, 64).
+    """
+    return log_mel[torch.arange(first, first + frames).clamp_max(len(log_mel) - 1)]
+
+
+def _examples(sample: Sample) -> torch.Tensor:
+    sound = read_sound(sample)
+    if len(sound) < EXAMPLE_SAMPLES:
+        seconds, least = len(sound) / AUDIO_RATE, EXAMPLE_SAMPLES / AUDIO_RATE
+        raise InputError(f"{sample.sounds[0]}: {seconds:.3f} s of sound, hearing takes {least:g} at least")
+    return examples(torch.from_numpy(sound))
+
+
+def _union(masks: list[torch.Tensor], size: int) -> torch.Tensor:
+    whole = torch.zeros((size, size), dtype=torch.bool)
+    for mask in masks:
+        whole |= mask
+    return whole

@@ -1,0 +1,102 @@
+"""VPO: still pictures of COCO, each with sounds of VGGSound that are panned to where the objects stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from auralsam2.data.folder import find, present
+from auralsam2.data.reader import Published, Reader
+from auralsam2.data.samples import Mix, Sample, Voice
+from auralsam2.data.table import Row, Table
+from auralsam2.errors import InputError
+
+FOLDERS = {"vpo-ss": "VPO-SS", "vpo-ms": "VPO-MS", "vpo-msmi": "VPO-MSMI"}
+
+_COLUMNS = ("img_Id", "ann_Ids", "cateName", "vgg_file", "split", "audio_pos")
+_REMEDY = "give the folder that holds VPO and VGGSound, or VPO-SS, VPO-MS, VPO-MSMI and VGGSound"
+
+
+class Vpo(Reader):
+    """Reads `vpo-ss`, one sample a row, and `vpo-ms` and `vpo-msmi`, one sample a picture.
+
+    Pictures of MSMI that show one object of each class lie in the folder of MS. The csv calls some rows `val`; as in
+    the public code they belong to `test`.
+
+    Args:
+        name: of the data set.
+        root: the folder with `VPO` and `VGGSound`, or with what is in `VPO` beside `VGGSound`.
+
+    Raises:
+        UnavailableError: a part of it is not there.
+        InputError: the csv file cannot be read.
+    """
+
+    names: ClassVar[str] = "img_Id"
+    unique: ClassVar[bool] = False
+
+    def __init__(self, name: str, root: Path) -> None:
+        folder = FOLDERS[name]
+        file = f"{folder}/{name.replace('-', '_')}_data_stereo.csv"
+        table = find(root, (f"VPO/{file}", file), _REMEDY)
+        self._sounds = find(root, ("VGGSound/audios",), _REMEDY)
+        columns = [*_COLUMNS, "multi_instance"] if name == "vpo-msmi" else list(_COLUMNS)
+        super().__init__(name, Table(table, dict.fromkeys(columns)), {"train": Published(), "test": Published()})
+        self._folder = table.parent
+
+    def split_of(self, row: Row) -> str:
+        """The split to which a row belongs."""
+        split = row.text("split")
+        return "test" if split == "val" else split
+
+    def groups(self, rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
+        """The rows of one picture, in the order in which pictures first come; alone in VPO-SS."""
+        if self.name == "vpo-ss":
+            return ([row] for row in rows)
+        pictures: dict[str, list[Row]] = {}
+        for row in rows:
+            pictures.setdefault(row.text("img_Id"), []).append(row)
+        return pictures.values()
+
+    def build(self, rows: Sequence[Row], split: str) -> Sample:
+        """The sample of one picture."""
+        picture = _twelve(rows[0], "img_Id")
+        annotations = list(dict.fromkeys(_twelve(row, "ann_Ids") for row in rows))
+        folder = self._folder
+        below = ""
+        if self.name == "vpo-ss":
+            below = f"{rows[0].name('cateName')}/"
+        elif self.name == "vpo-msmi" and {row.number("multi_instance") for row in rows} == {0}:
+            folder = folder.with_name(FOLDERS["vpo-ms"])
+        return Sample(
+            dataset=self.name,
+            split=split,
+            id=f"{below}{picture}" + (f"_{annotations[0]}" if below else ""),
+            clip=f"{below}{picture}",
+            frames=(present(folder / "data" / f"{below}{picture}.jpg"),),
+            audio=Mix(voices=tuple(self._voice(row) for row in rows)),
+            labels=(tuple(present(folder / "mask" / f"{below}{picture}_{each}.png") for each in annotations),),
+            supervised=(True,),
+            coding="coco",
+            # Three seconds give three examples; the picture stands for the middle of them.
+            first_example=1,
+            categories=tuple(dict.fromkeys(row.need("cateName") for row in rows)),
+            line=rows[0].line,
+        )
+
+    def _voice(self, row: Row) -> Voice:
+        text = row.need("audio_pos")
+        try:
+            position = float(text)
+        except ValueError:
+            position = -1.0
+        if not 0.0 <= position <= 1.0:
+            raise InputError(f"line {row.line}: column audio_pos is not a number from 0 to 1: {text!r}")
+        return Voice(path=present(self._sounds / f"{row.name('vgg_file')}.wav"), position=position)
+
+
+def _twelve(row: Row, column: str) -> str:
+    """A number of COCO, with the zeros that file names have."""
+    row.number(column)
+    return row.text(column).zfill(12)
