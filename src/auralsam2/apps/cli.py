@@ -27,6 +27,8 @@ bench = typer.Typer(
     name="bench", help="Measure speed and memory on this machine.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(bench)
+data = typer.Typer(name="data", help="Build and check data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data)
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model name, folder or hub id.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
@@ -204,6 +206,29 @@ def bench_memory(
     from auralsam2.apps.bench import memory
 
     memory(model, minutes=minutes, as_json=as_json)
+
+
+@data.command("check", epilog="Example:\n\n\b\n  auralsam2 data check --dataset ref-avs --root data/REFAVS")
+def data_check(
+    dataset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of v1s, v1m, v2, v2-semantic, s4, ms3, ref-avs, stampavs, stampavs-ref, vpo-ss, vpo-ms, vpo-msmi, "
+            "avs-synthetic.",
+        ),
+    ],
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Its folder.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every finding.")] = False,
+) -> None:
+    """Open every file of a data set, and compare its counts with the published ones.
+
+    Tells what is missing, cannot be read, has a wrong size or one channel of sound, with the line of the csv file.
+    The exit code is 1 where samples are left out or counts differ.
+    """
+    from auralsam2.apps.check import check
+
+    raise typer.Exit(check(dataset, root, as_json=as_json))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,8 +11,8 @@ from auralsam2.data.samples import Sample
 from auralsam2.data.table import Row, Table
 
 PARTS = {"v1s": ("v1s",), "v1m": ("v1m",), "v2": ("v1s", "v1m", "v2"), "v2-semantic": ("v1s", "v1m", "v2")}
-"""Which rows of the csv, by its column `label`, make each data set, in this order. V2 pools all three, as in the release
-of AuralSAM2 and in AVSBench's own semantic task."""
+"""Which rows of the csv, by its column `label`, make each data set, in this order. V2 pools all three, as AuralSAM2's
+release and AVSBench's own semantic task do."""
 TABLES = ("metadata.csv", "avss_index/metadata.csv")
 """Where the csv file lies: officially, and in AuralSAM2's arrangement."""
 

@@ -1,0 +1,233 @@
+"""Opens every file of a split, and tells what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from auralsam2.audio.logmel import EXAMPLE_FRAMES, EXAMPLE_SAMPLES, HOP, WINDOW
+from auralsam2.data import classes
+from auralsam2.data.picture import read_frame, read_grey, read_values
+from auralsam2.data.problems import Kind, MissingError, Problem
+from auralsam2.data.reader import Listing, Published, Reader
+from auralsam2.data.samples import Coding, Mix, Sample
+from auralsam2.data.sound import read_track
+from auralsam2.errors import InputError
+from auralsam2.media.probe import probe
+from auralsam2.types import AUDIO_RATE
+
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitReport:
+    """What was found in a split.
+
+    Attributes:
+        split: its name.
+        rows: lines of the csv.
+        clips: different clips whose files are all there.
+        published: the same two numbers as published.
+        samples: samples that the rows make.
+        usable: of these, the ones that nothing leaves out.
+        problems: all findings, by line of the csv.
+    """
+
+    split: str
+    rows: int
+    clips: int
+    published: Published
+    samples: int
+    usable: int
+    problems: tuple[Problem, ...]
+
+
+def check_split(reader: Reader, listing: Listing, advance: Callable[[], None] = lambda: None) -> SplitReport:
+    """Open every file of a split.
+
+    Args:
+        reader: of the data set.
+        listing: what it lists.
+        advance: called after each clip.
+    """
+    clips: dict[str, list[Sample]] = {}
+    for sample in listing.samples:
+        clips.setdefault(sample.clip, []).append(sample)
+    problems = list(listing.problems)
+    with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
+        for found in pool.map(lambda samples: _inspect(reader, samples), clips.values()):
+            problems += found
+            advance()
+    published = reader.splits[listing.split]
+    left_out = {problem.line for problem in problems if problem.excluded}
+    problems.sort(key=lambda problem: problem.line or 0)
+    counts = (("rows", listing.rows, published.rows), ("clips", len(clips), published.clips))
+    return SplitReport(
+        split=listing.split,
+        rows=listing.rows,
+        clips=len(clips),
+        published=published,
+        samples=listing.groups,
+        usable=listing.groups - len(left_out),
+        problems=(
+            *(
+                Problem(
+                    kind="count",
+                    what=f"{listing.split} has {there} {what}, published are {wanted}",
+                    split=listing.split,
+                    table=reader.table.path,
+                )
+                for what, there, wanted in counts
+                if wanted is not None and there != wanted
+            ),
+            *problems,
+        ),
+    )
+
+
+def _inspect(reader: Reader, samples: list[Sample]) -> list[Problem]:
+    """All findings about the samples of one clip, whose files are opened once."""
+    files = _Files()
+    return [
+        Problem(
+            kind=kind,
+            what=what,
+            split=sample.split,
+            table=reader.table.path,
+            line=sample.line,
+            id=sample.id,
+            excluded=kind in ("missing", "unreadable"),
+        )
+        for sample in samples
+        for kind, what in (
+            *_of_pictures(sample, files, reader.frame_size),
+            *_of_labels(sample, files),
+            *_of_sound(sample, files),
+        )
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A picture that could be read: its size, and of a label how many pixels mean nothing and whether it is empty."""
+
+    size: tuple[int, int]
+    strange: int = 0
+    empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Sound:
+    """A sound that could be read."""
+
+    channels: int
+    length: int
+    damage: tuple[float, ...]
+
+
+class _Files:
+    """Opens files, each once. What cannot be read gives the error instead, as a value."""
+
+    def __init__(self) -> None:
+        self.frame = cache(_open_frame)
+        self.label = cache(_open_label)
+        self.sound = cache(_open_sound)
+
+
+def _open_frame(path: Path) -> _Picture | InputError:
+    try:
+        image = read_frame(path)
+    except InputError as error:
+        return error
+    return _Picture((image.shape[1], image.shape[0]))
+
+
+def _open_label(path: Path, coding: Coding) -> _Picture | InputError:
+    try:
+        if coding == "mask":
+            pixels, strange = read_grey(path), 0
+        else:
+            pixels, strange = (
+                classes.of_colours(read_frame(path)) if coding == "avss" else classes.of_values(read_values(path))
+            )
+    except InputError as error:
+        return error
+    return _Picture((pixels.shape[1], pixels.shape[0]), strange, not pixels.any())
+
+
+def _open_sound(path: Path) -> _Sound | InputError:
+    try:
+        channels = probe(path).audio_channels
+        track = read_track(path)
+    except InputError as error:
+        return error
+    return _Sound(channels, len(track.samples), tuple(track.damage))
+
+
+_Finding = tuple[Kind, str]
+
+
+def _unreadable(path: Path, error: InputError) -> _Finding:
+    return ("missing" if isinstance(error, MissingError) or not path.exists() else "unreadable"), str(error)
+
+
+def _of_pictures(sample: Sample, files: _Files, wanted: tuple[int, int] | None) -> Iterator[_Finding]:
+    first: tuple[int, int] | None = wanted
+    for path in sample.frames:
+        opened = files.frame(path)
+        if isinstance(opened, InputError):
+            yield _unreadable(path, opened)
+            continue
+        first = first or opened.size
+        if opened.size != first:
+            yield (
+                "size",
+                f"{path}: {_times(opened.size)} pixels, {'all have' if wanted else 'the first has'} {_times(first)}",
+            )
+
+
+def _of_labels(sample: Sample, files: _Files) -> Iterator[_Finding]:
+    pairs = [(frame, path) for frame, paths in zip(sample.frames, sample.labels, strict=True) for path in paths]
+    pairs += [pair for paths in sample.objects for pair in zip(sample.frames, paths, strict=True)]
+    for frame, path in dict.fromkeys(pairs):
+        opened, beside = files.label(path, sample.coding), files.frame(frame)
+        if isinstance(opened, InputError):
+            yield _unreadable(path, opened)
+            continue
+        if not isinstance(beside, InputError) and opened.size != beside.size:
+            yield "size", f"{path}: {_times(opened.size)} pixels, its frame has {_times(beside.size)}"
+        if opened.strange:
+            yield "label", f"{path}: {opened.strange} pixels of no known class, they count as background"
+        if sample.null and not opened.empty and any(path in paths for paths in sample.labels):
+            yield "label", f"{path}: shows something, though the expression refers to nothing"
+
+
+def _of_sound(sample: Sample, files: _Files) -> Iterator[_Finding]:
+    for path in dict.fromkeys(sample.sounds):
+        opened = files.sound(path)
+        if isinstance(opened, InputError):
+            yield _unreadable(path, opened)
+            continue
+        if opened.damage:
+            yield "damaged", f"{path}: damaged at {', '.join(f'{time:.2f}' for time in opened.damage)} s"
+        if isinstance(sample.audio, Mix):
+            if not opened.length:
+                yield "unreadable", f"{path}: no sound in it"
+            continue  # each source is brought to one channel and three seconds
+        if opened.channels == 1:
+            yield "mono", f"{path}: one channel of sound, it is heard on both sides"
+        needed = sample.first_example + len(sample.frames)
+        there = max(0, (opened.length - WINDOW) // HOP + 1) // EXAMPLE_FRAMES
+        seconds = f"{opened.length / AUDIO_RATE:.3f} s of sound"
+        if not there:
+            yield "unreadable", f"{path}: {seconds}, hearing takes {EXAMPLE_SAMPLES / AUDIO_RATE:g} at least"
+        elif there < needed:
+            yield "short", f"{path}: {seconds} are {there} of {needed} log-mel examples, the last one is repeated"
+
+
+def _times(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
