@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from media_files import tone
 from PIL import Image
+
+from media_files import tone
 
 SIZE = (35, 27)
 DOG, GUITAR = 17, 28

@@ -1,0 +1,131 @@
+"""StampAVS as its builder writes it: what sounds, and what an expression says."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from auralsam2.data import open_dataset
+from auralsam2.errors import UnavailableError
+from data_trees import STAMPAVS, write_stampavs
+
+
+@pytest.fixture
+def root(tmp_path):
+    return write_stampavs(tmp_path / "stamp")
+
+
+def test_paths_of_a_scene(root):
+    (sample,) = open_dataset("stampavs", root).listing("train").samples
+    media, masks = root / "media" / "train_00000", root / "gt_mask" / "train_00000"
+    assert sample.id == sample.clip == "train_00000"
+    assert sample.frames == tuple(media / "frames" / f"{number}.jpg" for number in range(5))
+    assert sample.audio == media / "audio.wav"
+    assert sample.labels == tuple((masks / "sounding" / f"0000{number}.png",) for number in range(5))
+    assert sample.supervised == (True,) * 5
+    assert sample.objects == tuple(
+        tuple(masks / f"fid_{fid}" / f"0000{number}.png" for number in range(5)) for fid in (1, 2)
+    )
+    assert (sample.kind, sample.expression, sample.line) == ("single", None, 2)
+
+
+def test_frames_as_png(tmp_path):
+    (sample,) = open_dataset("stampavs", write_stampavs(tmp_path, suffix=".png")).listing("train").samples
+    assert sample.frames[0].name == "0.png"
+
+
+@pytest.mark.parametrize("name", ["stampavs", "stampavs-ref"])
+def test_the_mix_is_part_of_the_name_of_a_split(root, name):
+    reader = open_dataset(name, root)
+    assert {sample.clip for sample in reader.listing("test-seen").samples} == {"test-seen_00000", "test-seen_00001"}
+    assert {sample.clip for sample in reader.listing("test-seen-hard").samples} == {"test-seen_hard_00000"}
+    assert {len(sample.frames) for sample in reader.listing("test-seen-hard").samples} == {10}
+    assert reader.strays() == []
+    assert list(reader.splits)[:8] == [
+        "train", "val", "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust",
+    ]  # fmt: skip
+    assert list(reader.splits)[8:] == [f"{split}-hard" for split in list(reader.splits)[:8]]
+
+
+def test_a_split_that_was_not_built_is_empty(root):
+    listing = open_dataset("stampavs", root).listing("val-hard")
+    assert (listing.samples, listing.problems, listing.rows) == ((), (), 0)
+
+
+def test_expressions_ask_for_one_object_whether_it_sounds_or_not(root):
+    first, second, _, fourth = open_dataset("stampavs-ref", root).listing("test-seen").samples
+    masks = root / "gt_mask" / "test-seen_00000"
+    assert first.expression == "the dog that is barking"
+    assert first.labels[4] == (masks / "fid_1" / "00004.png",)
+    assert second.labels[4] == (masks / "fid_2" / "00004.png",)
+    assert second.expression == "the object that never makes a sound"
+    assert (second.clip, second.id, second.line) == ("test-seen_00000", "test-seen_00000_guitar_1", 5)
+    assert [sample.kind for sample in (first, fourth)] == ["single", "silence"]
+    assert first.frames is second.frames
+
+
+def test_null_expressions(root):
+    (sample,) = open_dataset("stampavs-ref", root).listing("test-null").samples
+    assert sample.null
+    assert sample.labels == ((),) * 5
+    assert sample.supervised == (True,) * 5
+    assert len(sample.objects) == 2
+
+
+def test_an_object_beyond_nine_comes_after_them(root):
+    folder = root / "gt_mask" / "train_00000"
+    shutil.copytree(folder / "fid_1", folder / "fid_10")
+    shutil.copytree(folder / "fid_1", folder / "fid_x")
+    (sample,) = open_dataset("stampavs", root).listing("train").samples
+    assert [paths[0].parent.name for paths in sample.objects] == ["fid_1", "fid_2", "fid_10"]
+
+
+@pytest.mark.parametrize("gone", ["sounding", "fid_2", ""])
+def test_masks_that_are_missing(root, gone):
+    shutil.rmtree(root / "gt_mask" / "test-seen_00001" / gone)
+    listing = open_dataset("stampavs", root).listing("test-seen")
+    if gone == "fid_2":  # a scene with one object
+        assert [len(sample.objects) for sample in listing.samples] == [2, 1]
+        return
+    (problem,) = listing.problems
+    assert (problem.kind, problem.line, problem.id) == ("missing", 4, "test-seen_00001")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        ("train_00000,", "../media/train_00000,", "column uid is not a plain name"),
+        ("single,5", "single,0", "column frames is not a number from 1 to 1000"),
+        ("single,5", "single,many", "column frames is not a number"),
+        ("single,5", ",5", "column kind is empty"),
+        ("single,5", "single,6", "sounding: no .png file with number 5"),
+    ],
+)
+def test_rows_that_cannot_be_used(root, before, after, told):
+    table = root / "metadata.csv"
+    table.write_text(table.read_text().replace(before, after, 1))
+    (problem,) = open_dataset("stampavs", root).listing("train").problems
+    assert told in problem.what
+    assert problem.line == 2
+
+
+def test_a_mix_that_nobody_knows_is_no_split(root):
+    table = root / "metadata.csv"
+    table.write_text(table.read_text().replace("hard,multi", "harder,multi"))
+    (stray,) = open_dataset("stampavs", root).strays()
+    assert "split 'test-seen-harder' is none of" in stray.what
+    assert stray.line == 2 + [uid for uid, *_ in STAMPAVS].index("test-seen_hard_00000")
+
+
+def test_an_expression_of_no_scene(root):
+    with (root / "expressions.csv").open("a") as file:
+        file.write("nowhere,nowhere_dog_0,train,1,the dog\n")
+    (problem,) = open_dataset("stampavs-ref", root).listing("train").problems
+    assert problem.what == "column vid names no scene of metadata.csv: 'nowhere'"
+
+
+def test_a_folder_without_the_description_is_not_stampavs(root):
+    (root / "stampavs.json").unlink()
+    with pytest.raises(UnavailableError, match=r"no stampavs\.json: give the folder that `auralsam2 data build-stamp"):
+        open_dataset("stampavs", root)
