@@ -122,7 +122,7 @@ class _Picture:
 
 @dataclass(frozen=True, slots=True)
 class _Sound:
-    """A sound that could be read."""
+    """A sound that could be read: its channels, its number of samples at 16 kHz, and the seconds of damage."""
 
     channels: int
     length: int
@@ -165,7 +165,7 @@ def _open_sound(path: Path) -> _Sound | InputError:
         track = read_track(path)
     except InputError as error:
         return error
-    return _Sound(channels, len(track.samples), tuple(track.damage))
+    return _Sound(channels, track.length, track.damage)
 
 
 _Finding = tuple[Kind, str]

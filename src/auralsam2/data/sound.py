@@ -25,16 +25,27 @@ class Track:
     """A sound file.
 
     Attributes:
-        samples: (N, 2) float32 at 16 kHz, left and right.
+        samples: (N, 2) float32 at its own rate, left and right; mono is copied to both sides.
+        rate: samples per second.
         damage: seconds at which it turned out damaged.
     """
 
     samples: np.ndarray
-    damage: list[float]
+    rate: int
+    damage: tuple[float, ...]
+
+    @property
+    def length(self) -> int:
+        """Number of samples at 16 kHz."""
+        return len(self.samples) * AUDIO_RATE // self.rate
+
+    def resampled(self) -> np.ndarray:
+        """The sound at 16 kHz as the released models hear it: (length, 2) float32."""
+        return resample(self.samples, self.rate)
 
 
 def read_track(path: Path) -> Track:
-    """Read a sound file, resampled as for the released models; mono is copied to both sides.
+    """Read a sound file.
 
     Raises:
         InputError: nothing of it decodes, its sample rate changes, or it is too long.
@@ -51,7 +62,7 @@ def read_track(path: Path) -> Track:
     samples = np.zeros((last.first + len(last.samples), 2), dtype=np.float32)
     for chunk in chunks:
         samples[chunk.first : chunk.first + len(chunk.samples)] = chunk.samples
-    return Track(resample(samples, last.rate), log.times)
+    return Track(samples, last.rate, tuple(log.times))
 
 
 def read_sound(sample: Sample) -> np.ndarray:
@@ -64,8 +75,8 @@ def read_sound(sample: Sample) -> np.ndarray:
         InputError: a file cannot be read.
     """
     if isinstance(sample.audio, Mix):
-        return mixed([(read_track(voice.path).samples, voice) for voice in sample.audio.voices])
-    return read_track(sample.audio).samples
+        return mixed([(read_track(voice.path).resampled(), voice) for voice in sample.audio.voices])
+    return read_track(sample.audio).resampled()
 
 
 def mixed(sources: list[tuple[np.ndarray, Voice]]) -> np.ndarray:
