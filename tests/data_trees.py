@@ -67,6 +67,9 @@ AVS_SYNTHETIC = (
 )
 """Rows of AVS-Synthetic: inst_id, img_id, class name, class id, split, audio name."""
 
+STAMPAVS_SPLITS = (
+    "train", "val", "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust",
+)  # fmt: skip
 STAMPAVS = (
     ("train_00000", "train", "standard", "single", 5),
     ("test-seen_00000", "test-seen", "standard", "single", 5),
@@ -284,9 +287,12 @@ def write_stampavs(
 ) -> Path:
     """StampAVS: each scene with an expression for its first object and, in `test-null`, one for nothing."""
     root.mkdir(parents=True, exist_ok=True)
-    (root / "stampavs.json").write_text(json.dumps({"schema": 1, "seed": 0}))
-    objects = "dog;guitar"
-    write_csv(root / "metadata.csv", "uid,split,mix,kind,frames,objects", [(*scene, objects) for scene in scenes])
+    counts = {
+        split: {mix: sum(scene[1:3] == (split, mix) for scene in scenes) for mix in ("standard", "hard")}
+        for split in STAMPAVS_SPLITS
+    }
+    (root / "stampavs.json").write_text(json.dumps({"schema": "stampavs/1", "seed": 0, "counts": counts}))
+    write_csv(root / "metadata.csv", "uid,split,mix,kind,frames,objects", [(*scene, 2) for scene in scenes])
     expressions: list[tuple[str, str, str, int, str]] = []
     for clip, split, _mix, kind, count in scenes:
         silent = kind in ("silence", "off-screen")

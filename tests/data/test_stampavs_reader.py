@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from auralsam2.data import open_dataset
-from auralsam2.errors import UnavailableError
-from data_trees import STAMPAVS, write_stampavs
+from auralsam2.errors import InputError, UnavailableError
+from data_trees import STAMPAVS, STAMPAVS_SPLITS, write_stampavs
 
 
 @pytest.fixture
@@ -42,9 +42,7 @@ def test_the_mix_is_part_of_the_name_of_a_split(root, name):
     assert {sample.clip for sample in reader.listing("test-seen-hard").samples} == {"test-seen_hard_00000"}
     assert {len(sample.frames) for sample in reader.listing("test-seen-hard").samples} == {10}
     assert reader.strays() == []
-    assert list(reader.splits)[:8] == [
-        "train", "val", "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust",
-    ]  # fmt: skip
+    assert tuple(reader.splits)[:8] == STAMPAVS_SPLITS
     assert list(reader.splits)[8:] == [f"{split}-hard" for split in list(reader.splits)[:8]]
 
 
@@ -73,23 +71,41 @@ def test_null_expressions(root):
     assert len(sample.objects) == 2
 
 
-def test_an_object_beyond_nine_comes_after_them(root):
+def test_objects_are_in_the_order_of_their_numbers(root):
     folder = root / "gt_mask" / "train_00000"
-    shutil.copytree(folder / "fid_1", folder / "fid_10")
-    shutil.copytree(folder / "fid_1", folder / "fid_x")
+    for number in range(3, 11):
+        shutil.copytree(folder / "fid_1", folder / f"fid_{number}")
+    table = root / "metadata.csv"
+    table.write_text(table.read_text().replace("single,5,2", "single,5,10", 1))
     (sample,) = open_dataset("stampavs", root).listing("train").samples
-    assert [paths[0].parent.name for paths in sample.objects] == ["fid_1", "fid_2", "fid_10"]
+    assert [paths[0].parent.name for paths in sample.objects] == [f"fid_{number}" for number in range(1, 11)]
 
 
 @pytest.mark.parametrize("gone", ["sounding", "fid_2", ""])
 def test_masks_that_are_missing(root, gone):
     shutil.rmtree(root / "gt_mask" / "test-seen_00001" / gone)
-    listing = open_dataset("stampavs", root).listing("test-seen")
-    if gone == "fid_2":  # a scene with one object
-        assert [len(sample.objects) for sample in listing.samples] == [2, 1]
-        return
-    (problem,) = listing.problems
+    (problem,) = open_dataset("stampavs", root).listing("test-seen").problems
     assert (problem.kind, problem.line, problem.id) == ("missing", 4, "test-seen_00001")
+
+
+def test_the_description_says_how_many_scenes_were_built(root):
+    splits = open_dataset("stampavs", root).splits
+    assert {split: size.rows for split, size in splits.items() if size.rows} == {
+        "train": 1,
+        "test-seen": 2,
+        "test-null": 1,
+        "test-seen-hard": 1,
+    }
+    assert not any(size.rows for size in open_dataset("stampavs-ref", root).splits.values())
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", '{"counts": {"train": 3}}', '{"counts": {"train": {"hard": "x"}}}']
+)
+def test_a_description_of_something_else(root, content):
+    (root / "stampavs.json").write_text(content)
+    with pytest.raises(InputError, match=r"stampavs\.json: does not say how many scenes"):
+        open_dataset("stampavs", root)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +114,8 @@ def test_masks_that_are_missing(root, gone):
         ("train_00000,", "../media/train_00000,", "column uid is not a plain name"),
         ("single,5", "single,0", "column frames is not a number from 1 to 1000"),
         ("single,5", "single,many", "column frames is not a number"),
+        ("single,5,2", "single,5,101", "column objects is not a number from 0 to 100"),
+        ("single,5,2", "single,5,dog", "column objects is not a number"),
         ("single,5", ",5", "column kind is empty"),
         ("single,5", "single,6", "sounding: no .png file with number 5"),
     ],

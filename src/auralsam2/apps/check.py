@@ -51,9 +51,9 @@ def check(name: str, root: Path, *, as_json: bool = False) -> int:
 
 
 def _check(reader: Reader, split: str) -> SplitReport | None:
-    """The report of a split; None of one that nobody published and that is not there."""
+    """The report of a split; None of one that is not there and need not be."""
     listing = reader.listing(split)
-    if not listing.rows and reader.splits[split].rows is None:
+    if not listing.rows and not reader.splits[split].rows:
         return None
     with frames_bar(f"{reader.name} {split}, clips", listing.clips, shown=True) as advance:
         return check_split(reader, listing, lambda: advance(None))

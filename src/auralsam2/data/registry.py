@@ -10,7 +10,7 @@ from auralsam2.data.avsbench import TABLES, AvsBench
 from auralsam2.data.avsbench_object import MS3, MS3_TABLES, S4, S4_TABLES
 from auralsam2.data.reader import Reader
 from auralsam2.data.ref_avs import RefAvs
-from auralsam2.data.stampavs import StampAvs, StampAvsRef
+from auralsam2.data.stampavs.reader import StampAvs, StampAvsRef
 from auralsam2.data.vpo import FOLDERS, Vpo
 from auralsam2.errors import UnavailableError, UsageError
 

@@ -1,15 +1,15 @@
-"""StampAVS: scenes of real pictures and real sounds, as `auralsam2 data build-stampavs` writes them."""
+"""Reads the scenes of StampAVS, as `auralsam2 data build-stampavs` writes them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 from auralsam2.data.folder import LABELS, PICTURES, find, numbered_from, present
-from auralsam2.data.problems import MissingError
 from auralsam2.data.reader import Listing, Published, Reader
 from auralsam2.data.ref_avs import null_labels
 from auralsam2.data.samples import Sample
@@ -19,12 +19,21 @@ from auralsam2.errors import InputError
 SPLITS = (
     "train", "val", "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust",
 )  # fmt: skip
-HARD = "-hard"
-"""Behind the name of a split: its hard mix instead of the standard one."""
+_MIXES = {"standard": "", "hard": "-hard"}
+"""What stands behind the name of a split for each mix."""
 MOST_FRAMES = 1000
-
-_OBJECT = re.compile("fid_([1-9][0-9]*)")
+MOST_OBJECTS = 100
 _REMEDY = "give the folder that `auralsam2 data build-stampavs` wrote"
+_SCENE_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What a row of metadata.csv says: number of frames, number of objects, kind."""
+
+    frames: int
+    objects: int
+    kind: str
 
 
 class _Scenes(Reader):
@@ -35,11 +44,12 @@ class _Scenes(Reader):
         root: the folder with `stampavs.json`.
         table: the csv file to list.
         columns: of it, see `Table`.
+        splits: all of them with the sizes that are known.
     """
 
-    def __init__(self, name: str, root: Path, table: str, columns: Sequence[str]) -> None:
-        find(root, ("stampavs.json",), _REMEDY)
-        splits = dict.fromkeys((split + mix for mix in ("", HARD) for split in SPLITS), Published())
+    def __init__(
+        self, name: str, root: Path, table: str, columns: Sequence[str], splits: Mapping[str, Published]
+    ) -> None:
         super().__init__(name, Table(find(root, (table,), _REMEDY), dict.fromkeys(columns)), splits)
         self._root = root
         # Expressions about one scene follow one another and share the paths.
@@ -52,42 +62,43 @@ class _Scenes(Reader):
         self._objects.cache_clear()
         return super().listing(split)
 
-    def scene(self, row: Row) -> tuple[int, str]:
-        """Number of frames and kind of a row of metadata.csv.
+    def scene(self, row: Row) -> _Scene:
+        """What a row of metadata.csv says.
 
         Raises:
             InputError: the row makes no sense.
         """
-        frames = row.number("frames")
+        frames, objects = row.number("frames"), row.number("objects")
         if not 0 < frames <= MOST_FRAMES:
             raise InputError(f"column frames is not a number from 1 to {MOST_FRAMES}: {frames}")
-        return frames, row.need("kind")
+        if objects > MOST_OBJECTS:
+            raise InputError(f"column objects is not a number from 0 to {MOST_OBJECTS}: {objects}")
+        return _Scene(frames, objects, row.need("kind"))
 
     def sample(
         self,
         row: Row,
         split: str,
         clip: str,
-        scene: tuple[int, str],
+        scene: _Scene,
         labels: tuple[tuple[Path, ...], ...],
         expression: str | None = None,
         null: bool = False,
     ) -> Sample:
         """A sample, all but its labels looked for."""
-        frames, kind = scene
         return Sample(
             dataset=self.name,
             split=split,
             id=row.name("uid"),
             clip=clip,
-            frames=self._frames(clip, frames),
+            frames=self._frames(clip, scene.frames),
             audio=present(self._root / "media" / clip / "audio.wav"),
             labels=labels,
-            supervised=(True,) * frames,
+            supervised=(True,) * scene.frames,
             expression=expression,
             null=null,
-            kind=kind,
-            objects=self._objects(clip, frames),
+            kind=scene.kind,
+            objects=self._objects(clip, scene.frames, scene.objects),
             line=row.line,
         )
 
@@ -98,14 +109,8 @@ class _Scenes(Reader):
     def _look_for_frames(self, clip: str, frames: int) -> tuple[Path, ...]:
         return numbered_from(self._root / "media" / clip / "frames", range(frames), PICTURES)
 
-    def _look_for_objects(self, clip: str, frames: int) -> tuple[tuple[Path, ...], ...]:
-        folder = self._root / "gt_mask" / clip
-        try:
-            found = [_OBJECT.fullmatch(path.name) for path in folder.iterdir()]
-        except OSError as error:
-            raise MissingError(f"{folder}: no such folder") from error
-        numbers = sorted(int(match[1]) for match in found if match)
-        return tuple(self.masks(clip, f"fid_{number}", frames) for number in numbers)
+    def _look_for_objects(self, clip: str, frames: int, objects: int) -> tuple[tuple[Path, ...], ...]:
+        return tuple(self.masks(clip, f"fid_{number}", frames) for number in range(1, objects + 1))
 
 
 class StampAvs(_Scenes):
@@ -121,7 +126,7 @@ class StampAvs(_Scenes):
     """
 
     def __init__(self, name: str, root: Path) -> None:
-        super().__init__(name, root, "metadata.csv", ("uid", "split", "mix", "kind", "frames"))
+        super().__init__(name, root, "metadata.csv", _SCENE_COLUMNS, _planned(root))
 
     def split_of(self, row: Row) -> str:
         """The split to which a row belongs."""
@@ -131,7 +136,7 @@ class StampAvs(_Scenes):
         """The sample of one row."""
         (row,) = rows
         clip, scene = row.name("uid"), self.scene(row)
-        labels = tuple((path,) for path in self.masks(clip, "sounding", scene[0]))
+        labels = tuple((path,) for path in self.masks(clip, "sounding", scene.frames))
         return self.sample(row, split, clip, scene, labels)
 
 
@@ -150,8 +155,9 @@ class StampAvsRef(_Scenes):
     unique: ClassVar[bool] = False
 
     def __init__(self, name: str, root: Path) -> None:
-        super().__init__(name, root, "expressions.csv", ("vid", "uid", "split", "fid", "exp"))
-        table = Table(find(root, ("metadata.csv",), _REMEDY), dict.fromkeys(("uid", "split", "mix", "kind", "frames")))
+        splits = dict.fromkeys(_planned(root), Published())
+        super().__init__(name, root, "expressions.csv", ("vid", "uid", "split", "fid", "exp"), splits)
+        table = Table(find(root, ("metadata.csv",), _REMEDY), dict.fromkeys(_SCENE_COLUMNS))
         self._scenes = {row.text("uid"): row for row in table.rows()}
 
     def split_of(self, row: Row) -> str:
@@ -168,13 +174,33 @@ class StampAvsRef(_Scenes):
         scene = self.scene(self._scenes[clip])
         number = row.number("fid")
         if number:
-            labels = tuple((path,) for path in self.masks(clip, f"fid_{number}", scene[0]))
+            labels = tuple((path,) for path in self.masks(clip, f"fid_{number}", scene.frames))
         else:
-            labels = null_labels(self._root / "gt_mask" / clip / "fid_0", scene[0])
+            labels = null_labels(self._root / "gt_mask" / clip / "fid_0", scene.frames)
         return self.sample(row, split, clip, scene, labels, row.need("exp"), number == 0)
+
+
+def _planned(root: Path) -> dict[str, Published]:
+    """All splits, with the numbers of scenes that `stampavs.json` says were built.
+
+    Raises:
+        UnavailableError: there is no such file.
+        InputError: it cannot be read.
+    """
+    path = find(root, ("stampavs.json",), _REMEDY)
+    try:
+        counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
+        sizes = {
+            f"{split}{behind}": int(counts.get(split, {}).get(mix, 0))
+            for mix, behind in _MIXES.items()
+            for split in SPLITS
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: does not say how many scenes of each split there are: {_REMEDY}") from error
+    return {split: Published(size, size) for split, size in sizes.items()}
 
 
 def _split_of(row: Row) -> str:
     """The split of a scene; a mix that is not known makes it a split that is not known."""
     mix = row.text("mix")
-    return row.text("split") + {"standard": "", "hard": HARD}.get(mix, f"-{mix}")
+    return row.text("split") + _MIXES.get(mix, f"-{mix}")
