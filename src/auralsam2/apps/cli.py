@@ -231,6 +231,84 @@ def data_check(
     raise typer.Exit(check(dataset, root, as_json=as_json))
 
 
+EVALUATE_EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 evaluate --dataset v1m --root AVSBench --split test --model v1m --report v1m.json
+  auralsam2 evaluate --dataset v1m --root AVSBench --split test --model v1m --prompts audio+points+box
+  auralsam2 evaluate --dataset ref-avs --root REFAVS --split test_n --model ref-avs
+  auralsam2 evaluate --dataset stampavs --root stamp --split test-seen --sound shuffled    does it listen?
+"""
+
+
+@app.command(epilog=EVALUATE_EXAMPLES)
+def evaluate(
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="stampavs, v1s, v1m, v2, v2-semantic or ref-avs.")],
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split, by its published name.")],
+    model: ModelOption = "mini",
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="audio, text, audio+text, points, box, mask, points+box or audio+points+box; visual ones are made of "
+            "the truth. Default: audio, and text where model and data have it.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="auralsam2, avsbench, ref-avs or per-frame. Default: that of the published figures."
+        ),
+    ] = None,
+    select: Annotated[
+        str, typer.Option(metavar="iou|iou+object|first", help="Which of the three candidate masks counts.")
+    ] = "iou",
+    sound: Annotated[
+        str, typer.Option(metavar="own|shuffled|silent|swapped", help="What is heard, to test the hearing.")
+    ] = "own",
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N samples.")] = None,
+    save_masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the masks as DIR/ID/FRAME.png, at the frames' size.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write a report; a stopped run goes on from it.")
+    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Score a model on a data set: J, F and what lies beyond, beside what was published.
+
+    A sample that cannot be read is excluded and listed; the exit code is 1 then.
+    """
+    from auralsam2.apps import evaluate as evaluating
+    from auralsam2.evaluation.options import Options
+
+    options = Options(
+        dataset=parse.choice("--dataset", dataset, evaluating.DATASETS),
+        split=split,
+        prompts=prompts or "audio",
+        protocol=protocol,
+        select=select,
+        sound=sound,
+        limit=limit,
+    )
+    job = evaluating.Job(
+        root=root,
+        model=model,
+        report=report,
+        masks=save_masks,
+        device=parse.choice("--device", device, ("auto", "cpu", "cuda", "mps")),
+        dtype=parse.choice("--dtype", dtype, ("auto", "fp32", "bf16", "fp16")),
+        threads=threads,
+        as_json=as_json,
+    )
+    raise typer.Exit(evaluating.run(options, job, prompts_given=prompts is not None))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; errors are one line on stderr."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -37,7 +37,7 @@ class SemanticSums:
         return SemanticSums(iou=self.iou + other.iou, f=self.f + other.f, count=self.count + other.count)
 
     def means(self, dropped: int | None = None) -> tuple[float, float]:
-        """mIoU and F: the mean over the classes of their mean over frames; a class never met has 0 and counts.
+        """Mean IoU and F: the mean over the classes of their mean over frames; a class never met has 0 and counts.
 
         Args:
             dropped: a class to leave out: 0 is the background; the AVSBench script drops the last class instead, and
@@ -50,7 +50,7 @@ class SemanticSums:
         return float((self.iou / met)[kept].mean()), float((self.f / met)[kept].mean())
 
     def means_of_seen(self) -> tuple[float, float, int]:
-        """mIoU and F over the classes that were met, and their number: what the AVSBench script logs as it runs."""
+        """Mean IoU and F over the classes that were met, and their number: what the AVSBench script logs as it runs."""
         seen = self.count > 0
         number = int(seen.sum())
         if not number:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -147,15 +147,18 @@ class Tracker:
         features: Sequence[FrameFeatures],
         prompts: FeaturePrompts | None,
         conditioning: Conditioning,
+        visual: Mapping[int, VisualPrompts] | None = None,
     ) -> Iterator[Tracked]:
-        """A whole clip in processing order, without visual prompts.
+        """A whole clip in processing order.
 
         Args:
             features: of its T frames.
             prompts: the fuser's, of T frames.
-            conditioning: which frame starts.
+            conditioning: which frame starts, where there are no visual prompts.
+            visual: by frame; the prompted frames start, in ascending order, and all others follow.
         """
-        order = processing_order(len(features), conditioning)
-        for t in order:
+        given = visual or {}
+        first = sorted(given) or processing_order(len(features), conditioning)[:1]
+        for t in (*first, *(t for t in range(len(features)) if t not in first)):
             frame = None if prompts is None else prompts.frame(t)
-            yield self.step(t, features[t], frame, conditioning=t == order[0])
+            yield self.step(t, features[t], frame, given.get(t), conditioning=t in first)

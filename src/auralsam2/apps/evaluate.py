@@ -1,0 +1,108 @@
+"""`auralsam2 evaluate`: a model on a split of a data set, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError, message_line
+from auralsam2.evaluation.options import Options
+
+DATASETS = ("stampavs", "v1s", "v1m", "v2", "v2-semantic", "ref-avs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """Where things are, and on what the model runs.
+
+    Attributes:
+        root: folder of the data set.
+        model: name, folder or hub id.
+        report: the JSON file to write, None for none.
+        masks: folder for the masks, None for none.
+        device, dtype: as on the command line.
+        threads: of the CPU; None leaves it to torch.
+        as_json: print one JSON object instead of the table.
+    """
+
+    root: Path
+    model: str
+    report: Path | None
+    masks: Path | None
+    device: str
+    dtype: str
+    threads: int | None
+    as_json: bool
+
+
+def run(options: Options, job: Job, *, prompts_given: bool) -> int:
+    """Evaluate; returns the exit code.
+
+    Args:
+        options: what is scored, and how.
+        job: where and on what.
+        prompts_given: the user chose the prompts; otherwise a model that reads text reads it where the data have some.
+
+    Raises:
+        AuralError: nothing could be scored.
+    """
+    if not job.root.is_dir():
+        raise UsageError(f"--root {job.root}: no such folder")
+    if job.report is not None and job.report.is_dir():
+        raise UsageError(f"--report {job.report} is a folder: name a file")
+    from auralsam2 import hub
+
+    hub.check(job.model)
+    import torch
+
+    from auralsam2.apps.progress import frames_bar
+    from auralsam2.data import open_dataset
+    from auralsam2.data.load import load
+    from auralsam2.evaluation.aural import AuralPredictor
+    from auralsam2.evaluation.run import evaluate
+    from auralsam2.evaluation.tables import lines
+    from auralsam2.model import AuralSAM2, pick_device, pick_dtype
+
+    pick_dtype(job.dtype, pick_device(job.device))
+    if job.threads is not None:
+        torch.set_num_threads(job.threads)
+    listing = open_dataset(options.dataset, job.root).listing(options.split)
+    _note(f"{options.dataset} {options.split}: {len(listing.samples)} samples")
+    for problem in listing.problems:
+        print(message_line("warning", problem), file=sys.stderr)
+    _note(f"loading model {job.model}")
+    model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
+    says = all(sample.expression is not None for sample in listing.samples)
+    if not prompts_given and says and model.network.text_encoder is not None:
+        options = replace(options, prompts="audio+text")
+    total = len(listing.samples[: options.limit])
+    with frames_bar(f"{options.dataset} {options.split}", total, shown=True) as advance:
+
+        def on_sample(row: dict[str, Any]) -> None:
+            if "error" in row:
+                print(message_line("warning", f"excluded {row['id']}: {row['error']}"), file=sys.stderr)
+            advance(row)
+
+        evaluation = evaluate(
+            AuralPredictor(model, options),
+            listing,
+            options,
+            load=load,
+            report=job.report,
+            masks=job.masks,
+            on_sample=on_sample,
+        )
+    if job.as_json:
+        print(json.dumps({"model": evaluation.model, "options": options.as_json(), **evaluation.as_json()}))
+    else:
+        print("\n".join(lines(evaluation)))
+    if job.report is not None:
+        _note(f"report written to {job.report}")
+    return EXIT_SOME_FAILED if evaluation.excluded else EXIT_DONE
+
+
+def _note(text: str) -> None:
+    print(message_line("", text), file=sys.stderr)

@@ -1,0 +1,231 @@
+"""The run over a data set: clip by clip, never more than a few of them in memory, and able to go on where it stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from auralsam2.data.samples import LoadedClip, Sample
+from auralsam2.errors import AuralError, InputError, UsageError
+from auralsam2.evaluation.journal import Journal, journal_path
+from auralsam2.evaluation.masks import save_masks
+from auralsam2.evaluation.options import Options
+from auralsam2.evaluation.prediction import Predictor
+from auralsam2.evaluation.report import write_report
+from auralsam2.evaluation.scores import score_clip
+from auralsam2.evaluation.sound import Loader, Sounds
+from auralsam2.evaluation.summary import Summary
+from auralsam2.tracker.ahead import ReadAhead
+
+SCHEMA = "auralsam2.evaluation/1"
+AHEAD = 2
+"""Clips that are loaded while another one is predicted."""
+UNREADABLE = (AuralError, OSError, ValueError)
+"""What a damaged sample can raise; anything else is a bug and ends the run."""
+WITH_CLASSES = "v2-semantic"
+"""The data set whose classes are scored."""
+
+
+class Listing(Protocol):
+    """What a reader says of a split."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """Those whose files are there, in the published order."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[object]:
+        """What left samples out."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What came out.
+
+    Attributes:
+        options: what was chosen.
+        model: name of the predictor.
+        numbers: by name: `value`, `low`, `high`, `count`; see `Summary.numbers`.
+        scored: samples that were scored.
+        excluded: samples that could not be, with `id` and `error`.
+        problems: what the reader left out of the list.
+        seconds: `total` of this run, and of it `model`, the calls of the predictor.
+    """
+
+    options: Options
+    model: str
+    numbers: dict[str, dict[str, Any]]
+    scored: int
+    excluded: tuple[dict[str, str], ...]
+    problems: tuple[str, ...]
+    seconds: dict[str, float]
+
+    @property
+    def overhead(self) -> float | None:
+        """What the run took beyond the calls of the predictor, as a share of these; None if nothing was left to do."""
+        model = self.seconds["model"]
+        return (self.seconds["total"] - model) / model if model else None
+
+    def as_json(self) -> dict[str, Any]:
+        """What a report says beside options and rows."""
+        return {
+            "scored": self.scored,
+            "summary": self.numbers,
+            "excluded": list(self.excluded),
+            "problems": list(self.problems),
+            "seconds": self.seconds,
+            "overhead": self.overhead,
+        }
+
+
+def evaluate(
+    predictor: Predictor,
+    listing: Listing,
+    options: Options,
+    *,
+    load: Loader,
+    report: Path | None = None,
+    masks: Path | None = None,
+    on_sample: Callable[[dict[str, Any]], None] | None = None,
+) -> Evaluation:
+    """Score a predictor on a split.
+
+    A sample that cannot be read, or gives no numbers, is excluded and listed; the run goes on. With `report`, rows
+    are kept in `REPORT.partial.jsonl` as they come, and a second run with the same options, model and data goes on
+    after them; the report itself appears when all is done.
+
+    Args:
+        predictor: makes the masks.
+        listing: the samples of the split `options.split`.
+        options: what is scored, and how.
+        load: reads a sample with labels at a given size; it runs in a thread of its own.
+        report: a JSON file to write.
+        masks: a folder for the masks; see `save_masks`.
+        on_sample: called with the row of each sample, those of an earlier run too.
+
+    Returns:
+        the numbers; the rows are in the report.
+
+    Raises:
+        UsageError: the prompts do not fit the data, or the journal is of another run.
+        InputError: the split has no samples, or none could be scored.
+        OutputError: a file cannot be written.
+    """
+    began = time.perf_counter()
+    samples = list(listing.samples)[: options.limit]
+    _check(samples, listing, options)
+    sounds = Sounds(load, options.sound, listing.samples, options.seed)
+    run = {
+        "schema": SCHEMA,
+        "model": {"name": predictor.name, **predictor.identity},
+        "options": options.as_json(),
+        "samples": _hash(samples),
+        "masks": masks,
+    }
+    totals = _Totals(Summary(options.rules, options.seed), on_sample or (lambda _row: None))
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(Journal(journal_path(report), run)) if report is not None else None
+        done = set()
+        for row in journal.rows() if journal is not None else ():
+            done.add(row["id"])
+            totals.add(row)
+        waiting = [sample for sample in samples if sample.id not in done]
+        model_seconds = 0.0
+        for row in _rows(predictor, waiting, sounds, options, masks):
+            model_seconds += row.get("seconds", 0.0)
+            if journal is not None:
+                journal.add(row)
+            totals.add(row)
+        if totals.scored:
+            evaluation = Evaluation(
+                options=options,
+                model=predictor.name,
+                numbers=totals.summary.numbers(),
+                scored=totals.scored,
+                excluded=tuple(totals.excluded),
+                problems=tuple(str(problem) for problem in listing.problems),
+                seconds={"total": time.perf_counter() - began, "model": model_seconds},
+            )
+            if journal is not None and report is not None:
+                write_report(report, run | evaluation.as_json(), journal.rows())
+    if journal is not None:
+        journal.path.unlink()
+    if not totals.scored:
+        first = totals.excluded[0]
+        raise InputError(f"none of {len(samples)} samples could be scored; {first['id']}: {first['error']}")
+    return evaluation
+
+
+class _Totals:
+    """Takes the rows as they come."""
+
+    def __init__(self, summary: Summary, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.summary, self._tell = summary, tell
+        self.scored = 0
+        self.excluded: list[dict[str, str]] = []
+
+    def add(self, row: dict[str, Any]) -> None:
+        if "error" in row:
+            self.excluded.append({"id": row["id"], "error": row["error"]})
+        else:
+            self.scored += 1
+            self.summary.add(row)
+        self._tell(row)
+
+
+def _check(samples: list[Sample], listing: Listing, options: Options) -> None:
+    if not samples:
+        first = f"; the first: {listing.problems[0]}" if listing.problems else ""
+        raise InputError(
+            f"{options.dataset}: split {options.split} has no usable samples, {len(listing.problems)} problems{first}"
+        )
+    if options.reads and any(sample.expression is None for sample in samples):
+        raise UsageError(
+            f"--prompts {options.prompts}: {options.dataset} has no expressions to read: take --prompts audio"
+        )
+
+
+def _hash(samples: list[Sample]) -> str:
+    """Of the ids, in order."""
+    return hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()[:16]
+
+
+def _rows(
+    predictor: Predictor, samples: list[Sample], sounds: Sounds, options: Options, masks: Path | None
+) -> Iterator[dict[str, Any]]:
+    """Predict and score; a row with `error` for what cannot be."""
+    rules = options.rules
+
+    def loaded() -> Iterator[tuple[Sample, LoadedClip | None, Any]]:
+        for sample in samples:
+            try:
+                clip = sounds.load(sample, rules.size)
+                if options.dataset != WITH_CLASSES:
+                    clip = replace(clip, classes=None)
+                yield sample, clip, predictor.prepare(clip)
+            except UNREADABLE as error:
+                yield sample, None, error
+
+    with ReadAhead(loaded(), AHEAD) as items:
+        for sample, clip, prepared in items:
+            if clip is None:
+                yield {"id": sample.id, "error": " ".join(str(prepared).split())}
+                continue
+            began = time.perf_counter()
+            prediction = predictor.predict(clip, prepared)
+            took = time.perf_counter() - began
+            try:
+                row = score_clip(prediction, clip, rules)
+            except ValueError as error:
+                yield {"id": sample.id, "error": str(error)}
+                continue
+            if masks is not None:
+                save_masks(masks, clip, prediction, rules.threshold)
+            yield row | {"seconds": took}

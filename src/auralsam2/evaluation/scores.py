@@ -1,0 +1,133 @@
+"""The scores of one sample: a row of plain numbers that is enough to score the data set under its protocol."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from auralsam2.audio.logmel import OFFSET
+from auralsam2.data.samples import LoadedClip
+from auralsam2.evaluation.binary import above, f_at, f_curves, iou, jaccard
+from auralsam2.evaluation.boundary import boundary_f
+from auralsam2.evaluation.prediction import Prediction
+from auralsam2.evaluation.protocols import Protocol
+from auralsam2.evaluation.semantic import semantic_sums
+from auralsam2.tracker.tracker import full_size
+
+SILENT = math.log(2 * OFFSET)
+"""A second is silent if no band of its log-mel example rises above this: the energy stays below the offset."""
+IGNORED = 255
+COLUMNS = ("t", "truth", "area", "j", "iou", "f", "boundary", "lit", "object_score", "predicted_iou", "silent")
+
+
+def score_clip(prediction: Prediction, clip: LoadedClip, protocol: Protocol) -> dict[str, Any]:
+    """Score the supervised frames of a sample.
+
+    Args:
+        prediction: of all its T frames.
+        clip: with labels at the protocol's size.
+        protocol: size and threshold of the maps.
+
+    Returns:
+        `id`, `clip`, `null`, and
+        `frames`: columns of one value a supervised frame: its number `t`; the shares of the map that are target
+            (`truth`), mask (`area`) and probability above one half (`lit`); J as published (`j`), intersection over
+            union with 1 for two empty maps (`iou`), F of the mask (`f`), boundary F (`boundary`), the model's own
+            `object_score` and `predicted_iou`, and whether the sound it heard was silent (`silent`);
+        `neighbours`: `pairs` of neighbouring supervised frames, and over them the sums of the IoU of the two masks
+            (`masks`) and of the two labels (`labels`);
+        `curve`: where the protocol joins frames in calls, the sum over the frames with a target of F at 255
+            thresholds;
+        `classes`: where the labels have classes, `iou`, `f` and `count` of each class that was met, in order of
+            `names`.
+
+    Raises:
+        ValueError: a logit or score is not a finite number.
+    """
+    kept = clip.supervised.nonzero()[:, 0]
+    device = prediction.logits.device
+    logits = full_size(prediction.logits[None, kept.to(device)], protocol.size)[0]
+    scores = torch.stack([prediction.object_scores, prediction.ious])[:, kept].double()
+    if not (logits.isfinite().all() and scores.isfinite().all()):
+        raise ValueError("the model's masks hold values that are not finite numbers; try --dtype fp32")
+    labels = clip.labels[kept].to(device)
+    masks = above(logits, protocol.threshold)
+    columns = {
+        "t": kept,
+        "truth": _share(labels),
+        "area": _share(masks),
+        "j": jaccard(masks, labels),
+        "iou": iou(masks, labels),
+        "f": f_at(masks, labels),
+        "boundary": boundary_f(masks, labels),
+        "lit": _share(above(logits, 0.5)),
+        "object_score": scores[0],
+        "predicted_iou": scores[1],
+        "silent": clip.log_mel[kept].flatten(1).amax(1) < SILENT,
+    }
+    row: dict[str, Any] = {
+        "id": clip.sample.id,
+        "clip": clip.sample.clip,
+        "null": clip.sample.null,
+        "frames": {name: columns[name].tolist() for name in COLUMNS},
+        "neighbours": _neighbours(masks, labels, kept),
+    }
+    if protocol.call is not None:
+        there = labels.flatten(1).any(1)
+        row["curve"] = f_curves(logits[there], labels[there]).double().sum(0).tolist()
+    if clip.classes is not None:
+        row["classes"] = _classes(masks, clip.classes[kept].to(device))
+    return row
+
+
+def name_by_truth(masks: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Class maps of masks without classes: what a perfect namer would make of them.
+
+    A pixel of the object takes its true class. One beside the object takes the class that fills most of the frame's
+    object, else of the clip's, else class 1: so it is always wrong.
+
+    Args:
+        masks: (N, H, W) bool.
+        classes: (N, H, W) uint8, 255 for pixels to ignore.
+
+    Returns:
+        (N, H, W) uint8.
+    """
+    target = (classes > 0) & (classes != IGNORED)
+    frames = [_most(frame[there]) for frame, there in zip(classes, target, strict=True)]
+    clip = _most(classes[target]) or 1
+    beside = classes.new_tensor([found or clip for found in frames])[:, None, None]
+    return torch.where(masks, torch.where(target, classes, beside), 0)
+
+
+def _most(classes: torch.Tensor) -> int:
+    """The most frequent class, the lowest of several; 0 where there is no pixel."""
+    return int(classes.long().bincount().argmax()) if len(classes) else 0
+
+
+def _classes(masks: torch.Tensor, classes: torch.Tensor) -> dict[str, list[Any]]:
+    sums = semantic_sums(name_by_truth(masks, classes), classes, ignored=IGNORED)
+    met = sums.count.nonzero()[:, 0]
+    return {
+        "names": met.tolist(),
+        "iou": sums.iou[met].tolist(),
+        "f": sums.f[met].tolist(),
+        "count": sums.count[met].tolist(),
+    }
+
+
+def _neighbours(masks: torch.Tensor, labels: torch.Tensor, kept: torch.Tensor) -> dict[str, float]:
+    after = kept.diff() == 1
+    pairs = after.nonzero()[:, 0].to(masks.device)
+    return {
+        "pairs": len(pairs),
+        "masks": float(iou(masks[pairs], masks[pairs + 1]).sum()),
+        "labels": float(iou(labels[pairs], labels[pairs + 1]).sum()),
+    }
+
+
+def _share(pixels: torch.Tensor) -> torch.Tensor:
+    """(N,) float64 share of the map."""
+    return pixels.flatten(1).sum(1).double() / pixels[0].numel()
