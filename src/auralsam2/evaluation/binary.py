@@ -1,10 +1,12 @@
 """J, F and S of masks, frame by frame, as the public code of AVSBench, Ref-AVS and AuralSAM2 computes them.
 
-All take logits (N, H, W) float and labels (N, H, W) bool. A call of the public code is a number of frames; what is
-done per call is left to `protocols`, so that here nothing depends on how frames are grouped.
+Maps are (N, H, W): logits or probabilities float, masks and labels bool. What the public code does per call, that is for
+several frames together, is left to `summary`, so that here nothing depends on how frames are grouped.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 
@@ -21,6 +23,38 @@ def thresholds() -> torch.Tensor:
     return torch.linspace(0, 1 - 1e-10, LEVELS)
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Pixels of N frames, each (N,) float64.
+
+    Attributes:
+        found: in the mask.
+        there: in the label.
+        both: in both.
+        pixels: of a whole map.
+    """
+
+    found: torch.Tensor
+    there: torch.Tensor
+    both: torch.Tensor
+    pixels: int
+
+    @classmethod
+    def of(cls, masks: torch.Tensor, labels: torch.Tensor) -> Counts:
+        """Count masks and labels, both (N, H, W) bool."""
+        return cls(count(masks), count(labels), count(masks & labels), masks[0].numel())
+
+    @property
+    def either(self) -> torch.Tensor:
+        """In the mask or in the label."""
+        return self.found + self.there - self.both
+
+
+def count(pixels: torch.Tensor) -> torch.Tensor:
+    """How many of (N, H, W) bool are set in each frame, (N,) float64."""
+    return pixels.flatten(1).sum(1).double()
+
+
 def above(logits: torch.Tensor, threshold: float | None) -> torch.Tensor:
     """Where the object is.
 
@@ -34,36 +68,47 @@ def above(logits: torch.Tensor, threshold: float | None) -> torch.Tensor:
     return logits > 0 if threshold is None else torch.sigmoid(logits.float()) > threshold
 
 
-def jaccard(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def jaccard(counts: Counts) -> torch.Tensor:
     """J of each frame: intersection over union; without a target, the share of pixels that were left alone.
-
-    Args:
-        masks: (N, H, W) bool.
-        labels: (N, H, W) bool.
 
     Returns:
         (N,) float64 in [0, 1].
     """
-    both, either = _count(masks & labels), _count(masks | labels)
-    left_alone = _count(~masks) / (masks[0].numel() + _J_EPSILON)
-    return torch.where(labels.flatten(1).any(1), both / (either + _J_EPSILON), left_alone)
+    left_alone = (counts.pixels - counts.found) / (counts.pixels + _J_EPSILON)
+    return torch.where(counts.there > 0, counts.both / (counts.either + _J_EPSILON), left_alone)
 
 
-def f_curves(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def iou(counts: Counts) -> torch.Tensor:
+    """Intersection over union of each frame, (N,) float64 in [0, 1]; 1 where both are empty."""
+    return torch.where(counts.either == 0, 1.0, counts.both / counts.either.clamp(min=1))
+
+
+def f_at(counts: Counts) -> torch.Tensor:
+    """F of each frame's mask as it is, without a sweep over thresholds.
+
+    Returns:
+        (N,) float64 in [0, 1]; without a target 1 for an empty mask and 0 for any other.
+    """
+    score = f_score(counts.both / counts.found, counts.both / counts.there)
+    return torch.where(counts.found + counts.there == 0, 1.0, score)
+
+
+def f_curves(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """F of each frame at each threshold: 1.3 · P · R / (0.3 · P + R) of the pixels with probability >= threshold.
 
     One histogram of the probabilities stands for the 255 comparisons; the counts are the same integers.
 
     Args:
-        logits: (N, H, W).
+        scores: (N, H, W) float32 probabilities.
         labels: (N, H, W) bool, each frame with a target: the public code skips frames without.
 
     Returns:
         (N, 255) float32 in [0, 1]; 0 where precision and recall are 0.
     """
-    selected, hits = level_counts(torch.sigmoid(logits.float()), labels)
+    selected, hits = level_counts(scores, labels)
     precision = hits.float() / (selected.float() + _F_EPSILON)
-    recall = hits.float() / (labels.flatten(1).sum(1, keepdim=True).float() + _F_EPSILON)
+    # The lowest threshold is 0: there all of the target is hit.
+    recall = hits.float() / (hits[:, :1].float() + _F_EPSILON)
     return f_score(precision, recall)
 
 
@@ -85,43 +130,9 @@ def level_counts(scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tens
     """
     frames = len(scores)
     levels = thresholds().to(scores.device)
-    reached = torch.bucketize(scores.flatten(1), levels, right=True, out_int32=True)  # 0..255 thresholds
-    place = torch.arange(frames, device=scores.device)[:, None] * 2 + labels.flatten(1)
-    bins = torch.bincount((place * (LEVELS + 1) + reached).flatten(), minlength=frames * 2 * (LEVELS + 1))
-    bins = bins.view(frames, 2, LEVELS + 1)[:, :, 1:]
-    counts = bins.flip(2).cumsum(2).flip(2)
+    bins = torch.bucketize(scores.flatten(1), levels, right=True, out_int32=True)  # 0..255 thresholds reached
+    bins += labels.flatten(1) * (LEVELS + 1)
+    bins += torch.arange(frames, device=scores.device, dtype=torch.int32)[:, None] * (2 * (LEVELS + 1))
+    histogram = torch.bincount(bins.flatten(), minlength=frames * 2 * (LEVELS + 1))
+    counts = histogram.view(frames, 2, LEVELS + 1)[:, :, 1:].flip(2).cumsum(2).flip(2)
     return counts.sum(1), counts[:, 1]
-
-
-def f_at(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """F of each frame's mask as it is, without thresholds; without a target 1 for an empty mask and 0 for any other.
-
-    Args:
-        masks: (N, H, W) bool.
-        labels: (N, H, W) bool.
-
-    Returns:
-        (N,) float64 in [0, 1].
-    """
-    hits, found, there = _count(masks & labels), _count(masks), _count(labels)
-    score = f_score(hits / found, hits / there)
-    return torch.where(found + there == 0, 1.0, score)
-
-
-def iou(masks: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Intersection over union of each frame; 1 where both are empty.
-
-    Args:
-        masks: (N, H, W) bool.
-        labels: (N, H, W) bool.
-
-    Returns:
-        (N,) float64 in [0, 1].
-    """
-    both, either = _count(masks & labels), _count(masks | labels)
-    return torch.where(either == 0, 1.0, both / either.clamp(min=1))
-
-
-def _count(pixels: torch.Tensor) -> torch.Tensor:
-    """(N,) float64 numbers of pixels."""
-    return pixels.flatten(1).sum(1).double()

@@ -59,7 +59,7 @@ class Journal:
                 yield json.loads(line)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row; it is on the disk when this returns."""
+        """Append a row; it outlives the process when this returns."""
         self._line(row)
 
     def _line(self, value: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def write_report(path: Path, members: dict[str, Any], rows: Iterable[dict[str, A
 def _members(members: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
     yield from members.items()
     options = members["options"]
-    yield "published", [entry for entry in published(options["dataset"], options["split"])]
+    yield "published", published(options["dataset"], options["split"])
     yield "machine", machine()
     kept = ({name: value for name, value in row.items() if name not in _INNER} for row in rows if "error" not in row)
     yield "samples", kept

@@ -1,4 +1,4 @@
-"""The run over a data set: clip by clip, never more than a few of them in memory, and able to go on where it stopped."""
+"""The run over a data set: clip by clip, few of them in memory at a time, and able to go on where it stopped."""
 
 from __future__ import annotations
 

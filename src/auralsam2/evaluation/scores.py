@@ -9,7 +9,7 @@ import torch
 
 from auralsam2.audio.logmel import OFFSET
 from auralsam2.data.samples import LoadedClip
-from auralsam2.evaluation.binary import above, f_at, f_curves, iou, jaccard
+from auralsam2.evaluation.binary import Counts, above, count, f_at, f_curves, iou, jaccard
 from auralsam2.evaluation.boundary import boundary_f
 from auralsam2.evaluation.prediction import Prediction
 from auralsam2.evaluation.protocols import Protocol
@@ -50,23 +50,17 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: Protocol) -> 
     device = prediction.logits.device
     logits = full_size(prediction.logits[None, kept.to(device)], protocol.size)[0]
     scores = torch.stack([prediction.object_scores, prediction.ious])[:, kept].double()
-    if not (logits.isfinite().all() and scores.isfinite().all()):
+    if not (prediction.logits.isfinite().all() and scores.isfinite().all()):
         raise ValueError("the model's masks hold values that are not finite numbers; try --dtype fp32")
     labels = clip.labels[kept].to(device)
-    masks = above(logits, protocol.threshold)
-    columns = {
+    columns, curve = score_maps(logits, labels, protocol)
+    columns |= {
         "t": kept,
-        "truth": _share(labels),
-        "area": _share(masks),
-        "j": jaccard(masks, labels),
-        "iou": iou(masks, labels),
-        "f": f_at(masks, labels),
-        "boundary": boundary_f(masks, labels),
-        "lit": _share(above(logits, 0.5)),
         "object_score": scores[0],
         "predicted_iou": scores[1],
         "silent": clip.log_mel[kept].flatten(1).amax(1) < SILENT,
     }
+    masks = above(logits, protocol.threshold)
     row: dict[str, Any] = {
         "id": clip.sample.id,
         "clip": clip.sample.clip,
@@ -74,12 +68,43 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: Protocol) -> 
         "frames": {name: columns[name].tolist() for name in COLUMNS},
         "neighbours": _neighbours(masks, labels, kept),
     }
-    if protocol.call is not None:
-        there = labels.flatten(1).any(1)
-        row["curve"] = f_curves(logits[there], labels[there]).double().sum(0).tolist()
+    if curve is not None:
+        row["curve"] = curve.tolist()
     if clip.classes is not None:
         row["classes"] = _classes(masks, clip.classes[kept].to(device))
     return row
+
+
+def score_maps(
+    logits: torch.Tensor, labels: torch.Tensor, protocol: Protocol
+) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    """What maps alone tell.
+
+    Args:
+        logits: (N, H, W).
+        labels: (N, H, W) bool.
+        protocol: threshold, and whether frames are joined in calls.
+
+    Returns:
+        `truth`, `area`, `j`, `iou`, `f`, `boundary` and `lit` of `score_clip`, each (N,); and the `curve`, (255,)
+        float64, or None.
+    """
+    probabilities = torch.sigmoid(logits.float())
+    masks = logits > 0 if protocol.threshold is None else probabilities > protocol.threshold
+    counts = Counts.of(masks, labels)
+    columns = {
+        "truth": counts.there / counts.pixels,
+        "area": counts.found / counts.pixels,
+        "j": jaccard(counts),
+        "iou": iou(counts),
+        "f": f_at(counts),
+        "boundary": boundary_f(masks, labels),
+        "lit": count(probabilities > 0.5) / counts.pixels,
+    }
+    if protocol.call is None:
+        return columns, None
+    there = counts.there > 0
+    return columns, f_curves(probabilities[there], labels[there]).double().sum(0)
 
 
 def name_by_truth(masks: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
@@ -123,11 +148,11 @@ def _neighbours(masks: torch.Tensor, labels: torch.Tensor, kept: torch.Tensor) -
     pairs = after.nonzero()[:, 0].to(masks.device)
     return {
         "pairs": len(pairs),
-        "masks": float(iou(masks[pairs], masks[pairs + 1]).sum()),
-        "labels": float(iou(labels[pairs], labels[pairs + 1]).sum()),
+        "masks": _meeting(masks, pairs),
+        "labels": _meeting(labels, pairs),
     }
 
 
-def _share(pixels: torch.Tensor) -> torch.Tensor:
-    """(N,) float64 share of the map."""
-    return pixels.flatten(1).sum(1).double() / pixels[0].numel()
+def _meeting(maps: torch.Tensor, pairs: torch.Tensor) -> float:
+    """Sum of the IoU of each map with the next one."""
+    return float(iou(Counts.of(maps[pairs], maps[pairs + 1])).sum()) if len(pairs) else 0.0

@@ -1,4 +1,4 @@
-"""What a clip sounds like in a hearing test: its own sound, that of another clip, silence, or left and right swapped."""
+"""What a clip sounds like in a hearing test: its own sound, another clip's, silence, or left and right swapped."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""From rows to the numbers of a data set, each with an interval. No number depends on the order of clips, but for the
-calls of several samples that some protocols make.
+"""From rows to the numbers of a data set, each with an interval.
+
+No number depends on the order of clips, but for the calls of several samples that some protocols make.
 """
 
 from __future__ import annotations

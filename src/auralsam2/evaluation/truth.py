@@ -52,7 +52,9 @@ def innermost(label: torch.Tensor) -> tuple[int, int]:
     Args:
         label: (H, W) bool, not empty.
     """
-    left = label[None, None].float()
+    rows, columns = label.nonzero(as_tuple=True)
+    top, side = int(rows.min()), int(columns.min())
+    left = label[None, None, top : int(rows.max()) + 1, side : int(columns.max()) + 1].float()
     while True:
         # A pixel stays if it and its eight neighbours are set.
         less = -F.max_pool2d(-F.pad(left, (1, 1, 1, 1)), 3, stride=1)
@@ -62,4 +64,4 @@ def innermost(label: torch.Tensor) -> tuple[int, int]:
     places = left[0, 0].nonzero()
     middle = places.double().mean(0)
     best = int(((places - middle) ** 2).sum(1).argmin())
-    return int(places[best, 0]), int(places[best, 1])
+    return top + int(places[best, 0]), side + int(places[best, 1])
