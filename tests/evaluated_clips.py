@@ -29,9 +29,20 @@ def sample(number: int, frames: int = 5, **more: object) -> Sample:
 
 
 @dataclass
+class Left:
+    """Why a row of the csv is no sample."""
+
+    what: str
+    excluded: bool = True
+
+    def __str__(self) -> str:
+        return self.what
+
+
+@dataclass
 class Listed:
     samples: list[Sample]
-    problems: list[str] = field(default_factory=list)
+    problems: list[Left] = field(default_factory=list)
 
 
 def listing(count: int = 5, **more: object) -> Listed:

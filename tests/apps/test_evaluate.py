@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 import auralsam2.data
-from evaluated_clips import Listed, Loader, listing
+from evaluated_clips import Left, Listed, Loader, listing
 
 
 @pytest.fixture
@@ -53,11 +53,11 @@ def test_json_and_report(evaluate, tmp_path):
 
 def test_a_bad_clip(evaluate):
     evaluate.load = Loader(frozenset({"clip1"}))
-    evaluate.listed.problems.append("metadata.csv, line 4: no frames")
+    evaluate.listed.problems.append(Left("metadata.csv:4: no frames"))
     outcome = evaluate()
     assert outcome.code == 1
     assert "auralsam2: warning: excluded clip1/0: 1/0.jpg: cut short" in outcome.err
-    assert "auralsam2: warning: metadata.csv, line 4: no frames" in outcome.err
+    assert "auralsam2: warning: metadata.csv:4: no frames" in outcome.err
     assert outcome.out.startswith("stampavs test: 2 samples scored, 1 excluded, 1 left out of the list")
 
 
@@ -71,7 +71,6 @@ def test_no_usable_clip(evaluate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--dataset", "imagenet"), "--dataset imagenet: choose from stampavs, v1s"),
         (("--prompts", "smell"), "--prompts smell: choose from"),
         (("--protocol", "mine"), "--protocol mine: choose from"),
         (("--select", "best"), "--select best: choose from"),

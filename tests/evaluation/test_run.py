@@ -19,7 +19,7 @@ from auralsam2.evaluation.prediction import Prediction, Predictor
 from auralsam2.evaluation.protocols import PROTOCOLS
 from auralsam2.evaluation.run import evaluate
 from auralsam2.model import AuralSAM2
-from evaluated_clips import Listed, Loader, listing, sample
+from evaluated_clips import Left, Listed, Loader, listing, sample
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -145,14 +145,14 @@ def test_a_bad_clip_is_excluded(tmp_path):
     chosen = options()
     evaluation = evaluate(
         Guess(),
-        Listed(listing().samples, ["metadata.csv line 7: no folder"]),
+        Listed(listing().samples, [Left("metadata.csv:7: no folder"), Left("2 rows are published", excluded=False)]),
         chosen,
         load=Loader(frozenset({"clip2"})),
         report=tmp_path / "report.json",
         on_sample=told.append,
     )
     assert evaluation.excluded == ({"id": "clip2/0", "error": "2/0.jpg: cut short"},)
-    assert evaluation.problems == ("metadata.csv line 7: no folder",)
+    assert evaluation.left_out == ("metadata.csv:7: no folder",)
     assert evaluation.scored == 4
     assert [row.get("error") for row in told] == [None, None, "2/0.jpg: cut short", None, None]
     without = Listed([s for s in listing().samples if s.clip != "clip2"])
@@ -170,7 +170,7 @@ def test_nothing_but_bad_clips(tmp_path):
 
 def test_an_empty_split():
     with pytest.raises(InputError, match="no usable samples, 1 problems; the first: line 3"):
-        run(Guess(), Listed([], ["line 3"]))
+        run(Guess(), Listed([], [Left("line 3")]))
 
 
 def test_masks_that_are_no_numbers_exclude_a_clip():

@@ -31,7 +31,7 @@ def row(name: str, logits: torch.Tensor, labels: torch.Tensor, how: Protocol, nu
     frames = {key: values.tolist() for key, values in columns.items()}
     count = len(logits)
     frames |= {"object_score": logits.flatten(1).amax(1).tolist(), "silent": [False] * count}
-    found = {"id": name, "clip": name, "null": null, "frames": frames}
+    found = {"id": name, "clip": name, "kind": "", "null": null, "frames": frames}
     found["neighbours"] = {"pairs": 0, "masks": 0.0, "labels": 0.0}
     if curve is not None:
         found["curve"] = curve.tolist()
@@ -182,6 +182,16 @@ def test_per_frame_by_hand():
     assert got["presence precision"] == pytest.approx(2 / 3)
     assert got["presence recall"] == 1
     assert got["presence AUROC"] == pytest.approx(0.75)
+
+
+def test_kinds_of_scenes_are_told_apart():
+    how = rules(None, None)
+    rows = golden_rows(AGGREGATE, how)
+    for number, entry in enumerate(rows):
+        entry["kind"] = ("single", "several")[number % 2]
+    got, alone = values(rows, how), values(rows[::2], how)
+    assert got["M_J of single"] == alone["M_J"] == alone["M_J of single"]
+    assert got["M_J of several"] == values(rows[1::2], how)["M_J"]
 
 
 def test_clips_are_resampled_as_wholes():

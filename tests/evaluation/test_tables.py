@@ -60,7 +60,7 @@ def evaluation(dataset: str, split: str, numbers: dict[str, dict[str, float]], *
         numbers=numbers,
         scored=64,
         excluded=({"id": "a", "error": "b"},),
-        problems=(),
+        left_out=(),
         seconds={"total": 11.0, "model": 10.0},
     )
 

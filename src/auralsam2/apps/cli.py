@@ -288,7 +288,7 @@ def evaluate(
     from auralsam2.evaluation.options import Options
 
     options = Options(
-        dataset=parse.choice("--dataset", dataset, evaluating.DATASETS),
+        dataset=dataset,
         split=split,
         prompts=prompts or "audio",
         protocol=protocol,

@@ -11,8 +11,6 @@ from typing import Any
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError, message_line
 from auralsam2.evaluation.options import Options
 
-DATASETS = ("stampavs", "v1s", "v1m", "v2", "v2-semantic", "ref-avs")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -54,12 +52,16 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
     if job.report is not None and job.report.is_dir():
         raise UsageError(f"--report {job.report} is a folder: name a file")
     from auralsam2 import hub
+    from auralsam2.data import open_dataset
 
+    listing = open_dataset(options.dataset, job.root).listing(options.split)
+    _note(f"{options.dataset} {options.split}: {len(listing.samples)} samples")
+    for problem in listing.problems:
+        print(message_line("warning", problem), file=sys.stderr)
     hub.check(job.model)
     import torch
 
     from auralsam2.apps.progress import frames_bar
-    from auralsam2.data import open_dataset
     from auralsam2.data.load import load
     from auralsam2.evaluation.aural import AuralPredictor
     from auralsam2.evaluation.run import evaluate
@@ -69,10 +71,6 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
     pick_dtype(job.dtype, pick_device(job.device))
     if job.threads is not None:
         torch.set_num_threads(job.threads)
-    listing = open_dataset(options.dataset, job.root).listing(options.split)
-    _note(f"{options.dataset} {options.split}: {len(listing.samples)} samples")
-    for problem in listing.problems:
-        print(message_line("warning", problem), file=sys.stderr)
     _note(f"loading model {job.model}")
     model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
     says = all(sample.expression is not None for sample in listing.samples)

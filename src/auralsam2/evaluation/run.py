@@ -31,6 +31,15 @@ WITH_CLASSES = "v2-semantic"
 """The data set whose classes are scored."""
 
 
+class Problem(Protocol):
+    """What a reader found wrong; as text, a line that names the place."""
+
+    @property
+    def excluded(self) -> bool:
+        """A sample is left out because of it."""
+        ...
+
+
 class Listing(Protocol):
     """What a reader says of a split."""
 
@@ -40,8 +49,8 @@ class Listing(Protocol):
         ...
 
     @property
-    def problems(self) -> Sequence[object]:
-        """What left samples out."""
+    def problems(self) -> Sequence[Problem]:
+        """What the reader found wrong."""
         ...
 
 
@@ -55,7 +64,7 @@ class Evaluation:
         numbers: by name: `value`, `low`, `high`, `count`; see `Summary.numbers`.
         scored: samples that were scored.
         excluded: samples that could not be, with `id` and `error`.
-        problems: what the reader left out of the list.
+        left_out: why samples are not in the list.
         seconds: `total` of this run, and of it `model`, the calls of the predictor.
     """
 
@@ -64,7 +73,7 @@ class Evaluation:
     numbers: dict[str, dict[str, Any]]
     scored: int
     excluded: tuple[dict[str, str], ...]
-    problems: tuple[str, ...]
+    left_out: tuple[str, ...]
     seconds: dict[str, float]
 
     @property
@@ -79,7 +88,7 @@ class Evaluation:
             "scored": self.scored,
             "summary": self.numbers,
             "excluded": list(self.excluded),
-            "problems": list(self.problems),
+            "left_out": list(self.left_out),
             "seconds": self.seconds,
             "overhead": self.overhead,
         }
@@ -150,7 +159,7 @@ def evaluate(
                 numbers=totals.summary.numbers(),
                 scored=totals.scored,
                 excluded=tuple(totals.excluded),
-                problems=tuple(str(problem) for problem in listing.problems),
+                left_out=tuple(str(problem) for problem in listing.problems if problem.excluded),
                 seconds={"total": time.perf_counter() - began, "model": model_seconds},
             )
             if journal is not None and report is not None:

@@ -31,7 +31,7 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: Protocol) -> 
         protocol: size and threshold of the maps.
 
     Returns:
-        `id`, `clip`, `null`, and
+        `id`, `clip`, `kind` and `null` of the sample, and
         `frames`: columns of one value a supervised frame: its number `t`; the shares of the map that are target
             (`truth`), mask (`area`) and probability above one half (`lit`); J as published (`j`), intersection over
             union with 1 for two empty maps (`iou`), F of the mask (`f`), boundary F (`boundary`), the model's own
@@ -64,6 +64,7 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: Protocol) -> 
     row: dict[str, Any] = {
         "id": clip.sample.id,
         "clip": clip.sample.clip,
+        "kind": clip.sample.kind,
         "null": clip.sample.null,
         "frames": {name: columns[name].tolist() for name in COLUMNS},
         "neighbours": _neighbours(masks, labels, kept),

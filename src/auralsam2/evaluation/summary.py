@@ -138,6 +138,7 @@ def _frame_terms(row: dict[str, Any]) -> Terms:
     empty = [frame for frame in frames if frame["truth"] == 0]
     seen = [frame for frame in frames if frame["object_score"] >= 0]
     neighbours = row["neighbours"]
+    kind = {f"M_J of {row['kind']}": _mean_of(frames, "iou")} if row["kind"] else {}
     return {
         "J with target": _mean_of(there, "iou"),
         "F with target": _mean_of(there, "f"),
@@ -148,6 +149,7 @@ def _frame_terms(row: dict[str, Any]) -> Terms:
         "presence recall": (float(sum(frame["object_score"] >= 0 for frame in there)), float(len(there))),
         "IoU of neighbouring masks": (neighbours["masks"], float(neighbours["pairs"])),
         "IoU of neighbouring labels": (neighbours["labels"], float(neighbours["pairs"])),
+        **kind,
     }
 
 

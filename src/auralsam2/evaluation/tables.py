@@ -23,7 +23,7 @@ def lines(evaluation: Evaluation) -> list[str]:
     call = "frame by frame" if rules.call is None else f"{rules.call} sample{'s' * (rules.call > 1)} a call"
     found = [
         f"{options.dataset} {options.split}: {evaluation.scored} samples scored, {len(evaluation.excluded)} excluded, "
-        f"{len(evaluation.problems)} left out of the list",
+        f"{len(evaluation.left_out)} left out of the list",
         f"protocol {rules.name}: maps of {rules.size} px, {threshold}, {call}; prompts {options.prompts}; "
         f"sound {options.sound}; select {options.select}",
         "",
