@@ -1,7 +1,7 @@
 """J, F and S of masks, frame by frame, as the public code of AVSBench, Ref-AVS and AuralSAM2 computes them.
 
-Maps are (N, H, W): logits or probabilities float, masks and labels bool. What the public code does per call, for several
-frames together, is left to `summary`, so that here nothing depends on how frames are grouped.
+Maps are (N, H, W): logits or probabilities float, masks and labels bool. What the public code does per call, that is
+for several frames together, is left to `summary`; here nothing depends on how frames are grouped.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,7 +147,7 @@ def evaluate(
             totals.add(row)
         waiting = [sample for sample in samples if sample.id not in done]
         model_seconds = 0.0
-        for row in _rows(predictor, waiting, sounds, options, masks):
+        for row in stack.enter_context(contextlib.closing(_rows(predictor, waiting, sounds, options, masks))):
             model_seconds += row.get("seconds", 0.0)
             if journal is not None:
                 journal.add(row)
@@ -208,7 +208,7 @@ def _hash(samples: list[Sample]) -> str:
 
 def _rows(
     predictor: Predictor, samples: list[Sample], sounds: Sounds, options: Options, masks: Path | None
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Predict and score; a row with `error` for what cannot be."""
     rules = options.rules
 

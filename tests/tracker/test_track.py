@@ -1,0 +1,59 @@
+"""The order of a whole clip, and which frame starts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from auralsam2.decoder.visual import VisualPrompts
+from auralsam2.network import AuralNetwork
+from networks import small_config, small_sam2
+
+
+@pytest.fixture(scope="module")
+def network():
+    return AuralNetwork(small_config(), small_sam2(64)).eval()
+
+
+@pytest.fixture(scope="module")
+def frames(network):
+    pixels = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return network.encode(pixels, listen=False)
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> VisualPrompts:
+    return VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), torch.tensor([x0, y0, x1, y1]))
+
+
+@torch.inference_mode()
+def track(network, frames, visual, conditioning="first"):
+    return list(network.tracker(len(frames)).track(frames, None, conditioning, visual))
+
+
+def test_a_prompted_frame_starts(network, frames):
+    assert [tracked.t for tracked in track(network, frames, {2: box(8, 8, 40, 40)})] == [2, 0, 1, 3]
+    assert [tracked.t for tracked in track(network, frames, {3: box(8, 8, 40, 40), 1: box(9, 9, 40, 40)})] == [
+        1,
+        3,
+        0,
+        2,
+    ]
+    assert [tracked.t for tracked in track(network, frames, None, "middle")] == [2, 0, 1, 3]
+
+
+def test_a_prompted_frame_remembers_nothing_and_all_others_remember_it(network, frames):
+    one, other = (track(network, frames, {1: box(*corners)}) for corners in ((4, 4, 20, 20), (30, 30, 60, 60)))
+    assert torch.equal(one[0].conditioned, other[0].conditioned)
+    for a, b in zip(one[1:], other[1:], strict=True):
+        assert not torch.equal(a.conditioned, b.conditioned)
+
+
+def test_as_the_steps_alone(network, frames):
+    prompt = box(8, 8, 40, 40)
+    tracker = network.tracker(len(frames))
+    with torch.inference_mode():
+        steps = [tracker.step(1, frames[1], None, prompt, conditioning=True)]
+        steps += [tracker.step(t, frames[t]) for t in (0, 2, 3)]
+    for step, tracked in zip(steps, track(network, frames, {1: prompt}), strict=True):
+        assert torch.equal(step.logits, tracked.logits)
