@@ -92,7 +92,9 @@ def test_the_truth_scores_1(protocol):
 def test_a_report(tmp_path):
     report = tmp_path / "new" / "report.json"
     evaluation = run(Guess(), report=report)
+    members = json.loads(report.read_text(), object_pairs_hook=list)
     written = json.loads(report.read_text())
+    assert len(members) == len(written), "a name comes twice"
     assert written["summary"] == evaluation.numbers
     assert written["scored"] == 5
     assert [row["id"] for row in written["samples"]] == [s.id for s in listing().samples]

@@ -49,6 +49,10 @@ def test_nothing_is_published_elsewhere():
     assert published("v1m", "val") == []
 
 
+def test_the_object_release_holds_the_same_clips():
+    assert published("ms3", "test") == published("v1m", "test") != []
+
+
 def number(value: float) -> dict[str, float]:
     return {"value": value, "low": value - 0.01, "high": value + 0.02, "count": 64}
 

@@ -53,17 +53,20 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
         raise UsageError(f"--report {job.report} is a folder: name a file")
     from auralsam2 import hub
     from auralsam2.data import open_dataset
+    from auralsam2.evaluation.listing import check
 
     listing = open_dataset(options.dataset, job.root).listing(options.split)
     _note(f"{options.dataset} {options.split}: {len(listing.samples)} samples")
     for problem in listing.problems:
         print(message_line("warning", problem), file=sys.stderr)
+    check(listing, options)
     hub.check(job.model)
     import torch
 
     from auralsam2.apps.progress import frames_bar
     from auralsam2.data.load import load
     from auralsam2.evaluation.aural import AuralPredictor
+    from auralsam2.evaluation.journal import journal_path
     from auralsam2.evaluation.run import evaluate
     from auralsam2.evaluation.tables import lines
     from auralsam2.model import AuralSAM2, pick_device, pick_dtype
@@ -76,6 +79,8 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
     says = all(sample.expression is not None for sample in listing.samples)
     if not prompts_given and says and model.network.text_encoder is not None:
         options = replace(options, prompts="audio+text")
+    if job.report is not None and (journal := journal_path(job.report)).exists():
+        _note(f"going on after the rows of {journal}")
     total = len(listing.samples[: options.limit])
     with frames_bar(f"{options.dataset} {options.split}", total, shown=True) as advance:
 

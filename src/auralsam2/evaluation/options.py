@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from auralsam2.errors import UsageError
-from auralsam2.evaluation.protocols import PROTOCOLS, Protocol, default_protocol, protocol
+from auralsam2.evaluation.protocols import PROTOCOLS, Protocol, protocol
 
 PROMPTS = ("audio", "text", "audio+text", "points", "box", "mask", "points+box", "audio+points+box")
 SELECTS = ("iou", "iou+object", "first")
@@ -78,7 +78,7 @@ class Options:
     @property
     def rules(self) -> Protocol:
         """The protocol as it applies to the data set."""
-        return protocol(self.protocol or default_protocol(self.dataset), self.dataset)
+        return protocol(self.protocol, self.dataset)
 
     def as_json(self) -> dict[str, Any]:
         """All choices, for a report and to tell runs apart; the protocol spelt out."""

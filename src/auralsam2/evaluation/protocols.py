@@ -5,8 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-REFERRING = frozenset({"ref-avs"})
-"""Data sets whose public scores join four samples in a call."""
+DEFAULTS = {
+    "v1s": "auralsam2",
+    "v1m": "auralsam2",
+    "v2": "auralsam2",
+    "ref-avs": "auralsam2",
+    "s4": "avsbench",
+    "ms3": "avsbench",
+    "v2-semantic": "avsbench",
+}
+"""By data set, the protocol of the figures that were published for it; ours goes for all others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,18 +48,12 @@ PROTOCOLS = {
 }
 
 
-def protocol(name: str, dataset: str) -> Protocol:
-    """A protocol by its name, as it applies to a data set: AuralSAM2's joins four samples on Ref-AVS.
+def protocol(name: str | None, dataset: str) -> Protocol:
+    """A protocol as it applies to a data set: AuralSAM2's joins four samples on Ref-AVS.
 
-    Raises:
-        KeyError: there is none of this name.
+    Args:
+        name: one of `PROTOCOLS`; None for the data set's own.
+        dataset: name of the data set.
     """
-    found = PROTOCOLS[name]
-    return replace(found, call=4) if name == "auralsam2" and dataset in REFERRING else found
-
-
-def default_protocol(dataset: str) -> str:
-    """The protocol of the figures that are published for a data set; ours where there are none."""
-    return {"v2-semantic": "avsbench", "v1s": "auralsam2", "v1m": "auralsam2", "v2": "auralsam2"}.get(
-        dataset, "auralsam2" if dataset in REFERRING else "per-frame"
-    )
+    found = PROTOCOLS[name or DEFAULTS.get(dataset, "per-frame")]
+    return replace(found, call=4) if (found.name, dataset) == ("auralsam2", "ref-avs") else found

@@ -10,6 +10,8 @@ from typing import Any
 FILE = Path(__file__).with_name("published.json")
 FRACTIONS = frozenset({"S"})
 """Scores that are printed as fractions; all others in percent."""
+SAME = {"s4": "v1s", "ms3": "v1m"}
+"""Data sets that hold the clips of another one."""
 
 
 def published(dataset: str, split: str, prompts: str | None = None) -> list[dict[str, Any]]:
@@ -26,7 +28,7 @@ def published(dataset: str, split: str, prompts: str | None = None) -> list[dict
     found = []
     for table in _tables():
         for place, column in enumerate(table["columns"]):
-            if column["dataset"] != dataset or split not in column["splits"]:
+            if column["dataset"] != SAME.get(dataset, dataset) or split not in column["splits"]:
                 continue
             if prompts is not None and column["prompts"] != prompts:
                 continue

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from auralsam2.data.samples import LoadedClip, Sample
-from auralsam2.errors import AuralError, InputError, UsageError
+from auralsam2.errors import AuralError, InputError
 from auralsam2.evaluation.journal import Journal, journal_path
+from auralsam2.evaluation.listing import Listing, check
 from auralsam2.evaluation.masks import save_masks
 from auralsam2.evaluation.options import Options
 from auralsam2.evaluation.prediction import Predictor
@@ -29,29 +30,6 @@ UNREADABLE = (AuralError, OSError, ValueError)
 """What a damaged sample can raise; anything else is a bug and ends the run."""
 WITH_CLASSES = "v2-semantic"
 """The data set whose classes are scored."""
-
-
-class Problem(Protocol):
-    """What a reader found wrong; as text, a line that names the place."""
-
-    @property
-    def excluded(self) -> bool:
-        """A sample is left out because of it."""
-        ...
-
-
-class Listing(Protocol):
-    """What a reader says of a split."""
-
-    @property
-    def samples(self) -> Sequence[Sample]:
-        """Those whose files are there, in the published order."""
-        ...
-
-    @property
-    def problems(self) -> Sequence[Problem]:
-        """What the reader found wrong."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,13 +107,13 @@ def evaluate(
     """
     began = time.perf_counter()
     samples = list(listing.samples)[: options.limit]
-    _check(samples, listing, options)
+    check(listing, options)
     sounds = Sounds(load, options.sound, listing.samples, options.seed)
     run = {
         "schema": SCHEMA,
         "model": {"name": predictor.name, **predictor.identity},
         "options": options.as_json(),
-        "samples": _hash(samples),
+        "data": _hash(samples),
         "masks": masks,
     }
     totals = _Totals(Summary(options.rules, options.seed), on_sample or (lambda _row: None))
@@ -187,18 +165,6 @@ class _Totals:
             self.scored += 1
             self.summary.add(row)
         self._tell(row)
-
-
-def _check(samples: list[Sample], listing: Listing, options: Options) -> None:
-    if not samples:
-        first = f"; the first: {listing.problems[0]}" if listing.problems else ""
-        raise InputError(
-            f"{options.dataset}: split {options.split} has no usable samples, {len(listing.problems)} problems{first}"
-        )
-    if options.reads and any(sample.expression is None for sample in samples):
-        raise UsageError(
-            f"--prompts {options.prompts}: {options.dataset} has no expressions to read: take --prompts audio"
-        )
 
 
 def _hash(samples: list[Sample]) -> str:

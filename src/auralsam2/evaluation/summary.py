@@ -18,7 +18,7 @@ from auralsam2.evaluation.semantic import SemanticSums
 
 Terms = dict[str, tuple[float, float]]
 """By name of a number: sum of scores, and how many there are. The number is the quotient of the totals."""
-_CHUNK = 50
+_CHUNK = 20
 """Draws for which the AUROC is computed at a time."""
 
 
@@ -138,7 +138,8 @@ def _frame_terms(row: dict[str, Any]) -> Terms:
     empty = [frame for frame in frames if frame["truth"] == 0]
     seen = [frame for frame in frames if frame["object_score"] >= 0]
     neighbours = row["neighbours"]
-    kind = {f"M_J of {row['kind']}": _mean_of(frames, "iou")} if row["kind"] else {}
+    kind = row["kind"]
+    by_kind = {f"M_J of {kind}": _mean_of(frames, "iou"), f"false area of {kind}": _mean_of(empty, "area")}
     return {
         "J with target": _mean_of(there, "iou"),
         "F with target": _mean_of(there, "f"),
@@ -149,7 +150,7 @@ def _frame_terms(row: dict[str, Any]) -> Terms:
         "presence recall": (float(sum(frame["object_score"] >= 0 for frame in there)), float(len(there))),
         "IoU of neighbouring masks": (neighbours["masks"], float(neighbours["pairs"])),
         "IoU of neighbouring labels": (neighbours["labels"], float(neighbours["pairs"])),
-        **kind,
+        **(by_kind if kind else {}),
     }
 
 

@@ -8,7 +8,6 @@ from auralsam2.evaluation.published import FRACTIONS, published
 from auralsam2.evaluation.run import Evaluation
 
 HEADLINE = ("M_J", "M_F", "J&F", "S")
-AS_FRACTIONS = FRACTIONS | {"false area in silence", "false area of sound without target"}
 _CAVEAT = "published, by another program: read beside ours only under the same protocol"
 
 
@@ -71,7 +70,7 @@ def _beyond(evaluation: Evaluation, name: str, width: int) -> str:
 
 def _cell(name: str, value: float) -> str:
     """Percent, as the papers print them; areas and S as fractions."""
-    return f"{value:.4f}" if name in AS_FRACTIONS else f"{100 * value:.2f}"
+    return f"{value:.4f}" if name in FRACTIONS or name.startswith("false area") else f"{100 * value:.2f}"
 
 
 def _interval(name: str, number: dict[str, Any]) -> str:
