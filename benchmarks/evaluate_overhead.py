@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from auralsam2.data.load import load
 from PIL import Image
 from transformers import Sam2VideoModel
 
 from auralsam2.config import ModelConfig
 from auralsam2.data import open_dataset
+from auralsam2.data.load import load
 from auralsam2.evaluation.aural import AuralPredictor
 from auralsam2.evaluation.options import Options
 from auralsam2.evaluation.run import evaluate
