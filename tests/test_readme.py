@@ -54,10 +54,11 @@ def test_segment(line, desk, command, small_model, small_text_model):
 
 def test_the_other_lines_are_commands_that_exist(command):
     others = [shlex.split(line, comments=True)[1:] for line in SHELL if line.split()[1] != "segment"]
-    assert {arguments[0] for arguments in others} == {"models", "convert", "bench"}
+    assert {arguments[0] for arguments in others} == {"models", "convert", "bench", "data", "evaluate"}
     for arguments in others:
-        words = [word for word in arguments if not word.endswith((".pth", "v1m"))]
-        assert command(*words, "--help").code == 0
+        known = command(*arguments[: 2 if arguments[0] in ("bench", "data") else 1], "--help")
+        assert known.code == 0
+        assert all(word in known.out for word in arguments if word.startswith("--"))
 
 
 @pytest.mark.parametrize("code", PYTHON)
@@ -81,6 +82,6 @@ def test_links_lead_somewhere():
 
 
 def test_blocks_are_found():
-    assert len(SHELL) == 9
+    assert len(SHELL) == 13
     assert len(PYTHON) == 2
     assert np.all([("dog.mp4" in code) for code in PYTHON])
