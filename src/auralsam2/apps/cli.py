@@ -236,9 +236,9 @@ Examples:
 
 \b
   auralsam2 evaluate --dataset v1m --root AVSBench --split test --model v1m --report v1m.json
-  auralsam2 evaluate --dataset v1m --root AVSBench --split test --model v1m --prompts audio+points+box
+  auralsam2 evaluate --dataset v1m --root AVSBench --split test --prompts audio+points+box
   auralsam2 evaluate --dataset ref-avs --root REFAVS --split test_n --model ref-avs
-  auralsam2 evaluate --dataset stampavs --root stamp --split test-seen --sound shuffled
+  auralsam2 evaluate --dataset stampavs --root stamp --split val --sound shuffled
 """
 
 
