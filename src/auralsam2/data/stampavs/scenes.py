@@ -1,0 +1,259 @@
+"""A scene: some seconds of pictures, their sound, and the exact masks of what is seen and of what sounds.
+
+Everything is drawn from one random generator, so a scene can be had again from its seed. Who sounds is drawn before the
+places, sizes and ways, but these do not know of it; nor does the background.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from auralsam2.data.stampavs import sound
+from auralsam2.data.stampavs.assets import Category, pixels
+from auralsam2.data.stampavs.cast import Cast, Role, choose
+from auralsam2.data.stampavs.layout import Paths, arrange
+from auralsam2.data.stampavs.mixes import Mix
+from auralsam2.data.stampavs.paint import Cutout, background, compose
+from auralsam2.data.stampavs.splits import Pool
+from auralsam2.types import AUDIO_RATE
+
+FRAMES = (5, 10)
+LONG = 0.25
+"""Share of scenes with 10 frames instead of 5."""
+LARGEST_SIZE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Track:
+    """What one thing sounds like, seen or not.
+
+    Attributes:
+        category: name.
+        recording: key.
+        sounding: (T,) bool, seconds in which it is heard; see `sound.audible`.
+        level: dB of its loud parts below full scale.
+        samples: (T · 16000,) float32, before it is placed left or right.
+    """
+
+    category: str
+    recording: str
+    sounding: np.ndarray
+    level: float
+    samples: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """An object that is seen.
+
+    Attributes:
+        fid: its number, from 1, the furthest, on.
+        category: name of its category, or of the thing if it has no sound.
+        stamp: key of its picture.
+        role: what it was drawn as.
+        track: its sound, None if it has none in this scene.
+        pan: (T,) where its sound comes from: x of its middle, 0 at the left, 1 at the right.
+        boxes: (T, 4) int, x0, y0, x1, y1 around its visible pixels, the last two exclusive.
+        areas: (T,) int, visible pixels.
+    """
+
+    fid: int
+    category: str
+    stamp: str
+    role: Role
+    track: Track | None
+    pan: np.ndarray
+    boxes: np.ndarray
+    areas: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Some seconds, one frame each.
+
+    Attributes:
+        kind: one of `mixes.KINDS`.
+        mix: "standard" or "hard".
+        background: one of `paint.BACKGROUNDS`.
+        frames: (T, S, S, 3) uint8; frame i shows the instant i + 0.5 s.
+        samples: (T · 16000, 2) float32 in [-1, 1].
+        masks: (n, T, S, S) bool, the visible pixels of each thing; disjoint.
+        sounding: (n, T) bool, which thing is heard in which second.
+        things: n of them.
+        offscreen: what sounds without being seen.
+    """
+
+    kind: str
+    mix: str
+    background: str
+    frames: np.ndarray
+    samples: np.ndarray
+    masks: np.ndarray
+    sounding: np.ndarray
+    things: tuple[Thing, ...]
+    offscreen: tuple[Track, ...]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Of each thing."""
+        return tuple(thing.category for thing in self.things)
+
+    @property
+    def target(self) -> np.ndarray:
+        """(T, S, S) bool, the visible pixels of all that is heard in each frame."""
+        return (self.masks & self.sounding[:, :, None, None]).any(axis=0)
+
+
+def draw(
+    rng: np.random.Generator, pool: Pool, mix: Mix, kind: str, *, size: int = 256, frames: int | None = None
+) -> Scene:
+    """Draw a scene.
+
+    Args:
+        rng: everything comes from it.
+        pool: things and sounds to choose from; see `splits.pool`.
+        mix: how hard it shall be.
+        kind: what shall happen, one of `mixes.KINDS`.
+        size: S, pixels, 32 to 1024.
+        frames: T, seconds; None for 5 or, in a quarter of all scenes, 10.
+    """
+    if not 32 <= size <= LARGEST_SIZE:
+        raise ValueError(f"size {size} is not within 32 to {LARGEST_SIZE} pixels")
+    seconds = frames or (FRAMES[1] if rng.random() < LONG else FRAMES[0])
+    cast = choose(pool, mix, kind, rng)
+    names, shares = zip(*mix.backgrounds, strict=True)
+    ground = str(rng.choice(names, p=shares))
+    # Sounds get a generator of their own: how the picture turned out must not matter to them, nor they to it.
+    seen, heard = rng.spawn(2)
+    pictures, masks, paths = _paint(cast, seconds, mix, background(ground, size, seen), seen)
+    tracks = [_track(role.category, seconds, mix, heard) if role.sounds else None for role in cast.roles]
+    away = [_track(category, seconds, mix, heard) for category in cast.offscreen]
+    pans = [np.clip(path.centre[:, 0], 0.0, 1.0) for path in paths]
+    samples = _mix_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), away, heard)
+    things = tuple(
+        Thing(
+            fid=number + 1,
+            category=_call(role),
+            stamp=role.picture.key,
+            role=role,
+            track=track,
+            pan=pan,
+            boxes=np.array([_box(mask) for mask in shown]),
+            areas=shown.sum(axis=(1, 2)),
+        )
+        for number, (role, track, pan, shown) in enumerate(zip(cast.roles, tracks, pans, masks, strict=True))
+    )
+    never = np.zeros(seconds, dtype=bool)
+    return Scene(
+        kind=kind,
+        mix=mix.name,
+        background=ground,
+        frames=pictures,
+        samples=samples,
+        masks=masks,
+        sounding=np.array([track.sounding if track else never for track in tracks]),
+        things=things,
+        offscreen=tuple(track for track in away if track),
+    )
+
+
+def _paint(
+    cast: Cast, seconds: int, mix: Mix, ground: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, list[Paths]]:
+    """Pictures, masks and paths; anew, with less overlap, until every object can be seen well enough."""
+    side = len(ground)
+    stamps = [pixels(role.picture.path) for role in cast.roles]
+    shapes = [(stamp.shape[1] / max(stamp.shape[:2]), stamp.shape[0] / max(stamp.shape[:2])) for stamp in stamps]
+    mirrored = rng.random(len(stamps)) < 0.5
+    tones = rng.uniform(1 - mix.tone, 1 + mix.tone, len(stamps))
+    room = mix.room
+    while True:
+        paths = arrange(shapes, seconds, room, rng, cast.twins)
+        largest = [float(path.extent.max()) for path in paths]
+        cutouts = [
+            Cutout(stamp, most * side, mirrored=bool(flip), tone=float(tone))
+            for stamp, most, flip, tone in zip(stamps, largest, mirrored, tones, strict=True)
+        ]
+        pictures = np.empty((seconds, *ground.shape), dtype=np.uint8)
+        masks = np.empty((len(stamps), seconds, side, side), dtype=bool)
+        shares = []
+        for frame in range(seconds):
+            poses = [path.pose(frame) for path in paths]
+            pictures[frame], masks[:, frame], alone = compose(ground, cutouts, poses, largest)
+            shares.append(masks[:, frame].sum(axis=(1, 2)) / np.maximum(alone, 1))
+        if np.min(shares) >= mix.visible:
+            return pictures, masks, paths
+        room = replace(room, overlap=0.7 * room.overlap if room.overlap > 0.02 else 0.0, outside=0.7 * room.outside)
+
+
+def _track(category: Category | None, seconds: int, mix: Mix, rng: np.random.Generator) -> Track | None:
+    """The sound of one thing that is heard in one second at least."""
+    if category is None:
+        return None
+    chosen = category.recordings[int(rng.integers(len(category.recordings)))]
+    gain = float(rng.uniform(mix.gains, 0.0))
+    level = sound.LEVEL * 10 ** (gain / 20)
+    while True:
+        on = _pattern(seconds, rng)
+        played = sound.play(sound.recording(chosen.path), on, rng)
+        sounding, track = sound.audible(played * np.float32(level / sound.LEVEL), level)
+        if sounding.any():
+            return Track(
+                category=category.name,
+                recording=chosen.key,
+                sounding=sounding,
+                level=20 * float(np.log10(level)),
+                samples=track,
+            )
+
+
+def _pattern(seconds: int, rng: np.random.Generator) -> np.ndarray:
+    """On and off by the second, (T,) bool: a run of sound lasts three seconds on average, a rest two."""
+    on = np.empty(seconds, dtype=bool)
+    state = bool(rng.random() < 0.6)
+    for second in range(seconds):
+        on[second] = state
+        state = bool(rng.random() < (0.67 if state else 0.5))
+    if not on.any():
+        on[int(rng.integers(seconds))] = True
+    return on
+
+
+def _mix_down(
+    kind: str,
+    mix: Mix,
+    seconds: int,
+    placed: list[tuple[Track | None, np.ndarray]],
+    away: list[Track | None],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """All sounds together, (T · 16000, 2) float32, turned down as a whole where they would exceed full scale."""
+    total = np.zeros((seconds * AUDIO_RATE, 2), dtype=np.float32)
+    for track, pan in placed:
+        if track:
+            total += sound.pan(track.samples, pan)
+    for track in away:
+        if track:
+            total += sound.pan(track.samples, np.full(seconds, rng.choice([0.0, 1.0, rng.random()])))
+    if kind == "noise":
+        total += sound.noise(seconds, 10 ** (rng.uniform(-32, -16) / 20), rng)
+    if mix.hiss:
+        total += sound.noise(seconds, 10 ** (rng.uniform(*mix.hiss) / 20), rng)
+    return total / max(1.0, float(np.abs(total).max()) / 0.99)
+
+
+def _call(role: Role) -> str:
+    """What to call an object: its category, its own name, or else its file's."""
+    if role.category:
+        return role.category.name
+    return role.picture.name or role.picture.key.rsplit("/", 1)[-1].replace("_", " ").replace("-", " ").lower()
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Around the pixels of a mask; zeros for an empty one."""
+    rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
