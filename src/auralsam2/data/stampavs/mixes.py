@@ -45,7 +45,7 @@ STANDARD = Mix(
     name="standard",
     backgrounds=(("plain", 0.45), ("gradient", 0.45), ("texture", 0.1)),
     room=Room(
-        extents=((0.4, 0.7), (0.35, 0.6), (0.33, 0.5), (0.3, 0.45)), overlap=0.25, drift=0.25, turn=12, outside=0.0
+        extents=((0.45, 0.7), (0.4, 0.65), (0.36, 0.55), (0.34, 0.5)), overlap=0.3, drift=0.25, turn=12, outside=0.0
     ),
     visible=0.6,
     silent=0.3,

@@ -1,0 +1,278 @@
+"""Writes the data set: the same bytes from the same seed, size and number of clips, by however many processes.
+
+Each clip has a random generator of its own, is made in a hidden folder, and moves to its place when it is whole. The
+tables and `stampavs.json` come last. A build that was stopped goes on where it was, if it is asked for the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auralsam2.data.stampavs import clip, expressions, scenes, splits
+from auralsam2.data.stampavs.assets import Collection, collect
+from auralsam2.data.stampavs.clip import Rows
+from auralsam2.data.stampavs.licence import notice
+from auralsam2.data.stampavs.mixes import MIXES, SHARES, kind_of
+from auralsam2.data.stampavs.splits import Held
+from auralsam2.errors import OutputError, UsageError
+from auralsam2.outputs.staging import Staging, writing
+from auralsam2.version import __version__
+
+SCHEMA = "stampavs/1"
+VERSION = 1
+"""Changes whenever the same settings give other bytes."""
+CLIPS = 2000
+TEST_CLIPS = 100
+HARD_PART = 4
+
+CLIP_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
+EXPRESSION_COLUMNS = ("vid", "uid", "split", "fid", "exp")
+
+_TALK = {"test-null": (0, 4), "test-robust": (2, 2), "train": (4, 1), "val": (4, 1)}
+_ABSENT = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to build.
+
+    Attributes:
+        stamps: folder of stamps, None for the Debian package's.
+        seed: 0 or greater.
+        size: pixels of a side of the frames, 32 to 1024.
+        clips: training clips, three quarters of them standard and one quarter hard. Every other split has 100 of each
+            mix, or as many as `clips` if that is less.
+    """
+
+    stamps: Path | None = None
+    seed: int = 0
+    size: int = 256
+    clips: int = CLIPS
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed} must be 0 or greater")
+        if not 32 <= self.size <= scenes.LARGEST_SIZE:
+            raise UsageError(f"--size {self.size} must be 32 to {scenes.LARGEST_SIZE} pixels")
+        if self.clips < 1:
+            raise UsageError(f"--clips {self.clips} must be 1 or greater")
+
+    def counts(self, possible: Iterable[str]) -> dict[str, dict[str, int]]:
+        """How many clips of each mix the given splits get."""
+        hard = self.clips // HARD_PART
+        train = {"standard": self.clips - hard, "hard": hard}
+        other = min(TEST_CLIPS, self.clips)
+        return {split: train if split == "train" else {mix.name: other for mix in MIXES} for split in possible}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    split: str
+    mix: int
+    index: int
+
+    @property
+    def uid(self) -> str:
+        return f"{self.split}-{MIXES[self.mix].name}-{self.index:05d}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shop:
+    """What a process needs to make any clip."""
+
+    root: Path
+    staging: Path
+    collection: Collection
+    held: Held
+    seed: int
+    size: int
+
+    def make(self, task: _Task) -> Rows:
+        """Make a clip, unless it is there."""
+        media, masks = self.root / "media" / task.uid, self.root / "gt_mask" / task.uid
+        if media.is_dir() and masks.is_dir():
+            return clip.rows(json.loads((media / "scene.json").read_text(encoding="utf-8")))
+        scene, said = self.draw(task)
+        hidden = self.staging / task.uid
+        clip.save(hidden / "media", hidden / "gt_mask", task.uid, task.split, scene, said)
+        if not masks.is_dir():
+            (hidden / "gt_mask").rename(masks)
+        (hidden / "media").rename(media)
+        return clip.rows(clip.describe(task.uid, task.split, scene, said))
+
+    def draw(self, task: _Task) -> tuple[scenes.Scene, list[expressions.Expression]]:
+        """The scene of a clip and what is said of it."""
+        number = splits.SPLITS.index(task.split)
+        rng = np.random.default_rng([self.seed, number, task.mix, task.index])
+        pool = splits.pool(self.collection, self.held, task.split)
+        kind = kind_of(task.split, task.index)
+        scene = scenes.draw(rng, pool, MIXES[task.mix], kind, size=self.size)
+        heard = {track.category for track in scene.offscreen}
+        away = [category for category in pool.others if category.name not in {*scene.categories, *heard}]
+        absent = [away[int(choice)] for choice in rng.permutation(len(away))[:_ABSENT]]
+        absent += [category for category in pool.targets if category.name in heard]
+        count, nulls = _TALK.get(task.split, (4, 0))
+        return scene, expressions.write(scene, count, nulls, absent, rng)
+
+
+_shop: _Shop | None = None
+
+
+def _open(shop: _Shop) -> None:
+    global _shop
+    _shop = shop
+
+
+def _make(task: _Task) -> Rows:
+    assert _shop is not None
+    return _shop.make(task)
+
+
+def build(
+    root: Path, plan: Plan, *, workers: int | None = None, on_clip: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Write the data set.
+
+    Args:
+        root: folder for it; missing, empty, or with an unfinished build of the same plan.
+        plan: what to write.
+        workers: processes, by default as many as there are cores. Any number gives the same bytes.
+        on_clip: called after each clip with the number of clips that are done and that of all.
+
+    Returns:
+        what `stampavs.json` holds.
+
+    Raises:
+        UnavailableError: no stamps are named and the Debian package is not installed.
+        InputError: the stamps cannot be used.
+        OutputError: the folder holds something else, or cannot be written.
+    """
+    collection = collect(plan.stamps)
+    held = splits.held(collection, plan.seed)
+    counts = plan.counts(splits.possible(collection, held))
+    facts = _facts(plan, collection, held, counts)
+    if _read(root / "stampavs.json") == facts:
+        return facts
+    tasks = [
+        _Task(split=split, mix=mix, index=index)
+        for split, by_mix in counts.items()
+        for mix in range(len(MIXES))
+        for index in range(by_mix[MIXES[mix].name])
+    ]
+    _refuse_others(root, facts)
+    with Staging(root) as staging, writing(root):
+        unfinished = root / _UNFINISHED
+        unfinished.write_text(_json(facts), encoding="utf-8", newline="\n")
+        for name in ("media", "gt_mask"):
+            (root / name).mkdir(exist_ok=True)
+        shop = _Shop(
+            root=root, staging=staging.path, collection=collection, held=held, seed=plan.seed, size=plan.size
+        )
+        made: list[Rows] = []
+        for rows in _produce(shop, tasks, workers or len(os.sched_getaffinity(0))):
+            made.append(rows)
+            if on_clip:
+                on_clip(len(made), len(tasks))
+        _write_table(staging.path / "metadata.csv", CLIP_COLUMNS, (rows.clip for rows in made))
+        _write_table(
+            staging.path / "expressions.csv", EXPRESSION_COLUMNS, (row for rows in made for row in rows.expressions)
+        )
+        (staging.path / "LICENCE.md").write_text(notice(collection), encoding="utf-8", newline="\n")
+        (staging.path / "stampavs.json").write_text(_json(facts), encoding="utf-8", newline="\n")
+        staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", "stampavs.json"])
+        unfinished.unlink()
+    return facts
+
+
+_UNFINISHED = "unfinished.json"
+
+
+def _produce(shop: _Shop, tasks: list[_Task], workers: int) -> Iterator[Rows]:
+    """Make all clips; results in the order of the tasks."""
+    if workers == 1:
+        yield from map(shop.make, tasks)
+        return
+    # Processes start afresh: a copy of one that has threads, as torch's, may never wake up.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_open, initargs=(shop,))
+    try:
+        yield from pool.map(_make, tasks, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _facts(plan: Plan, collection: Collection, held: Held, counts: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """The content of `stampavs.json`."""
+    return {
+        "schema": SCHEMA,
+        "version": VERSION,
+        "made_by": f"auralsam2 {__version__}",
+        "seed": plan.seed,
+        "size": plan.size,
+        "stamps": {
+            "source": collection.source,
+            "categories": len(collection.categories),
+            "pictures": sum(len(category.pictures) for category in collection.categories.values()),
+            "recordings": sum(len(category.recordings) for category in collection.categories.values()),
+            "silent": len(collection.silent),
+            "sha256": _digest(collection),
+        },
+        "counts": counts,
+        "held_out": {name: list(keys) for name, keys in asdict(held).items()},
+        "settings": {
+            "kinds": {split: dict(SHARES[split]) for split in counts},
+            "mixes": {mix.name: json.loads(json.dumps(asdict(mix))) for mix in MIXES},
+        },
+    }
+
+
+def _digest(collection: Collection) -> str:
+    """A fingerprint of all files that are used, names and contents."""
+    total = hashlib.sha256()
+    files = [
+        item
+        for category in collection.categories.values()
+        for item in (*category.pictures, *category.recordings)
+    ]
+    for item in (*files, *collection.silent):
+        total.update(item.key.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())
+    return total.hexdigest()
+
+
+def _refuse_others(root: Path, facts: dict[str, Any]) -> None:
+    """Refuse a folder that holds anything but an unfinished build of the same plan."""
+    with writing(root):
+        taken = root.exists() and (not root.is_dir() or any(not p.name.startswith(".") for p in root.iterdir()))
+    if taken and _read(root / _UNFINISHED) != facts:
+        raise OutputError(f"{root}: holds something else, or a build with other settings: choose a new folder")
+
+
+def _read(path: Path) -> Any:
+    """The content of a JSON file, None where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write_table(path: Path, columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(lines)
