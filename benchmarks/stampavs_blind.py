@@ -4,8 +4,8 @@
 
 J is the IoU of guess and target in one frame, ordinary, averaged over all frames of a split that have a target. The
 guesses know the exact mask of every object: (a) all of them together, (b) the one that is largest in the frame,
-(c) nothing, (d) one of them by chance (the expected value, not a draw). Where hearing decides, all four are low; (a) must
-stay under 0.55.
+(c) nothing, (d) one of them by chance (the expected value, not a draw). Where hearing decides, all four are low; (a)
+must stay under 0.55.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def table(results: dict[tuple[str, str], tuple[int, int, list[tuple[float, float
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for (split, mix), (clips, frames, found) in results.items():
-        means = [f"{value:.3f}" for value in np.mean(found, axis=0)] if found else ["–"] * len(GUESSES)
+        means = [f"{value:.3f}" for value in np.mean(found, axis=0)] if found else ["-"] * len(GUESSES)
         lines.append(f"| {split} | {mix} | {clips} | {frames} | {len(found)} | {' | '.join(means)} |")
     return "\n".join(lines)
 

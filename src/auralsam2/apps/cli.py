@@ -28,6 +28,9 @@ bench = typer.Typer(
 )
 app.add_typer(bench)
 data = typer.Typer(name="data", help="Build and check data sets.", no_args_is_help=True, rich_markup_mode=None)
+
+
+data = typer.Typer(name="data", help="Build and look at data sets.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data)
 
 ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model name, folder or hub id.")]
@@ -307,6 +310,55 @@ def evaluate(
         as_json=as_json,
     )
     raise typer.Exit(evaluating.run(options, job, prompts_given=prompts is not None))
+
+
+BUILD_EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 data build-stampavs data/stamp                     3400 clips at 256 pixels, about 2 GB
+  auralsam2 data build-stampavs data/small --clips 20          a small one, to try things out
+  auralsam2 data build-stampavs data/mine --stamps my/folder   from pictures and sounds of your own
+"""
+
+
+@data.command("build-stampavs", epilog=BUILD_EXAMPLES)
+def data_build_stampavs(
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the data set.")],
+    stamps: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of NAME.png and NAME.ogg; default: tuxpaint-stamps-default."),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Draws everything; equal seeds give equal bytes.")] = 0,
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the square frames, 32 to 1024.")] = 256,
+    clips: Annotated[
+        int, typer.Option(metavar="N", help="Training clips; other splits have 100 a mix, or N if that is less.")
+    ] = 2000,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; default: one a core.")] = None,
+) -> None:
+    """Build StampAVS: scenes of real pictures and real sounds with exact masks.
+
+    Equal settings give equal bytes, whatever the number of processes. A build that was stopped goes on where it was.
+    """
+    from auralsam2.apps.stampavs import build
+    from auralsam2.data.stampavs.build import Plan
+
+    build(out_dir, Plan(stamps=stamps, seed=seed, size=size, clips=clips), workers=workers)
+
+
+@data.command("sheet", epilog="Example:\n\n\b\n  auralsam2 data sheet data/stamp sheet.png --split test-seen")
+def data_sheet(
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of a StampAVS.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write, .png or .jpg.")],
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only clips of this split.")] = None,
+    mix: Annotated[str | None, typer.Option(metavar="standard|hard", help="Only clips of this mix.")] = None,
+    clips: Annotated[int, typer.Option(min=1, metavar="N", help="How many clips.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draws which.")] = 0,
+) -> None:
+    """Draw sample clips: frames with the outlines of all objects, red where they sound, and waveforms."""
+    from auralsam2.apps.stampavs import sheet
+
+    sheet(root, out, split=split, mix=mix, clips=clips, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:

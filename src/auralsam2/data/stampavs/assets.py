@@ -149,7 +149,9 @@ def _catalogued(
             verb=entry["verb"],
             pictures=tuple(Picture(key=key, path=pictures[key], name=name) for key in entry["pictures"]),
             recordings=tuple(Recording(key=key, path=sounds[key]) for key in entry["sounds"]),
-            alike=tuple(sorted(other for pair in catalogue["alike"] if name in pair for other in pair if other != name)),
+            alike=tuple(
+                sorted(other for pair in catalogue["alike"] if name in pair for other in pair if other != name)
+            ),
         )
         used.update(entry["pictures"], entry["sounds"])
     silent = [

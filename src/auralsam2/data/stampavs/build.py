@@ -13,7 +13,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,11 @@ def _make(task: _Task) -> Rows:
 
 
 def build(
-    root: Path, plan: Plan, *, workers: int | None = None, on_clip: Callable[[int, int], None] | None = None
+    root: Path,
+    plan: Plan,
+    *,
+    workers: int | None = None,
+    progress: Callable[[int], AbstractContextManager[Callable[[Any], None]]] | None = None,
 ) -> dict[str, Any]:
     """Write the data set.
 
@@ -149,7 +153,7 @@ def build(
         root: folder for it; missing, empty, or with an unfinished build of the same plan.
         plan: what to write.
         workers: processes, by default as many as there are cores. Any number gives the same bytes.
-        on_clip: called after each clip with the number of clips that are done and that of all.
+        progress: given the number of clips, a context that hands out what to call after each.
 
     Returns:
         what `stampavs.json` holds.
@@ -177,14 +181,12 @@ def build(
         unfinished.write_text(_json(facts), encoding="utf-8", newline="\n")
         for name in ("media", "gt_mask"):
             (root / name).mkdir(exist_ok=True)
-        shop = _Shop(
-            root=root, staging=staging.path, collection=collection, held=held, seed=plan.seed, size=plan.size
-        )
+        shop = _Shop(root=root, staging=staging.path, collection=collection, held=held, seed=plan.seed, size=plan.size)
         made: list[Rows] = []
-        for rows in _produce(shop, tasks, workers or len(os.sched_getaffinity(0))):
-            made.append(rows)
-            if on_clip:
-                on_clip(len(made), len(tasks))
+        with progress(len(tasks)) if progress else nullcontext(_quiet) as advance:
+            for rows in _produce(shop, tasks, workers or os.cpu_count() or 1):
+                made.append(rows)
+                advance(rows)
         _write_table(staging.path / "metadata.csv", CLIP_COLUMNS, (rows.clip for rows in made))
         _write_table(
             staging.path / "expressions.csv", EXPRESSION_COLUMNS, (row for rows in made for row in rows.expressions)
@@ -197,6 +199,10 @@ def build(
 
 
 _UNFINISHED = "unfinished.json"
+
+
+def _quiet(_: Rows) -> None:
+    """No progress to show."""
 
 
 def _produce(shop: _Shop, tasks: list[_Task], workers: int) -> Iterator[Rows]:
@@ -241,11 +247,7 @@ def _facts(plan: Plan, collection: Collection, held: Held, counts: dict[str, dic
 def _digest(collection: Collection) -> str:
     """A fingerprint of all files that are used, names and contents."""
     total = hashlib.sha256()
-    files = [
-        item
-        for category in collection.categories.values()
-        for item in (*category.pictures, *category.recordings)
-    ]
+    files = [item for category in collection.categories.values() for item in (*category.pictures, *category.recordings)]
     for item in (*files, *collection.silent):
         total.update(item.key.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())
     return total.hexdigest()

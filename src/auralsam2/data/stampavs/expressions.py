@@ -2,8 +2,8 @@
 
 A sentence is worded from a claim: a name, a place, what is heard of the object, or several of these. The claim is
 checked against every object of the scene, with a third answer beside yes and no: whether a drifting object is "on the
-left", or a caribou "a deer", may be open. Only claims without open answers are used: true of exactly one object, or, for
-null expressions, of none.
+left", or a caribou "a deer", may be open. Only claims without open answers are used: true of exactly one object, or,
+for null expressions, of none.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Expression:
     needs_sound: bool
 
 
-def write(scene: Scene, count: int, nulls: int, absent: Sequence[Category], rng: np.random.Generator) -> list[Expression]:
+def write(
+    scene: Scene, count: int, nulls: int, absent: Sequence[Category], rng: np.random.Generator
+) -> list[Expression]:
     """Word sentences about a scene.
 
     Args:
@@ -90,7 +92,10 @@ def write(scene: Scene, count: int, nulls: int, absent: Sequence[Category], rng:
 
 def answers(claim: Claim, scene: Scene) -> list[bool | None]:
     """Whether the claim is true of each thing of the scene; None where that is open."""
-    return [_all(_named(claim, thing), _stands(claim, thing, scene), _heard(claim, thing, scene)) for thing in scene.things]
+    return [
+        _all(_named(claim, thing, scene), _stands(claim, thing, scene), _heard(claim, thing, scene))
+        for thing in scene.things
+    ]
 
 
 def _only(claim: Claim, scene: Scene) -> int | None:
@@ -115,13 +120,19 @@ def _all(*parts: bool | None) -> bool | None:
     return False if False in parts else None if None in parts else True
 
 
-def _named(claim: Claim, thing: Thing) -> bool | None:
-    """Whether it is called by a name; open for what looks like it, shares a word with it or lies in one folder with it."""
+def _named(claim: Claim, thing: Thing, scene: Scene) -> bool | None:
+    """Whether a name is its own.
+
+    Open for what looks like it, shares a word with its name, or, among things without sound, lies in the same folder.
+    """
     if claim.name is None or claim.name == thing.category:
         return True
-    words = set(claim.name.split()) & set(thing.category.split())
-    category = thing.role.category
-    return None if words or (category and claim.name in category.alike) else False
+    if set(claim.name.split()) & set(thing.category.split()):
+        return None
+    if thing.role.category:
+        return None if claim.name in thing.role.category.alike else False
+    folders = {other.stamp.rpartition("/")[0] for other in scene.things if other.category == claim.name}
+    return None if thing.stamp.rpartition("/")[0] in folders else False
 
 
 def _stands(claim: Claim, thing: Thing, scene: Scene) -> bool | None:
@@ -167,7 +178,7 @@ def _rank(hearing: str, thing: Thing) -> float:
 
 def _positive(scene: Scene) -> Iterator[Claim]:
     """All that can be said of the things that are seen."""
-    kinds = {(None, "")}
+    kinds: set[tuple[str | None, str]] = {(None, "")}
     for thing in scene.things:
         if thing.role.picture.name:
             kinds.add((thing.category, thing.role.category.verb if thing.role.category else ""))
@@ -189,10 +200,8 @@ def _negative(scene: Scene, absent: Sequence[Category]) -> Iterator[Claim]:
     yield from (Claim(hearing=hearing) for hearing in ("first", "loudest"))
 
 
-def _pick(
-    claims: list[tuple[Claim, int, bool]], count: int, rng: np.random.Generator
-) -> list[tuple[Claim, int, bool]]:
-    """Draw some: in turn one that needs sound and one that speaks of none, of things not yet spoken of before others."""
+def _pick(claims: list[tuple[Claim, int, bool]], count: int, rng: np.random.Generator) -> list[tuple[Claim, int, bool]]:
+    """Draw some, in turn one that needs sound and one that speaks of none; things not yet spoken of first."""
     left = [claims[int(number)] for number in rng.permutation(len(claims))]
     chosen: list[tuple[Claim, int, bool]] = []
     while left and len(chosen) < count:

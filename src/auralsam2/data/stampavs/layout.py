@@ -113,13 +113,12 @@ def _place(
     return None
 
 
-def _path(
-    shape: tuple[float, float], extent: float, frames: int, room: Room, rng: np.random.Generator
-) -> Paths:
+def _path(shape: tuple[float, float], extent: float, frames: int, room: Room, rng: np.random.Generator) -> Paths:
     """An even drift with a swing on it, a slow turn, a slow change of size."""
     time = np.linspace(0.0, 1.0, frames) if frames > 1 else np.zeros(1)
     size = extent * np.linspace(1.0, rng.uniform(0.85, 1.0), frames)[:: int(rng.choice([-1, 1]))]
-    angle = np.linspace(*rng.uniform(-room.turn, room.turn, 2), frames)
+    first, last = rng.uniform(-room.turn, room.turn, 2)
+    angle = np.linspace(first, last, frames)
     cosine, sine = np.abs(np.cos(np.radians(angle))), np.abs(np.sin(np.radians(angle)))
     half = np.stack(
         [size * (cosine * shape[0] + sine * shape[1]), size * (sine * shape[0] + cosine * shape[1])], axis=1

@@ -63,8 +63,8 @@ HARD = Mix(
     visible=0.35,
     silent=0.3,
     offscreen=0.25,
-    gains=-15.0,
-    hiss=(-50.0, -36.0),
+    gains=-10.0,
+    hiss=(-62.0, -46.0),
     tone=0.15,
 )
 MIXES = (STANDARD, HARD)

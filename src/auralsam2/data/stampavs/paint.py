@@ -40,12 +40,11 @@ class Cutout:
     def __init__(self, pixels: np.ndarray, side: float, *, mirrored: bool = False, tone: float = 1.0) -> None:
         image = Image.fromarray(np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels, "RGBA")
         ratio = side / max(image.size)
-        self.size = tuple(max(2, round(ratio * length)) for length in image.size)
+        self.size = (max(2, round(ratio * image.width)), max(2, round(ratio * image.height)))
         method = Image.Resampling.BICUBIC if ratio > 1 else Image.Resampling.LANCZOS
         if tone != 1.0:
-            red, green, blue, alpha = image.split()
-            toned = [band.point(lambda value: min(255, round(value * tone))) for band in (red, green, blue)]
-            image = Image.merge("RGBA", (*toned, alpha))
+            table = [min(255, round(tone * value)) for value in range(256)]
+            image = image.point(3 * table + list(range(256)))
         self._image = image.convert("RGBa").resize(self.size, method, reducing_gap=2.0)
 
     def pose(self, scale: float, angle: float, x: float, y: float) -> tuple[np.ndarray, int, int]:
@@ -54,7 +53,8 @@ class Cutout:
         Args:
             scale: of its largest size, at most 1.
             angle: degrees, anticlockwise.
-            x, y: pixels at which its middle shall come to lie.
+            x: column at which its middle shall come to lie.
+            y: row, likewise.
 
         Returns:
             (h, w, 4) uint8, colours multiplied by alpha, and the column and row of its upper left pixel, which may be

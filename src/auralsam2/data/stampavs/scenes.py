@@ -103,7 +103,7 @@ class Scene:
     @property
     def target(self) -> np.ndarray:
         """(T, S, S) bool, the visible pixels of all that is heard in each frame."""
-        return (self.masks & self.sounding[:, :, None, None]).any(axis=0)
+        return np.logical_or.reduce(self.masks & self.sounding[:, :, None, None])
 
 
 def draw(

@@ -44,7 +44,8 @@ def draw(
 
     Args:
         root: folder of the data set.
-        split, mix: only clips of these; None for any.
+        split: only clips of this one; None for any.
+        mix: likewise.
         clips: how many.
         seed: draws which.
 
@@ -52,11 +53,7 @@ def draw(
         InputError: the folder holds no such data set, or one of its files cannot be read.
         UsageError: no clip is of that split and mix.
     """
-    samples = [
-        sample
-        for sample in _samples(root)
-        if split in (None, sample.split) and mix in (None, sample.mix)
-    ]
+    samples = [sample for sample in _samples(root) if split in (None, sample.split) and mix in (None, sample.mix)]
     if not samples:
         raise UsageError(f"{root}: no clips of split {split or 'any'} and mix {mix or 'any'}: choose another --split")
     order = np.random.default_rng(seed).permutation(len(samples))[:clips]
@@ -84,7 +81,10 @@ def _tile(root: Path, sample: Sample) -> Image.Image:
         scene = json.loads((media / "scene.json").read_text(encoding="utf-8"))
         frames = [Image.open(media / "frames" / f"{number}.jpg").convert("RGB") for number in range(_COLUMNS)]
         layers = [
-            [np.asarray(Image.open(masks / f"fid_{thing['fid']}" / f"{number:05d}.png")) > 0 for thing in scene["objects"]]
+            [
+                np.asarray(Image.open(masks / f"fid_{thing['fid']}" / f"{number:05d}.png")) > 0
+                for thing in scene["objects"]
+            ]
             for number in range(_COLUMNS)
         ]
         sound = _read_sound(media / "audio.wav")
@@ -119,7 +119,9 @@ def _outlined(frame: Image.Image, masks: Sequence[np.ndarray], sounding: Sequenc
     for wanted in (False, True):
         for mask, sounds in zip(masks, sounding, strict=True):
             if sounds == wanted:
-                small = np.asarray(Image.fromarray(mask).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)) > 127
+                small = (
+                    np.asarray(Image.fromarray(mask).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)) > 127
+                )
                 inner = small.copy()
                 inner[1:] &= small[:-1]
                 inner[:-1] &= small[1:]

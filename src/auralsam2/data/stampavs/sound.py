@@ -1,7 +1,7 @@
 """What an object sounds like over a clip, and in which seconds it is heard.
 
-Frame i stands for the second [i, i + 1); the log-mel example that a model hears with it covers 0.96 i to 0.96 i + 0.975 s
-(`audio.logmel`). The two drift apart by 0.36 s within ten seconds. So that both say the same, an object's track is
+Frame i stands for the second [i, i + 1); the log-mel example that a model hears with it covers 0.96 i to
+0.96 i + 0.975 s (`audio.logmel`). The two drift apart by 0.36 s within ten seconds. So that both say the same, an object's track is
 silent, exactly zero, in the second and under the example of every frame in which it does not count as sounding, and
 loud enough in what the two share where it does.
 """
@@ -19,11 +19,12 @@ from auralsam2.types import AUDIO_RATE
 
 LEVEL = 0.1
 """RMS of the loud parts of every recording, once read: -20 dB of full scale."""
-AUDIBLE = 0.1
-"""Share of `LEVEL` times the object's gain, -20 dB, from which a second counts as sounding."""
+AUDIBLE = 0.2
+"""Share of `LEVEL` times the object's gain, -14 dB, from which a second counts as sounding."""
 EXAMPLE_HOP, EXAMPLE_LENGTH = 0.96, 0.975
 
 _LONGEST = 30.0
+_RUMBLE = 60.0
 _FADE = round(0.008 * AUDIO_RATE)
 _FRAME = round(0.02 * AUDIO_RATE)
 _SHORTEST = round(0.15 * AUDIO_RATE)
@@ -31,7 +32,10 @@ _SHORTEST = round(0.15 * AUDIO_RATE)
 
 @lru_cache(maxsize=128)
 def recording(path: Path) -> np.ndarray:
-    """A recording's first 30 s, mono, without the silence around it, at the common level.
+    """A recording's first 30 s, mono, without rumble and the silence around it, at the common level.
+
+    What lies below 60 Hz, hum and direct current, is taken out: models hear from 125 Hz on, and it must not count as
+    sound.
 
     Returns:
         (n,) float32; RMS over the parts within 30 dB of the loudest 20 ms is `LEVEL`; read-only.
@@ -41,6 +45,9 @@ def recording(path: Path) -> np.ndarray:
     """
     with SoundTrack(path) as track:
         mono = track.read(0.0, _LONGEST).mean(axis=1)
+    spectrum = np.fft.rfft(mono)
+    spectrum[: round(_RUMBLE * len(mono) / AUDIO_RATE)] = 0
+    mono = np.fft.irfft(spectrum, n=len(mono))
     whole = len(mono) // _FRAME * _FRAME
     power = np.square(mono[:whole].reshape(-1, _FRAME)).mean(axis=1)
     loud = np.flatnonzero(power > 1e-3 * power.max())
@@ -123,8 +130,9 @@ def pan(track: np.ndarray, places: np.ndarray) -> np.ndarray:
         (T · 16000, 2) float32.
     """
     times = np.arange(len(track)) / AUDIO_RATE
-    angle = np.interp(times, np.arange(len(places)) + 0.5, np.clip(places, 0.0, 1.0)) * (np.pi / 2)
-    return (track[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)).astype(np.float32)
+    x = np.interp(times, np.arange(len(places)) + 0.5, np.clip(places, 0.0, 1.0))
+    angle = (x * (np.pi / 2)).astype(np.float32)
+    return track[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def noise(seconds: int, level: float, rng: np.random.Generator) -> np.ndarray:
