@@ -1,9 +1,9 @@
 """What an object sounds like over a clip, and in which seconds it is heard.
 
 Frame i stands for the second [i, i + 1); the log-mel example that a model hears with it covers 0.96 i to
-0.96 i + 0.975 s (`audio.logmel`). The two drift apart by 0.36 s within ten seconds. So that both say the same, an object's track is
-silent, exactly zero, in the second and under the example of every frame in which it does not count as sounding, and
-loud enough in what the two share where it does.
+0.96 i + 0.975 s (`audio.logmel`). The two drift apart by 0.36 s within ten seconds. So that both say the same, an
+object's track is silent, exactly zero, in the second and under the example of every frame in which it does not count as
+sounding, and loud enough in what the two share where it does.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ EXAMPLE_HOP, EXAMPLE_LENGTH = 0.96, 0.975
 
 _LONGEST = 30.0
 _RUMBLE = 60.0
+_REST = 0.3
 _FADE = round(0.008 * AUDIO_RATE)
 _FRAME = round(0.02 * AUDIO_RATE)
-_SHORTEST = round(0.15 * AUDIO_RATE)
 
 
 @lru_cache(maxsize=128)
@@ -41,7 +41,7 @@ def recording(path: Path) -> np.ndarray:
         (n,) float32; RMS over the parts within 30 dB of the loudest 20 ms is `LEVEL`; read-only.
 
     Raises:
-        InputError: it cannot be decoded, or holds no sound.
+        InputError: it cannot be decoded, holds no sound, or hardly any.
     """
     with SoundTrack(path) as track:
         mono = track.read(0.0, _LONGEST).mean(axis=1)
@@ -55,6 +55,10 @@ def recording(path: Path) -> np.ndarray:
         raise InputError(f"{path}: holds no sound: remove it from the folder")
     mono = mono[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME] * (LEVEL / np.sqrt(power[loud].mean()))
     mono = mono.astype(np.float32)
+    # Heard over and over, some second of it must be clearly audible, rests included.
+    second = np.square(np.resize(mono, len(mono) + AUDIO_RATE), dtype=np.float64).cumsum()
+    if np.sqrt((second[AUDIO_RATE:] - second[:-AUDIO_RATE]).max() / AUDIO_RATE) < 1.5 * AUDIBLE * LEVEL:
+        raise InputError(f"{path}: too short a sound in too much silence: remove it from the folder")
     mono.setflags(write=False)
     return mono
 
@@ -73,8 +77,8 @@ def play(sound: np.ndarray, on: np.ndarray, rng: np.random.Generator) -> np.ndar
         (T · 16000,) float32.
     """
     track = np.zeros(len(on) * AUDIO_RATE, dtype=np.float32)
-    rest = int(rng.integers(0, round(0.3 * AUDIO_RATE)))
-    loop = np.concatenate([sound, np.zeros(max(rest, _SHORTEST - len(sound)), dtype=np.float32)])
+    rest = int(rng.integers(min(round(_REST * AUDIO_RATE), len(sound))))
+    loop = np.concatenate([sound, np.zeros(rest, dtype=np.float32)])
     at = int(rng.integers(len(loop))) if rng.random() < 0.5 else 0
     for begin, end in _runs(on):
         low, high = _limits(begin, end, len(on))
