@@ -87,7 +87,7 @@ def test_a_folder_with_too_little_is_refused(stamps, tmp_path):
     for name in THINGS[:3]:
         for ending in ("png", "ogg"):
             shutil.copy(stamps / "things" / f"{name}.{ending}", tmp_path)
-    with pytest.raises(InputError, match="3 pairs .* at least four"):
+    with pytest.raises(InputError, match=r"3 pairs .* at least four"):
         collect(tmp_path)
 
 

@@ -11,10 +11,13 @@ import hashlib
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -131,8 +134,16 @@ _shop: _Shop | None = None
 
 
 def _open(shop: _Shop) -> None:
+    """Prepare a process: it leaves interrupts to the one that started it, and ends with it, however that ends."""
     global _shop
     _shop = shop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
+
+
+def _follow(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _make(task: _Task) -> Rows:

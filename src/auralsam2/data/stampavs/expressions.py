@@ -141,11 +141,12 @@ def _stands(claim: Claim, thing: Thing, scene: Scene) -> bool | None:
         return True
     side = scene.frames.shape[1]
     first, last = (0, 2) if claim.place in ("left", "right") else (1, 3)
-    middle = (thing.boxes[:, first] + thing.boxes[:, last]) / (2 * side)
-    away = 0.5 - middle if claim.place in ("left", "top") else middle - 0.5
-    if away.mean() < -_SURE_PLACE and (away < 0).all():
+    sign = -1 if claim.place in ("left", "top") else 1
+    away = [sign * ((box[first] + box[last]) / (2 * side) - 0.5) for box in thing.boxes.tolist()]
+    mean = sum(away) / len(away)
+    if mean < -_SURE_PLACE and max(away) < 0:
         return False
-    return True if away.mean() > _SURE_PLACE and (away > 0).all() else None
+    return True if mean > _SURE_PLACE and min(away) > 0 else None
 
 
 def _heard(claim: Claim, thing: Thing, scene: Scene) -> bool | None:
