@@ -129,6 +129,9 @@ def test_expressions_name_their_clip_and_object(tree):
             assert name == "null"
         else:
             assert name == scene["objects"][int(row["fid"]) - 1]["category"]
+    said = [item for scene in scenes.values() for item in scene["expressions"]]
+    assert {item["needs_sound"] for item in said} == {True, False}
+    assert not any(item["needs_sound"] for item in said if "hearing" not in item["claim"])
     by_split = {split: {row["fid"] for row in rows if row["split"] == split} for split in ("test-null", "test-seen")}
     assert by_split["test-null"] == {"0"}
     assert "0" not in by_split["test-seen"]
@@ -191,17 +194,19 @@ def test_a_clip_without_its_description_half_is_made_anew(tree, plan, tmp_path):
     assert contents(root) == contents(tree)
 
 
-def test_a_killed_build_goes_on(tree, plan, tmp_path, start):
+def test_a_killed_build_goes_on(stamps, tmp_path, start):
+    plan = Plan(stamps=stamps, size=256, clips=4)  # large, so that there is time to kill it
     root = tmp_path / "killed"
-    options = ("--stamps", plan.stamps, "--seed", plan.seed, "--size", plan.size, "--clips", plan.clips, "--workers", 2)
+    options = ("--stamps", stamps, "--clips", plan.clips, "--workers", 2)
     process = start("-m", "auralsam2", "data", "build-stampavs", root, *options)
     while process.poll() is None and not (root / "media" / "train-standard-00000").is_dir():
         time.sleep(0.01)
     process.kill()
     process.wait()
     assert not (root / "stampavs.json").exists(), "killed too late to test anything"
-    build(root, plan, workers=1)
-    assert contents(root) == contents(tree)
+    build(root, plan, workers=2)
+    build(tmp_path / "whole", plan, workers=2)
+    assert contents(root) == contents(tmp_path / "whole")
 
 
 def test_a_finished_build_is_left_alone(tree, plan):

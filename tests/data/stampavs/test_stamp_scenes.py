@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from auralsam2.data.stampavs import scenes, sound, splits
+from auralsam2.data.stampavs.assets import pixels
 from auralsam2.data.stampavs.cast import choose
 from auralsam2.data.stampavs.mixes import HARD, KINDS, MIXES, SHARES, STANDARD, WITHOUT_TARGET, kind_of
 from auralsam2.data.stampavs.paint import background
@@ -63,9 +64,17 @@ def test_kinds_are_what_they_say(train, kind):
         assert np.any(found.samples) == (kind != "silence")
         names = found.categories
         assert len(names) - len(set(names)) == (kind == "twins")
-        for track in found.offscreen:
-            assert track.category not in names
-            assert track.sounding.any()
+        assert all(track.sounding.any() for track in found.offscreen)
+
+
+def test_what_sounds_off_the_screen_is_not_seen(train):
+    number = 0
+    for kind in KINDS:
+        for seed in range(12):
+            found = scene(train, kind, HARD, seed)
+            assert not {track.category for track in found.offscreen} & set(found.categories)
+            number += len(found.offscreen)
+    assert number > 15
 
 
 def test_the_standard_mix_has_silence_where_nothing_sounds(train):
@@ -123,16 +132,16 @@ def test_the_order_of_the_things_does_not_tell_who_sounds(train):
 
 
 def test_objects_are_seen_well_enough(train):
-    """Each shows at least the share of its pixels that the mix demands; alone it would show no more than all."""
-    for mix in MIXES:
-        for seed in range(5):
-            cast = choose(train, mix, "multi", np.random.default_rng(seed))
-            rng = np.random.default_rng(seed)
-            ground = background("plain", SIZE, rng)
-            _, masks, paths = scenes._paint(cast, 5, mix, ground, rng)
-            for mask, path in zip(masks, paths, strict=True):
-                boxes = np.prod(path.box[:, 2:] - path.box[:, :2], axis=1) * SIZE * SIZE
-                assert (mask.sum(axis=(1, 2)) > 0.3 * mix.visible * boxes).all()
+    """Of the area of its shape, each shows at least the share that the mix demands, in every frame."""
+    mix = replace(HARD, visible=0.9)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        cast = choose(train, mix, "multi", rng)
+        _, masks, paths = scenes._paint(cast, 5, mix, background("plain", 96, rng), rng)
+        for role, mask, path in zip(cast.roles, masks, paths, strict=True):
+            solid = pixels(role.picture.path)[..., 3] > 127
+            whole = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
+            assert (mask.sum(axis=(1, 2)) > 0.84 * whole).all()
 
 
 @pytest.mark.parametrize("size", [31, 1025])

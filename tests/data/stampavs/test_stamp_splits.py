@@ -84,6 +84,12 @@ def test_the_targets_of_the_other_splits_are_what_is_held_back(package):
     assert not unseen[2] & trained[2]
 
 
+@pytest.mark.parametrize("split", ["test-new-image", "test-unseen"])
+def test_silent_things_are_new_where_the_targets_are(package, split):
+    held = splits.read()
+    assert [picture.key for picture in splits.pool(package, held, split).silent] == list(held.silent)
+
+
 def test_every_trained_category_keeps_a_picture_and_a_recording(package):
     for category in splits.pool(package, splits.read(), "train").targets:
         assert category.pictures

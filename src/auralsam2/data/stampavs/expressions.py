@@ -205,10 +205,11 @@ def _pick(claims: list[tuple[Claim, int, bool]], count: int, rng: np.random.Gene
     """Draw some, in turn one that needs sound and one that speaks of none; things not yet spoken of first."""
     left = [claims[int(number)] for number in rng.permutation(len(claims))]
     chosen: list[tuple[Claim, int, bool]] = []
+    first = int(rng.integers(2))
     while left and len(chosen) < count:
         spoken = [fid for _, fid, _ in chosen]
         shapes = {_shape(claim) for claim, _, _ in chosen}
-        for_sound = len(chosen) % 2 == 0
+        for_sound = (len(chosen) + first) % 2 == 0
         best = min(
             left,
             key=lambda item: (
