@@ -15,7 +15,8 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -178,7 +179,9 @@ def build(
     held = splits.held(collection, plan.seed)
     counts = plan.counts(splits.possible(collection, held))
     facts = _facts(plan, collection, held, counts)
+    unfinished = root / _UNFINISHED
     if _read(root / "stampavs.json") == facts:
+        unfinished.unlink(missing_ok=True)
         return facts
     tasks = [
         _Task(split=split, mix=mix, index=index)
@@ -188,20 +191,20 @@ def build(
     ]
     _refuse_others(root, facts)
     with Staging(root) as staging, writing(root):
-        unfinished = root / _UNFINISHED
         unfinished.write_text(_json(facts), encoding="utf-8", newline="\n")
         for name in ("media", "gt_mask"):
             (root / name).mkdir(exist_ok=True)
         shop = _Shop(root=root, staging=staging.path, collection=collection, held=held, seed=plan.seed, size=plan.size)
-        made: list[Rows] = []
-        with progress(len(tasks)) if progress else nullcontext(_quiet) as advance:
+        with (
+            _table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
+            _table(staging.path / "expressions.csv", EXPRESSION_COLUMNS) as add_expression,
+            progress(len(tasks)) if progress else nullcontext(_quiet) as advance,
+        ):
             for rows in _produce(shop, tasks, workers or os.cpu_count() or 1):
-                made.append(rows)
+                add_clip(rows.clip)
+                for row in rows.expressions:
+                    add_expression(row)
                 advance(rows)
-        _write_table(staging.path / "metadata.csv", CLIP_COLUMNS, (rows.clip for rows in made))
-        _write_table(
-            staging.path / "expressions.csv", EXPRESSION_COLUMNS, (row for rows in made for row in rows.expressions)
-        )
         (staging.path / "LICENCE.md").write_text(notice(collection), encoding="utf-8", newline="\n")
         (staging.path / "stampavs.json").write_text(_json(facts), encoding="utf-8", newline="\n")
         staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", "stampavs.json"])
@@ -226,6 +229,10 @@ def _produce(shop: _Shop, tasks: list[_Task], workers: int) -> Iterator[Rows]:
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_open, initargs=(shop,))
     try:
         yield from pool.map(_make, tasks, chunksize=4)
+    except BrokenProcessPool as error:
+        raise OutputError(
+            f"{shop.root}: a process was killed, perhaps for want of memory: go on with fewer --workers"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -284,8 +291,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
-def _write_table(path: Path, columns: tuple[str, ...], lines: Iterable[tuple[Any, ...]]) -> None:
+@contextmanager
+def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[Iterable[Any]], Any]]:
+    """A csv file; hands out what to call with each line."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows(lines)
+        yield writer.writerow
