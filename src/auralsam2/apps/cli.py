@@ -316,9 +316,9 @@ BUILD_EXAMPLES = """
 Examples:
 
 \b
-  auralsam2 data build-stampavs data/stamp                     3400 clips at 256 pixels, about 2 GB
-  auralsam2 data build-stampavs data/small --clips 20          a small one, to try things out
-  auralsam2 data build-stampavs data/mine --stamps my/folder   of your own pictures and sounds
+  auralsam2 data build-stampavs data/stamp               3400 clips at 256 pixels, about 2 GB
+  auralsam2 data build-stampavs data/small --clips 20    a small one, to try things out
+  auralsam2 data build-stampavs data/mine --stamps DIR   of your own pictures and sounds
 """
 
 
