@@ -49,7 +49,18 @@ MOST_LINES = 400
 # Unpickles its own file, to prove that the refusal it tests was needed.
 UNSAFE_ON_PURPOSE = {"tests/test_checkpoint.py": 1}
 
-LIGHT = ("types", "errors", "config", "apps.cli", "apps.parse", "hub", "checkpoint", "release", "media.probe")
+LIGHT = (
+    "types",
+    "errors",
+    "config",
+    "apps.cli",
+    "apps.parse",
+    "data.registry",
+    "hub",
+    "checkpoint",
+    "release",
+    "media.probe",
+)
 
 
 def module_name(path: Path) -> str:

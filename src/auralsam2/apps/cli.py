@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from auralsam2.apps import parse
+from auralsam2.apps import cli_bench, cli_data, parse
+from auralsam2.apps.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError, message_line
 from auralsam2.version import __version__
 
@@ -23,22 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-bench = typer.Typer(
-    name="bench", help="Measure speed and memory on this machine.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(bench)
-data = typer.Typer(name="data", help="Build and check data sets.", no_args_is_help=True, rich_markup_mode=None)
-
-
-data = typer.Typer(name="data", help="Build and look at data sets.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(data)
-
-ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model name, folder or hub id.")]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|mps", help="Where to compute.")]
-DtypeOption = Annotated[
-    str, typer.Option(metavar="auto|fp32|bf16|fp16", help="Precision; auto is fp32 on a CPU, bf16 elsewhere.")
-]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.")]
+app.add_typer(cli_bench.commands)
+app.add_typer(cli_data.commands)
 
 
 def _version(wanted: bool) -> None:
@@ -168,72 +155,6 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     show(as_json=as_json)
 
 
-@bench.command("speed")
-def bench_speed(
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: random weights at hiera-large size."),
-    ] = None,
-    dtype: Annotated[str, typer.Option(metavar="LIST", help="Precisions to measure.")] = "fp32,bf16",
-    frames: Annotated[int, typer.Option(min=2, metavar="N", help="Frames of the generated video.")] = 10,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Seconds per frame of each stage, and what hearing costs beside a click.
-
-    The hearing overhead is the time of the whole pipeline prompted by sound over that of the same pipeline
-    prompted by one point, in turn on the same stretches of one video.
-    """
-    from auralsam2.apps.bench import speed
-
-    speed(
-        model,
-        tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
-        frames=frames,
-        device=device,
-        threads=threads,
-        as_json=as_json,
-    )
-
-
-@bench.command("memory")
-def bench_memory(
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: small, random weights.")
-    ] = None,
-    minutes: Annotated[float, typer.Option(min=0.1, metavar="M", help="Length of the longer video.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Peak memory on a video of one minute and on one of ten, 1280x720."""
-    from auralsam2.apps.bench import memory
-
-    memory(model, minutes=minutes, as_json=as_json)
-
-
-@data.command("check", epilog="Example:\n\n\b\n  auralsam2 data check --dataset ref-avs --root data/REFAVS")
-def data_check(
-    dataset: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Of v1s, v1m, v2, v2-semantic, s4, ms3, ref-avs, stampavs, stampavs-ref, vpo-ss, vpo-ms, vpo-msmi, "
-            "avs-synthetic.",
-        ),
-    ],
-    root: Annotated[Path, typer.Option(metavar="DIR", help="Its folder.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with every finding.")] = False,
-) -> None:
-    """Open every file of a data set, and compare its counts with the published ones.
-
-    Tells what is missing, cannot be read, has a wrong size or one channel of sound, with the line of the csv file.
-    The exit code is 1 where samples are left out or counts differ.
-    """
-    from auralsam2.apps.check import check
-
-    raise typer.Exit(check(dataset, root, as_json=as_json))
-
-
 EVALUATE_EXAMPLES = """
 Examples:
 
@@ -310,55 +231,6 @@ def evaluate(
         as_json=as_json,
     )
     raise typer.Exit(evaluating.run(options, job, prompts_given=prompts is not None))
-
-
-BUILD_EXAMPLES = """
-Examples:
-
-\b
-  auralsam2 data build-stampavs data/stamp               3400 clips at 256 pixels, about 2 GB
-  auralsam2 data build-stampavs data/small --clips 20    a small one, to try things out
-  auralsam2 data build-stampavs data/mine --stamps DIR   of your own pictures and sounds
-"""
-
-
-@data.command("build-stampavs", epilog=BUILD_EXAMPLES)
-def data_build_stampavs(
-    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the data set.")],
-    stamps: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of NAME.png and NAME.ogg; default: tuxpaint-stamps-default."),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Draws everything; equal seeds give equal bytes.")] = 0,
-    size: Annotated[int, typer.Option(metavar="PX", help="Side of the square frames, 32 to 1024.")] = 256,
-    clips: Annotated[
-        int, typer.Option(metavar="N", help="Training clips; other splits have 100 a mix, or N if that is less.")
-    ] = 2000,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; default: one a core.")] = None,
-) -> None:
-    """Build StampAVS: scenes of real pictures and real sounds with exact masks.
-
-    Equal settings give equal bytes, whatever the number of processes. A build that was stopped goes on where it was.
-    """
-    from auralsam2.apps.stampavs import build
-    from auralsam2.data.stampavs.build import Plan
-
-    build(out_dir, Plan(stamps=stamps, seed=seed, size=size, clips=clips), workers=workers)
-
-
-@data.command("sheet", epilog="Example:\n\n\b\n  auralsam2 data sheet data/stamp sheet.png --split test-seen")
-def data_sheet(
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of a StampAVS.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT.png", help="Picture to write, .png or .jpg.")],
-    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only clips of this split.")] = None,
-    mix: Annotated[str | None, typer.Option(metavar="standard|hard", help="Only clips of this mix.")] = None,
-    clips: Annotated[int, typer.Option(min=1, metavar="N", help="How many clips.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Draws which.")] = 0,
-) -> None:
-    """Draw sample clips: frames with the outlines of all objects, red where they sound, and waveforms."""
-    from auralsam2.apps.stampavs import sheet
-
-    sheet(root, out, split=split, mix=mix, clips=clips, seed=seed)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -3,6 +3,3 @@
 from auralsam2.data.registry import NAMES, open_dataset
 
 __all__ = ["NAMES", "open_dataset"]
-
-
-"""Data sets: what is read for training and judging, and the one that is made here."""

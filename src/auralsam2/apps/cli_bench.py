@@ -1,0 +1,57 @@
+"""`auralsam2 bench …`. What needs torch is imported inside the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from auralsam2.apps import parse
+from auralsam2.apps.options import DeviceOption, ThreadsOption
+
+commands = typer.Typer(
+    name="bench", help="Measure speed and memory on this machine.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@commands.command("speed")
+def bench_speed(
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: random weights at hiera-large size."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(metavar="LIST", help="Precisions to measure.")] = "fp32,bf16",
+    frames: Annotated[int, typer.Option(min=2, metavar="N", help="Frames of the generated video.")] = 10,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Seconds per frame of each stage, and what hearing costs beside a click.
+
+    The hearing overhead is the time of the whole pipeline prompted by sound over that of the same pipeline
+    prompted by one point, in turn on the same stretches of one video.
+    """
+    from auralsam2.apps.bench import speed
+
+    speed(
+        model,
+        tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
+        frames=frames,
+        device=device,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
+@commands.command("memory")
+def bench_memory(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: small, random weights.")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, metavar="M", help="Length of the longer video.")] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Peak memory on a video of one minute and on one of ten, 1280x720."""
+    from auralsam2.apps.bench import memory
+
+    memory(model, minutes=minutes, as_json=as_json)
