@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from auralsam2.apps import parse
 from auralsam2.apps.progress import frames_bar
@@ -16,11 +20,25 @@ from auralsam2.outputs.staging import writing
 
 
 def build(out: Path, plan: Plan, *, workers: int | None) -> None:
-    """Write the data set and print how many clips each split has."""
-    facts = building(out, plan, workers=workers, progress=lambda total: frames_bar("clips", total, shown=True))
+    """Write the data set; print how many clips each split has, and how many this run drew in how many seconds."""
+    drawn, began = 0, time.perf_counter()
+
+    @contextmanager
+    def progress(total: int) -> Iterator[Callable[[Any], None]]:
+        with frames_bar("clips", total, shown=True) as advance:
+
+            def count(clip: object) -> None:
+                nonlocal drawn
+                drawn += 1
+                advance(clip)
+
+            yield count
+
+    facts = building(out, plan, workers=workers, progress=progress)
+    seconds = time.perf_counter() - began
     for split, counts in facts["counts"].items():
         print(f"{split}: " + ", ".join(f"{count} {mix}" for mix, count in counts.items()))
-    print(f"written: {out}")
+    print(f"written: {out}; {drawn} clips in {seconds:.0f} s, {drawn / seconds:.1f} a second")
 
 
 def sheet(root: Path, out: Path, *, split: str | None, mix: str | None, clips: int, seed: int) -> None:
