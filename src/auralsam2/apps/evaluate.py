@@ -104,7 +104,7 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
         print("\n".join(lines(evaluation)))
     if job.report is not None:
         _note(f"report written to {job.report}")
-    return EXIT_SOME_FAILED if evaluation.excluded else EXIT_DONE
+    return EXIT_SOME_FAILED if evaluation.excluded or evaluation.left_out else EXIT_DONE
 
 
 def _note(text: str) -> None:
