@@ -1,0 +1,163 @@
+"""Configuration of training: losses, optimiser, augmentation, each with the paper's and the release's values.
+
+Nothing here imports torch, so that a recipe can be checked in milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from auralsam2.config import Variant
+from auralsam2.errors import ConfigError
+
+IouSupervision = Literal["best", "all"]
+Choice = Literal["plain", "weighted"]
+Contrast = Literal["none", "audiocon", "supcon", "supcon-joint", "released"]
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskLossConfig:
+    """Eq. 6, the loss of SAM 2; the defaults are the paper's.
+
+    Attributes:
+        focal, dice, iou, occlusion: weights of the four terms.
+        iou_supervision: the predicted IoU of the best mask learns, or those of all masks, as their mean, as released.
+        choice: the best mask has the least focal + dice, or the least weighted sum of the two, as released.
+    """
+
+    focal: float = 20.0
+    dice: float = 1.0
+    iou: float = 1.0
+    occlusion: float = 1.0
+    iou_supervision: IouSupervision = "best"
+    choice: Choice = "plain"
+
+    def __post_init__(self) -> None:
+        for name in ("focal", "dice", "iou", "occlusion"):
+            _at_least_0(f"masks.{name}", getattr(self, name))
+
+    @classmethod
+    def preset(cls, variant: Variant, **changes: Any) -> MaskLossConfig:
+        """The paper's loss or the release's."""
+        own: dict[str, Any] = {"iou_supervision": "all", "choice": "weighted"} if variant == "released" else {}
+        return cls(**(own | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastConfig:
+    """The contrastive loss; the defaults are the paper's.
+
+    Attributes:
+        mode: what pulls and pushes; see `training.contrast`.
+        temperature: τ.
+        samples: visual embeddings drawn from each level of each frame, at most.
+        limit: visual embeddings of a clip, at most; None for no limit.
+    """
+
+    mode: Contrast = "audiocon"
+    temperature: float = 0.1
+    samples: int = 512
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise ConfigError(f"contrast.temperature {self.temperature:g} is not a positive number")
+        if self.samples < 1 or (self.limit is not None and self.limit < 1):
+            raise ConfigError(f"contrast.samples {self.samples} and contrast.limit {self.limit} must be positive")
+
+    @classmethod
+    def preset(cls, variant: Variant, **changes: Any) -> ContrastConfig:
+        """The paper's loss or the release's.
+
+        The release draws up to 128 hard and 128 easy embeddings of each of two classes, 512 in all; for Ref-AVS half
+        as many.
+        """
+        own: dict[str, Any] = {"mode": "released", "limit": 15_240} if variant == "released" else {}
+        return cls(**(own | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW and its schedule; the defaults are the paper's.
+
+    Attributes:
+        rate: learning rate at the first step.
+        audio_encoder_rate: factor on it for the encoder of sound; 0 freezes that encoder, as released.
+        weight_decay: of all parameters but those of normalisation layers.
+        betas: of the running means of the gradient and its square.
+        power: of the polynomial decay.
+    """
+
+    rate: float = 1e-4
+    audio_encoder_rate: float = 0.1
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.999)
+    power: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "audio_encoder_rate", "weight_decay", "power"):
+            _at_least_0(f"optimiser.{name}", getattr(self, name))
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"optimiser.betas {self.betas} must lie in [0, 1)")
+
+    @classmethod
+    def preset(cls, variant: Variant, **changes: Any) -> OptimiserConfig:
+        """The paper's values or the release's. The paper trains VGGish; the factor 0.1 is from the released code."""
+        own: dict[str, Any] = {"audio_encoder_rate": 0.0, "weight_decay": 0.05} if variant == "released" else {}
+        return cls(**(own | changes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Random changes of a training clip; the defaults change nothing.
+
+    Attributes:
+        flip: probability of a horizontal flip.
+        swap_sound: left and right of the sound change places where the picture is flipped.
+        rotation: largest angle, either way, in degrees.
+        shear: largest horizontal shear, either way, in degrees.
+        grayscale: probability that the clip loses its colours.
+        clip_jitter: brightness, contrast, saturation: the largest relative change, one draw a clip.
+        frame_jitter: the same, one draw a frame.
+    """
+
+    flip: float = 0.0
+    swap_sound: bool = True
+    rotation: float = 0.0
+    shear: float = 0.0
+    grayscale: float = 0.0
+    clip_jitter: Triple = (0.0, 0.0, 0.0)
+    frame_jitter: Triple = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "grayscale"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"augment.{name} {getattr(self, name):g} is not a probability")
+        for name, most in (("rotation", 180), ("shear", 89)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"augment.{name} {getattr(self, name):g} must lie between 0 and {most} degrees")
+        for name in ("clip_jitter", "frame_jitter"):
+            for change in getattr(self, name):
+                _at_least_0(f"augment.{name}", change)
+
+    @classmethod
+    def preset(cls, variant: Variant, **changes: Any) -> AugmentConfig:
+        """The paper's augmentation or what the released code does.
+
+        The paper leaves the amounts of jitter to SAM 2's training, whose numbers these are. The released code
+        configures the same jitter, but never stores the jittered pictures. Neither touches the sound: ask for
+        `swap_sound=True` where the side from which a sound comes matters.
+        """
+        own: dict[str, Any] = {"flip": 0.5, "swap_sound": False}
+        if variant == "paper":
+            own |= {"grayscale": 0.1, "clip_jitter": (0.1, 0.03, 0.03), "frame_jitter": (0.1, 0.05, 0.05)}
+        else:
+            own |= {"grayscale": 0.05, "rotation": 25.0, "shear": 20.0}
+        return cls(**(own | changes))
+
+
+def _at_least_0(name: str, value: float) -> None:
+    if value < 0:
+        raise ConfigError(f"{name} {value:g} is negative")

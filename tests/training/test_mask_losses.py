@@ -1,0 +1,168 @@
+"""Eq. 6: against the released code's numbers, and against the equations written as loops."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+
+from auralsam2.training.config import MaskLossConfig
+from auralsam2.training.losses import mask_losses
+from rule import golden, tensor
+
+T, M, SIDE = 5, 3, 64
+PARTS = {"focal": "mask", "dice": "dice", "iou": "iou", "occlusion": "class"}
+
+
+def golden_labels() -> torch.Tensor:
+    """(5, 64, 64) bool, as tests/golden/README.md describes."""
+    labels = torch.zeros(T, SIDE, SIDE, dtype=torch.bool)
+    labels[0, 10:30, 12:40] = True
+    labels[1, 5:50, 20:33] = True
+    labels[3, 30:60, 30:60] = True
+    labels[4, :8] = True
+    return labels
+
+
+def golden_input() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    masks = torch.cat([2 * tensor(f"loss/masks{t}", (1, M, SIDE, SIDE)) for t in range(T)])
+    ious = torch.cat([tensor(f"loss/ious{t}", (1, M)) for t in range(T)]).sigmoid()
+    return masks, ious, torch.cat([tensor(f"loss/obj{t}", (1, 1)) for t in range(T)])
+
+
+def test_released_loss() -> None:
+    losses = mask_losses(*golden_input(), golden_labels(), MaskLossConfig.preset("released"))
+    expected = golden("losses_metrics")
+    for ours, theirs in PARTS.items():
+        assert float(getattr(losses, ours)) == pytest.approx(float(expected[f"sam2_loss_{theirs}"]), rel=1e-5), ours
+    assert float(losses.total) == pytest.approx(float(expected["sam2_core_loss"]), rel=1e-5)
+
+
+def by_hand(
+    logits: torch.Tensor, ious: torch.Tensor, score: torch.Tensor, label: torch.Tensor, config: MaskLossConfig
+) -> dict[str, float]:
+    """Eq. 6, pixel by pixel in float64."""
+    sums = dict.fromkeys((*PARTS, "total"), 0.0)
+    for t in range(len(label)):
+        truth = label[t].flatten().tolist()
+        masks = []
+        for m in range(logits.shape[1]):
+            values = logits[t, m].double().flatten().tolist()
+            p = [1 / (1 + math.exp(-value)) for value in values]
+            focal = 0.0
+            for chance, is_object in zip(p, truth, strict=True):
+                p_t = chance if is_object else 1 - chance
+                focal -= (0.25 if is_object else 0.75) * (1 - p_t) ** 2 * math.log(p_t) / len(p)
+            both = sum(chance for chance, is_object in zip(p, truth, strict=True) if is_object)
+            dice = 1 - (2 * both + 1) / (sum(p) + sum(truth) + 1)
+            marked = [value > 0 for value in values]
+            union = sum(a or b for a, b in zip(marked, truth, strict=True))
+            iou = sum(a and b for a, b in zip(marked, truth, strict=True)) / max(union, 1)
+            masks.append((focal, dice, abs(float(ious[t, m]) - iou)))
+        weights = (config.focal, config.dice) if config.choice == "weighted" else (1, 1)
+        best = min((weights[0] * mask[0] + weights[1] * mask[1], mask) for mask in masks)[1]
+        if any(truth):
+            sums["focal"] += best[0]
+            sums["dice"] += best[1]
+            every = [mask[2] for mask in masks]
+            sums["iou"] += sum(every) / len(every) if config.iou_supervision == "all" else best[2]
+        chance = 1 / (1 + math.exp(-float(score[t, 0])))
+        sums["occlusion"] -= math.log(chance if any(truth) else 1 - chance)
+    sums["total"] = sum(getattr(config, part) * sums[part] for part in PARTS)
+    return sums
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    "config",
+    [
+        MaskLossConfig(),
+        MaskLossConfig(iou_supervision="all"),
+        MaskLossConfig(choice="weighted"),
+        MaskLossConfig.preset("released", focal=3.0, dice=2.0, iou=0.5, occlusion=4.0),
+    ],
+    ids=["paper", "all", "weighted", "other weights"],
+)
+def test_equation_6(seed: int, config: MaskLossConfig) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(4, 3, 5, 5, generator=generator)
+    ious, score = torch.rand(4, 3, generator=generator), torch.randn(4, 1, generator=generator)
+    label = torch.rand(4, 5, 5, generator=generator) > torch.tensor([0.3, 0.8, 2.0, 0.5])[:, None, None]
+    losses = mask_losses(logits, ious, score, label, config)
+    for name, value in by_hand(logits, ious, score, label, config).items():
+        assert float(getattr(losses, name)) == pytest.approx(value, rel=1e-5), name
+
+
+def test_only_the_best_mask_learns() -> None:
+    logits = torch.tensor([[[[-1.0, -1.0]], [[1.0, -1.0]], [[-1.0, 1.0]]]], requires_grad=True)
+    ious = torch.full((1, 3), 0.5, requires_grad=True)
+    losses = mask_losses(logits, ious, torch.zeros(1, 1), torch.tensor([[[1, 0]]]), MaskLossConfig())
+    losses.total.backward()
+    assert losses.best.tolist() == [1]
+    assert logits.grad is not None
+    assert ious.grad is not None
+    assert (logits.grad[0, [0, 2]] == 0).all()
+    assert (logits.grad[0, 1] != 0).all()
+    # Its IoU is 1, predicted 0.5.
+    assert ious.grad.tolist() == [[0.0, -1.0, 0.0]]
+    assert float(losses.iou) == 0.5
+
+
+def test_all_ious_learn() -> None:
+    """The other masks have an IoU of 0; the mean is over the three."""
+    logits = torch.tensor([[[[-1.0, -1.0]], [[1.0, -1.0]], [[-1.0, 1.0]]]])
+    ious = torch.full((1, 3), 0.5, requires_grad=True)
+    config = MaskLossConfig(iou_supervision="all")
+    mask_losses(logits, ious, torch.zeros(1, 1), torch.tensor([[[1, 0]]]), config).total.backward()
+    assert ious.grad is not None
+    torch.testing.assert_close(ious.grad, torch.tensor([[1.0, -1.0, 1.0]]) / 3)
+
+
+@pytest.mark.parametrize(("choice", "best"), [("plain", 1), ("weighted", 0)])
+def test_choice_of_the_best_mask(choice: Literal["plain", "weighted"], best: int) -> None:
+    """Focal and dice are 0.06 and 0.50 for the first mask, 0.13 and 0.20 for the second: the focal weight decides."""
+    logits = torch.tensor([[[[-1.0, -1.0, -1.0, -1.0]], [[6.0, 1.0, -6.0, -6.0]]]])
+    config = MaskLossConfig(choice=choice)
+    losses = mask_losses(logits, torch.zeros(1, 2), torch.zeros(1, 1), torch.tensor([[[1, 0, 0, 0]]]), config)
+    assert losses.best.tolist() == [best]
+    assert float(losses.focal) == pytest.approx((0.0566, 0.1316)[best], abs=1e-4)
+    assert float(losses.dice) == pytest.approx((0.5, 0.196)[best], abs=1e-3)
+
+
+def test_a_frame_without_object_teaches_only_that() -> None:
+    logits = torch.tensor([[[[3.0, -1.0]]]], requires_grad=True)
+    ious = torch.tensor([[0.9]], requires_grad=True)
+    score = torch.tensor([[2.0]], requires_grad=True)
+    losses = mask_losses(logits, ious, score, torch.zeros(1, 1, 2), MaskLossConfig())
+    losses.total.backward()
+    assert float(losses.total.detach()) == pytest.approx(math.log1p(math.exp(2)))
+    assert logits.grad is not None
+    assert ious.grad is not None
+    assert score.grad is not None
+    assert logits.grad.abs().sum() == 0
+    assert ious.grad.abs().sum() == 0
+    assert float(score.grad) == pytest.approx(1 / (1 + math.exp(-2)))
+
+
+def test_frames_add_up() -> None:
+    logits, ious, score = golden_input()
+    whole = mask_losses(logits, ious, score, golden_labels(), MaskLossConfig())
+    single = [
+        mask_losses(logits[t, None], ious[t, None], score[t, None], golden_labels()[t, None], MaskLossConfig())
+        for t in range(T)
+    ]
+    assert float(whole.total) == pytest.approx(sum(float(losses.total) for losses in single), rel=1e-6)
+    assert whole.best.tolist() == [int(losses.best) for losses in single]
+
+
+def test_extreme_logits_stay_finite() -> None:
+    logits = torch.tensor([[[[200.0, -200.0, 0.0]]]], requires_grad=True)
+    losses = mask_losses(
+        logits, torch.ones(1, 1), torch.full((1, 1), -300.0), torch.tensor([[[0, 1, 1]]]), MaskLossConfig()
+    )
+    losses.total.backward()
+    assert torch.isfinite(losses.total)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
