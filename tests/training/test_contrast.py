@@ -9,35 +9,25 @@ import torch
 import torch.nn.functional as F
 
 from auralsam2.training import contrast
-from auralsam2.training.config import ContrastConfig
+from auralsam2.training.config import Contrast, ContrastConfig
 from auralsam2.training.contrast import audiocon, contrastive_loss, info_nce, supcon
 from auralsam2.training.sampling import Embeddings
+from loss_clip import golden_embeddings, golden_prediction, golden_truth
 from released_sampler import released_sample
 from rule import golden, tensor
-from test_mask_losses import golden_labels
 
 TAU = 0.1
-LEVELS, FRAMES, GRID, WIDTH = 3, 5, 16, 128
-EVERY = ("none", "audiocon", "supcon", "supcon-joint", "released")
+EVERY: tuple[Contrast, ...] = ("none", "audiocon", "supcon", "supcon-joint", "released")
 
 
 def test_released_info_nce() -> None:
     drawn = Embeddings(
-        F.normalize(tensor("loss/anchors", (60, WIDTH)), dim=1),
+        F.normalize(tensor("loss/anchors", (60, 128)), dim=1),
         torch.arange(60) % 3 == 0,
-        F.normalize(tensor("loss/contrast", (9, WIDTH)), dim=1),
+        F.normalize(tensor("loss/contrast", (9, 128)), dim=1),
         torch.tensor([1, 1, 1, 0, 1, 1, 0, 1, 1]) == 1,
     )
     assert float(info_nce(drawn, TAU)) == pytest.approx(float(golden("losses_metrics")["info_nce"]), rel=1e-5)
-
-
-def golden_embeddings() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    visual = [
-        F.normalize(tensor(f"loss/visual_proj{k}", (FRAMES, WIDTH, GRID, GRID)), dim=1).flatten(2).transpose(1, 2)
-        for k in range(LEVELS)
-    ]
-    audio = [F.normalize(tensor(f"loss/audio_proj{k}", (FRAMES, WIDTH, 1)), dim=1)[..., 0] for k in range(LEVELS)]
-    return visual, audio
 
 
 @pytest.mark.parametrize(
@@ -50,17 +40,15 @@ def golden_embeddings() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     ],
 )
 def test_released_loss_with_its_sampling(name: str, limit: int, total: int) -> None:
-    """The loss is the product's; the sampling with its bugs lies beside this file."""
+    """The loss is the product's; the sampling with its bugs is `released_sampler`'s."""
     expected = {
         key.removeprefix(f"contrast_{name}_"): value
         for key, value in golden("losses_metrics").items()
         if key.startswith(f"contrast_{name}_") and (total == 1000 or "total" not in key)
     }
-    label = F.interpolate(golden_labels()[:, None].float(), size=(256, 256), mode="nearest")[:, 0]
-    logits = 2 * tensor("loss/pred_low", (FRAMES, 1, 64, 64))[:, 0]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        drawn, count = released_sample(*golden_embeddings(), label, logits, limit, total)
+        drawn, count = released_sample(*golden_embeddings(), golden_truth(256), golden_prediction(), limit, total)
     found = {
         "loss_seed0": float(info_nce(drawn, TAU)),
         "n_visual": count,
@@ -239,16 +227,14 @@ def test_gradients_are_those_of_the_equation() -> None:
         assert float(rows.grad[row, column]) == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-5, abs=1e-7)
 
 
-def loss_of(mode: str, seed: int = 0, **changes: object) -> torch.Tensor:
-    label = F.interpolate(golden_labels()[:, None].float(), size=(256, 256), mode="nearest")[:, 0]
-    logits = 2 * tensor("loss/pred_low", (FRAMES, 1, 64, 64))[:, 0]
-    visual, audio = golden_embeddings()
-    config = ContrastConfig(mode=mode, **({"samples": 64} | changes))  # type: ignore[arg-type]
-    return contrastive_loss(tuple(visual), tuple(audio), label, logits, config, torch.Generator().manual_seed(seed))
+def loss_of(mode: Contrast, seed: int = 0) -> torch.Tensor:
+    config = ContrastConfig(mode=mode, samples=64)
+    clip = (*golden_embeddings(), golden_truth(256), golden_prediction())
+    return contrastive_loss(*clip, config, torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("mode", EVERY)
-def test_a_seed_decides(mode: str) -> None:
+def test_a_seed_decides(mode: Contrast) -> None:
     once = loss_of(mode)
     assert once == loss_of(mode)
     assert once.isfinite()

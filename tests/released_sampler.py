@@ -18,8 +18,8 @@ from auralsam2.training.sampling import Embeddings
 
 
 def released_sample(
-    visual: list[torch.Tensor],
-    audio: list[torch.Tensor],
+    visual: tuple[torch.Tensor, ...],
+    audio: tuple[torch.Tensor, ...],
     label: torch.Tensor,
     logits: torch.Tensor,
     limit: int,
