@@ -53,3 +53,10 @@ def test_defaults_are_the_papers(kind) -> None:
 def test_nonsense_is_refused(kind, values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         build(kind, values)
+
+
+def test_configurations_and_augmentation_need_no_torch(start) -> None:
+    """Recipes are checked in milliseconds, and workers that only prepare clips stay light."""
+    code = "import sys, auralsam2.training.augment; print(sorted({'torch', 'transformers'} & sys.modules.keys()))"
+    out, err = start("-c", code).communicate(timeout=60)
+    assert out.strip() == "[]", err

@@ -13,8 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from auralsam2.training.config import ContrastConfig
 from auralsam2.training.sampling import Embeddings, draw
 
-ROWS = 2048
-"""Rows of a similarity matrix that are in memory at a time."""
+PIECE = 2**25
+"""Similarities that are in memory at a time: 128 MB. Ten frames at 1024 pixels have seven times as many."""
 
 
 def contrastive_loss(
@@ -79,8 +79,7 @@ def supcon(embeddings: torch.Tensor, label: torch.Tensor, temperature: float) ->
         temperature: τ.
     """
     scaled = embeddings / temperature
-    own = torch.arange(len(label), device=label.device)
-    everything = _log_sum_exp(scaled, own, embeddings, own)
+    everything = _log_sum_exp(scaled, embeddings, but_itself=True)
     # Σ_p s_ip is linear in the embeddings: one sum a label instead of a matrix.
     members = torch.stack([~label, label]).to(embeddings.dtype)
     sums, counts = (members @ embeddings)[label.long()], members.sum(1)[label.long()] - 1
@@ -97,23 +96,40 @@ def _to_prototypes(
         (n, m).
     """
     scaled = drawn.visual / temperature
-    away = _log_sum_exp(scaled, drawn.visual_label, negatives, negative_label)
+    away = scaled.new_empty(len(scaled))
+    for value in (False, True):
+        mine = drawn.visual_label == value
+        away = away.masked_scatter(mine, _log_sum_exp(scaled[mine], negatives[negative_label != value]))
     towards = scaled @ drawn.audio.T
     same = drawn.visual_label[:, None] == drawn.audio_label
     return torch.where(same, -F.logsigmoid(towards - away[:, None]), 0.0)
 
 
-def _log_sum_exp(
-    rows: torch.Tensor, row_keys: torch.Tensor, columns: torch.Tensor, column_keys: torch.Tensor
-) -> torch.Tensor:
-    """The logarithm of Σ e^(row · column) over the columns whose key differs from the row's; −∞ where there are none.
+def _log_sum_exp(rows: torch.Tensor, columns: torch.Tensor, *, but_itself: bool = False) -> torch.Tensor:
+    """The logarithm of Σ e^(row · column) over all columns; −∞ where there are none.
 
-    The matrix is made in pieces, and again for the gradient: at 10 frames it would have 15 000 rows and columns.
+    A matrix that is too large is made in pieces, and again for the gradient.
+
+    Args:
+        rows: (n, D).
+        columns: (m, D).
+        but_itself: row i leaves out column i.
+
+    Returns:
+        (n,).
     """
+    numbers = torch.arange(len(columns), device=columns.device)
 
-    def piece(part: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        return (part @ columns.T).masked_fill(keys[:, None] == column_keys, -torch.inf).logsumexp(1)
+    def piece(start: int, end: int) -> torch.Tensor:
+        similarity = rows[start:end] @ columns.T
+        if but_itself:
+            similarity = similarity.masked_fill(numbers[start:end, None] == numbers, -torch.inf)
+        return similarity.logsumexp(1)
 
-    parts = zip(rows.split(ROWS), row_keys.split(ROWS), strict=True)
-    sums = [checkpoint(piece, part, keys, use_reentrant=False, preserve_rng_state=False) for part, keys in parts]
-    return torch.cat(sums)
+    height = max(1, PIECE // max(1, len(columns)))
+    if len(rows) <= height:
+        return piece(0, len(rows))
+    starts = range(0, len(rows), height)
+    return torch.cat(
+        [checkpoint(piece, at, at + height, use_reentrant=False, preserve_rng_state=False) for at in starts]
+    )
