@@ -20,7 +20,7 @@ ORDER = (
     ("types", "config"),
     ("media",),
     ("audio", "text", "vision"),
-    ("release", "registry"),
+    ("release", "registry", "weights"),
     ("checkpoint",),
     ("hub",),
     ("fuser",),
@@ -44,7 +44,7 @@ BASE = {"errors", "version", "clock", "types", "config"}
 # The package itself hands out lazily what lies in `model`; `python -m auralsam2` is a command.
 TOP = {"": "model", "__main__": "apps"}
 
-FROM_THE_HUB = {"release", "registry", "checkpoint", "hub"}
+FROM_THE_HUB = {"release", "registry", "weights", "checkpoint", "hub"}
 MOST_LINES = 400
 # Unpickles its own file, to prove that the refusal it tests was needed.
 UNSAFE_ON_PURPOSE = {"tests/test_checkpoint.py": 1}

@@ -442,7 +442,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytes
     def full_disk(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_save", full_disk)
+    monkeypatch.setattr(checkpoint, "save_weights", full_disk)
     with pytest.raises(OutputError, match="No space left on device"):
         to_folder(Checkpoint(fuser={"a": torch.zeros(2)}, audio_encoder={}), folder)
     assert number(load_file(folder / "model.safetensors")["fuser.a"]) == 1.0

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from auralsam2.config import CONFIG_FILE, SAM2_LARGE, WEIGHTS_FILE, Modality, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UsageError
 from auralsam2.release import FUSER_PREFIXES, UNUSED, Shapes, fuser_shapes, modern_names, sam2_names
-from auralsam2.version import __version__
+from auralsam2.weights import misfit, save_weights
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +41,6 @@ SAM2_FOLDER = "sam2"
 """Where, inside a model folder, a SAM 2 lies that came with the checkpoint."""
 
 _FULL_PREFIXES = ("v_model.", "aural_fuser.", "audio_prompter.", "t_model.")
-_SHOWN = 8
-"""How many keys of each kind a message lists."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +111,8 @@ def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
     checks = [("", fuser, fuser_shapes(ModelConfig.released(modality)))]
     if full:
         sam2 = _to_transformers(sam2)
-        checks.append(("v_model: ", sam2, _shapes_of(_empty_sam2())))
-        checks.append(("t_model.", text, _shapes_of(_empty_text()) if modality == "audio+text" else {}))
+        checks.append(("v_model: ", sam2, _shapes(_empty_sam2().state_dict())))
+        checks.append(("t_model.", text, _shapes(_empty_text().state_dict()) if modality == "audio+text" else {}))
     _compare(checks, source)
     logger.info("%s: %s layout, %s", source, "full" if full else "fuser-only", modality)
     return Checkpoint(
@@ -160,10 +158,10 @@ def to_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | None = None)
         ModelConfig.released(checkpoint.modality, sam2=named_sam2).save(draft)
         tensors = {f"fuser.{name}": tensor for name, tensor in checkpoint.fuser.items()}
         tensors |= {f"audio_encoder.{name}": tensor for name, tensor in checkpoint.audio_encoder.items()}
-        _save(tensors, draft)
+        save_weights(tensors, draft)
         if own_sam2 is not None:
             _sam2_config().save_pretrained(draft / SAM2_FOLDER)
-            _save(own_sam2, draft / SAM2_FOLDER)
+            save_weights(own_sam2, draft / SAM2_FOLDER)
         _move_into_place(draft, out_dir)
     except (OSError, SafetensorError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
@@ -276,48 +274,15 @@ def _empty_text() -> RobertaModel:
         return RobertaModel(config)
 
 
-def _shapes_of(model: torch.nn.Module) -> Shapes:
-    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _compare(checks: Iterable[tuple[str, Mapping[str, torch.Tensor], Shapes]], source: str) -> None:
-    """Raise ConfigError where tensors differ from what is expected.
-
-    Args:
-        checks: for each part its prefix in messages, the tensors found, the shapes expected.
-        source: what to call the checkpoint.
-    """
-    missing, unexpected, wrong = [], [], []
-    for prefix, found, expected in checks:
-        missing += [f"{prefix}{name}" for name in expected if name not in found]
-        unexpected += [f"{prefix}{name}" for name in found if name not in expected]
-        for name, tensor in found.items():
-            shape = tuple(tensor.shape)
-            if name in expected and shape != expected[name]:
-                wrong.append(f"{prefix}{name} {list(shape)} instead of {list(expected[name])}")
-    complaints = [
-        f"{len(names)} {kind}: {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
-        for kind, names in (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", wrong))
-        if names
-    ]
-    if complaints:
-        raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {'; '.join(complaints)}")
-
-
-def _save(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Write `model.safetensors` beside the `config.json` of a folder, as float32 (counters as they are)."""
-    from safetensors.torch import save_file
-
-    dense: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
-        tensor = tensor.detach()
-        tensor = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
-        # A view would drag the whole tensor it was cut from along.
-        dense[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
-    path = folder / WEIGHTS_FILE
-    save_file(dense, path, {"format": "pt", "auralsam2": __version__})
-    # safetensors makes files for their owner's eyes only; a cache may be shared.
-    path.chmod((folder / CONFIG_FILE).stat().st_mode & 0o777)
+    """Raise ConfigError where tensors differ from what is expected; see `weights.misfit`."""
+    complaint = misfit((prefix, _shapes(found), expected) for prefix, found, expected in checks)
+    if complaint:
+        raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {complaint}")
 
 
 def _nameable(sam2: str) -> str:

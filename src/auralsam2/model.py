@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from auralsam2 import hub
 from auralsam2.clock import Clock
@@ -27,6 +27,7 @@ from auralsam2.tracker.session import Session
 from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
 from auralsam2.types import Prompts, Segmentation
 from auralsam2.vision.sam2 import load_sam2
+from auralsam2.weights import save_weights
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -94,11 +95,8 @@ class AuralSAM2:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=folder) as hidden:
-                try:
-                    save_file(self.network.trained_state(), Path(hidden) / WEIGHTS_FILE)
-                except SafetensorError as error:
-                    raise OSError(str(error)) from error
                 self.config.save(Path(hidden))
+                save_weights(self.network.trained_state(), Path(hidden))
                 for name in (WEIGHTS_FILE, CONFIG_FILE):
                     (Path(hidden) / name).replace(folder / name)
         return folder

@@ -20,6 +20,7 @@ from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.tracker import Tracked, Tracker
 from auralsam2.vision.pyramid import FrameFeatures, encode, features, sine_position
 from auralsam2.vision.sam2 import freeze, side
+from auralsam2.weights import misfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,15 +148,9 @@ class AuralNetwork(nn.Module):
         Raises:
             ConfigError: names missing or unexpected, or shapes that differ.
         """
-        expected = self.trained_state()
-        missing = sorted(expected.keys() - state.keys())
-        unexpected = sorted(state.keys() - expected.keys())
-        differing = sorted(name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape)
-        problems = [
-            f"{len(names)} {kind}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}"
-            for kind, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", differing))
-            if names
-        ]
-        if problems:
-            raise ConfigError(f"{source}: the weights do not fit the configuration: {'; '.join(problems)}")
+        found, expected = (
+            {name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, self.trained_state())
+        )
+        if complaint := misfit([("", found, expected)]):
+            raise ConfigError(f"{source}: the weights do not fit the configuration: {complaint}")
         self.load_state_dict(state, strict=False)
