@@ -88,6 +88,15 @@ def test_the_overlay_lines_up_with_picture_and_sound(segment, clip, tmp_path):
     assert data.index(b"moov") < data.index(b"mdat")
 
 
+@pytest.mark.parametrize(("end", "seconds"), [(None, 3.0), ("2.2", 2.2)])
+def test_the_last_picture_goes_with_the_video(segment, clip, tmp_path, end, seconds):
+    """Not a whole second after it was taken, at half a second before the end."""
+    assert segment(clip, *(("--end", end) if end else ())).code == 0
+    with av.open(str(tmp_path / "out" / "dog" / "overlay.mp4")) as container:
+        (last,) = [packet for packet in container.demux(video=0) if packet.pts is not None][-1:]
+        assert float((last.pts + last.duration) * last.time_base) == pytest.approx(seconds, abs=0.01)
+
+
 def test_prompts_are_told_in_the_result(segment, clip, tmp_path):
     label = np.zeros(SIZE[::-1], np.uint8)
     label[10:30, 20:40] = 255

@@ -40,6 +40,7 @@ class OverlayWriter:
         audio_from: a file whose first sound track is taken over; None for a silent video.
         start: the second of the source that is 0 in the overlay.
         end: the second of the source at which the overlay ends; None where pictures and sound end.
+        pictures_end: the second of the source at which its last picture goes, as far as it is known.
 
     Raises:
         OutputError: the file cannot be written.
@@ -47,11 +48,17 @@ class OverlayWriter:
     """
 
     def __init__(
-        self, path: Path | str, *, audio_from: Path | None, start: float = 0.0, end: float | None = None
+        self,
+        path: Path | str,
+        *,
+        audio_from: Path | None,
+        start: float = 0.0,
+        end: float | None = None,
+        pictures_end: float | None = None,
     ) -> None:
         self._path = Path(path)
         self._start = start
-        self._end = end
+        self._ends = [second for second in (end, pictures_end) if second is not None]
         self._part = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}.part")
         self._held: VideoFrame | None = None
         self._gap: int | None = None
@@ -148,11 +155,11 @@ class OverlayWriter:
         self._stream.time_base = Fraction(1, _TICKS)
 
     def _last_duration(self, ticks: int) -> int:
-        """Ticks for which the last picture stays: as long as the one before, but not beyond the end."""
+        """Ticks for which the last picture stays: as long as the one before, but not beyond an end."""
         duration = self._gap or round(_LONE_SECONDS * _TICKS)
-        if self._end is not None:
-            duration = min(duration, round((self._end - self._start) * _TICKS) - ticks)
-        return max(1, duration)
+        left = [round((second - self._start) * _TICKS) - ticks for second in self._ends]
+        # An end before the picture is a wrong announcement.
+        return min([duration, *(ticks_left for ticks_left in left if ticks_left > 0)])
 
     def _encode(self, frame: VideoFrame, duration: int) -> None:
         self._durations[_ticks(frame)] = duration

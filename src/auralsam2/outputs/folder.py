@@ -88,7 +88,12 @@ class ResultFolder:
         self._header = {
             key: json_stream.plain(header[key]) for key in ("model", "prompts", "options", "device", "dtype")
         }
-        self._overlay_options = {"audio_from": audio_from, "start": start, "end": end}
+        self._overlay_options = {
+            "audio_from": audio_from,
+            "start": start,
+            "end": end,
+            "pictures_end": info.duration or None,
+        }
         self._staging = Staging(folder)
         self._sinks = ExitStack()  # what must be closed before the results can move
         self._all = ExitStack()  # the same and, around it, the hidden folder
