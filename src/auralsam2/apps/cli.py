@@ -233,6 +233,35 @@ def evaluate(
     raise typer.Exit(evaluating.run(options, job, prompts_given=prompts is not None))
 
 
+TRAIN_EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 train recipes/stampavs-mini-fuser.yaml --set data.root=stamp
+  auralsam2 train recipes/v1m-large-paper.yaml --set trainer.devices=4 --set optimiser.rate=5e-5
+  auralsam2 train recipes/v1m-large-paper.yaml --resume     go on after a stop
+"""
+
+
+@app.command(epilog=TRAIN_EXAMPLES)
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="A recipe, such as those in recipes/.")],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on from the last checkpoint, if there is one.")
+    ] = False,
+) -> None:
+    """Train AuralFuser; SAM 2 and the text encoder stay as they are.
+
+    Writes runs/NAME/: the models last/ and best/, the checkpoint last.ckpt, log/ and recipe.yaml.
+    """
+    from auralsam2.apps import train as training
+
+    training.run(config, changes or (), resume=resume)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; errors are one line on stderr."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))

@@ -1,0 +1,181 @@
+"""Clips for training and validation. What a clip becomes depends on the seed and its number alone.
+
+Draw number d takes the clip at place d mod n of the order of epoch d div n. So a run that goes on at some step sees
+what an undisturbed one sees, whatever the number of loading processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from auralsam2.data.load import load
+from auralsam2.data.registry import open_dataset
+from auralsam2.data.samples import LoadedClip, Sample
+from auralsam2.errors import InputError
+from auralsam2.training.augment import Augmentation
+from auralsam2.training.config import AugmentConfig
+from auralsam2.training.recipe import DataConfig
+from auralsam2.vision.preprocess import to_square
+
+ORDER, CHANGES = 0, 1
+"""What random numbers are for: the order of an epoch, the changes of a clip."""
+
+
+class TrainingClip(NamedTuple):
+    """A clip on the model's square.
+
+    Attributes:
+        draw: its number in the run; in validation, in the split.
+        pixels: (T, 3, S, S) uint8 RGB.
+        log_mel: (T, 2, 96, 64) float32.
+        labels: (T, S, S) bool.
+        supervised: (T,) bool.
+        expression: what to look for, where the data set says it.
+    """
+
+    draw: int
+    pixels: torch.Tensor
+    log_mel: torch.Tensor
+    labels: torch.Tensor
+    supervised: torch.Tensor
+    expression: str | None
+
+
+class TrainingClips(Dataset[TrainingClip]):
+    """The clips of a split by draw number.
+
+    Args:
+        samples: of the split.
+        size: S.
+        frames: T; of longer clips a window of T frames is drawn.
+        augment: random changes. They act on the square, so that frames and labels move alike.
+        seed: of everything random.
+    """
+
+    def __init__(self, samples: Sequence[Sample], size: int, frames: int, augment: AugmentConfig, seed: int) -> None:
+        self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def place(self, draw: int) -> int:
+        """Which of the samples a draw takes."""
+        epoch, position = divmod(draw, len(self.samples))
+        if self._order is None or self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.samples))
+        return int(self._order[1][position])
+
+    def __getitem__(self, draw: int) -> TrainingClip:
+        """Load a clip and change it.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        random = np.random.default_rng((self.seed, CHANGES, draw))
+        sample = self.samples[self.place(draw)]
+        spare = len(sample.frames) - self.frames
+        sample = window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
+        clip = load(sample, self.size)
+        change = Augmentation.draw(self.augment, len(clip.frames), random)
+        squares = np.stack([to_square(frame, self.size).permute(1, 2, 0).numpy() for frame in clip.frames])
+        return TrainingClip(
+            draw,
+            torch.from_numpy(change.frames(squares)).permute(0, 3, 1, 2).contiguous(),
+            change.sound(clip.log_mel),
+            torch.from_numpy(change.labels(clip.labels.numpy())),
+            clip.supervised,
+            sample.expression,
+        )
+
+
+class ValidationClips(Dataset[TrainingClip]):
+    """The clips of a split as they are.
+
+    Args:
+        samples: of the split.
+        size: S.
+    """
+
+    def __init__(self, samples: Sequence[Sample], size: int) -> None:
+        self.samples, self.size = samples, size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, number: int) -> TrainingClip:
+        clip = load(self.samples[number], self.size)
+        return unchanged(clip, self.size, number)
+
+
+class Draws(Sampler[int]):
+    """The draw numbers of one process. It has no length: where it starts depends on the checkpoint.
+
+    Args:
+        first: of all processes together.
+        end: the first number that is not drawn any more.
+        rank, world: of the process.
+    """
+
+    def __init__(self, first: int, end: int, rank: int = 0, world: int = 1) -> None:
+        self._numbers = range(first + rank, end, world)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+
+def unchanged(clip: LoadedClip, size: int, number: int) -> TrainingClip:
+    """A loaded clip on the model's square."""
+    pixels = torch.stack([to_square(frame, size) for frame in clip.frames])
+    return TrainingClip(number, pixels, clip.log_mel, clip.labels, clip.supervised, clip.sample.expression)
+
+
+def window(sample: Sample, first: int, frames: int) -> Sample:
+    """A part of a sample: at most so many frames, from `first` on."""
+    if len(sample.frames) <= frames:
+        return sample
+    kept = slice(first, first + frames)
+    return dataclasses.replace(
+        sample,
+        frames=sample.frames[kept],
+        labels=sample.labels[kept],
+        supervised=sample.supervised[kept],
+        first_example=sample.first_example + first,
+        objects=tuple(paths[kept] for paths in sample.objects),
+    )
+
+
+def loader(clips: Dataset[TrainingClip], draws: Sampler[int], workers: int) -> DataLoader[TrainingClip]:
+    """Clips one by one, loaded ahead."""
+    return DataLoader(
+        clips,
+        batch_size=None,
+        sampler=draws,
+        num_workers=workers,
+        # Forking a process that runs threads of torch can hang.
+        multiprocessing_context="spawn" if workers else None,
+        persistent_workers=workers > 0,
+    )
+
+
+def samples(data: DataConfig, split: str) -> list[Sample]:
+    """The samples of a split of all data sets of the pool; without a label, a clip teaches nothing and is left out.
+
+    Raises:
+        AuralError: a data set or split is not there, or nothing in it can be used.
+    """
+    found = [
+        sample
+        for name in data.dataset.split("+")
+        for sample in open_dataset(name, data.root).listing(split).samples
+        if any(sample.supervised)
+    ]
+    if not found:
+        raise InputError(f"{data.root}: split {split} of {data.dataset} has no usable samples: auralsam2 data check")
+    return found

@@ -1,0 +1,145 @@
+"""One training step, as Lightning wants it: a clip goes through the frozen SAM 2, and AuralFuser learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from auralsam2.data.samples import Sample
+from auralsam2.errors import ConfigError
+from auralsam2.evaluation.binary import Counts, jaccard
+from auralsam2.network import AuralNetwork, ClipOutput
+from auralsam2.tracker.session import DEFAULT_EXPRESSION
+from auralsam2.tracker.tracker import full_size
+from auralsam2.training.contrast import contrastive_loss
+from auralsam2.training.data import Draws, TrainingClip, TrainingClips, ValidationClips, loader
+from auralsam2.training.losses import mask_losses
+from auralsam2.training.recipe import Recipe
+from auralsam2.training.schedule import optimiser, schedule
+from auralsam2.vision.preprocess import normalise
+
+J = "val/J"
+"""Name of the mean J of validation."""
+DROPOUT, DRAWING = 2, 3
+"""What random numbers are for, beside those of `training.data`."""
+
+
+class Training(pl.LightningModule):
+    """Trains the fuser and, unless its rate is 0, the encoder of sound.
+
+    All that is random in a step follows from the seed and the draw number of its clip: a step gives the same after a
+    resume, and two processes give what one gives that accumulates two clips.
+
+    Args:
+        network: with its first weights.
+        recipe: what to do.
+        train, validation: the samples.
+    """
+
+    def __init__(self, network: AuralNetwork, recipe: Recipe, train: list[Sample], validation: list[Sample]) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.steps = recipe.trainer.steps(len(train))
+        size = network.image_size
+        self.clips = TrainingClips(train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed)
+        self.held_out = ValidationClips(validation, size)
+        network.audio_encoder.requires_grad_(self.hearing_learns)
+
+    @property
+    def hearing_learns(self) -> bool:
+        """Whether the encoder of sound is trained."""
+        return self.recipe.optimiser.audio_encoder_rate > 0
+
+    def run_clip(self, clip: TrainingClip, conditioning: Any) -> ClipOutput:
+        """The network on a clip; the memory starts from the given frame."""
+        network = self.network
+        text = None
+        if network.text_encoder is not None:
+            text = network.text_encoder(clip.expression or DEFAULT_EXPRESSION)
+        frames = network.encode(normalise(clip.pixels))
+        fused = network.fuse(frames, clip.log_mel, text)
+        tracked = network.tracker(len(frames)).track(frames, fused.prompts, conditioning)
+        return ClipOutput(frames, fused, tuple(sorted(tracked, key=lambda frame: frame.t)))
+
+    def training_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
+        """The loss of one clip: masks of supervised frames, plus contrast."""
+        torch.manual_seed(self._seed(DROPOUT, clip.draw))
+        output = self.run_clip(clip, self.recipe.trainer.conditioning)
+        kept = clip.supervised.nonzero()[:, 0].tolist()
+        found = [output.frames[t].decoded for t in kept]
+        labels = clip.labels[kept]
+        masks = mask_losses(
+            torch.cat([full_size(decoded.logits, labels.shape[-1]) for decoded in found]),
+            torch.cat([decoded.ious for decoded in found]),
+            torch.cat([decoded.object_score for decoded in found]),
+            labels,
+            self.recipe.losses,
+        )
+        contrast = masks.total.new_zeros(())
+        if self.recipe.contrast.mode != "none":
+            visual, audio = self.network.fuser.project(output.fuser)
+            contrast = contrastive_loss(
+                tuple(level[kept] for level in visual),
+                tuple(level[kept] for level in audio),
+                labels,
+                torch.cat([output.frames[t].decoded.logits[:, output.frames[t].best] for t in kept]),
+                self.recipe.contrast,
+                torch.Generator().manual_seed(self._seed(DRAWING, clip.draw)),
+            )
+        loss = masks.total + contrast
+        parts = {"focal": masks.focal, "dice": masks.dice, "iou": masks.iou, "occlusion": masks.occlusion}
+        values = {"loss": loss, **parts, "contrast": contrast}
+        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, batch_size=1)
+        return loss
+
+    def validation_step(self, clip: TrainingClip, _number: int) -> None:
+        """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged."""
+        output = self.run_clip(clip, self.recipe.model.clip.conditioning)
+        kept = clip.supervised.nonzero()[:, 0].tolist()
+        found = torch.stack([output.frames[t].logits for t in kept]) > 0
+        score = jaccard(Counts.of(found, clip.labels[kept])).float().mean()
+        self.log(J, score, on_epoch=True, batch_size=len(kept), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and the polynomial decay, a step at a time."""
+        adam = optimiser(self.network, self.recipe.optimiser)
+        decay = schedule(adam, self.steps, self.recipe.optimiser)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
+
+    def train_dataloader(self) -> Any:
+        """From the draw on at which the run stands."""
+        trainer, world = self.trainer, self.trainer.world_size
+        clips_a_step = self.recipe.trainer.accumulate * world
+        draws = Draws(trainer.global_step * clips_a_step, self.steps * clips_a_step, trainer.global_rank, world)
+        return loader(self.clips, draws, self.recipe.data.workers)
+
+    def val_dataloader(self) -> Any:
+        """The processes share the clips."""
+        draws = Draws(0, len(self.held_out), self.trainer.global_rank, self.trainer.world_size)
+        return loader(self.held_out, draws, self.recipe.data.workers)
+
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
+        """What learns, and nothing else: frozen weights are no part of a checkpoint."""
+        return {
+            name: value
+            for name, value in self.network.trained_state().items()
+            if self.hearing_learns or name.startswith("fuser.")
+        }
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """The inverse, always strict.
+
+        Raises:
+            ConfigError: the checkpoint is of another network.
+        """
+        expected = self.state_dict().keys()
+        if extra := sorted(state_dict.keys() - expected):
+            raise ConfigError(f"checkpoint: {len(extra)} unexpected: {extra[0]}")
+        frozen = {name: value for name, value in self.network.trained_state().items() if name not in expected}
+        self.network.load_trained(frozen | dict(state_dict), "checkpoint")
+
+    def _seed(self, use: int, draw: int) -> int:
+        """63 bits that tell apart seeds, uses and draws."""
+        return (self.recipe.trainer.seed * 8 + use) * 2**32 % 2**62 + draw

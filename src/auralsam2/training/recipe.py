@@ -1,0 +1,279 @@
+"""A recipe: all that a training run is made of, read from YAML.
+
+A file names what differs from its presets, and may start from others: `base: [parts/v1s.yaml, parts/large.yaml]`, paths
+relative to itself, later ones over earlier ones. `variant` chooses the network's presets, `preset` those of losses,
+optimiser and augmentation. Nothing here imports torch, so that a recipe is checked in milliseconds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from auralsam2.config import Conditioning, FuserConfig, Modality, ModelConfig, PromptingConfig, Variant, build
+from auralsam2.errors import ConfigError, UnavailableError, UsageError
+from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
+
+MOST_BASES = 8
+"""How deep files may start from others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the clips come from.
+
+    Attributes:
+        dataset: name of the data set; several joined by `+` are one pool.
+        root: its folder.
+        split: of training.
+        validation: split of validation.
+        validation_clips: how many of its clips, the first ones; None for all.
+        workers: processes that load clips, each for one device; 0 loads in the training process.
+    """
+
+    dataset: str
+    root: str
+    split: str = "train"
+    validation: str = "val"
+    validation_clips: int | None = 100
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        _at_least("data", self, 0, "workers")
+        _at_least("data", self, 1, "validation_clips")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How long and on what.
+
+    Attributes:
+        epochs: passes over the split; counts where `max_steps` is None.
+        max_steps: steps of the optimiser.
+        accumulate: clips that make one step, on each device.
+        conditioning: frame that starts the memory while training; validation starts from the model's own.
+        precision: of the forward pass; weights stay float32.
+        seed: of first weights, order, augmentation, dropout and drawn embeddings.
+        accelerator, devices, nodes: as Lightning understands them.
+        checkpoint_every, validate_every, log_every: in steps.
+        logger: CSV needs nothing more; TensorBoard needs its package.
+    """
+
+    epochs: int = 180
+    max_steps: int | None = None
+    accumulate: int = 1
+    conditioning: Conditioning = "middle"
+    precision: Literal["fp32", "bf16"] = "bf16"
+    seed: int = 0
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = 1
+    nodes: int = 1
+    checkpoint_every: int = 500
+    validate_every: int = 2000
+    log_every: int = 20
+    logger: Literal["csv", "tensorboard"] = "csv"
+
+    def __post_init__(self) -> None:
+        names = ("epochs", "max_steps", "accumulate", "devices", "nodes", "checkpoint_every", "validate_every")
+        _at_least("trainer", self, 1, *names, "log_every")
+        _at_least("trainer", self, 0, "seed")
+
+    def steps(self, clips: int) -> int:
+        """Steps of the optimiser for a split of so many clips."""
+        if self.max_steps is not None:
+            return self.max_steps
+        return -(-self.epochs * clips // (self.accumulate * self.devices * self.nodes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run.
+
+    Attributes:
+        model: the network; its folders are relative to the working directory.
+        data: clips.
+        variant: presets of the network.
+        preset: presets of the next four.
+        losses, contrast, optimiser, augment: see `training.config`.
+        trainer: how long and on what.
+        audio_from: model whose encoder of sound is taken, by name, folder or hub id; None for random weights.
+        out: folder of the run; None for `runs/` and the name of the recipe.
+    """
+
+    model: ModelConfig
+    data: DataConfig
+    variant: Variant = "paper"
+    preset: Variant = "paper"
+    losses: MaskLossConfig = field(default_factory=MaskLossConfig)
+    contrast: ContrastConfig = field(default_factory=ContrastConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    audio_from: str | None = None
+    out: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.model.fuser.variant != self.variant:
+            raise ConfigError(f"model.fuser.variant {self.model.fuser.variant!r} contradicts variant {self.variant!r}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Fill the presets, then build strictly.
+
+        Raises:
+            ConfigError: an unknown or missing key, a value of the wrong type, a bad combination; names the key.
+        """
+        for name in ("model", "data"):
+            if not isinstance(values.get(name), dict):
+                raise ConfigError(f"{name} is {values.get(name)!r}: a recipe needs this section")
+        for name in ("dataset", "root"):
+            if name not in values["data"]:
+                raise ConfigError(f"data.{name} is missing")
+        variant = _choice("variant", values.get("variant", "paper"), Variant)
+        preset = _choice("preset", values.get("preset", "paper"), Variant)
+        model = dict(values["model"])
+        fuser = _section(model, "model.", "fuser")
+        modality = _choice("model.fuser.modality", fuser.get("modality", "audio"), Modality)
+        model["fuser"] = dataclasses.asdict(FuserConfig.preset(variant, modality)) | fuser
+        model["prompting"] = dataclasses.asdict(PromptingConfig.preset(variant)) | _section(
+            model, "model.", "prompting"
+        )
+        filled: dict[str, Any] = {"model": model, "variant": variant, "preset": preset}
+        for name, kind in (
+            ("losses", MaskLossConfig),
+            ("contrast", ContrastConfig),
+            ("optimiser", OptimiserConfig),
+            ("augment", AugmentConfig),
+        ):
+            filled[name] = dataclasses.asdict(kind.preset(preset)) | _section(values, "", name)
+        return build(cls, values | filled)
+
+    @classmethod
+    def load(cls, path: Path, changes: Sequence[str] = ()) -> Recipe:
+        """Read a YAML file.
+
+        Args:
+            path: the file.
+            changes: `key.key=value`, the value in YAML.
+
+        Raises:
+            UsageError: there is no such file, or a change is not of this form.
+            ConfigError: what it says makes no recipe.
+        """
+        values = read_layers(path)
+        for change in changes:
+            _set(values, change)
+        try:
+            return cls.from_dict(values)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, presets spelt out; the inverse of `from_dict`."""
+        return _plain(dataclasses.asdict(self))
+
+    def to_yaml(self) -> str:
+        """The same as YAML."""
+        return _yaml().safe_dump(self.to_dict(), sort_keys=False)
+
+
+def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
+    """The values of a file over those of the files that it starts from.
+
+    Raises:
+        UsageError: a file is not there.
+        ConfigError: a file is no YAML mapping, or starts from too many others.
+    """
+    if depth > MOST_BASES:
+        raise ConfigError(f"{path}: base leads through more than {MOST_BASES} files, or in a circle")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}): name a YAML file such as those in recipes/") from error
+    values = _parse(text, str(path))
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: not a mapping of keys to values")
+    bases = values.pop("base", [])
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise ConfigError(f"{path}: base is {bases!r}, expected a list of files")
+    merged: dict[str, Any] = {}
+    for base in bases:
+        merged = _over(merged, read_layers(path.parent / base, depth + 1))
+    return _over(merged, values)
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Merge mappings, however deep."""
+    merged = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _over(merged[key], value) if both else value
+    return merged
+
+
+def _set(values: dict[str, Any], change: str) -> None:
+    name, equals, text = change.partition("=")
+    keys = name.strip().split(".")
+    if not equals or not all(keys):
+        raise UsageError(f"--set {change}: give KEY=VALUE, such as trainer.max_steps=200")
+    section = values
+    for key in keys[:-1]:
+        inner = section.setdefault(key, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {change}: {key} is a value, not a section")
+        section = inner
+    section[keys[-1]] = _parse(text, f"--set {change}")
+
+
+def _parse(text: str, where: str) -> Any:
+    yaml = _yaml()
+
+    class Loader(yaml.SafeLoader):
+        """Reads 1e-4 as a number, which YAML 1.1 does not."""
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+    )
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: no YAML ({' '.join(str(error).split())})") from error
+
+
+def _yaml() -> Any:
+    try:
+        import yaml
+    except ImportError as error:
+        raise UnavailableError("training needs more packages: pip install 'auralsam2[train]'") from error
+    return yaml
+
+
+def _section(values: dict[str, Any], where: str, name: str) -> dict[str, Any]:
+    section = values.get(name) or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{where}{name} is {section!r}, expected keys and values")
+    return section
+
+
+def _choice(name: str, value: Any, kind: Any) -> Any:
+    if value not in get_args(kind):
+        raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(get_args(kind))}")
+    return value
+
+
+def _at_least(section: str, config: object, least: int, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < least:
+            raise ConfigError(f"{section}.{name} {value} must be at least {least}")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, for YAML."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
