@@ -24,17 +24,22 @@ SCENES = (
 def write_parts(folder: Path) -> Path:
     """The data set and the frozen parts."""
     write_stampavs(folder / "stamp", SCENES)
-    small_sam2(64).save_pretrained(folder / "sam2")
+    small_sam2(64, width=128).save_pretrained(folder / "sam2")
     save_small_text(folder / "text")
     return folder
 
 
 def values(folder: Path, *, text: bool = False, **trainer: Any) -> dict[str, Any]:
     """A recipe over `write_parts`, as in YAML."""
-    fuser: dict[str, Any] = {"visual_depths": [1, 1, 1], "token_depth": 1}
+    fuser: dict[str, Any] = {
+        "width": 128,
+        "inner_width": 64,
+        "visual_depths": [1, 1, 1],
+        "token_depth": 1,
+    }
     model: dict[str, Any] = {
         "sam2": str(folder / "sam2"),
-        "audio_encoder": {"channels": [8, 8, 8, 8], "hidden": 16, "embedding": 128},
+        "audio_encoder": {"channels": [8, 8, 8, 8], "hidden": 16, "embedding": 64},
         "clip": {"frames": 3},
     }
     if text:
