@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,19 @@ from safetensors.torch import load_file
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.run import BEST, CHECKPOINT, LAST, train
+from media_files import write_clip
 from small_training import recipe, values, write_parts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Here and in started processes: two threads that wait for each other on a busy machine take ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +81,8 @@ def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(parts, u
 
 
 def test_what_is_saved_segments(undisturbed, command, tmp_path):
-    from media_files import moving_square, tone, write_media
-
-    clip = write_media(tmp_path / "clip.mp4", moving_square(5), fps=5, sound=tone(1.0))
+    clip = tmp_path / "clip.mp4"
+    write_clip(clip)
     outcome = command("segment", clip, "--model", undisturbed / LAST, "--out", tmp_path / "out")
     assert outcome.code == 0, outcome.err
     assert (tmp_path / "out" / "clip" / "result.json").is_file()
