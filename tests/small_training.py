@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ SCENES = (
 )
 
 
-def write_parts(folder: Path) -> Path:
+def write_parts(folder: Path, scenes: Sequence[tuple[str, str, str, str, int]] = SCENES) -> Path:
     """The data set and the frozen parts."""
-    write_stampavs(folder / "stamp", SCENES)
+    write_stampavs(folder / "stamp", scenes)
     small_sam2(64, width=128).save_pretrained(folder / "sam2")
     save_small_text(folder / "text")
     return folder
