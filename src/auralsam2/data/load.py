@@ -18,7 +18,7 @@ from auralsam2.types import AUDIO_RATE
 from auralsam2.vision.preprocess import label_to_square
 
 
-def load(sample: Sample, size: int) -> LoadedClip:
+def load(sample: Sample, size: int, *, pictures: bool = True) -> LoadedClip:
     """Load a sample.
 
     Labels are resized to S x S with the nearest neighbour, as in AuralSAM2's evaluation, each file before several are
@@ -27,13 +27,14 @@ def load(sample: Sample, size: int) -> LoadedClip:
     Args:
         sample: what to load.
         size: S, side of the labels in pixels.
+        pictures: False leaves the list of frames empty, where what they hold is known already.
 
     Raises:
         InputError: a file cannot be read; names the sample, its line in the csv, and the file.
     """
     try:
-        frames = [read_frame(path) for path in sample.frames]
-        log_mel = aligned(_examples(sample), sample.first_example, len(frames))
+        frames = [read_frame(path) for path in sample.frames] if pictures else []
+        log_mel = aligned(_examples(sample), sample.first_example, len(sample.frames))
         kinds = None
         if sample.coding == "mask":
             labels = torch.stack([_union([read_mask(path, size) for path in paths], size) for paths in sample.labels])

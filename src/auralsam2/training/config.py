@@ -131,6 +131,11 @@ class AugmentConfig:
     clip_jitter: Triple = (0.0, 0.0, 0.0)
     frame_jitter: Triple = (0.0, 0.0, 0.0)
 
+    @property
+    def changes_pixels(self) -> bool:
+        """Whether pictures come out otherwise than as they are, or flipped."""
+        return any((self.rotation, self.shear, self.grayscale, *self.clip_jitter, *self.frame_jitter))
+
     def __post_init__(self) -> None:
         for name in ("flip", "grayscale"):
             if not 0 <= getattr(self, name) <= 1:

@@ -19,6 +19,7 @@ from auralsam2.data.registry import open_dataset
 from auralsam2.data.samples import LoadedClip, Sample
 from auralsam2.errors import InputError
 from auralsam2.training.augment import Augmentation
+from auralsam2.training.cache import FeatureCache
 from auralsam2.training.config import AugmentConfig
 from auralsam2.training.recipe import DataConfig
 from auralsam2.vision.preprocess import to_square
@@ -32,19 +33,23 @@ class TrainingClip(NamedTuple):
 
     Attributes:
         draw: its number in the run; in validation, in the split.
-        pixels: (T, 3, S, S) uint8 RGB.
+        pixels: (T, 3, S, S) uint8 RGB; None where `maps` are known.
         log_mel: (T, 2, 96, 64) float32.
         labels: (T, S, S) bool.
         supervised: (T,) bool.
         expression: what to look for, where the data set says it.
+        key: of the pictures in the cache; None without one.
+        maps: what the image encoder made of the pictures, from the cache.
     """
 
     draw: int
-    pixels: torch.Tensor
+    pixels: torch.Tensor | None
     log_mel: torch.Tensor
     labels: torch.Tensor
     supervised: torch.Tensor
     expression: str | None
+    key: str | None = None
+    maps: tuple[torch.Tensor, ...] | None = None
 
 
 class TrainingClips(Dataset[TrainingClip]):
@@ -56,10 +61,20 @@ class TrainingClips(Dataset[TrainingClip]):
         frames: T; of longer clips a window of T frames is drawn.
         augment: random changes. They act on the square, so that frames and labels move alike.
         seed: of everything random.
+        cache: of what the image encoder makes of the pictures.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int, frames: int, augment: AugmentConfig, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        size: int,
+        frames: int,
+        augment: AugmentConfig,
+        seed: int,
+        cache: FeatureCache | None = None,
+    ) -> None:
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
+        self.cache = cache
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -82,16 +97,18 @@ class TrainingClips(Dataset[TrainingClip]):
         sample = self.samples[self.place(draw)]
         spare = len(sample.frames) - self.frames
         sample = window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
-        clip = load(sample, self.size)
-        change = Augmentation.draw(self.augment, len(clip.frames), random)
-        squares = np.stack([to_square(frame, self.size).permute(1, 2, 0).numpy() for frame in clip.frames])
+        change = Augmentation.draw(self.augment, len(sample.frames), random)
+        key, maps = look_up(self.cache, sample, flip=change.flip)
+        clip = load(sample, self.size, pictures=maps is None)
         return TrainingClip(
             draw,
-            torch.from_numpy(change.frames(squares)).permute(0, 3, 1, 2).contiguous(),
+            pixels(clip, self.size, change) if maps is None else None,
             change.sound(clip.log_mel),
             torch.from_numpy(change.labels(clip.labels.numpy())),
             clip.supervised,
             sample.expression,
+            key,
+            maps,
         )
 
 
@@ -101,17 +118,21 @@ class ValidationClips(Dataset[TrainingClip]):
     Args:
         samples: of the split.
         size: S.
+        cache: as of `TrainingClips`.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int) -> None:
-        self.samples, self.size = samples, size
+    def __init__(self, samples: Sequence[Sample], size: int, cache: FeatureCache | None = None) -> None:
+        self.samples, self.size, self.cache = samples, size, cache
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, number: int) -> TrainingClip:
-        clip = load(self.samples[number], self.size)
-        return unchanged(clip, self.size, number)
+        sample = self.samples[number]
+        key, maps = look_up(self.cache, sample, flip=False)
+        clip = load(sample, self.size, pictures=maps is None)
+        seen = pixels(clip, self.size) if maps is None else None
+        return TrainingClip(number, seen, clip.log_mel, clip.labels, clip.supervised, sample.expression, key, maps)
 
 
 class Draws(Sampler[int]):
@@ -130,10 +151,23 @@ class Draws(Sampler[int]):
         return iter(self._numbers)
 
 
-def unchanged(clip: LoadedClip, size: int, number: int) -> TrainingClip:
-    """A loaded clip on the model's square."""
-    pixels = torch.stack([to_square(frame, size) for frame in clip.frames])
-    return TrainingClip(number, pixels, clip.log_mel, clip.labels, clip.supervised, clip.sample.expression)
+def pixels(clip: LoadedClip, size: int, change: Augmentation | None = None) -> torch.Tensor:
+    """The frames on the model's square, changed where a change is given: (T, 3, S, S) uint8."""
+    squares = torch.stack([to_square(frame, size) for frame in clip.frames])
+    if change is None:
+        return squares
+    changed = change.frames(squares.permute(0, 2, 3, 1).contiguous().numpy())
+    return torch.from_numpy(changed).permute(0, 3, 1, 2).contiguous()
+
+
+def look_up(
+    cache: FeatureCache | None, sample: Sample, *, flip: bool
+) -> tuple[str | None, tuple[torch.Tensor, ...] | None]:
+    """The key of a sample's pictures and what the cache has of them."""
+    if cache is None:
+        return None, None
+    key = cache.key(sample.frames, flip)
+    return key, cache.get(key)
 
 
 def window(sample: Sample, first: int, frames: int) -> Sample:

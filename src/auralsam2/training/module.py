@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,12 +14,14 @@ from auralsam2.evaluation.binary import Counts, jaccard
 from auralsam2.network import AuralNetwork, ClipOutput
 from auralsam2.tracker.session import DEFAULT_EXPRESSION
 from auralsam2.tracker.tracker import full_size
+from auralsam2.training.cache import FeatureCache, encoder_identity
 from auralsam2.training.contrast import contrastive_loss
 from auralsam2.training.data import Draws, TrainingClip, TrainingClips, ValidationClips, loader
 from auralsam2.training.losses import mask_losses
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.schedule import optimiser, schedule
 from auralsam2.vision.preprocess import normalise
+from auralsam2.vision.pyramid import FrameFeatures, FramePyramid, encode, features
 
 J = "val/J"
 """Name of the mean J of validation."""
@@ -42,9 +45,15 @@ class Training(pl.LightningModule):
         super().__init__()
         self.network, self.recipe = network, recipe
         self.steps = recipe.trainer.steps(len(train))
-        size = network.image_size
-        self.clips = TrainingClips(train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed)
-        self.held_out = ValidationClips(validation, size)
+        data, size = recipe.data, network.image_size
+        self.cache = None
+        if data.cache is not None:
+            owner = encoder_identity(network, recipe.trainer.precision)
+            self.cache = FeatureCache(Path(data.cache), owner, int(data.cache_gigabytes * 1e9))
+        self.clips = TrainingClips(
+            train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed, self.cache
+        )
+        self.held_out = ValidationClips(validation, size, self.cache)
         network.audio_encoder.requires_grad_(self.hearing_learns)
 
     @property
@@ -58,7 +67,7 @@ class Training(pl.LightningModule):
         text = None
         if network.text_encoder is not None:
             text = network.text_encoder(clip.expression or DEFAULT_EXPRESSION)
-        frames = network.encode(normalise(clip.pixels))
+        frames = self._encode(clip)
         fused = network.fuse(frames, clip.log_mel, text)
         tracked = network.tracker(len(frames)).track(frames, fused.prompts, conditioning)
         return ClipOutput(frames, fused, tuple(sorted(tracked, key=lambda frame: frame.t)))
@@ -139,6 +148,20 @@ class Training(pl.LightningModule):
             raise ConfigError(f"checkpoint: {len(extra)} unexpected: {extra[0]}")
         frozen = {name: value for name, value in self.network.trained_state().items() if name not in expected}
         self.network.load_trained(frozen | dict(state_dict), "checkpoint")
+
+    def _encode(self, clip: TrainingClip) -> tuple[FrameFeatures, ...]:
+        """`AuralNetwork.encode`, but for what the cache knows."""
+        network = self.network
+        maps = clip.maps
+        if maps is None:
+            assert clip.pixels is not None, "pictures are left out only where their maps are known"
+            # In the memory layout in which the cache gives them back: another one rounds otherwise.
+            maps = tuple(level.contiguous() for level in encode(network.sam2, normalise(clip.pixels)).maps)
+            if self.cache is not None and clip.key is not None:
+                self.cache.put(clip.key, maps)
+        fine, middle, coarse = maps
+        pyramid = FramePyramid((fine, middle, coarse), network.position)
+        return features(network.sam2, pyramid, network.fuser.embed(pyramid.maps))
 
     def _seed(self, use: int, draw: int) -> int:
         """63 bits that tell apart seeds, uses and draws."""

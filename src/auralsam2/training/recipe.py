@@ -33,6 +33,8 @@ class DataConfig:
         validation: split of validation.
         validation_clips: how many of its clips, the first ones; None for all.
         workers: processes that load clips, each for one device; 0 loads in the training process.
+        cache: folder for what the frozen image encoder makes of the clips; None encodes them each time.
+        cache_gigabytes: most that the folder may hold.
     """
 
     dataset: str
@@ -41,6 +43,8 @@ class DataConfig:
     validation: str = "val"
     validation_clips: int | None = 100
     workers: int = 2
+    cache: str | None = None
+    cache_gigabytes: float = 20.0
 
     def __post_init__(self) -> None:
         _at_least("data", self, 0, "workers")
@@ -119,6 +123,11 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.model.fuser.variant != self.variant:
             raise ConfigError(f"model.fuser.variant {self.model.fuser.variant!r} contradicts variant {self.variant!r}")
+        if self.data.cache is not None and self.augment.changes_pixels:
+            raise ConfigError(
+                "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "
+                "clip_jitter and frame_jitter to [0, 0, 0], or leave the cache out"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:

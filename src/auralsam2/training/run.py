@@ -172,7 +172,8 @@ def _check(recipe: Recipe, out: Path, resume: bool) -> None:
     if not resume:
         raise UsageError(f"{out}: there is a run already: go on with --resume, or choose another with --set out=DIR")
     known, asked = _flat(Recipe.load(file).to_dict()), _flat(recipe.to_dict())
-    free = ("data.workers", "trainer.checkpoint_every", "trainer.log_every", "trainer.logger", "out")
+    free = ("data.workers", "data.cache", "data.cache_gigabytes", "trainer.checkpoint_every", "trainer.log_every",
+            "trainer.logger", "out")  # fmt: skip
     for key in sorted(known.keys() | asked.keys()):
         if key not in free and known.get(key) != asked.get(key):
             raise ConfigError(
