@@ -322,7 +322,7 @@ def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
 
 
 def test_closing_early_leaves_no_thread(model: AuralSAM2, video: Path) -> None:
-    frames = iter(model.segment(video))
+    frames = iter(model.segment(video, fps=VIDEO_FPS))
     assert isinstance(frames, Iterator)
     next(frames)
     assert running()

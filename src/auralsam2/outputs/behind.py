@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from types import TracebackType
 
 from auralsam2.clock import Clock
 from auralsam2.outputs.folder import ResultFolder
+from auralsam2.pipe import Pipe
 from auralsam2.types import Segmentation
 
 DEPTH = 4
@@ -27,7 +27,7 @@ class WriteBehind:
     def __init__(self, folder: ResultFolder, clock: Clock) -> None:
         self._folder = folder
         self._clock = clock
-        self._waiting: queue.Queue[Segmentation | None] = queue.Queue(DEPTH)
+        self._waiting: Pipe[Segmentation | None] = Pipe(DEPTH)
         self._error: Exception | None = None
         self._gave_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
@@ -41,7 +41,7 @@ class WriteBehind:
     ) -> None:
         if error is not None:
             self._gave_up.set()
-        self._waiting.put(None)
+        self._waiting.put_last(None)
         self._thread.join()
         if error is None and self._error is not None:
             raise self._error

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
+
+from auralsam2.pipe import Pipe
 
 T = TypeVar("T")
 _END = object()
@@ -24,7 +25,7 @@ class ReadAhead(Generic[T]):
 
     def __init__(self, items: Iterable[T], depth: int = 4) -> None:
         self._items = items
-        self._waiting: queue.Queue[object] = queue.Queue(depth)
+        self._waiting: Pipe[object] = Pipe(depth)
         self._stopped = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="read-ahead", daemon=True)
@@ -55,13 +56,10 @@ class ReadAhead(Generic[T]):
                     return
         except BaseException as error:
             self._error = error
-        self._put(_END)
+        self._waiting.put_last(_END)
 
     def _put(self, item: object) -> bool:
         while not self._stopped.is_set():
-            try:
-                self._waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
+            if self._waiting.put(item, timeout=0.1):
+                return True
         return False
