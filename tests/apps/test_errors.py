@@ -216,7 +216,10 @@ def test_an_interrupt_keeps_what_is_finished(start, small_model, tmp_path):
     """Ctrl-C while the second of two inputs is being segmented."""
     write_clip(tmp_path / "first.mp4", 1.0)
     write_media(tmp_path / "second.mp4", [numbered(n % 100) for n in range(600)], sound=tone(60.0))
-    process = start("-m", "auralsam2", "segment", "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
+    # What is started in the background inherits that Ctrl-C means nothing, and so would the command.
+    listens = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    command = ("-m", "auralsam2", "segment", "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
+    process = start(*command, **listens)
     second = tmp_path / "out" / "second"
     deadline = time.monotonic() + 60
     while not any(second.glob(".*/masks/000003.png")):
