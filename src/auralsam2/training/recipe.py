@@ -173,9 +173,7 @@ class Recipe:
             UsageError: there is no such file, or a change is not of this form.
             ConfigError: what it says makes no recipe.
         """
-        values = read_layers(path)
-        for change in changes:
-            _set(values, change)
+        values = read_values(path, changes)
         try:
             return cls.from_dict(values)
         except ConfigError as error:
@@ -188,6 +186,14 @@ class Recipe:
     def to_yaml(self) -> str:
         """The same as YAML."""
         return _yaml().safe_dump(self.to_dict(), sort_keys=False)
+
+
+def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
+    """The values of a file and its layers, with `KEY=VALUE` changes made to them; see `Recipe.load`."""
+    values = read_layers(path)
+    for change in changes:
+        _set(values, change)
+    return values
 
 
 def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:

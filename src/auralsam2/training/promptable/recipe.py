@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from auralsam2.config import build
-from auralsam2.errors import ConfigError, UsageError
+from auralsam2.errors import ConfigError
 from auralsam2.training.promptable.pool import CHUNK
+from auralsam2.training.recipe import read_values
 
 PHASES = ("prompts", "memory")
 
@@ -97,25 +97,8 @@ def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
         UsageError: the file is missing or may not be read, or a change is none.
         ConfigError: no YAML, an unknown key, or a value that makes no sense.
     """
-    import yaml
-
+    values = read_values(path, changes)
     try:
-        values: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: not a table of keys and values")
-        for change in changes:
-            name, separator, text = change.partition("=")
-            if not separator:
-                raise UsageError(f"--set {change}: expected key=value")
-            *parts, last = name.split(".")
-            table = values
-            for part in parts:
-                table = table.setdefault(part, {})
-                if not isinstance(table, dict):
-                    raise ConfigError(f"--set {change}: {part} holds no keys")
-            table[last] = yaml.safe_load(text)
         return build(Recipe, values)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read ({error.strerror}): name a recipe, as in recipes/") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: no YAML ({' '.join(str(error).split())})") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
