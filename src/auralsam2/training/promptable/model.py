@@ -175,6 +175,20 @@ def backbone_maps(model: Sam2VideoModel, pixels: torch.Tensor) -> tuple[torch.Te
     return tuple(model.vision_encoder.backbone(pixels).last_hidden_state)
 
 
+def memory_parts(model: Sam2VideoModel) -> tuple[nn.Module | nn.Parameter, ...]:
+    """What remembers: all that a single frame does not need."""
+    parts = (
+        model.memory_attention,
+        model.memory_encoder,
+        model.object_pointer_proj,
+        model.temporal_positional_encoding_projection_layer,
+        model.memory_temporal_positional_encoding,
+        model.no_object_pointer,
+        model.occlusion_spatial_embedding_parameter,
+    )
+    return tuple(part for part in parts if part is not None)
+
+
 def trained_state(model: Sam2VideoModel) -> dict[str, torch.Tensor]:
     """All tensors but the backbone's, on their own memory."""
     return {name: value.detach().clone() for name, value in model.state_dict().items() if not name.startswith(BACKBONE)}

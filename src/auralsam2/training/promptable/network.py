@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import Sam2VideoModel
 
@@ -41,11 +42,12 @@ class Promptable(nn.Module):
 
     Args:
         sam2: of `model.mini_sam2`, made ready.
+        kinds: how many kinds of things the scenes show.
     """
 
     position: torch.Tensor
 
-    def __init__(self, sam2: Sam2VideoModel) -> None:
+    def __init__(self, sam2: Sam2VideoModel, kinds: int) -> None:
         super().__init__()
         self.sam2 = sam2
         self.decoder = PromptedDecoder(sam2, PromptingConfig())
@@ -54,8 +56,17 @@ class Promptable(nn.Module):
         """Reads the mask off the decoder's keys; needed only to train."""
         nn.init.zeros_(self.hint.weight)
         nn.init.zeros_(self.hint.bias)
+        self.naming = nn.Linear(WIDTH, kinds)
+        """Reads off the neck what is seen in each cell. Prompts do not need it, but what listens later does: without it
+        the neck forgets what the backbone knows of things."""
+        nn.init.zeros_(self.naming.weight)
+        nn.init.zeros_(self.naming.bias)
         grid = side(sam2) // 16
         self.register_buffer("position", sine_position(WIDTH, (grid, grid), self.hint.weight), persistent=False)
+
+    def heads(self) -> dict[str, torch.Tensor]:
+        """Tensors of what is needed only to train."""
+        return {name: value for name, value in self.state_dict().items() if name.startswith(("hint.", "naming."))}
 
     def levels(self, maps: tuple[torch.Tensor, ...]) -> Levels:
         """The neck, with gradients.
@@ -71,6 +82,20 @@ class Promptable(nn.Module):
         coarse, middle, fine = states[-3:]
         decoder = self.sam2.mask_decoder
         return coarse, decoder.conv_s0(fine), decoder.conv_s1(middle)
+
+    def name(self, coarse: torch.Tensor, owners: np.ndarray, kinds: np.ndarray) -> torch.Tensor:
+        """How badly the neck's stride-16 map tells what is seen: cross-entropy, the mean over cells with an object.
+
+        Args:
+            coarse: (N, C, h, w).
+            owners: (N, S, S) uint8.
+            kinds: (N, 8) int16.
+        """
+        cells = torch.from_numpy(owners[:, 8::16, 8::16].astype(np.int64))
+        known = torch.from_numpy(kinds.astype(np.int64))
+        targets = known.gather(1, (cells - 1).clamp(min=0).flatten(1)).view(cells.shape)
+        seen = cells > 0
+        return F.cross_entropy(self.naming(coarse.permute(0, 2, 3, 1)[seen]), targets[seen])
 
     def answer(self, levels: Levels, drawn: Drawn, targets: torch.Tensor, rule: Rule) -> Answer:
         """Decode prompts of single frames, and judge the masks.

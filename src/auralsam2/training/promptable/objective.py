@@ -16,7 +16,9 @@ from auralsam2.decoder.prompted import Decoded
 
 Rule = Literal["balanced", "paper"]
 
-FOCAL, HINT = 20.0, 5.0
+FOCAL = 20.0
+HINT = {"balanced": 5.0, "paper": 1.0}
+"""Weight of the linear head: what wakes the decoder would later outweigh the masks themselves."""
 ALPHA, GAMMA = 0.25, 2.0
 
 
@@ -120,12 +122,14 @@ def judge(decoded: Decoded, hints: torch.Tensor, targets: torch.Tensor, rule: Ru
     best = (shape + outline)[:, 1:].argmin(1, keepdim=True) + 1
     chosen = torch.cat([torch.zeros_like(best), best], dim=1)
     true = overlap(decoded.logits, fine)
+    hint = F.binary_cross_entropy_with_logits(hints, coarse, reduction="none").mean((1, 2))
     return Terms(
         mask=(share * shape.gather(1, chosen).mean(1)).sum(),
         dice=(share * outline.gather(1, chosen).mean(1)).sum(),
         iou=(share * (decoded.ious - true).square().mean(1)).sum(),
         score=F.binary_cross_entropy_with_logits(decoded.object_score[:, 0], present.float()),
-        hint=HINT * (share * F.binary_cross_entropy_with_logits(hints, coarse, reduction="none").mean((1, 2))).sum(),
+        hint=HINT[rule]
+        * (share * F.binary_cross_entropy_with_logits(hints, coarse, reduction="none").mean((1, 2))).sum(),
         found=(share * true[:, 0]).sum(),
     )
 

@@ -25,6 +25,7 @@ CHUNK = 8
 """Clips that go through the backbone together: always the same ones, so that the maps are the same to the last bit."""
 _EMPTY = -1
 _STRIDES = (4, 8, 16, 32)
+MOST_OBJECTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +35,12 @@ class Batch:
     Attributes:
         maps: (N, T, C, H, W) float32 at strides 4, 8, 16, 32.
         owners: (N, T, S, S) uint8.
+        kinds: (N, 8) int16, what each object is; -1 where there are fewer.
     """
 
     maps: tuple[torch.Tensor, ...]
     owners: np.ndarray
+    kinds: np.ndarray
 
 
 class Pool:
@@ -70,6 +73,7 @@ class Pool:
                 label.unlink(missing_ok=True)
             self._numbers = np.memmap(folder / "numbers.bin", np.int64, mode, shape=(slots,))
             self._owners = np.memmap(folder / "owners.bin", np.uint8, mode, shape=(slots, frames, side, side))
+            self._kinds = np.memmap(folder / "kinds.bin", np.int16, mode, shape=(slots, MOST_OBJECTS))
             self._maps = [
                 np.memmap(folder / f"stride{stride}.bin", np.float16, mode, shape=shape)
                 for stride, shape in zip(_STRIDES, shapes, strict=True)
@@ -100,6 +104,7 @@ class Pool:
         return Batch(
             maps=tuple(torch.from_numpy(level[places].astype(np.float32)) for level in self._maps),
             owners=self._owners[places],
+            kinds=self._kinds[places],
         )
 
     def _make(self, numbers: np.ndarray) -> None:
@@ -109,6 +114,9 @@ class Pool:
         places = numbers % self.slots
         self._numbers[places] = _EMPTY  # until all is written
         self._owners[places] = np.stack([clip.owners for clip in clips])
+        for place, clip in zip(places, clips, strict=True):
+            self._kinds[place] = -1
+            self._kinds[place, : len(clip.kinds)] = clip.kinds
         for level, made in zip(self._maps, maps, strict=True):
             level[places] = made.half().unflatten(0, (len(clips), -1)).numpy()
         self._numbers[places] = numbers

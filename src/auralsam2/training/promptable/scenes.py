@@ -40,10 +40,12 @@ class Clip:
     Attributes:
         frames: (T, S, S, 3) uint8.
         owners: (T, S, S) uint8, which object shows at each pixel, from 1; 0 for none.
+        kinds: (n,) int16, what each object is: its place in `Scenes.kinds`.
     """
 
     frames: np.ndarray
     owners: np.ndarray
+    kinds: np.ndarray
 
 
 class Scenes:
@@ -63,13 +65,20 @@ class Scenes:
         collection = collect(stamps)
         held = splits.held(collection, 0)
         self.pool = splits.pool(collection, held, "train") if part == "train" else held_out(collection, held)
+        categories = {category.name for category in (*self.pool.targets, *self.pool.others)}
+        self.kinds = (*sorted(categories), *(picture.key for picture in self.pool.silent))
+        """Names of all that can be seen: categories, and pictures of things that belong to none."""
+        self._numbers = {name: number for number, name in enumerate(self.kinds)}
 
     def __getitem__(self, number: int) -> Clip:
         """Draw clip number `number`."""
         rng = np.random.default_rng([self.seed, _PARTS.index(self.part), number])
         scene = draw(rng, self.pool, self._mix(rng), "silence", size=self.size, frames=self.frames)
         owners = (scene.masks * np.arange(1, len(scene.masks) + 1, dtype=np.uint8)[:, None, None, None]).sum(0)
-        return Clip(frames=scene.frames, owners=owners.astype(np.uint8))
+        roles = [thing.role for thing in scene.things]
+        names = [role.category.name if role.category else role.picture.key for role in roles]
+        kinds = np.array([self._numbers[name] for name in names], dtype=np.int16)
+        return Clip(frames=scene.frames, owners=owners.astype(np.uint8), kinds=kinds)
 
     def _mix(self, rng: np.random.Generator) -> Mix:
         if self.part == "held-out":

@@ -23,7 +23,14 @@ import torch
 from auralsam2.errors import AuralError, UsageError, message_line
 from auralsam2.training.promptable import prompts as drawing
 from auralsam2.training.promptable.evaluate import Figures, HeldOut
-from auralsam2.training.promptable.model import backbone_maps, load_trained, mini_sam2, ready, trained_state
+from auralsam2.training.promptable.model import (
+    backbone_maps,
+    load_trained,
+    memory_parts,
+    mini_sam2,
+    ready,
+    trained_state,
+)
 from auralsam2.training.promptable.network import Promptable, targets_of
 from auralsam2.training.promptable.objective import Rule, sensitivity
 from auralsam2.training.promptable.pool import Batch, Pool
@@ -59,55 +66,75 @@ class Training:
         if saved and not resume:
             raise UsageError(f"{self.out}: holds a checkpoint: go on from it with --resume, or name another out=")
         self.stamps = Path(recipe.stamps) if recipe.stamps else None
-        sam2 = mini_sam2(Path(recipe.backbone) if recipe.backbone else None, recipe.size, recipe.seed)
         self.phase, self.step, self.seconds = 0, 0, 0.0
         self._optimiser_state: dict | None = None
         self.out.mkdir(parents=True, exist_ok=True)
         if saved:
-            load_trained(sam2, saved.model, self.out / CHECKPOINT)
             self.phase, self.step, self.seconds = saved.phase, saved.step, saved.seconds
             self._optimiser_state = saved.optimiser or None
+            self.network = self._network(saved.model, saved.heads)
         else:
-            scenes = self._scenes(1, self.phase)
+            self.network = self._network()
+            scenes = self._scenes()
             pictures = np.concatenate([scenes[number].frames for number in range(_CALIBRATION)])
+            sam2 = self.network.sam2
             maps = backbone_maps(sam2, normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
             ready(sam2, maps, recipe.seed)
-        # Nothing but the frozen backbone, whose averages must stay, works differently in training mode.
-        self.network = Promptable(sam2).eval()
-        if saved:
-            self.network.hint.load_state_dict(saved.hint)
         self.log = Log(self.out / LOG, keep=saved.rows if saved else 0)
+
+    @property
+    def config(self) -> PhaseConfig:
+        """Of the phase that runs; at the end, of the last."""
+        return getattr(self.recipe, PHASES[min(self.phase, len(PHASES) - 1)])
 
     def run(self) -> Figures:
         """Train to the end, test, and write the model."""
         while self.phase < len(PHASES):
-            self._run_phase(getattr(self.recipe, PHASES[self.phase]))
+            self._run_phase()
             self.phase, self.step, self._optimiser_state = self.phase + 1, 0, None
+            self.network = self._network(trained_state(self.network.sam2), self.network.heads())
             self._save({})
         clips = self.recipe.final_clips
-        figures = HeldOut(clips, clips, size=self.recipe.size, stamps=self.stamps).measure(self.network.sam2)
+        figures = HeldOut(clips, clips, size=self.config.size, stamps=self.stamps).measure(self.network.sam2)
         save_model(self.network.sam2, self.out / MODEL)
         (self.out / FIGURES).write_text(json.dumps(figures.to_dict(), indent=2) + "\n", encoding="utf-8")
         return figures
 
-    def _scenes(self, frames: int, phase: int) -> Scenes:
-        seed = self.recipe.seed * len(PHASES) + phase
-        return Scenes("train", size=self.recipe.size, frames=frames, seed=seed, stamps=self.stamps)
+    def _network(
+        self, state: dict[str, torch.Tensor] | None = None, heads: dict[str, torch.Tensor] | None = None
+    ) -> Promptable:
+        """The network at the size of the phase, with given weights or fresh ones."""
+        recipe = self.recipe
+        sam2 = mini_sam2(Path(recipe.backbone) if recipe.backbone else None, self.config.size, recipe.seed)
+        # Nothing but the frozen backbone, whose averages must stay, works differently in training mode.
+        network = Promptable(sam2, len(self._scenes().kinds)).eval()
+        if state is not None:
+            load_trained(sam2, state, self.out / CHECKPOINT)
+            network.load_state_dict(heads or {}, strict=False)
+        if PHASES[self.phase : self.phase + 1] == ("memory",):
+            network.requires_grad_(False)
+            for part in memory_parts(sam2):
+                part.requires_grad_(True)
+        return network
 
-    def _run_phase(self, config: PhaseConfig) -> None:
+    def _scenes(self) -> Scenes:
+        seed, config = self.recipe.seed * 8 + self.phase, self.config
+        return Scenes("train", size=config.size, frames=config.frames, seed=seed, stamps=self.stamps)
+
+    def _run_phase(self) -> None:
+        recipe, config, name = self.recipe, self.config, PHASES[min(self.phase, len(PHASES) - 1)]
         if self.step >= config.steps:
             return
-        recipe, name = self.recipe, PHASES[self.phase]
         pool = Pool(
             self.out / f"pool-{name}",
             self.network.sam2,
-            self._scenes(config.frames, self.phase),
+            self._scenes(),
             slots=config.slots,
             first=config.first,
             every=config.every,
         )
         tested = HeldOut(
-            recipe.test_clips, recipe.test_clips // 2 if name == "memory" else 0, size=recipe.size, stamps=self.stamps
+            recipe.test_clips, recipe.test_clips // 2 if name == "memory" else 0, size=config.size, stamps=self.stamps
         )
         weights = [weight for weight in self.network.parameters() if weight.requires_grad]
         optimiser = torch.optim.AdamW(weights, lr=config.rate, betas=(0.9, 0.98), weight_decay=recipe.decay)
@@ -161,12 +188,17 @@ class Training:
             yield "found", answers[0].terms.found.item()
             if len(answers) > 1:
                 yield "kept", fmean(answer.terms.found.item() for answer in answers[1:])
-            spread = sensitivity(answers[0].logits.detach(), drawn.frames, drawn.objects)
+            seen = drawn.objects != drawing.ABSENT
+            spread = sensitivity(answers[0].logits.detach()[seen], drawn.frames[seen], drawn.objects[seen])
             if spread is not None:
                 yield "sensitivity", spread
         if not losses:
             return
         loss = torch.stack(losses).mean()
+        if config.frames == 1:
+            naming = self.network.name(levels[0], batch.owners[:, 0], batch.kinds)
+            yield "name", naming.item()
+            loss = loss + self.recipe.naming * naming
         yield "loss", loss.item()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -188,7 +220,7 @@ class Training:
             seconds=self.seconds,
             rows=self.log.rows,
             model=trained_state(self.network.sam2),
-            hint=self.network.hint.state_dict(),
+            heads=self.network.heads(),
             optimiser=optimiser,
         ).write(self.out / CHECKPOINT)
 
@@ -209,7 +241,7 @@ def _interrupt(batch: Batch, rng: np.random.Generator) -> Batch:
     owners[gone, -1] = 0
     for level, before in zip(maps, batch.maps, strict=True):
         level[gone, -1] = before[(gone + 1) % count, -1]
-    return Batch(maps=maps, owners=owners)
+    return Batch(maps=maps, owners=owners, kinds=batch.kinds)
 
 
 def main(arguments: list[str] | None = None) -> int:
