@@ -128,8 +128,7 @@ def judge(decoded: Decoded, hints: torch.Tensor, targets: torch.Tensor, rule: Ru
         dice=(share * outline.gather(1, chosen).mean(1)).sum(),
         iou=(share * (decoded.ious - true).square().mean(1)).sum(),
         score=F.binary_cross_entropy_with_logits(decoded.object_score[:, 0], present.float()),
-        hint=HINT[rule]
-        * (share * F.binary_cross_entropy_with_logits(hints, coarse, reduction="none").mean((1, 2))).sum(),
+        hint=HINT[rule] * (share * hint).sum(),
         found=(share * true[:, 0]).sum(),
     )
 
