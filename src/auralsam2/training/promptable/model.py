@@ -31,6 +31,11 @@ FAINTEST = 0.1
 """Least deviation of the backbone's maps that the neck is fitted to."""
 MATCHING = 0.1
 """Deviation of the weights that queries and keys of a cross-attention share at the start."""
+NEARBY, NEARBY_FREQUENCIES = 3.0, 8
+"""Queries and keys of memory start with this bias where the rotation turns fastest, so that a cell looks at its own
+place in the memory and next to it: one cell further the chance falls to a fifth."""
+FINE_SCALE = 3.0
+"""How much louder than its layers' start values the mask enters the memory, beside a map of deviation 1."""
 
 
 def mini_config(image_size: int) -> Sam2VideoConfig:
@@ -159,6 +164,52 @@ def ready(model: Sam2VideoModel, maps: tuple[torch.Tensor, ...], seed: int = 0) 
     for convolution, level in zip(model.vision_encoder.neck.convs, reversed(maps), strict=True):
         # A random backbone's maps fade to nothing, which no weight can mend.
         convolution.weight /= level.float().std().clamp(min=FAINTEST)
+
+
+@torch.no_grad()
+def ready_memory(model: Sam2VideoModel, coarse: torch.Tensor, seed: int = 0) -> None:
+    """Start values from which memory learns to carry a mask on, fitted to a neck that is trained already.
+
+    1. The last normalisation gives back what the decoder is used to, channel by channel.
+    2. A memory holds a projection of the standardised map plus the mask; queries and keys compare in that projection.
+    3. Queries and keys share a bias that the rotation by position turns into "look here"; see `NEARBY`.
+
+    Args:
+        model: of `mini_sam2`, all but its memory trained.
+        coarse: (N, C, h, w) stride-16 maps of the neck.
+        seed: of the weights.
+    """
+    tokens = coarse.permute(0, 2, 3, 1).flatten(0, 2)
+    mean, deviation = tokens.mean(0), tokens.std(0).clamp(min=1e-3)
+    normalised = nn.functional.layer_norm(tokens, (WIDTH,))
+
+    def fit(norm: nn.LayerNorm, wanted: torch.Tensor) -> None:
+        """Let a normalisation's weights come as near to the wanted values as they can, in least squares."""
+        centre, goal = normalised.mean(0), wanted.mean(0)
+        slope = ((normalised - centre) * (wanted - goal)).mean(0) / normalised.var(0, correction=0).clamp(min=1e-6)
+        norm.weight.copy_(slope)
+        norm.bias.copy_(goal - slope * centre)
+
+    attention, encoder = model.memory_attention, model.memory_encoder
+    fit(attention.layer_norm, tokens + model.no_memory_embedding.flatten())
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        kept = torch.nn.init.orthogonal_(torch.empty(encoder.projection.out_channels, WIDTH))
+        encoder.feature_projection.weight.copy_(torch.diag(1 / deviation)[..., None, None])
+        encoder.feature_projection.bias.copy_(-mean / deviation)
+        encoder.projection.weight.copy_(kept[..., None, None])
+        nn.init.zeros_(encoder.projection.bias)
+        encoder.mask_downsampler.final_conv.weight *= FINE_SCALE
+        frequencies = WIDTH // 4  # of each axis; each turns two channels
+        near = torch.arange(WIDTH) // 2 % frequencies < NEARBY_FREQUENCIES
+        for layer in attention.layers:
+            fit(layer.layer_norm2, (tokens - mean) / deviation)
+            crossing = layer.cross_attn_image
+            shared = torch.nn.init.orthogonal_(torch.empty(WIDTH, WIDTH))
+            crossing.q_proj.weight.copy_(shared)
+            crossing.k_proj.weight.copy_(shared @ kept.T)
+            for projection in (crossing.q_proj, crossing.k_proj):
+                projection.bias.copy_(NEARBY * near)
 
 
 @torch.no_grad()

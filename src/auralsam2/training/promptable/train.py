@@ -29,6 +29,7 @@ from auralsam2.training.promptable.model import (
     memory_parts,
     mini_sam2,
     ready,
+    ready_memory,
     trained_state,
 )
 from auralsam2.training.promptable.network import Promptable, targets_of
@@ -75,11 +76,6 @@ class Training:
             self.network = self._network(saved.model, saved.heads)
         else:
             self.network = self._network()
-            scenes = self._scenes()
-            pictures = np.concatenate([scenes[number].frames for number in range(_CALIBRATION)])
-            sam2 = self.network.sam2
-            maps = backbone_maps(sam2, normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
-            ready(sam2, maps, recipe.seed)
         self.log = Log(self.out / LOG, keep=saved.rows if saved else 0)
 
     @property
@@ -106,11 +102,17 @@ class Training:
         """The network at the size of the phase, with given weights or fresh ones."""
         recipe = self.recipe
         sam2 = mini_sam2(Path(recipe.backbone) if recipe.backbone else None, self.config.size, recipe.seed)
-        # Nothing but the frozen backbone, whose averages must stay, works differently in training mode.
-        network = Promptable(sam2, len(self._scenes().kinds)).eval()
+        scenes = self._scenes()
         if state is not None:
             load_trained(sam2, state, self.out / CHECKPOINT)
-            network.load_state_dict(heads or {}, strict=False)
+        else:
+            pictures = np.concatenate([scenes[number].frames for number in range(_CALIBRATION)])
+            maps = backbone_maps(sam2, normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2)))
+            ready(sam2, maps, recipe.seed)
+        # The weights come first: the network keeps what follows from the position matrix. And nothing but the frozen
+        # backbone, whose averages must stay, works differently in training mode.
+        network = Promptable(sam2, len(scenes.kinds)).eval()
+        network.load_state_dict(heads or {}, strict=False)
         if PHASES[self.phase : self.phase + 1] == ("memory",):
             network.requires_grad_(False)
             for part in memory_parts(sam2):
@@ -140,6 +142,12 @@ class Training:
         optimiser = torch.optim.AdamW(weights, lr=config.rate, betas=(0.9, 0.98), weight_decay=recipe.decay)
         if self._optimiser_state:
             optimiser.load_state_dict(self._optimiser_state)
+        if name == "memory" and self.step == 0:
+            pool.bring_to(0)
+            batch = pool.sample(0, min(_CALIBRATION, config.first), np.random.default_rng(recipe.seed))
+            with torch.no_grad():
+                coarse, _, _ = self.network.levels(tuple(level.flatten(0, 1) for level in batch.maps))
+            ready_memory(self.network.sam2, coarse, recipe.seed)
         watched: dict[str, list[float]] = defaultdict(list)
         began = time.monotonic() - self.seconds
         while self.step < config.steps:
