@@ -17,7 +17,8 @@ from auralsam2.errors import ConfigError
 
 Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
-Conditioning = Literal["first", "middle"]
+Conditioning = Literal["first", "middle", "each"]
+Scope = Literal["clip", "frame"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -50,6 +51,9 @@ class FuserConfig:
     Attributes:
         variant: `released` computes what the released checkpoints were trained with, `paper` the equations as printed.
         modality: tokens of sound alone, or of sound and text.
+        scope: what attends to what in the cross-modal fusion: `clip`, as published, all pixels of a clip to all its
+            seconds of sound and the other way round; `frame` keeps each second of sound to its own frame. It needs the
+            variant `paper`.
         width: L, channels of pyramid, tokens and prompts.
         inner_width: L', channels inside the cross-modal fusion.
         heads: attention heads of the self-attention blocks.
@@ -62,6 +66,7 @@ class FuserConfig:
 
     variant: Variant = "released"
     modality: Modality = "audio"
+    scope: Scope = "clip"
     width: int = 256
     inner_width: int = 128
     heads: int = 4
@@ -74,6 +79,10 @@ class FuserConfig:
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
+        if self.scope == "frame" and self.variant != "paper":
+            raise ConfigError("fuser.scope 'frame' goes with fuser.variant 'paper'; the released one is fixed")
+        if self.scope == "frame" and self.inner_width % self.heads:
+            raise ConfigError(f"fuser.inner_width {self.inner_width} is not a multiple of fuser.heads {self.heads}")
 
     @classmethod
     def preset(cls, variant: Variant, modality: Modality = "audio", **changes: Any) -> FuserConfig:
@@ -114,7 +123,8 @@ class ClipConfig:
 
     Attributes:
         frames: T, frames one second apart.
-        conditioning: which frame of a clip starts the memory: the first, or the one in the middle (T // 2).
+        conditioning: which frame of a clip starts the memory: the first, the one in the middle (T // 2), or each: then
+            sound finds its objects in every frame anew, and memory serves what the user points at alone.
     """
 
     frames: int = 5

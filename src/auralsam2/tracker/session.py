@@ -173,7 +173,8 @@ class Session:
         new = [moment for moment in window.moments if moment.index >= window.first_new]
         # Instants, not the pictures' own times: a picture on display is meant at any moment until the next one.
         visual = self._guidance.take([(moment.index, moment.instant) for moment in new], window.until)
-        waiting = self._track_afresh(window, "first", kept)
+        own = self.network.config.clip.conditioning
+        waiting = self._track_afresh(window, own if own == "each" else "first", kept)
         for moment in new:
             prompt = visual.get(moment.index)
             if prompt is not None and self._prompted is None:
@@ -194,7 +195,8 @@ class Session:
         early: dict[int, Tracked] = {}
         due = 0
         for t in order:
-            early[t] = self._step(tracker, t, window.moments[t], kept, None, t == order[0])
+            first = t == order[0] or conditioning == "each"
+            early[t] = self._step(tracker, t, window.moments[t], kept, None, first)
             while due in early:
                 yield window.moments[due], early.pop(due)
                 due += 1

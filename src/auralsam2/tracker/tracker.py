@@ -58,7 +58,7 @@ def full_size(logits: torch.Tensor, size: int) -> torch.Tensor:
 
 def processing_order(frames: int, conditioning: Conditioning) -> list[int]:
     """The conditioning frame of a clip, then all others in ascending order."""
-    first = 0 if conditioning == "first" else frames // 2
+    first = frames // 2 if conditioning == "middle" else 0
     return [first, *(t for t in range(frames) if t != first)]
 
 
@@ -158,7 +158,8 @@ class Tracker:
             visual: by frame; the prompted frames start, in ascending order, and all others follow.
         """
         given = visual or {}
-        first = sorted(given) or processing_order(len(features), conditioning)[:1]
+        order = processing_order(len(features), conditioning)
+        first = sorted(given) or (order if conditioning == "each" else order[:1])
         for t in (*first, *(t for t in range(len(features)) if t not in first)):
             frame = None if prompts is None else prompts.frame(t)
             yield self.step(t, features[t], frame, given.get(t), conditioning=t in first)

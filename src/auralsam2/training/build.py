@@ -31,6 +31,9 @@ def network(recipe: Recipe) -> AuralNetwork:
     text = TextEncoder(hub.fetch_text(config.text)) if config.text is not None else None
     torch.manual_seed(recipe.trainer.seed)
     made = AuralNetwork(config, sam2, text)
+    with torch.no_grad():
+        for module, gain in zip(made.fuser.fusion_modules, recipe.visual_gains, strict=True):
+            module.norm_layer.weight.mul_(gain)
     if recipe.audio_from is not None:
         hear(made, recipe.audio_from)
     return made

@@ -22,28 +22,32 @@ from auralsam2.network import AuralNetwork
 _log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
+RECOUNT = 64
+"""Entries after which the folder is counted anew: other processes write into it too."""
 Maps = tuple[torch.Tensor, ...]
 
 
 class FeatureCache:
-    """Pyramids of clips by their pictures.
+    """Pyramids of pictures.
 
     What is in it stays: clips come in random order, so replacing some by others would gain nothing. When it is full,
-    further clips are encoded each time.
+    further pictures are encoded each time.
 
     Args:
         folder: made where missing.
         owner: tells apart encoders, sizes and precisions; see `encoder_identity`.
         limit: most bytes of all entries in the folder.
+        half: keep float16, half the room; a run with the cache then differs from one without by rounding.
     """
 
-    def __init__(self, folder: Path, owner: str, limit: int) -> None:
-        self.folder, self.owner, self.limit = folder, owner, limit
+    def __init__(self, folder: Path, owner: str, limit: int, *, half: bool = False) -> None:
+        self.folder, self.owner, self.limit, self.half = folder, owner, limit, half
         folder.mkdir(parents=True, exist_ok=True)
         self.full = False
+        self._counted, self._puts = 0, 0
 
-    def key(self, frames: Sequence[Path], flip: bool) -> str:
-        """The entry of these files as they are now.
+    def keys(self, frames: Sequence[Path], flip: bool) -> tuple[str, ...]:
+        """The entries of these files as they are now.
 
         Args:
             frames: T picture files.
@@ -52,51 +56,68 @@ class FeatureCache:
         Raises:
             OSError: a file is not there.
         """
-        digest = hashlib.sha256(f"{self.owner} {flip}".encode())
-        for path in frames:
-            state = path.stat()
-            digest.update(f"\n{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode())
-        return digest.hexdigest()[:40]
+        return tuple(self._key(path, flip) for path in frames)
 
-    def get(self, key: str) -> Maps | None:
-        """The three maps of an entry; None where there is none. A damaged entry is removed."""
-        path = self.folder / f"{key}{SUFFIX}"
-        try:
-            entry = load_file(path)
-            return tuple(entry[str(level)] for level in range(3))
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, KeyError) as error:
-            _log.warning("%s: damaged (%s), is made again", path, error)
-            path.unlink(missing_ok=True)
-            return None
+    def get(self, keys: Sequence[str]) -> Maps | None:
+        """The three maps of a clip, float32; None where a picture is not there. Damaged entries are removed."""
+        found: list[Maps] = []
+        for key in keys:
+            path = self.folder / f"{key}{SUFFIX}"
+            try:
+                entry = load_file(path)
+                found.append(tuple(entry[str(level)] for level in range(3)))
+            except FileNotFoundError:
+                return None
+            except (SafetensorError, KeyError) as error:
+                _log.warning("%s: damaged (%s), is made again", path, error)
+                path.unlink(missing_ok=True)
+                return None
+        return tuple(torch.stack(level).float() for level in zip(*found, strict=True))
 
-    def put(self, key: str, maps: Maps) -> None:
-        """Keep the three maps (T, C, 4h, 4w), (T, C, 2h, 2w), (T, C, h, w), unless the cache is full.
+    def put(self, keys: Sequence[str], maps: Maps) -> None:
+        """Keep the three maps (T, C, 4h, 4w), (T, C, 2h, 2w), (T, C, h, w) of T pictures, unless the cache is full.
 
         Raises:
             OSError: the folder cannot be written.
         """
-        path = self.folder / f"{key}{SUFFIX}"
-        if self.full or path.exists():
-            return
-        if self.nbytes + sum(level.nbytes for level in maps) > self.limit:
-            self.full = True
-            _log.warning("%s: full at %.1f GB; other clips are encoded each time", self.folder, self.limit / 1e9)
-            return
-        handle, beside = tempfile.mkstemp(suffix=".part", dir=self.folder)
-        os.close(handle)
-        try:
-            save_file({str(level): value.detach().cpu().contiguous() for level, value in enumerate(maps)}, beside)
-            Path(beside).replace(path)
-        finally:
-            Path(beside).unlink(missing_ok=True)
+        for key, *levels in zip(keys, *maps, strict=True):
+            self._put_one(key, {str(level): self._kept(value) for level, value in enumerate(levels)})
 
     @property
     def nbytes(self) -> int:
         """Bytes in the folder, those of other runs and of killed ones too."""
         with os.scandir(self.folder) as entries:
             return sum(entry.stat().st_size for entry in entries if entry.name.endswith((SUFFIX, ".part")))
+
+    def _key(self, path: Path, flip: bool) -> str:
+        state = path.stat()
+        told = f"{self.owner} {self.half} {flip}\n{path.resolve()} {state.st_size} {state.st_mtime_ns}"
+        return hashlib.sha256(told.encode()).hexdigest()[:40]
+
+    def _kept(self, level: torch.Tensor) -> torch.Tensor:
+        level = level.detach().cpu()
+        return (level.half() if self.half else level).contiguous()
+
+    def _put_one(self, key: str, entry: dict[str, torch.Tensor]) -> None:
+        path = self.folder / f"{key}{SUFFIX}"
+        if self.full or path.exists():
+            return
+        size = sum(level.nbytes for level in entry.values())
+        if self._puts % RECOUNT == 0:
+            self._counted = self.nbytes
+        if self._counted + size > self.limit:
+            self.full = True
+            _log.warning("%s: full at %.1f GB; other pictures are encoded each time", self.folder, self.limit / 1e9)
+            return
+        handle, beside = tempfile.mkstemp(suffix=".part", dir=self.folder)
+        os.close(handle)
+        try:
+            save_file(entry, beside)
+            Path(beside).replace(path)
+        finally:
+            Path(beside).unlink(missing_ok=True)
+        self._puts += 1
+        self._counted += path.stat().st_size
 
 
 def encoder_identity(network: AuralNetwork, precision: str) -> str:

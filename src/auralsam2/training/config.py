@@ -86,6 +86,7 @@ class OptimiserConfig:
         rate: learning rate at the first step.
         audio_encoder_rate: factor on it for the encoder of sound; 0 freezes that encoder, as released.
         weight_decay: of all parameters but those of normalisation layers.
+        warm_up: steps over which the rate rises to its full height.
         betas: of the running means of the gradient and its square.
         power: of the polynomial decay.
     """
@@ -95,9 +96,10 @@ class OptimiserConfig:
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.999)
     power: float = 0.9
+    warm_up: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rate", "audio_encoder_rate", "weight_decay", "power"):
+        for name in ("rate", "audio_encoder_rate", "weight_decay", "power", "warm_up"):
             _at_least_0(f"optimiser.{name}", getattr(self, name))
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"optimiser.betas {self.betas} must lie in [0, 1)")
@@ -114,6 +116,8 @@ class AugmentConfig:
     """Random changes of a training clip; the defaults change nothing.
 
     Attributes:
+        resound: probability that who sounds is drawn anew, for the scenes of StampAVS: the picture stays, and other
+            things in it are heard.
         flip: probability of a horizontal flip.
         swap_sound: left and right of the sound change places where the picture is flipped.
         rotation: largest angle, either way, in degrees.
@@ -123,6 +127,7 @@ class AugmentConfig:
         frame_jitter: the same, one draw a frame.
     """
 
+    resound: float = 0.0
     flip: float = 0.0
     swap_sound: bool = True
     rotation: float = 0.0
@@ -137,7 +142,7 @@ class AugmentConfig:
         return any((self.rotation, self.shear, self.grayscale, *self.clip_jitter, *self.frame_jitter))
 
     def __post_init__(self) -> None:
-        for name in ("flip", "grayscale"):
+        for name in ("resound", "flip", "grayscale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} {getattr(self, name):g} is not a probability")
         for name, most in (("rotation", 180), ("shear", 89)):

@@ -14,9 +14,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from auralsam2.data.load import load
+from auralsam2.audio.logmel import examples
+from auralsam2.data.load import aligned, load, read_mask
 from auralsam2.data.registry import open_dataset
 from auralsam2.data.samples import LoadedClip, Sample
+from auralsam2.data.stampavs.resound import describe, resound
+from auralsam2.data.stampavs.splits import Pool
 from auralsam2.errors import InputError
 from auralsam2.training.augment import Augmentation
 from auralsam2.training.cache import FeatureCache
@@ -38,7 +41,7 @@ class TrainingClip(NamedTuple):
         labels: (T, S, S) bool.
         supervised: (T,) bool.
         expression: what to look for, where the data set says it.
-        key: of the pictures in the cache; None without one.
+        keys: of the pictures in the cache; None without one.
         maps: what the image encoder made of the pictures, from the cache.
     """
 
@@ -48,7 +51,7 @@ class TrainingClip(NamedTuple):
     labels: torch.Tensor
     supervised: torch.Tensor
     expression: str | None
-    key: str | None = None
+    keys: tuple[str, ...] | None = None
     maps: tuple[torch.Tensor, ...] | None = None
 
 
@@ -62,6 +65,7 @@ class TrainingClips(Dataset[TrainingClip]):
         augment: random changes. They act on the square, so that frames and labels move alike.
         seed: of everything random.
         cache: of what the image encoder makes of the pictures.
+        voices: what may sound where `augment.resound` draws anew.
     """
 
     def __init__(
@@ -72,9 +76,10 @@ class TrainingClips(Dataset[TrainingClip]):
         augment: AugmentConfig,
         seed: int,
         cache: FeatureCache | None = None,
+        voices: Pool | None = None,
     ) -> None:
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
-        self.cache = cache
+        self.cache, self.voices = cache, voices
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -98,8 +103,10 @@ class TrainingClips(Dataset[TrainingClip]):
         spare = len(sample.frames) - self.frames
         sample = window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
         change = Augmentation.draw(self.augment, len(sample.frames), random)
-        key, maps = look_up(self.cache, sample, flip=change.flip)
+        keys, maps = look_up(self.cache, sample, flip=change.flip)
         clip = load(sample, self.size, pictures=maps is None)
+        if self.voices is not None and random.random() < self.augment.resound:
+            clip = heard_anew(clip, self.size, self.voices, random)
         return TrainingClip(
             draw,
             pixels(clip, self.size, change) if maps is None else None,
@@ -107,7 +114,7 @@ class TrainingClips(Dataset[TrainingClip]):
             torch.from_numpy(change.labels(clip.labels.numpy())),
             clip.supervised,
             sample.expression,
-            key,
+            keys,
             maps,
         )
 
@@ -129,10 +136,10 @@ class ValidationClips(Dataset[TrainingClip]):
 
     def __getitem__(self, number: int) -> TrainingClip:
         sample = self.samples[number]
-        key, maps = look_up(self.cache, sample, flip=False)
+        keys, maps = look_up(self.cache, sample, flip=False)
         clip = load(sample, self.size, pictures=maps is None)
         seen = pixels(clip, self.size) if maps is None else None
-        return TrainingClip(number, seen, clip.log_mel, clip.labels, clip.supervised, sample.expression, key, maps)
+        return TrainingClip(number, seen, clip.log_mel, clip.labels, clip.supervised, sample.expression, keys, maps)
 
 
 class Draws(Sampler[int]):
@@ -162,12 +169,35 @@ def pixels(clip: LoadedClip, size: int, change: Augmentation | None = None) -> t
 
 def look_up(
     cache: FeatureCache | None, sample: Sample, *, flip: bool
-) -> tuple[str | None, tuple[torch.Tensor, ...] | None]:
-    """The key of a sample's pictures and what the cache has of them."""
+) -> tuple[tuple[str, ...] | None, tuple[torch.Tensor, ...] | None]:
+    """The keys of a sample's pictures and what the cache has of them."""
     if cache is None:
         return None, None
-    key = cache.key(sample.frames, flip)
-    return key, cache.get(key)
+    keys = cache.keys(sample.frames, flip)
+    return keys, cache.get(keys)
+
+
+def heard_anew(clip: LoadedClip, size: int, voices: Pool, random: np.random.Generator) -> LoadedClip:
+    """A scene of StampAVS with another sound, and the labels that go with it.
+
+    Args:
+        clip: as loaded, or a window of it.
+        size: S.
+        voices: what may sound.
+        random: draws who does.
+
+    Raises:
+        InputError: a file of the scene cannot be read.
+    """
+    sample = clip.sample
+    sounding = resound(describe(sample.frames[0].parent.parent), voices, random)
+    first, frames = sample.first_example, len(sample.frames)
+    labels = torch.zeros_like(clip.labels)
+    for paths, heard in zip(sample.objects, sounding.sounding[:, first : first + frames], strict=True):
+        for t in np.flatnonzero(heard):
+            labels[t] |= read_mask(paths[t], size)
+    log_mel = aligned(examples(torch.from_numpy(sounding.samples)), first, frames)
+    return dataclasses.replace(clip, log_mel=log_mel, labels=labels)
 
 
 def window(sample: Sample, first: int, frames: int) -> Sample:

@@ -8,10 +8,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from auralsam2.config import Conditioning
 from auralsam2.data.samples import Sample
+from auralsam2.data.stampavs import splits
+from auralsam2.data.stampavs.assets import collect
+from auralsam2.decoder.prompted import Decoded
+from auralsam2.decoder.visual import embed
 from auralsam2.errors import ConfigError
 from auralsam2.evaluation.binary import Counts, jaccard
-from auralsam2.network import AuralNetwork, ClipOutput
+from auralsam2.fuser.aural_fuser import FuserOutput
+from auralsam2.network import AuralNetwork
 from auralsam2.tracker.session import DEFAULT_EXPRESSION
 from auralsam2.tracker.tracker import full_size
 from auralsam2.training.cache import FeatureCache, encoder_identity
@@ -49,9 +55,13 @@ class Training(pl.LightningModule):
         self.cache = None
         if data.cache is not None:
             owner = encoder_identity(network, recipe.trainer.precision)
-            self.cache = FeatureCache(Path(data.cache), owner, int(data.cache_gigabytes * 1e9))
+            self.cache = FeatureCache(Path(data.cache), owner, int(data.cache_gigabytes * 1e9), half=data.cache_half)
+        voices = None
+        if recipe.augment.resound:
+            collection = collect(Path(data.stamps) if data.stamps else None)
+            voices = splits.pool(collection, splits.held(collection, 0), "train")
         self.clips = TrainingClips(
-            train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed, self.cache
+            train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed, self.cache, voices
         )
         self.held_out = ValidationClips(validation, size, self.cache)
         network.audio_encoder.requires_grad_(self.hearing_learns)
@@ -61,39 +71,57 @@ class Training(pl.LightningModule):
         """Whether the encoder of sound is trained."""
         return self.recipe.optimiser.audio_encoder_rate > 0
 
-    def run_clip(self, clip: TrainingClip, conditioning: Any) -> ClipOutput:
-        """The network on a clip; the memory starts from the given frame."""
+    def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, Decoded]:
+        """The network on a clip; the memory starts from the given frame.
+
+        Returns:
+            what the fuser gave, and the masks of all T frames, batched.
+        """
         network = self.network
         text = None
         if network.text_encoder is not None:
             text = network.text_encoder(clip.expression or DEFAULT_EXPRESSION)
         frames = self._encode(clip)
         fused = network.fuse(frames, clip.log_mel, text)
+        if conditioning == "each":  # what the tracker gives frame by frame, all at once
+            decoded = network.decoder(
+                network.memory.begin(torch.cat([frame.embedding for frame in frames])),
+                torch.cat([frame.fine for frame in frames]),
+                torch.cat([frame.middle for frame in frames]),
+                embed(network.sam2, None),
+                fused.prompts,
+            )
+            return fused, decoded
         tracked = network.tracker(len(frames)).track(frames, fused.prompts, conditioning)
-        return ClipOutput(frames, fused, tuple(sorted(tracked, key=lambda frame: frame.t)))
+        found = [frame.decoded for frame in sorted(tracked, key=lambda frame: frame.t)]
+        return fused, Decoded(
+            logits=torch.cat([one.logits for one in found]),
+            ious=torch.cat([one.ious for one in found]),
+            tokens=torch.cat([one.tokens for one in found]),
+            object_score=torch.cat([one.object_score for one in found]),
+        )
 
     def training_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
         """The loss of one clip: masks of supervised frames, plus contrast."""
         torch.manual_seed(self._seed(DROPOUT, clip.draw))
-        output = self.run_clip(clip, self.recipe.trainer.conditioning)
+        fused, decoded = self.run_clip(clip, self.recipe.trainer.conditioning)
         kept = clip.supervised.nonzero()[:, 0].tolist()
-        found = [output.frames[t].decoded for t in kept]
         labels = clip.labels[kept]
         masks = mask_losses(
-            torch.cat([full_size(decoded.logits, labels.shape[-1]) for decoded in found]),
-            torch.cat([decoded.ious for decoded in found]),
-            torch.cat([decoded.object_score for decoded in found]),
+            full_size(decoded.logits[kept], labels.shape[-1]),
+            decoded.ious[kept],
+            decoded.object_score[kept],
             labels,
             self.recipe.losses,
         )
         contrast = masks.total.new_zeros(())
         if self.recipe.contrast.mode != "none":
-            visual, audio = self.network.fuser.project(output.fuser)
+            visual, audio = self.network.fuser.project(fused)
             contrast = contrastive_loss(
                 tuple(level[kept] for level in visual),
                 tuple(level[kept] for level in audio),
                 labels,
-                torch.cat([output.frames[t].decoded.logits[:, output.frames[t].best] for t in kept]),
+                decoded.logits[kept, decoded.best[kept]],
                 self.recipe.contrast,
                 torch.Generator().manual_seed(self._seed(DRAWING, clip.draw)),
             )
@@ -105,9 +133,9 @@ class Training(pl.LightningModule):
 
     def validation_step(self, clip: TrainingClip, _number: int) -> None:
         """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged."""
-        output = self.run_clip(clip, self.recipe.model.clip.conditioning)
+        _, decoded = self.run_clip(clip, self.recipe.model.clip.conditioning)
         kept = clip.supervised.nonzero()[:, 0].tolist()
-        found = torch.stack([output.frames[t].logits for t in kept]) > 0
+        found = full_size(decoded.logits[kept, decoded.best[kept], None], clip.labels.shape[-1])[:, 0] > 0
         score = jaccard(Counts.of(found, clip.labels[kept])).float().mean()
         self.log(J, score, on_epoch=True, batch_size=len(kept), sync_dist=True)
 
@@ -157,8 +185,8 @@ class Training(pl.LightningModule):
             assert clip.pixels is not None, "pictures are left out only where their maps are known"
             # In the memory layout in which the cache gives them back: another one rounds otherwise.
             maps = tuple(level.contiguous() for level in encode(network.sam2, normalise(clip.pixels)).maps)
-            if self.cache is not None and clip.key is not None:
-                self.cache.put(clip.key, maps)
+            if self.cache is not None and clip.keys is not None:
+                self.cache.put(clip.keys, maps)
         fine, middle, coarse = maps
         pyramid = FramePyramid((fine, middle, coarse), network.position)
         return features(network.sam2, pyramid, network.fuser.embed(pyramid.maps))

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from auralsam2.config import Conditioning, FuserConfig, Modality, ModelConfig, PromptingConfig, Variant, build
 from auralsam2.errors import ConfigError, UnavailableError, UsageError
-from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
+from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig, Triple
 
 MOST_BASES = 8
 """How deep files may start from others."""
@@ -35,6 +35,8 @@ class DataConfig:
         workers: processes that load clips, each for one device; 0 loads in the training process.
         cache: folder for what the frozen image encoder makes of the clips; None encodes them each time.
         cache_gigabytes: most that the folder may hold.
+        cache_half: keep float16 in it: half the room, and results that differ by rounding.
+        stamps: folder of stamps for `augment.resound`; None for the Debian package's.
     """
 
     dataset: str
@@ -45,6 +47,8 @@ class DataConfig:
     workers: int = 2
     cache: str | None = None
     cache_gigabytes: float = 20.0
+    cache_half: bool = False
+    stamps: str | None = None
 
     def __post_init__(self) -> None:
         _at_least("data", self, 0, "workers")
@@ -104,6 +108,8 @@ class Recipe:
         preset: presets of the next four.
         losses, contrast, optimiser, augment: see `training.config`.
         trainer: how long and on what.
+        visual_gains: start values of the gains of the visual prompts, by level: prompts of a size that the maps below
+            them drown would take long to grow.
         audio_from: model whose encoder of sound is taken, by name, folder or hub id; None for random weights.
         out: folder of the run; None for `runs/` and the name of the recipe.
     """
@@ -117,12 +123,15 @@ class Recipe:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    visual_gains: Triple = (1.0, 1.0, 1.0)
     audio_from: str | None = None
     out: str | None = None
 
     def __post_init__(self) -> None:
         if self.model.fuser.variant != self.variant:
             raise ConfigError(f"model.fuser.variant {self.model.fuser.variant!r} contradicts variant {self.variant!r}")
+        if self.augment.resound and self.data.dataset != "stampavs":
+            raise ConfigError(f"augment.resound needs data.dataset stampavs, not {self.data.dataset}")
         if self.data.cache is not None and self.augment.changes_pixels:
             raise ConfigError(
                 "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "

@@ -31,9 +31,10 @@ def schedule(optimiser: torch.optim.Optimizer, steps: int, config: OptimiserConf
     Args:
         optimiser: with its first learning rates.
         steps: of the whole training; the scheduler is to be stepped once after each.
-        config: the power.
+        config: the power, and over how many steps the rate rises first.
     """
-    return LambdaLR(optimiser, lambda step: poly(step, steps, config.power))
+    rise = max(1, config.warm_up)
+    return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / rise) * poly(step, steps, config.power))
 
 
 def parameter_groups(network: AuralNetwork, config: OptimiserConfig) -> list[dict[str, Any]]:

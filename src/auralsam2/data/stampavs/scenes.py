@@ -10,38 +10,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from auralsam2.data.stampavs import sound
-from auralsam2.data.stampavs.assets import Category, pixels
+from auralsam2.data.stampavs.assets import pixels
 from auralsam2.data.stampavs.cast import Cast, Role, choose
 from auralsam2.data.stampavs.layout import Paths, arrange
 from auralsam2.data.stampavs.mixes import Mix
 from auralsam2.data.stampavs.paint import Cutout, background, compose
+from auralsam2.data.stampavs.soundtrack import Track, draw_track, mix_down
 from auralsam2.data.stampavs.splits import Pool
-from auralsam2.types import AUDIO_RATE
 
 FRAMES = (5, 10)
 LONG = 0.25
 """Share of scenes with 10 frames instead of 5."""
 LARGEST_SIZE = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Track:
-    """What one thing sounds like, seen or not.
-
-    Attributes:
-        category: name.
-        recording: key.
-        sounding: (T,) bool, seconds in which it is heard; see `sound.audible`.
-        level: dB of its loud parts below full scale.
-        samples: (T · 16000,) float32, before it is placed left or right.
-    """
-
-    category: str
-    recording: str
-    sounding: np.ndarray
-    level: float
-    samples: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +108,12 @@ def draw(
     # Sounds get a generator of their own: how the picture turned out must not matter to them, nor they to it.
     seen, heard = rng.spawn(2)
     pictures, masks, paths = _paint(cast, seconds, mix, background(ground, size, seen), seen)
-    tracks = [_track(role.category, seconds, mix, heard) if role.sounds else None for role in cast.roles]
-    away = [_track(category, seconds, mix, heard) for category in cast.offscreen]
+    tracks = [
+        draw_track(role.category, seconds, mix, heard) if role.sounds and role.category else None for role in cast.roles
+    ]
+    away = [draw_track(category, seconds, mix, heard) for category in cast.offscreen]
     pans = [np.clip(path.centre[:, 0], 0.0, 1.0) for path in paths]
-    samples = _mix_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), away, heard)
+    samples = mix_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), away, heard)
     things = tuple(
         Thing(
             fid=number + 1,
@@ -155,7 +137,7 @@ def draw(
         masks=masks,
         sounding=np.array([track.sounding if track else never for track in tracks]),
         things=things,
-        offscreen=tuple(track for track in away if track),
+        offscreen=tuple(away),
     )
 
 
@@ -186,62 +168,6 @@ def _paint(
         if np.min(shares) >= mix.visible:
             return pictures, masks, paths
         room = replace(room, overlap=0.7 * room.overlap if room.overlap > 0.02 else 0.0, outside=0.7 * room.outside)
-
-
-def _track(category: Category | None, seconds: int, mix: Mix, rng: np.random.Generator) -> Track | None:
-    """The sound of one thing that is heard in one second at least."""
-    if category is None:
-        return None
-    chosen = category.recordings[int(rng.integers(len(category.recordings)))]
-    gain = float(rng.uniform(mix.gains, 0.0))
-    level = sound.LEVEL * 10 ** (gain / 20)
-    while True:
-        on = _pattern(seconds, rng)
-        played = sound.play(sound.recording(chosen.path), on, rng)
-        sounding, track = sound.audible(played * np.float32(level / sound.LEVEL), level)
-        if sounding.any():
-            return Track(
-                category=category.name,
-                recording=chosen.key,
-                sounding=sounding,
-                level=20 * float(np.log10(level)),
-                samples=track,
-            )
-
-
-def _pattern(seconds: int, rng: np.random.Generator) -> np.ndarray:
-    """On and off by the second, (T,) bool: a run of sound lasts three seconds on average, a rest two."""
-    on = np.empty(seconds, dtype=bool)
-    state = bool(rng.random() < 0.6)
-    for second in range(seconds):
-        on[second] = state
-        state = bool(rng.random() < (0.67 if state else 0.5))
-    if not on.any():
-        on[int(rng.integers(seconds))] = True
-    return on
-
-
-def _mix_down(
-    kind: str,
-    mix: Mix,
-    seconds: int,
-    placed: list[tuple[Track | None, np.ndarray]],
-    away: list[Track | None],
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """All sounds together, (T · 16000, 2) float32, turned down as a whole where they would exceed full scale."""
-    total = np.zeros((seconds * AUDIO_RATE, 2), dtype=np.float32)
-    for track, pan in placed:
-        if track:
-            total += sound.pan(track.samples, pan)
-    for track in away:
-        if track:
-            total += sound.pan(track.samples, np.full(seconds, rng.choice([0.0, 1.0, rng.random()])))
-    if kind == "noise":
-        total += sound.noise(seconds, 10 ** (rng.uniform(-32, -16) / 20), rng)
-    if mix.hiss:
-        total += sound.noise(seconds, 10 ** (rng.uniform(*mix.hiss) / 20), rng)
-    return total / max(1.0, float(np.abs(total).max()) / 0.99)
 
 
 def _call(role: Role) -> str:
