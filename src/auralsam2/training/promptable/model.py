@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import Sam2VideoConfig, Sam2VideoModel, TimmWrapperConfig
 from transformers.models.edgetam.configuration_edgetam import EdgeTamVisionConfig
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoAttention
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoAttention, Sam2VideoMemoryAttentionLayer
 
 from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.vision.sam2 import resized, with_width
@@ -34,7 +34,7 @@ MATCHING = 0.1
 NEARBY, NEARBY_FREQUENCIES = 3.0, 8
 """Queries and keys of memory start with this bias where the rotation turns fastest, so that a cell looks at its own
 place in the memory and next to it: one cell further the chance falls to a fifth."""
-FINE_SCALE = 3.0
+MASK_GAIN = 3.0
 """How much louder than its layers' start values the mask enters the memory, beside a map of deviation 1."""
 
 
@@ -199,10 +199,11 @@ def ready_memory(model: Sam2VideoModel, coarse: torch.Tensor, seed: int = 0) -> 
         encoder.feature_projection.bias.copy_(-mean / deviation)
         encoder.projection.weight.copy_(kept[..., None, None])
         nn.init.zeros_(encoder.projection.bias)
-        encoder.mask_downsampler.final_conv.weight *= FINE_SCALE
+        encoder.mask_downsampler.final_conv.weight *= MASK_GAIN
         frequencies = WIDTH // 4  # of each axis; each turns two channels
         near = torch.arange(WIDTH) // 2 % frequencies < NEARBY_FREQUENCIES
         for layer in attention.layers:
+            assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
             fit(layer.layer_norm2, (tokens - mean) / deviation)
             crossing = layer.cross_attn_image
             shared = torch.nn.init.orthogonal_(torch.empty(WIDTH, WIDTH))
