@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from transformers import Sam2VideoModel
 
 from auralsam2.training.promptable.model import mini_sam2
@@ -25,18 +27,29 @@ def mini() -> Sam2VideoModel:
     return mini_sam2(None, SIZE)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """As the commands of this stage run by themselves; sums over more threads may differ in the last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """Three steps with prompts and two with memory."""
-    small = PhaseConfig(steps=3, balanced_steps=2, warm_up=1, clips=2, frames=1, prompts=2, slots=16, first=8, every=2)
+    """Three steps a phase, the second phase at another size; each step replaces the whole pool."""
+    small = PhaseConfig(
+        size=SIZE, steps=3, balanced_steps=2, warm_up=1, clips=2, frames=1, prompts=4, slots=8, first=8, every=1
+    )
     return Recipe(
         backbone=None,
         out=str(tmp_path_factory.mktemp("runs") / "whole"),
         stamps=str(stamps),
-        size=SIZE,
         prompts=small,
-        memory=replace(small, steps=2, frames=3, balanced_steps=0),
-        save_every=1,
+        finer=replace(small, size=96),
+        memory=replace(small, frames=3, balanced_steps=0),
+        save_every=2,
         log_every=1,
         test_every=2,
         test_clips=2,

@@ -74,7 +74,8 @@ def draw(owners: np.ndarray, count: int, kind: str, rng: np.random.Generator) ->
                 number = int(order[place % len(order)])
                 shape = owner == number
                 points, labels, mask = (_single if kind == "single" else _double)(shape, rng)
-                if mask is not None and rng.random() < NOTHING:
+                # The blunt brush can miss all of a thin object.
+                if mask is not None and (rng.random() < NOTHING or not mask.any()):
                     number, mask = ABSENT, np.zeros_like(shape)
                 rows.append((frame, number, points, labels, mask))
     if not rows:
