@@ -98,7 +98,7 @@ class Saved:
             return None
         try:
             return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except (UnpicklingError, RuntimeError, EOFError, TypeError) as error:
+        except (UnpicklingError, RuntimeError, EOFError, TypeError, ValueError, LookupError) as error:
             raise ConfigError(f"{path}: no checkpoint of this training: remove it to start anew") from error
 
 

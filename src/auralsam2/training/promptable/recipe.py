@@ -87,6 +87,13 @@ class Recipe:
     test_clips: int = 40
     final_clips: int = 100
 
+    def __post_init__(self) -> None:
+        if self.save_every % self.log_every:
+            raise ConfigError(
+                f"save_every {self.save_every} must be a multiple of log_every {self.log_every}: a row of the log is a "
+                "mean over the steps since the last, which no checkpoint holds"
+            )
+
 
 def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
