@@ -107,6 +107,8 @@ class AuralNetwork(nn.Module):
             log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
             text_features: (n, width) from the text encoder, where the fuser reads text.
         """
+        if self.config.fuser.scope == "frame":
+            log_mel = log_mel[: len(frames)]  # what follows the frames' own seconds are words there
         tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
         patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         return self.fuser.fuse(patches, tokens, self.position)

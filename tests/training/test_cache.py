@@ -50,40 +50,56 @@ def test_a_run_from_the_cache_gives_the_same_weights(tmp_path, monkeypatch):
         assert score == state[0][2]
 
 
-def test_keys_tell_apart_pictures_flips_and_encoders(frames, tmp_path):
+def test_keys_tell_apart_pictures_flips_encoders_and_precisions(frames, tmp_path):
     cache = FeatureCache(tmp_path / "cache", "a", 10**9)
     other = FeatureCache(tmp_path / "cache", "b", 10**9)
-    keys = {cache.key(frames, False), cache.key(frames, True), cache.key(frames[:1], False), other.key(frames, False)}
+    half = FeatureCache(tmp_path / "cache", "a", 10**9, half=True)
+    keys = {*cache.keys(frames, False), *cache.keys(frames, True), *other.keys(frames, False)}
+    keys |= set(half.keys(frames, False))
     os.utime(frames[0], ns=(1, 1))
-    assert len(keys | {cache.key(frames, False)}) == 5
+    assert len(keys | set(cache.keys(frames, False))) == 9
+    assert cache.keys(frames[1:], False) == cache.keys(frames, False)[1:]
 
 
-def test_what_goes_in_comes_out(tmp_path):
-    cache = FeatureCache(tmp_path / "cache", "a", 10**9)
-    assert cache.get("x") is None
-    cache.put("x", MAPS)
-    found = cache.get("x")
+@pytest.mark.parametrize("half", [False, True])
+def test_what_goes_in_comes_out(tmp_path, half):
+    cache = FeatureCache(tmp_path / "cache", "a", 10**9, half=half)
+    assert cache.get("xy") is None
+    cache.put("xy", MAPS)
+    found = cache.get("yx")  # by picture, in any order
     assert found is not None
-    assert all(torch.equal(one, other) for one, other in zip(found, MAPS, strict=True))
+    for one, other in zip(found, MAPS, strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, (other.half().float() if half else other).flip(0))
+
+
+def test_half_precision_takes_half_the_room(tmp_path):
+    sizes = []
+    for half in (False, True):
+        cache = FeatureCache(tmp_path / str(half), "a", 10**9, half=half)
+        cache.put("xy", MAPS)
+        sizes.append(cache.nbytes)
+    assert sizes[1] < 0.6 * sizes[0]
 
 
 def test_a_damaged_entry_is_as_none(tmp_path):
     cache = FeatureCache(tmp_path / "cache", "a", 10**9)
-    cache.put("x", MAPS)
+    cache.put("xy", MAPS)
     file = cache.folder / "x.safetensors"
     file.write_bytes(file.read_bytes()[:100])
-    assert cache.get("x") is None
+    assert cache.get("xy") is None
     assert not file.exists()
+    assert cache.get("y") is not None
 
 
 def test_the_limit_holds(tmp_path):
     cache = FeatureCache(tmp_path / "cache", "a", int(2.9 * BYTES))
-    for name in "abcd":
-        cache.put(name, MAPS)
+    for names in ("ab", "cd", "ef"):
+        cache.put(names, MAPS)
     assert cache.full
     assert cache.nbytes <= cache.limit
-    assert cache.get("a") is not None
-    assert cache.get("d") is None
+    assert cache.get("abcd") is not None
+    assert cache.get("f") is None
     assert not list(cache.folder.glob("*.part"))
 
 

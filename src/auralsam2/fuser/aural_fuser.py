@@ -103,7 +103,7 @@ class AuralFuser(nn.Module):
 
         Args:
             patches: three maps (T, L, h, w) from `embed`.
-            tokens: (N, L) from `join`; row t < T is the sound of frame t.
+            tokens: (N, L) from `join`; row t < T is the sound of frame t. With scope `frame`, all others are words.
             position: (1, L, h, w) sine position map of the grid.
 
         Raises:

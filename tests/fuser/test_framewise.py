@@ -1,0 +1,87 @@
+"""The fuser whose seconds of sound keep to their own frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from auralsam2.config import FuserConfig
+from auralsam2.errors import ConfigError
+from auralsam2.fuser.aural_fuser import AuralFuser, FuserOutput
+from auralsam2.fuser.fusion import framewise_attention
+from auralsam2.vision.pyramid import sine_position
+
+T, WIDTH, GRID, WORDS, TEXT = 3, 64, 8, 5, 24
+
+
+def make_fuser(scope: str, modality: str = "audio") -> AuralFuser:
+    torch.manual_seed(0)
+    config = FuserConfig.preset("paper", modality, scope=scope, width=WIDTH, inner_width=16, text_width=TEXT)
+    return AuralFuser(config).eval()
+
+
+def fuse(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None) -> FuserOutput:
+    torch.manual_seed(1)
+    patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
+    position = sine_position(WIDTH, (GRID, GRID), audio)
+    with torch.no_grad():
+        return fuser.fuse(patches, fuser.join(audio, text), position)
+
+
+def changed(one: FuserOutput, other: FuserOutput) -> list[bool]:
+    """By frame: whether the prompts differ."""
+    pairs = zip(
+        (*one.prompts.visual_prompts, *one.prompts.audio_prompts),
+        (*other.prompts.visual_prompts, *other.prompts.audio_prompts),
+        strict=True,
+    )
+    differ = torch.stack([(a - b).flatten(1).abs().amax(1) > 1e-6 for a, b in pairs])
+    return differ.any(0).tolist()
+
+
+def test_one_key_beside_nothing_is_a_gate():
+    """softmax over (q·k / √d, 0) is the logistic function."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 7, 6), torch.randn(2, 1, 6), torch.randn(2, 1, 6)
+    expected = torch.sigmoid((query * key).sum(2, keepdim=True) / math.sqrt(6)) * value
+    torch.testing.assert_close(framewise_attention(query, key, value, heads=1), expected)
+
+
+def test_heads_work_apart():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 7, 6), torch.randn(2, 4, 6), torch.randn(2, 4, 6)
+    whole = framewise_attention(query, key, value, heads=2)
+    for half in (slice(0, 3), slice(3, 6)):
+        alone = framewise_attention(query[..., half], key[..., half], value[..., half], heads=1)
+        torch.testing.assert_close(whole[..., half], alone)
+
+
+@pytest.mark.parametrize(("scope", "expected"), [("frame", [False, True, False]), ("clip", [True, True, True])])
+def test_a_second_of_sound_reaches_its_own_frame_only(scope, expected):
+    fuser = make_fuser(scope)
+    # The paper's self-attention mixes all seconds of sound before they meet the pictures: out of the way here.
+    for blocks in fuser.a_blocks:
+        for block in blocks:
+            block.attn.proj.weight.data.zero_()
+    audio = torch.randn(T, WIDTH)
+    other = audio.clone()
+    other[1] += 1.0
+    assert changed(fuse(fuser, audio), fuse(fuser, other)) == expected
+
+
+def test_words_reach_all_frames():
+    fuser = make_fuser("frame", "audio+text")
+    audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
+    output = fuse(fuser, audio, text)
+    assert output.tokens[0].shape == (T + WORDS, WIDTH)
+    assert changed(output, fuse(fuser, audio, text + 1.0)) == [True] * T
+
+
+def test_the_released_fusion_has_no_frames_of_its_own():
+    with pytest.raises(ConfigError, match="scope"):
+        dataclasses.replace(FuserConfig.preset("released"), scope="frame")
+    with pytest.raises(ConfigError, match="inner_width"):
+        FuserConfig.preset("paper", scope="frame", inner_width=18)
