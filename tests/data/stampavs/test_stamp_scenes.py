@@ -119,10 +119,10 @@ def test_the_picture_does_not_know_who_sounds(train):
     for one in (cast, silent):
         rng = np.random.default_rng(9)
         results.append(scenes._paint(one, 5, STANDARD, background("gradient", SIZE, rng), rng))
-    (pictures, masks, paths), (same_pictures, same_masks, same_paths) = results
+    (pictures, masks, stage), (same_pictures, same_masks, same_stage) = results
     assert (pictures == same_pictures).all()
     assert (masks == same_masks).all()
-    assert all((a.box == b.box).all() for a, b in zip(paths, same_paths, strict=True))
+    assert all((a.box == b.box).all() for a, b in zip(stage.paths, same_stage.paths, strict=True))
 
 
 def test_the_order_of_the_things_does_not_tell_who_sounds(train):
@@ -137,8 +137,8 @@ def test_objects_are_seen_well_enough(train):
     for seed in range(12):
         rng = np.random.default_rng(seed)
         cast = choose(train, mix, "multi", rng)
-        _, masks, paths = scenes._paint(cast, 5, mix, background("plain", 96, rng), rng)
-        for role, mask, path in zip(cast.roles, masks, paths, strict=True):
+        _, masks, stage = scenes._paint(cast, 5, mix, background("plain", 96, rng), rng)
+        for role, mask, path in zip(cast.roles, masks, stage.paths, strict=True):
             solid = pixels(role.picture.path)[..., 3] > 127
             whole = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
             assert (mask.sum(axis=(1, 2)) > 0.84 * whole).all()

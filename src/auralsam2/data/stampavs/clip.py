@@ -55,7 +55,7 @@ def save(media: Path, masks: Path, uid: str, split: str, scene: Scene, expressio
     (media / "frames").mkdir(parents=True)
     for number, frame in enumerate(scene.frames):
         Image.fromarray(frame).save(media / "frames" / f"{number}.jpg", quality=_QUALITY, subsampling=0)
-    _save_sound(media / "audio.wav", scene.samples)
+    save_sound(media / "audio.wav", scene.samples)
     layers = {"sounding": scene.target}
     layers |= {f"fid_{thing.fid}": mask for thing, mask in zip(scene.things, scene.masks, strict=True)}
     for name, layer in layers.items():
@@ -134,7 +134,7 @@ def _track(track: Track) -> dict[str, Any]:
     }
 
 
-def _save_sound(path: Path, samples: np.ndarray) -> None:
+def save_sound(path: Path, samples: np.ndarray) -> None:
     """Write (n, 2) float in [-1, 1] as 16 kHz stereo PCM16."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(2)

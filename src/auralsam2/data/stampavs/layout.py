@@ -54,10 +54,13 @@ class Paths:
     angle: np.ndarray
     box: np.ndarray
 
-    def pose(self, frame: int) -> Pose:
-        """The pose in one frame."""
-        x, y = self.centre[frame]
-        return Pose(x=float(x), y=float(y), extent=float(self.extent[frame]), angle=float(self.angle[frame]))
+    def pose(self, frame: float) -> Pose:
+        """The pose in one frame, or evenly between two; the first and the last hold for all beyond."""
+        x, y, extent, angle = (
+            float(np.interp(frame, np.arange(len(values)), values))
+            for values in (*self.centre.T, self.extent, self.angle)
+        )
+        return Pose(x=x, y=y, extent=extent, angle=angle)
 
 
 def arrange(

@@ -12,11 +12,12 @@ import numpy as np
 
 from auralsam2.data.stampavs.assets import pixels
 from auralsam2.data.stampavs.cast import Cast, Role, choose
-from auralsam2.data.stampavs.layout import Paths, arrange
+from auralsam2.data.stampavs.layout import arrange
 from auralsam2.data.stampavs.mixes import Mix
-from auralsam2.data.stampavs.paint import Cutout, background, compose
+from auralsam2.data.stampavs.paint import Cutout, background
 from auralsam2.data.stampavs.soundtrack import Track, draw_track, mix_down
 from auralsam2.data.stampavs.splits import Pool
+from auralsam2.data.stampavs.stage import Stage
 
 FRAMES = (5, 10)
 LONG = 0.25
@@ -63,6 +64,7 @@ class Scene:
         sounding: (n, T) bool, which thing is heard in which second.
         things: n of them.
         offscreen: what sounds without being seen.
+        stage: what made the frames, for pictures between them.
     """
 
     kind: str
@@ -74,6 +76,7 @@ class Scene:
     sounding: np.ndarray
     things: tuple[Thing, ...]
     offscreen: tuple[Track, ...]
+    stage: Stage
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -107,12 +110,11 @@ def draw(
     ground = str(rng.choice(names, p=shares))
     # Sounds get a generator of their own: how the picture turned out must not matter to them, nor they to it.
     seen, heard = rng.spawn(2)
-    pictures, masks, paths = _paint(cast, seconds, mix, background(ground, size, seen), seen)
-    tracks = [
-        draw_track(role.category, seconds, mix, heard) if role.sounds and role.category else None for role in cast.roles
-    ]
+    pictures, masks, stage = _paint(cast, seconds, mix, background(ground, size, seen), seen)
+    voices = [role.category if role.sounds else None for role in cast.roles]
+    tracks = [draw_track(voice, seconds, mix, heard) if voice else None for voice in voices]
     away = [draw_track(category, seconds, mix, heard) for category in cast.offscreen]
-    pans = [np.clip(path.centre[:, 0], 0.0, 1.0) for path in paths]
+    pans = [np.clip(path.centre[:, 0], 0.0, 1.0) for path in stage.paths]
     samples = mix_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), away, heard)
     things = tuple(
         Thing(
@@ -138,13 +140,14 @@ def draw(
         sounding=np.array([track.sounding if track else never for track in tracks]),
         things=things,
         offscreen=tuple(away),
+        stage=stage,
     )
 
 
 def _paint(
     cast: Cast, seconds: int, mix: Mix, ground: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, list[Paths]]:
-    """Pictures, masks and paths; anew, with less overlap, until every object can be seen well enough."""
+) -> tuple[np.ndarray, np.ndarray, Stage]:
+    """Pictures, masks and what made them; anew, with less overlap, until every object can be seen well enough."""
     side = len(ground)
     stamps = [pixels(role.picture.path) for role in cast.roles]
     shapes = [(stamp.shape[1] / max(stamp.shape[:2]), stamp.shape[0] / max(stamp.shape[:2])) for stamp in stamps]
@@ -153,20 +156,19 @@ def _paint(
     room = mix.room
     while True:
         paths = arrange(shapes, seconds, room, rng, cast.twins)
-        largest = [float(path.extent.max()) for path in paths]
-        cutouts = [
-            Cutout(stamp, most * side, mirrored=bool(flip), tone=float(tone))
-            for stamp, most, flip, tone in zip(stamps, largest, mirrored, tones, strict=True)
-        ]
+        cutouts = tuple(
+            Cutout(stamp, float(path.extent.max()) * side, mirrored=bool(flip), tone=float(tone))
+            for stamp, path, flip, tone in zip(stamps, paths, mirrored, tones, strict=True)
+        )
+        stage = Stage(ground=ground, cutouts=cutouts, paths=tuple(paths))
         pictures = np.empty((seconds, *ground.shape), dtype=np.uint8)
         masks = np.empty((len(stamps), seconds, side, side), dtype=bool)
         shares = []
         for frame in range(seconds):
-            poses = [path.pose(frame) for path in paths]
-            pictures[frame], masks[:, frame], alone = compose(ground, cutouts, poses, largest)
+            pictures[frame], masks[:, frame], alone = stage.at(frame)
             shares.append(masks[:, frame].sum(axis=(1, 2)) / np.maximum(alone, 1))
         if np.min(shares) >= mix.visible:
-            return pictures, masks, paths
+            return pictures, masks, stage
         room = replace(room, overlap=0.7 * room.overlap if room.overlap > 0.02 else 0.0, outside=0.7 * room.outside)
 
 
