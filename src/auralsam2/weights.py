@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
+from auralsam2.errors import ConfigError
 from auralsam2.version import __version__
 
 if TYPE_CHECKING:
@@ -38,11 +39,17 @@ def misfit(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
     )
 
 
-def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
-    """Write `model.safetensors` beside the `config.json` of a folder, as float32 (counters as they are).
+def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: bool = False) -> None:
+    """Write `model.safetensors` beside the `config.json` of a folder (counters as they are).
+
+    Args:
+        tensors: by name.
+        folder: has a `config.json` already.
+        half: as float16 instead of float32: half the size on disk. Whoever loads it gets float32.
 
     Raises:
         OSError: the file cannot be written.
+        ConfigError: a weight does not fit into half precision.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -50,9 +57,13 @@ def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path) -> None:
     dense: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach()
-        tensor = (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
-        # A view would drag the whole tensor it was cut from along.
-        dense[name] = tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
+        if tensor.is_floating_point():
+            tensor = tensor.half() if half else tensor.float()
+            if half and not tensor.isfinite().all():
+                raise ConfigError(f"{name} does not fit into half precision; look for what made it grow in training")
+        tensor = tensor.contiguous()
+        # A view would drag the whole tensor it was cut from along, and one piece of memory may have one name only.
+        dense[name] = tensor.clone() if half or tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
     path = folder / WEIGHTS_FILE
     try:
         save_file(dense, path, {"format": "pt", "auralsam2": __version__})

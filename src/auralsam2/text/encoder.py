@@ -27,7 +27,8 @@ class TextEncoder(nn.Module):
         super().__init__()
         try:
             self.tokeniser = AutoTokenizer.from_pretrained(folder)
-            self.model = AutoModel.from_pretrained(folder, use_safetensors=True).eval().requires_grad_(False)
+            model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+            self.model = model.eval().requires_grad_(False)
         except (OSError, ValueError) as error:
             raise UnavailableError(
                 f"{folder}: no text encoder with tokeniser ({str(error).splitlines()[0]})"

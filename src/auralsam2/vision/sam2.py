@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from transformers import Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoMaskDecoderConfig,
@@ -141,7 +142,7 @@ def with_width(config: Sam2VideoConfig, width: int) -> Sam2VideoConfig:
 
 
 def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
-    """Load a frozen SAM 2 in evaluation mode.
+    """Load a frozen SAM 2 in evaluation mode, in float32 whatever the precision of its file.
 
     Args:
         folder: in transformers' format: config.json and safetensors.
@@ -154,7 +155,7 @@ def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
         config = Sam2VideoConfig.from_pretrained(folder)
         if image_size is not None and image_size != config.image_size:
             config = resized(config, image_size)
-        model = Sam2VideoModel.from_pretrained(folder, config=config, use_safetensors=True)
+        model = Sam2VideoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise UnavailableError(f"{folder}: no SAM 2 in transformers' format ({reason})") from error
