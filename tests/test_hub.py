@@ -434,7 +434,10 @@ def test_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         resolve("mini")
     folder = write(tmp_path / "mini", "config.json", "model.safetensors")
     assert resolve("mini") == folder
-    assert available()[0]["cached"] is True
+    for modality, text in (("audio", None), ("audio+text", "text")):
+        ModelConfig(text=text, fuser=FuserConfig(modality=modality)).save(folder)
+        assert available()[0]["cached"] is True
+        assert available()[0]["modalities"] == modality.split("+")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
+from auralsam2.errors import ConfigError
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
 from auralsam2.weights import misfit, save_weights
@@ -39,6 +40,28 @@ def test_saved_tensors(tmp_path, mode):
     assert loaded["turned"].shape == (3, 2)
     assert (tmp_path / WEIGHTS_FILE).stat().st_size < 1000, "a view does not drag along what it was cut from"
     assert (tmp_path / WEIGHTS_FILE).stat().st_mode & 0o777 == mode
+
+
+def test_half_as_large(tmp_path):
+    (tmp_path / CONFIG_FILE).write_text("{}")
+    value = torch.tensor([1.0, 1 / 3, -65504.0])
+    save_weights(
+        {"one": value, "other": value, "halves": value.half()[:2], "count": torch.tensor(3)}, tmp_path, half=True
+    )
+    loaded = load_file(tmp_path / WEIGHTS_FILE)
+    assert {name: tensor.dtype for name, tensor in loaded.items() if name != "count"} == dict.fromkeys(
+        ("one", "other", "halves"), torch.float16
+    )
+    assert torch.equal(loaded["one"], value.half())
+    assert loaded["count"].dtype == torch.int64
+
+
+@pytest.mark.parametrize("value", [1e5, float("nan")])
+def test_what_does_not_fit_into_half_is_refused(tmp_path, value):
+    (tmp_path / CONFIG_FILE).write_text("{}")
+    with pytest.raises(ConfigError, match=r"fuser\.loud does not fit into half"):
+        save_weights({"fuser.loud": torch.tensor([1.0, value])}, tmp_path, half=True)
+    assert not (tmp_path / WEIGHTS_FILE).exists()
 
 
 def test_a_model_is_as_readable_as_its_configuration(tmp_path):

@@ -37,7 +37,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import WeakFileLock
 
 from auralsam2.checkpoint import HUB_ID, SAM2_FOLDER, convert
-from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
+from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UnavailableError
 from auralsam2.registry import REGISTRY, Entry
 
@@ -162,7 +162,7 @@ def available() -> list[dict[str, Any]]:
             {
                 "name": entry.name,
                 "task": entry.task,
-                "modalities": list(entry.modalities),
+                "modalities": _modalities(entry, folder),
                 "size_mb": size,
                 "cached": cached,
                 "licence": entry.licence,
@@ -211,6 +211,13 @@ def fetch_release(entry: Entry) -> Path:
 
 def _folder(entry: Entry) -> Path:
     return BUNDLED / entry.name if entry.repo is None else cache_dir() / "models" / entry.name
+
+
+def _modalities(entry: Entry, folder: Path) -> list[str]:
+    """What a model reads: by its own configuration, where it comes with the package."""
+    if entry.repo is None and not _missing(folder, _MODEL_NEEDS):
+        return ModelConfig.load(folder).fuser.modality.split("+")
+    return list(entry.modalities)
 
 
 def _bundled(entry: Entry) -> Path:

@@ -17,7 +17,8 @@ class Entry:
     Attributes:
         name: what users call it.
         task: what it was trained for.
-        modalities: what it can be prompted with beside points, boxes and masks.
+        modalities: what it can be prompted with beside points, boxes and masks. A bundled model's own configuration
+            wins, where it is there.
         licence: of the weights, as far as it is known.
         size_mb: of `model.safetensors`, fuser and audio encoder, in MB (10⁶ bytes); the frozen encoders come on top.
             None for a bundled model, which is measured.
@@ -57,7 +58,7 @@ REGISTRY = {
             name="mini",
             task="trying things out: sounding objects of StampAVS",
             modalities=("audio",),
-            licence="Apache-2.0",
+            licence="Apache-2.0, as is its backbone; trained on pictures and sounds of Tux Paint stamps (GPL-2)",
         ),
         _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483),
         _released("v1m", "avs_v1m", "several sounding objects (AVSBench V1M)", ("audio",), 483),

@@ -12,6 +12,8 @@ from PIL import Image
 from auralsam2 import hub
 from auralsam2.apps import demo
 from auralsam2.errors import EXIT_UNAVAILABLE, ConfigError
+from auralsam2.media.probe import probe
+from auralsam2.media.reader import read_frames
 from auralsam2.outputs import rle
 from media_files import numbered, tone, write_media
 
@@ -56,6 +58,25 @@ def test_the_score_is_the_mean_iou_with_the_truth(bundle, small_model, tmp_path)
     expected = [1.0, found[1].sum() / (found[1] | left).sum(), 0.0]
     second = demo.run(tmp_path / "second", str(small_model), bundle)
     assert second.score == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_the_clip_of_the_package_and_its_truth_belong_together():
+    """Whichever scene was drawn: it shows what the demo is for, and downloads fast."""
+    clip, truth = hub.BUNDLED / demo.CLIP, demo.read_truth(hub.BUNDLED / demo.TRUTH)
+    assert clip.stat().st_size <= 1_000_000
+    frames = list(read_frames(clip, fps=1))
+    assert [frame.index for frame in frames] == list(truth)
+    assert {frame.image.shape[:2] for frame in frames} == {mask.shape for mask in truth.values()}
+    assert probe(clip).audio_rate is not None
+    heard = [mask.any() for mask in truth.values()]
+    assert any(heard)
+    assert not all(heard)
+    # A mask begins and ends where the pictures do: inside it they differ from the plain ground more than beside it.
+    for frame in frames:
+        mask = truth[frame.index]
+        ground = np.median(frame.image.reshape(-1, 3), axis=0)
+        away = np.abs(frame.image - ground).mean(axis=2) > 12
+        assert not mask.any() or away[mask].mean() > 0.8
 
 
 @pytest.mark.parametrize(
