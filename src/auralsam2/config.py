@@ -62,6 +62,9 @@ class FuserConfig:
         dropout: probability, on attention weights, their projection and the MLPs.
         projection: width of the embeddings for the contrastive loss.
         text_width: width of the text encoder's features.
+        levels: how many levels of the pyramid are read, the finest first; they prompt as many steps of the decoder.
+        hears: whether sound is heard; without it, the tokens of sound are empty and only what is learned, or read,
+            fills them.
     """
 
     variant: Variant = "released"
@@ -75,6 +78,8 @@ class FuserConfig:
     dropout: float = 0.1
     projection: int = 128
     text_width: int = 768
+    levels: Literal[1, 2, 3] = 3
+    hears: bool = True
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -103,11 +108,19 @@ class PromptingConfig:
             the multi-mask output, as in the paper.
         into_positions: the first audio prompt is added to the queries' position term too (it is the same tensor in the
             released code).
+        dense: visual prompts are added to the image.
+        sparse: audio prompts are added to the mask tokens.
     """
 
     coarse_first: bool = True
     mask_tokens: Literal[3, 4] = 4
     into_positions: bool = True
+    dense: bool = True
+    sparse: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.dense or self.sparse):
+            raise ConfigError("prompting.dense and prompting.sparse are both false: nothing would prompt the decoder")
 
     @classmethod
     def preset(cls, variant: Variant) -> PromptingConfig:

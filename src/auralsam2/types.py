@@ -150,8 +150,8 @@ class FeaturePrompts:
     """The fuser's word to the mask decoder, one entry a level, level 0 (stride 4) first.
 
     Attributes:
-        visual_prompts: r_v, dense, three tensors (T, h·w, C).
-        audio_prompts: r_a, sparse, three tensors (T, C).
+        visual_prompts: r_v, dense, (T, h·w, C) each.
+        audio_prompts: r_a, sparse, (T, C) each.
     """
 
     visual_prompts: tuple[torch.Tensor, ...]

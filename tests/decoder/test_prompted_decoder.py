@@ -6,6 +6,7 @@ import torch
 from auralsam2.config import PromptingConfig
 from auralsam2.decoder.prompted import PromptedDecoder
 from auralsam2.decoder.visual import PromptEmbeddings, VisualPrompts, embed
+from auralsam2.errors import ConfigError
 from auralsam2.types import FeaturePrompts
 from networks import rule_network, small_sam2
 from rule import assert_close, golden, tensor
@@ -109,6 +110,47 @@ def test_order_of_levels() -> None:
 
     assert levels(PromptingConfig.preset("released")) == [2.0, 1.0, 0.0]
     assert levels(PromptingConfig.preset("paper")) == [0.0, 1.0, 2.0]
+
+
+def test_fewer_levels_prompt_the_first_steps() -> None:
+    prompts = FeaturePrompts(tuple(torch.full((1, 64, 256), float(k)) for k in range(2)), (torch.zeros(1, 256),) * 2)
+
+    def levels(config: PromptingConfig) -> list[float | None]:
+        steps = PromptedDecoder(small_sam2(), config)._in_order(prompts)
+        return [None if step is None else float(step[0].mean()) for step in steps]
+
+    assert levels(PromptingConfig.preset("released")) == [1.0, 0.0, None]
+    assert levels(PromptingConfig.preset("paper")) == [0.0, 1.0, None]
+
+
+@pytest.mark.parametrize("off", ["dense", "sparse"])
+def test_a_kind_of_prompt_that_is_off_does_nothing(off: str) -> None:
+    """Without dense prompts the result is that of visual prompts of zero, without sparse ones that of audio of zero."""
+    sam2 = small_sam2()
+    generator = torch.Generator().manual_seed(4)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    inputs = random(1, 256, 8, 8), random(1, 32, 32, 32), random(1, 64, 16, 16), embed(sam2, None)
+    seen, heard = tuple(random(1, 64, 256) for _ in range(3)), tuple(random(1, 256) for _ in range(3))
+    left = FeaturePrompts(
+        tuple(map(torch.zeros_like, seen)) if off == "dense" else seen,
+        tuple(map(torch.zeros_like, heard)) if off == "sparse" else heard,
+    )
+    both = FeaturePrompts(seen, heard)
+    without = PromptingConfig(dense=off != "dense", sparse=off != "sparse")
+    with torch.inference_mode():
+        found = PromptedDecoder(sam2, without)(*inputs, both)
+        expected = PromptedDecoder(sam2, PromptingConfig())(*inputs, left)
+        whole = PromptedDecoder(sam2, PromptingConfig())(*inputs, both)
+    assert torch.equal(found.logits, expected.logits)
+    assert not torch.equal(found.logits, whole.logits)
+
+
+def test_something_must_prompt() -> None:
+    with pytest.raises(ConfigError, match="both false"):
+        PromptingConfig(dense=False, sparse=False)
 
 
 def test_embeddings_without_visual_prompts() -> None:

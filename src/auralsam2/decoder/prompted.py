@@ -149,11 +149,14 @@ class PromptedDecoder(nn.Module):
         """(visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""
         if prompts is None:
             return [None] * LEVELS
-        steps = [
+        steps: list[tuple[torch.Tensor, torch.Tensor] | None] = [
             (visual.unsqueeze(1), audio[:, None, None])
             for visual, audio in zip(prompts.visual_prompts, prompts.audio_prompts, strict=True)
         ]
-        return list(reversed(steps)) if self.config.coarse_first else list(steps)
+        if self.config.coarse_first:
+            steps.reverse()
+        # A fuser of fewer levels prompts the first steps.
+        return steps + [None] * (LEVELS - len(steps))
 
     def _add(
         self, queries: torch.Tensor, keys: torch.Tensor, step: tuple[torch.Tensor, torch.Tensor] | None
@@ -162,10 +165,13 @@ class PromptedDecoder(nn.Module):
         if step is None:
             return queries, keys
         visual, audio = step
-        last = FIRST_MASK_TOKEN + self.decoder.num_mask_tokens
-        first = last - self.config.mask_tokens
-        heard = torch.cat([queries[:, :, :first], queries[:, :, first:last] + audio, queries[:, :, last:]], dim=2)
-        return heard, keys + visual
+        if self.config.sparse:
+            last = FIRST_MASK_TOKEN + self.decoder.num_mask_tokens
+            first = last - self.config.mask_tokens
+            queries = torch.cat([queries[:, :, :first], queries[:, :, first:last] + audio, queries[:, :, last:]], dim=2)
+        if self.config.dense:
+            keys = keys + visual
+        return queries, keys
 
     def _single(self, decoded: Decoded) -> Decoded:
         """SAM 2's choice for unambiguous prompts: mask 0 where it is stable, else the best of the others.

@@ -23,9 +23,8 @@ class FuserOutput:
 
     Attributes:
         prompts: for the mask decoder, level 0 first.
-        tokens: all audio-text tokens after each level's fusion, three tensors (N, L); the first T rows are the
-            audio prompts.
-        fused: the three levels' fusion results, for the contrastive loss.
+        tokens: all audio-text tokens after each level's fusion, (N, L) each; the first T rows are the audio prompts.
+        fused: the levels' fusion results, for the contrastive loss.
     """
 
     prompts: FeaturePrompts
@@ -56,11 +55,12 @@ class AuralFuser(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.patch_embeds = nn.ModuleList(nn.Conv2d(width, width, size, stride=size) for size in PATCH_SIZES)
-        self.f_blocks = nn.ModuleList(Blocks(config, depth, spatial=True) for depth in config.visual_depths)
-        self.a_blocks = nn.ModuleList(Blocks(config, config.token_depth, spatial=False) for _ in PATCH_SIZES)
-        self.fusion_modules = nn.ModuleList(CrossFusion(config) for _ in PATCH_SIZES)
-        self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in PATCH_SIZES[1:])
+        sizes, depths = PATCH_SIZES[: config.levels], config.visual_depths[: config.levels]
+        self.patch_embeds = nn.ModuleList(nn.Conv2d(width, width, size, stride=size) for size in sizes)
+        self.f_blocks = nn.ModuleList(Blocks(config, depth, spatial=True) for depth in depths)
+        self.a_blocks = nn.ModuleList(Blocks(config, config.token_depth, spatial=False) for _ in sizes)
+        self.fusion_modules = nn.ModuleList(CrossFusion(config) for _ in sizes)
+        self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in sizes[1:])
         self.train_proj_v1 = Projection(config, spatial=True)
         self.train_proj_a1 = Projection(config, spatial=False)
         if config.modality == "audio+text":
@@ -75,9 +75,10 @@ class AuralFuser(nn.Module):
             pyramid: z_v, (T, L, 4h, 4w), (T, L, 2h, 2w), (T, L, h, w).
 
         Returns:
-            three patch maps (T, L, h, w).
+            K patch maps (T, L, h, w), K = `levels` of the configuration.
         """
-        return tuple(embed(level) for embed, level in zip(self.patch_embeds, pyramid, strict=True))
+        read = pyramid[: self.config.levels]
+        return tuple(embed(level) for embed, level in zip(self.patch_embeds, read, strict=True))
 
     def join(self, audio: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
         """z_c = [z_a, z_t].
@@ -94,6 +95,8 @@ class AuralFuser(nn.Module):
         """
         if (text is not None) != (self.config.modality == "audio+text"):
             raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
+        if not self.config.hears:
+            audio = torch.zeros_like(audio)
         if text is None:
             return audio
         return torch.cat([audio, self.text_proj(text).to(audio.dtype)])
@@ -102,7 +105,7 @@ class AuralFuser(nn.Module):
         """Eq. 2 to 4 for one clip.
 
         Args:
-            patches: three maps (T, L, h, w) from `embed`.
+            patches: the maps (T, L, h, w) from `embed`.
             tokens: (N, L) from `join`; row t < T is the sound of frame t. With scope `frame`, all others are words.
             position: (1, L, h, w) sine position map of the grid.
 
@@ -141,7 +144,7 @@ class AuralFuser(nn.Module):
         """Eq. 7: embeddings for the contrastive loss, level 0 first.
 
         Returns:
-            e_v, three tensors (T, h·w, projection), and e_a, three tensors (n, projection), of norm 1 over channels; n
+            e_v of each level, (T, h·w, projection), and e_a of each level, (n, projection), of norm 1 over channels; n
             is T, but 10 (or N, if less) in the released audio + text variant, whose e_v come from the fusion's
             residuals and have norm 1 over positions.
         """

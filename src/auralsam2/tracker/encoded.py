@@ -65,8 +65,9 @@ class EncodedFrames:
         """The feature prompts of a frame, which are dropped."""
         tensors = self._spool.get(("prompts", index))
         self._spool.drop(("prompts", index))
+        levels = [level for level in LEVELS if f"visual{level}" in tensors]
         return FeaturePrompts(
-            tuple(tensors[f"visual{level}"] for level in LEVELS), tuple(tensors[f"audio{level}"] for level in LEVELS)
+            tuple(tensors[f"visual{level}"] for level in levels), tuple(tensors[f"audio{level}"] for level in levels)
         )
 
     def take_picture(self, index: int) -> np.ndarray:
