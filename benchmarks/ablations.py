@@ -4,8 +4,8 @@
 
 A row is RECIPE with a few changes; ablations.yaml says which, and which orderings the paper finds. Each row and seed
 has its folder in --out: what is trained and evaluated is not done again, and a training that was stopped goes on from
-its checkpoint. Figures are means over seeds with 95 % intervals of Student's t; an ordering holds if the interval of the
-difference, taken seed by seed, lies above 0.
+its checkpoint. Figures are means over seeds with 95 % intervals of Student's t; an ordering holds if the interval of
+the difference, taken seed by seed, lies above 0.
 
 Rows that read need a text encoder: --text FOLDER. `--write` puts each table between its marks, `<!-- begin NAME -->`
 and `<!-- end NAME -->`.
