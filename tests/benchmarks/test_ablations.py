@@ -102,6 +102,6 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(ablations, "train", again)
     assert ablations.main() == 0
     assert document.read_text() == text
+    monkeypatch.setattr("sys.argv", [*call, "--set", "trainer.max_steps=2"])
     with pytest.raises(AssertionError, match="trained twice"):
-        monkeypatch.setattr("sys.argv", [*call, "--set", "trainer.max_steps=2"])
         ablations.main()

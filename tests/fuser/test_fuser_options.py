@@ -28,7 +28,7 @@ def make_fuser(variant: Variant = "paper", modality: Modality = "audio", **chang
     return fuser
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def run(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None) -> FuserOutput:
     position = sine_position(WIDTH, (GRID, GRID), PYRAMID[0])
     return fuser.fuse(fuser.embed(PYRAMID), fuser.join(audio, text), position)
