@@ -10,9 +10,10 @@ import pytest
 
 import stampavs_runs
 import stampavs_tables
+from auralsam2.model import AuralSAM2
 from data_trees import write_picture, write_stampavs
 from marked import replace_marked
-from networks import save_small_model
+from networks import save_small_model, save_small_text_model
 from paired import clip_sums, difference, ratio
 from stampavs_masks import clip_terms
 
@@ -109,3 +110,29 @@ def test_the_command_writes_tables_and_goes_on_from_reports(tmp_path: Path, monk
     monkeypatch.setattr(stampavs_runs, "evaluate", again)
     assert stampavs_tables.main() == 0
     assert document.read_text() == text
+
+
+def test_reading_compares_both_with_either_alone(tmp_path: Path) -> None:
+    root = write_stampavs(
+        tmp_path / "stamp",
+        (
+            ("test-seen_00000", "test-seen", "standard", "single", 3),
+            ("test-null_00000", "test-null", "standard", "off-screen", 3),
+        ),
+    )
+    model = AuralSAM2.from_pretrained(str(save_small_text_model(tmp_path / "model")), "cpu", "fp32")
+    out = tmp_path / "out"
+    out.mkdir()
+    runs = stampavs_runs.Runs(model, root, out, seed=0, clips=1)
+    found = {split: stampavs_tables.reading(runs, split) for split in stampavs_tables.REF_SPLITS}
+    seen = found["test-seen"]
+    assert {prompts: run["scored"] for prompts, run in seen["prompts"].items()} == {
+        "audio+text": 2,
+        "audio": 2,
+        "text": 2,
+    }
+    text = json.loads((out / "stampavs-ref.test-seen.text.own.json").read_text())
+    both = seen["prompts"]["audio+text"]["numbers"]["M_J"]["value"]
+    assert seen["differences"]["text"]["value"] == pytest.approx(both - text["summary"]["M_J"]["value"])
+    assert "S" in found["test-null"]["prompts"]["text"]["numbers"]
+    assert "| test-null | audio+text | 1 |" in stampavs_tables.reading_tables(found)
