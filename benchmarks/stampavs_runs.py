@@ -84,7 +84,7 @@ class Runs:
 def heading(model: AuralSAM2, seed: int) -> dict[str, Any]:
     """What the figures depend on."""
     on = machine(model.network.device.type)
-    return on | {"model": model.name, "dtype": model.dtype, "seed": seed, "date": date.today().isoformat()}
+    return on | {"model": Path(model.name).name, "dtype": model.dtype, "seed": seed, "date": date.today().isoformat()}
 
 
 def line(head: dict[str, Any], data: str) -> str:
