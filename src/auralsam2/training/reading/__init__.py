@@ -1,0 +1,1 @@
+"""A small RoBERTa that reads the expressions of StampAVS: the text encoder of the bundled model."""

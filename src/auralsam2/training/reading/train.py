@@ -1,0 +1,193 @@
+"""Train the reading stage: `python -m auralsam2.training.reading.train RECIPE [--set KEY=VALUE] [--resume]`.
+
+All chance in a step comes from the step's own number. So a run that was stopped, however, and is resumed ends with the
+weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from transformers.utils.logging import disable_progress_bar
+
+from auralsam2.config import WEIGHTS_FILE
+from auralsam2.errors import AuralError, ConfigError, UsageError, message_line
+from auralsam2.training.reading import tokeniser as spelling
+from auralsam2.training.reading.batches import Batches
+from auralsam2.training.reading.evaluate import HeldOut
+from auralsam2.training.reading.network import Reader
+from auralsam2.training.reading.progress import Saved, replace, write_log
+from auralsam2.training.reading.recipe import Recipe, read
+from auralsam2.training.reading.save import save_encoder, to_half
+from auralsam2.training.reading.sentences import Part, Sentences
+
+CHECKPOINT, LOG, FIGURES, TOKENISER, MODEL = "checkpoint.pt", "log.csv", "figures.json", "tokenizer.json", "model"
+
+_log = logging.getLogger(__name__)
+
+
+class Training:
+    """A run of a recipe.
+
+    Args:
+        recipe: what to do.
+        resume: go on where the checkpoint in `recipe.out` was written.
+
+    Raises:
+        UsageError: there is a checkpoint, and `resume` is not set.
+        ConfigError: the checkpoint is of another model.
+    """
+
+    def __init__(self, recipe: Recipe, *, resume: bool = False) -> None:
+        self.recipe, self.out = recipe, Path(recipe.out)
+        saved = Saved.read(self.out / CHECKPOINT)
+        if saved and not resume:
+            raise UsageError(f"{self.out}: holds a checkpoint: go on from it with --resume, or name another out=")
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.sentences = self._sentences("train")
+        self.tokeniser = self._tokeniser(anew=saved is None)
+        torch.manual_seed(recipe.seed)
+        self.reader = Reader(recipe, self.tokeniser.get_vocab_size(), self.sentences.names)
+        self.optimiser = torch.optim.AdamW(
+            self.reader.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.decay
+        )
+        self.batches = Batches(self.tokeniser, self.reader, recipe.masked)
+        self.step, self.seconds = 0, 0.0
+        self.rows: list[dict[str, float]] = []
+        if saved:
+            self._go_on_from(saved)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, write the model and test it as it is written; returns the figures."""
+        tested = self._held_out(self.recipe.test_scenes)
+        watched: dict[str, list[float]] = defaultdict(list)
+        began = time.monotonic() - self.seconds
+        while self.step < self.recipe.steps:
+            for name, value in self._one_step().items():
+                watched[name].append(value)
+            self.step += 1
+            self.seconds = time.monotonic() - began
+            last = self.step == self.recipe.steps
+            if last or self.step % self.recipe.log_every == 0:
+                row = {name: fmean(values) for name, values in watched.items()}
+                watched.clear()
+                if last or self.step % self.recipe.test_every == 0:
+                    row |= tested.measure(self.batches).row()
+                self._tell(row)
+            if last or self.step % self.recipe.save_every == 0:
+                self._save()
+        to_half(self.reader)
+        folder = save_encoder(self.reader, self.tokeniser, self.out / MODEL)
+        figures = {
+            "steps": self.step,
+            "seconds": round(self.seconds, 1),
+            "parameters": sum(weight.numel() for weight in self.reader.language.roberta.parameters()),
+            "vocabulary": self.tokeniser.get_vocab_size(),
+            "bytes": (folder / WEIGHTS_FILE).stat().st_size,
+            **self._held_out(self.recipe.final_scenes).measure(self.batches).to_dict(),
+        }
+        replace(self.out / FIGURES, (json.dumps(figures, indent=2) + "\n").encode())
+        return figures
+
+    def _sentences(self, part: Part) -> Sentences:
+        recipe = self.recipe
+        stamps = Path(recipe.stamps) if recipe.stamps else None
+        return Sentences(part, told=recipe.told, nulls=recipe.nulls, seed=recipe.seed, stamps=stamps)
+
+    def _held_out(self, scenes: int) -> HeldOut:
+        parts = self._sentences("val"), self._sentences("test-unseen")
+        return HeldOut(scenes, self.sentences.names, parts)
+
+    def _tokeniser(self, *, anew: bool) -> Tokenizer:
+        """That of an earlier part of the run, or one made from the first scenes."""
+        path = self.out / TOKENISER
+        if path.is_file() and not anew:
+            return spelling.load(path)
+        texts = (said.text for number in range(self.recipe.listened) for said in self.sentences[number])
+        made = spelling.train(texts, self.recipe.vocabulary)
+        replace(path, made.to_str().encode())
+        return made
+
+    def _go_on_from(self, saved: Saved) -> None:
+        try:
+            self.reader.load_state_dict(saved.reader)
+            self.optimiser.load_state_dict(saved.optimiser)
+        except (RuntimeError, ValueError) as error:
+            path = self.out / CHECKPOINT
+            raise ConfigError(f"{path}: of another recipe: remove it to start anew, or name another out=") from error
+        self.step, self.seconds, self.rows = saved.step, saved.seconds, saved.rows
+
+    def _one_step(self) -> dict[str, float]:
+        """Learn from one batch; gives names and values of what is watched."""
+        recipe = self.recipe
+        rng = np.random.default_rng([recipe.seed, self.step])
+        first = self.step * recipe.scenes
+        said = [one for number in range(first, first + recipe.scenes) for one in self.sentences[number]]
+        rate = rate_at(self.step, recipe)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        losses = self.reader.losses(self.batches.make(said, recipe.cut, rng))
+        masked = losses["masked"]
+        loss = masked + recipe.claims * (sum(losses.values()) - masked)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.reader.parameters(), recipe.clip_norm)
+        self.optimiser.step()
+        return {"rate": rate, "loss": loss.item(), **{f"{name}_loss": part.item() for name, part in losses.items()}}
+
+    def _tell(self, row: dict[str, float]) -> None:
+        self.rows.append({"step": self.step, "seconds": self.seconds, **row})
+        write_log(self.out / LOG, self.rows)
+        shown = ("loss", "masked", "claim", "new_told")
+        _log.info("%d: %s", self.step, ", ".join(f"{name} {row[name]:.3f}" for name in shown if name in row))
+
+    def _save(self) -> None:
+        Saved(
+            step=self.step,
+            seconds=self.seconds,
+            rows=self.rows,
+            reader=self.reader.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+        ).write(self.out / CHECKPOINT)
+
+
+def rate_at(step: int, recipe: Recipe) -> float:
+    """The learning rate of a step: a straight rise, then a cosine to 0."""
+    rise = min(1.0, (step + 1) / max(1, recipe.warm_up))
+    return recipe.rate * rise * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m auralsam2.training.reading.train")
+    parser.add_argument("recipe", type=Path, help="YAML, see recipes/")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+    disable_progress_bar()
+    try:
+        figures = Training(read(options.recipe, options.set), resume=options.resume).run()
+    except AuralError as error:
+        print(message_line("error", error), file=sys.stderr)
+        return error.exit_code
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
