@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from tokenizers import Tokenizer
 from transformers import RobertaModel
 
@@ -61,7 +61,8 @@ def save_encoder(reader: Reader, tokeniser: Tokenizer, folder: Path) -> Path:
             draft.mkdir(parents=True)
             wrap(tokeniser).save_pretrained(draft)
             config.save_pretrained(draft)
-            save_file(halves, draft / WEIGHTS_FILE, metadata={"format": "pt"})
+            # Not `save_file`, whose files only their owner may read.
+            (draft / WEIGHTS_FILE).write_bytes(save(halves, metadata={"format": "pt"}))
             folder.mkdir(exist_ok=True)
             # The configuration last: without it, a folder is no encoder.
             for path in sorted(draft.iterdir(), key=lambda path: path.name == CONFIG_FILE):
