@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,6 +18,12 @@ NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
 def poly(step: int, steps: int, power: float) -> float:
     """(1 − step / steps)^power, the factor on the learning rate; 0 from the last step on."""
     return max(0.0, 1 - step / steps) ** power
+
+
+def warm_cosine(step: int, *, rate: float, warm_up: int, steps: int) -> float:
+    """The learning rate of a step where it rises straight to `rate` over `warm_up` steps and falls to 0 as a cosine."""
+    rise = min(1.0, (step + 1) / max(1, warm_up))
+    return rate * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def optimiser(network: AuralNetwork, config: OptimiserConfig) -> torch.optim.AdamW:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from auralsam2.errors import AuralError, InputError, message_line
 from auralsam2.outputs.staging import writing
-from auralsam2.training.promptable.progress import read_log
+from auralsam2.training.progress import read_log
 
 SHOWN = {
     "sensitivity": (150, 150, 150),

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 import time
 from collections import defaultdict
@@ -39,6 +38,7 @@ from auralsam2.training.promptable.progress import Log, Saved
 from auralsam2.training.promptable.recipe import PHASES, PhaseConfig, Recipe, read
 from auralsam2.training.promptable.save import save_model
 from auralsam2.training.promptable.scenes import Scenes
+from auralsam2.training.schedule import warm_cosine
 from auralsam2.vision.preprocess import normalise
 
 CHECKPOINT, LOG, FIGURES, MODEL = "checkpoint.pt", "log.csv", "figures.json", "model"
@@ -152,7 +152,7 @@ class Training:
         began = time.monotonic() - self.seconds
         while self.step < config.steps:
             pool.bring_to(self.step)
-            rate = rate_at(self.step, config)
+            rate = warm_cosine(self.step, rate=config.rate, warm_up=config.warm_up, steps=config.steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             for key, value in self._one_step(config, pool, optimiser):
@@ -231,12 +231,6 @@ class Training:
             heads=self.network.heads(),
             optimiser=optimiser,
         ).write(self.out / CHECKPOINT)
-
-
-def rate_at(step: int, config: PhaseConfig) -> float:
-    """The learning rate of a step: a straight rise, then a cosine to 0."""
-    rise = min(1.0, (step + 1) / max(1, config.warm_up))
-    return config.rate * rise * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
 def _interrupt(batch: Batch, rng: np.random.Generator) -> Batch:
