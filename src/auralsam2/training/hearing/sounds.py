@@ -18,6 +18,7 @@ from auralsam2.audio.logmel import EXAMPLE_FRAMES, EXAMPLE_SAMPLES, HOP, log_mel
 from auralsam2.data.stampavs import sound, splits
 from auralsam2.data.stampavs.assets import Category, collect
 from auralsam2.data.stampavs.mixes import HARD
+from auralsam2.data.stampavs.scenes import FRAMES, LONG
 from auralsam2.types import AUDIO_RATE
 
 Part = Literal["train", "fresh", "held-out"]
@@ -25,12 +26,18 @@ Part = Literal["train", "fresh", "held-out"]
 _PARTS = ("train", "fresh", "held-out")
 _SOURCES = (0.2, 0.45, 0.35)
 """How often none, one or two things are to sound."""
-_LAST = 9
-"""Number of the last second of the longest clips."""
 _SPEEDS = (0.9, 1.1)
 _DRIFT = 0.1
+# As in the scenes of noise and in the hard ones, in dB below full scale.
 _NOISE = (-32.0, -16.0)
-_HISS = HARD.hiss or (-60.0, -46.0)
+_HISS = (-62.0, -46.0)
+
+
+def tests(stamps: Path | None) -> tuple[Part, ...]:
+    """The parts that a folder of stamps has something to test on: not all have a thing with two recordings."""
+    collection = collect(stamps)
+    spare = "test-new-sound" in splits.possible(collection, splits.held(collection, 0))
+    return ("fresh", "held-out") if spare else ("fresh",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +92,7 @@ class Sounds:
     def _draw(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(15600, 2) samples, (K,) tags and (K,) places."""
         rng = np.random.default_rng([self.seed, _PARTS.index(self.part), number])
-        second = int(rng.integers(1, _LAST + 1))
+        second = int(rng.integers(1, FRAMES[1] if rng.random() < LONG else FRAMES[0]))
         cut = EXAMPLE_FRAMES * HOP * second
         # Only the seconds that the example touches are placed: it begins in the one before its own.
         tail = (second - 1) * AUDIO_RATE

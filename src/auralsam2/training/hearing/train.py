@@ -26,7 +26,7 @@ from auralsam2.training.build import HEARING
 from auralsam2.training.hearing.evaluate import Figures, measure
 from auralsam2.training.hearing.network import Tagger, judge
 from auralsam2.training.hearing.recipe import Recipe, read
-from auralsam2.training.hearing.sounds import Sounds
+from auralsam2.training.hearing.sounds import Sounds, tests
 from auralsam2.training.progress import Table, read_checkpoint, replace, write_checkpoint
 from auralsam2.training.schedule import warm_cosine
 from auralsam2.weights import save_weights
@@ -122,10 +122,10 @@ class Training:
                 self.log.write(row | {"step": self.step, "seconds": round(self.seconds, 1), "rate": rate})
                 _log.info("%d: %s", self.step, ", ".join(f"{k} {v:.3f}" for k, v in row.items() if v is not None))
             if last or self.step % recipe.save_every == 0:
+                self._write_model()
                 self._save()
-        self._write_model()
         found = {
-            part: measure(self.tagger, part, recipe.final_examples, self.stamps) for part in ("fresh", "held-out")
+            str(part): measure(self.tagger, part, recipe.final_examples, self.stamps) for part in tests(self.stamps)
         }
         told = json.dumps({part: figures.to_dict() for part, figures in found.items()}, indent=2) + "\n"
         with writing(self.out / FIGURES):
@@ -158,7 +158,7 @@ class Training:
         write_checkpoint(vars(saved), self.out / CHECKPOINT)
 
     def _write_model(self) -> None:
-        """Write the encoder alone, in a folder's form that `audio_from` takes."""
+        """Write the encoder alone, as far as it is, in the form that `audio_from` takes."""
         config = json.dumps({"audio_encoder": asdict(self.recipe.encoder)}, indent=2) + "\n"
         state = self.tagger.audio_encoder.state_dict()
         draft = self.out / ".draft"
