@@ -83,7 +83,7 @@ def average_precision(scores: torch.Tensor, right: torch.Tensor) -> torch.Tensor
     Returns:
         (N,) float32.
     """
-    ranked = right.gather(1, scores.argsort(1, descending=True, stable=True)).float()
+    ranked = right.gather(1, scores.argsort(dim=1, descending=True, stable=True)).float()
     share = ranked.cumsum(1) / torch.arange(1, right.shape[1] + 1)
     return (share * ranked).sum(1) / ranked.sum(1)
 
