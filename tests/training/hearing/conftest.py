@@ -23,7 +23,7 @@ def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     return Recipe(
         out=str(tmp_path_factory.mktemp("runs") / "whole"),
         stamps=str(stamps),
-        encoder=AudioEncoderConfig(channels=(2, 3, 4, 4), hidden=16, embedding=8),
+        encoder=AudioEncoderConfig(channels=(2, 3, 4, 4), hidden=16, embedding=128),
         steps=4,
         batch=4,
         warm_up=1,

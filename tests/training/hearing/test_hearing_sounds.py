@@ -49,7 +49,7 @@ def test_an_example_is_the_same_whenever_it_is_drawn(stamps):
 def test_labels_tell_what_sounds_and_where(stamps):
     sounds = Sounds("train", seed=0, stamps=stamps)
     counts = []
-    for number in range(80):
+    for number in range(60):
         samples, tags, places = sounds._draw(number)
         assert samples.shape == (15_600, 2)
         assert samples.any() == tags.any(), "silence is silent"
@@ -58,7 +58,7 @@ def test_labels_tell_what_sounds_and_where(stamps):
             left, right = np.sqrt(np.square(samples, dtype=np.float64).mean(axis=0))
             assert np.arctan2(right, left) / (np.pi / 2) == pytest.approx(places[tags][0], abs=0.08)
         assert not places[~tags].any()
-    assert np.bincount(counts, minlength=3).min() > 8
+    assert np.bincount(counts, minlength=3).min() > 5
 
 
 def test_what_is_not_trained_never_sounds(stamps):
@@ -84,7 +84,7 @@ def test_kept_recordings_sound_only_where_they_are_tested(stamps, spare, monkeyp
     assert tags.any(0).tolist() == [kind == spare for kind in held.kinds]
     played.clear()
     for part in ("train", "fresh"):
-        Sounds(part, seed=0, stamps=stamps).batch(range(60))
+        Sounds(part, seed=0, stamps=stamps).batch(range(30))
     assert len(played) >= 5
     assert not played & kept
 
