@@ -8,7 +8,7 @@ from torch import nn
 
 from auralsam2.network import AuralNetwork
 from auralsam2.training.config import OptimiserConfig
-from auralsam2.training.schedule import optimiser, parameter_groups, poly, schedule
+from auralsam2.training.schedule import optimiser, parameter_groups, poly, schedule, warm_cosine
 from networks import small_config, small_sam2
 
 
@@ -116,3 +116,24 @@ def test_presets() -> None:
     paper, released = (OptimiserConfig.preset(variant) for variant in ("paper", "released"))
     assert (paper.rate, paper.weight_decay, paper.audio_encoder_rate, paper.betas) == (1e-4, 0.01, 0.1, (0.9, 0.999))
     assert (released.rate, released.weight_decay, released.audio_encoder_rate) == (1e-4, 0.05, 0)
+
+
+def test_the_warm_cosine_rises_and_falls():
+    rates = [warm_cosine(step, rate=2.0, warm_up=10, steps=100) for step in range(101)]
+    assert rates[0] == 0.2
+    assert rates[4] == pytest.approx(1.0, rel=0.01)
+    assert rates[50] == pytest.approx(1.0)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[100] == 0.0
+
+
+def test_the_polynomial_rate_may_rise_first():
+    weight = torch.nn.Parameter(torch.zeros(1))
+    adam = torch.optim.SGD([weight], lr=1.0)
+    decay = schedule(adam, 10, OptimiserConfig(power=1.0, warm_up=4))
+    rates = []
+    for _ in range(10):
+        rates.append(adam.param_groups[0]["lr"])
+        adam.step()
+        decay.step()
+    assert rates == pytest.approx([0.25, 0.45, 0.6, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])

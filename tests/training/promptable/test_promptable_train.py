@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from auralsam2.errors import ConfigError, UsageError
+from auralsam2.training.progress import read_log
 from auralsam2.training.promptable import train
 from auralsam2.training.promptable.model import BACKBONE, memory_parts, mini_sam2
-from auralsam2.training.promptable.progress import read_log
 from auralsam2.training.promptable.recipe import PHASES, Recipe, read
-from auralsam2.training.promptable.train import Training, rate_at
+from auralsam2.training.promptable.train import Training
 from auralsam2.vision.sam2 import load_sam2
 
 SIZE = 64
@@ -194,14 +194,6 @@ def test_a_few_steps_lower_the_loss(recipe):
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.8 * losses[0]
     assert float(table[-1]["found"]) > float(table[0]["found"]) + 0.1
-
-
-def test_the_rate_rises_and_falls(short):
-    phase = replace(short.prompts, steps=100, warm_up=10, rate=2.0)
-    assert rate_at(0, phase) == pytest.approx(0.2)
-    assert rate_at(4, phase) == pytest.approx(1.0, rel=0.01)
-    assert rate_at(50, phase) == pytest.approx(1.0)
-    assert rate_at(99, phase) < 0.001
 
 
 def test_a_recipe_is_read_with_changes(short, tmp_path):

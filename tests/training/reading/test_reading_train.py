@@ -18,7 +18,7 @@ from auralsam2.errors import ConfigError, UsageError
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.reading.evaluate import told_apart
 from auralsam2.training.reading.recipe import read
-from auralsam2.training.reading.train import Training, main, rate_at
+from auralsam2.training.reading.train import Training, main
 
 RECIPE = Path(__file__).parents[3] / "recipes/reading/stampavs-mini-reading.yaml"
 
@@ -36,14 +36,6 @@ def test_the_committed_recipe_is_read_and_changed():
 def test_values_that_make_no_sense_are_named(recipe, change):
     with pytest.raises(ConfigError, match=next(iter(change))):
         replace(recipe, **change)
-
-
-def test_the_rate_rises_and_falls(recipe):
-    rates = [rate_at(step, recipe) for step in range(recipe.steps)]
-    assert rates[0] == recipe.rate / 2
-    assert rates[1] == max(rates)
-    assert rates[1:] == sorted(rates[1:], reverse=True)
-    assert rate_at(recipe.steps, recipe) == 0
 
 
 def test_a_killed_and_resumed_run_ends_with_the_same_weights(recipe, tmp_path, start):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import sys
 import time
 from collections import defaultdict
@@ -24,14 +23,16 @@ from transformers.utils.logging import disable_progress_bar
 
 from auralsam2.config import WEIGHTS_FILE
 from auralsam2.errors import AuralError, ConfigError, UsageError, message_line
+from auralsam2.training.progress import Table, replace
 from auralsam2.training.reading import tokeniser as spelling
 from auralsam2.training.reading.batches import Batches
 from auralsam2.training.reading.evaluate import HeldOut
 from auralsam2.training.reading.network import Reader
-from auralsam2.training.reading.progress import Saved, replace, write_log
+from auralsam2.training.reading.progress import COLUMNS, Saved
 from auralsam2.training.reading.recipe import Recipe, read
 from auralsam2.training.reading.save import save_encoder, to_half
 from auralsam2.training.reading.sentences import Part, Sentences
+from auralsam2.training.schedule import warm_cosine
 
 CHECKPOINT, LOG, FIGURES, TOKENISER, MODEL = "checkpoint.pt", "log.csv", "figures.json", "tokenizer.json", "model"
 
@@ -65,7 +66,7 @@ class Training:
         )
         self.batches = Batches(self.tokeniser, self.reader, recipe.masked)
         self.step, self.seconds = 0, 0.0
-        self.rows: list[dict[str, float]] = []
+        self.log = Table(self.out / LOG, COLUMNS, keep=saved.rows if saved else 0)
         if saved:
             self._go_on_from(saved)
 
@@ -127,7 +128,7 @@ class Training:
         except (RuntimeError, ValueError) as error:
             path = self.out / CHECKPOINT
             raise ConfigError(f"{path}: of another recipe: remove it to start anew, or name another out=") from error
-        self.step, self.seconds, self.rows = saved.step, saved.seconds, saved.rows
+        self.step, self.seconds = saved.step, saved.seconds
 
     def _one_step(self) -> dict[str, float]:
         """Learn from one batch; gives names and values of what is watched."""
@@ -135,7 +136,7 @@ class Training:
         rng = np.random.default_rng([recipe.seed, self.step])
         first = self.step * recipe.scenes
         said = [one for number in range(first, first + recipe.scenes) for one in self.sentences[number]]
-        rate = rate_at(self.step, recipe)
+        rate = warm_cosine(self.step, rate=recipe.rate, warm_up=recipe.warm_up, steps=recipe.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         losses = self.reader.losses(self.batches.make(said, recipe.cut, rng))
@@ -148,8 +149,7 @@ class Training:
         return {"rate": rate, "loss": loss.item(), **{f"{name}_loss": part.item() for name, part in losses.items()}}
 
     def _tell(self, row: dict[str, float]) -> None:
-        self.rows.append({"step": self.step, "seconds": self.seconds, **row})
-        write_log(self.out / LOG, self.rows)
+        self.log.write({"step": self.step, "seconds": round(self.seconds, 1), **row})
         shown = ("loss", "masked", "claim", "new_told")
         _log.info("%d: %s", self.step, ", ".join(f"{name} {row[name]:.3f}" for name in shown if name in row))
 
@@ -157,16 +157,10 @@ class Training:
         Saved(
             step=self.step,
             seconds=self.seconds,
-            rows=self.rows,
+            rows=self.log.rows,
             reader=self.reader.state_dict(),
             optimiser=self.optimiser.state_dict(),
         ).write(self.out / CHECKPOINT)
-
-
-def rate_at(step: int, recipe: Recipe) -> float:
-    """The learning rate of a step: a straight rise, then a cosine to 0."""
-    rise = min(1.0, (step + 1) / max(1, recipe.warm_up))
-    return recipe.rate * rise * 0.5 * (1 + math.cos(math.pi * step / recipe.steps))
 
 
 def main(arguments: list[str] | None = None) -> int:
