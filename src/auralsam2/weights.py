@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
 from auralsam2.errors import ConfigError
-from auralsam2.version import __version__
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +65,8 @@ def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: boo
         dense[name] = tensor.clone() if half or tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
     path = folder / WEIGHTS_FILE
     try:
-        save_file(dense, path, {"format": "pt", "auralsam2": __version__})
+        # One entry: of several, safetensors would write a random order, and equal weights would make unequal files.
+        save_file(dense, path, {"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
     # safetensors makes files for their owner's eyes only; a model may be shared.

@@ -25,6 +25,8 @@ class MaskLossConfig:
         focal, dice, iou, occlusion: weights of the four terms.
         iou_supervision: the predicted IoU of the best mask learns, or those of all masks, as their mean, as released.
         choice: the best mask has the least focal + dice, or the least weighted sum of the two, as released.
+        waking_steps: first steps of the training in which a balanced cross-entropy of weight 1 stands in for the focal
+            loss and all candidates learn: from a cold start the focal loss rests at "all background".
     """
 
     focal: float = 20.0
@@ -33,9 +35,10 @@ class MaskLossConfig:
     occlusion: float = 1.0
     iou_supervision: IouSupervision = "best"
     choice: Choice = "plain"
+    waking_steps: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("focal", "dice", "iou", "occlusion"):
+        for name in ("focal", "dice", "iou", "occlusion", "waking_steps"):
             _at_least_0(f"masks.{name}", getattr(self, name))
 
     @classmethod
@@ -54,18 +57,21 @@ class ContrastConfig:
         temperature: τ.
         samples: visual embeddings drawn from each level of each frame, at most.
         limit: visual embeddings of a clip, at most; None for no limit.
+        matching: weight of telling by similarity, pixel by pixel, what sounds; see `training.matching`.
     """
 
     mode: Contrast = "audiocon"
     temperature: float = 0.1
     samples: int = 512
     limit: int | None = None
+    matching: float = 0.0
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ConfigError(f"contrast.temperature {self.temperature:g} is not a positive number")
         if self.samples < 1 or (self.limit is not None and self.limit < 1):
             raise ConfigError(f"contrast.samples {self.samples} and contrast.limit {self.limit} must be positive")
+        _at_least_0("contrast.matching", self.matching)
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> ContrastConfig:

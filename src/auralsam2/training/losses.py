@@ -39,6 +39,8 @@ def mask_losses(
     object_score: torch.Tensor,
     label: torch.Tensor,
     config: MaskLossConfig,
+    *,
+    waking: bool = False,
 ) -> MaskLosses:
     """Σ_t p_t (w_f focal + w_d dice + w_i |ŷ_IoU − IoU|) + w_o BCE(ŷ_obj, p_t), where p_t = 1 if frame t has an object.
 
@@ -50,6 +52,7 @@ def mask_losses(
         object_score: (T, 1), logits of "the object is in the frame".
         label: (T, S, S), non-zero where the object is.
         config: weights and choices.
+        waking: the balanced cross-entropy of all candidates stands in for 20 focal, and dice is that of all.
     """
     logits, ious, object_score = logits.float(), ious.float(), object_score.float()
     target = (label != 0).unsqueeze(1)
@@ -61,8 +64,13 @@ def mask_losses(
     def of_best(loss: torch.Tensor) -> torch.Tensor:
         return loss.gather(1, best[:, None])[:, 0]
 
-    focal_sum = (present * of_best(focal)).sum()
-    dice_sum = (present * of_best(dice)).sum()
+    if waking:
+        each = balanced_loss(logits, target.expand_as(logits).float())
+        focal_sum = (present * each.mean(1)).sum() / config.focal
+        dice_sum = (present * dice.mean(1)).sum()
+    else:
+        focal_sum = (present * of_best(focal)).sum()
+        dice_sum = (present * of_best(dice)).sum()
     iou_sum = (present * (error.mean(1) if config.iou_supervision == "all" else of_best(error))).sum()
     occlusion = F.binary_cross_entropy_with_logits(object_score[:, 0], present, reduction="sum")
     total = config.focal * focal_sum + config.dice * dice_sum + config.iou * iou_sum + config.occlusion * occlusion
@@ -83,6 +91,22 @@ def focal_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     truth = torch.where(target, logits, -logits)
     alpha = torch.where(target, FOCAL_ALPHA, 1 - FOCAL_ALPHA)
     return (-alpha * truth.neg().sigmoid() ** FOCAL_GAMMA * F.logsigmoid(truth)).flatten(2).mean(2)
+
+
+def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in which object and background weigh the same.
+
+    Args:
+        logits: (..., h, w).
+        target: (..., h, w), 0 to 1: the share of each cell that the object covers.
+
+    Returns:
+        (...,).
+    """
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    inside = (each * target).sum((-2, -1)) / target.sum((-2, -1)).clamp(min=1)
+    outside = (each * (1 - target)).sum((-2, -1)) / (1 - target).sum((-2, -1)).clamp(min=1)
+    return (inside + outside) / 2
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

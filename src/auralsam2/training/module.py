@@ -24,6 +24,7 @@ from auralsam2.training.cache import FeatureCache, encoder_identity
 from auralsam2.training.contrast import contrastive_loss
 from auralsam2.training.data import Draws, TrainingClip, TrainingClips, ValidationClips, loader
 from auralsam2.training.losses import mask_losses
+from auralsam2.training.matching import matching_loss
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.schedule import optimiser, schedule
 from auralsam2.vision.preprocess import normalise
@@ -113,23 +114,29 @@ class Training(pl.LightningModule):
             decoded.object_score[kept],
             labels,
             self.recipe.losses,
+            waking=self.global_step < self.recipe.losses.waking_steps,
         )
-        contrast = masks.total.new_zeros(())
-        if self.recipe.contrast.mode != "none":
-            visual, audio = self.network.fuser.project(fused)
-            contrast = contrastive_loss(
-                tuple(level[kept] for level in visual),
-                tuple(level[kept] for level in audio),
-                labels,
-                decoded.logits[kept, decoded.best[kept]],
-                self.recipe.contrast,
-                torch.Generator().manual_seed(self._seed(DRAWING, clip.draw)),
-            )
-        loss = masks.total + contrast
+        contrast, matching = self._compare(clip, fused, decoded, labels, kept)
+        loss = masks.total + contrast + matching
         parts = {"focal": masks.focal, "dice": masks.dice, "iou": masks.iou, "occlusion": masks.occlusion}
-        values = {"loss": loss, **parts, "contrast": contrast}
+        values = {"loss": loss, **parts, "contrast": contrast, "matching": matching}
         self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, batch_size=1)
         return loss
+
+    def _compare(
+        self, clip: TrainingClip, fused: FuserOutput, decoded: Decoded, labels: torch.Tensor, kept: list[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The losses between what is seen and what is heard: contrast and matching."""
+        config, nothing = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
+        if config.mode == "none" and not config.matching:
+            return nothing, nothing
+        visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
+        prediction = decoded.logits[kept, decoded.best[kept]]
+        generator = torch.Generator().manual_seed(self._seed(DRAWING, clip.draw))
+        contrast = contrastive_loss(visual, audio, labels, prediction, config, generator)
+        if not config.matching:
+            return contrast, nothing
+        return contrast, config.matching * matching_loss(visual, audio, labels, config.temperature)
 
     def validation_step(self, clip: TrainingClip, _number: int) -> None:
         """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from transformers import Sam2VideoModel
 
 from auralsam2.training.promptable.model import mini_sam2
@@ -25,15 +23,6 @@ def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mini() -> Sam2VideoModel:
     return mini_sam2(None, SIZE)
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """As the commands of this stage run by themselves; sums over more threads may differ in the last bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,6 @@ from auralsam2.vision.sam2 import load_sam2
 
 SIZE = 64
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_iou_by_hand():
     one, other = np.array([True, True, False]), np.array([False, True, True])

@@ -17,8 +17,6 @@ from auralsam2.vision.preprocess import normalise
 
 SIZE = 64
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def sam2(one_thread):

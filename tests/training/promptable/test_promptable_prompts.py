@@ -12,8 +12,6 @@ from auralsam2.training.promptable.prompts import ABSENT, JITTER, SMALLEST, Draw
 
 SIZE = 64
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def plates() -> np.ndarray:
     """Two frames: a rectangle and a disc; a rectangle, and a speck that is too small to be asked for."""

@@ -23,8 +23,6 @@ from auralsam2.vision.sam2 import load_sam2
 SIZE = 64
 States = dict[tuple[int, int], dict[str, torch.Tensor]]
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class DeathError(Exception):
     """What stops a run."""

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from auralsam2.decoder.prompted import Decoded
+from auralsam2.training.losses import balanced_loss
 
 Rule = Literal["balanced", "paper"]
 
@@ -61,24 +62,8 @@ def soft_targets(targets: torch.Tensor, parts: int) -> torch.Tensor:
     return F.avg_pool2d(targets[:, None].float(), parts)[:, 0]
 
 
-def balanced(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in which object and background weigh the same.
-
-    Args:
-        logits: (..., h, w).
-        targets: (..., h, w), 0 to 1.
-
-    Returns:
-        (...,).
-    """
-    each = F.binary_cross_entropy_with_logits(logits, targets.expand_as(logits), reduction="none")
-    inside = (each * targets).sum((-2, -1)) / targets.sum((-2, -1)).clamp(min=1)
-    outside = (each * (1 - targets)).sum((-2, -1)) / (1 - targets).sum((-2, -1)).clamp(min=1)
-    return (inside + outside) / 2
-
-
 def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Focal loss, α 0.25, γ 2, mean over the cells; shapes as of `balanced`."""
+    """Focal loss, α 0.25, γ 2, mean over the cells; shapes as of `balanced_loss`."""
     targets = targets.expand_as(logits)
     each = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     chance = logits.sigmoid()
@@ -88,7 +73,7 @@ def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """1 - (2 Σ p t + 1) / (Σ p + Σ t + 1); shapes as of `balanced`."""
+    """1 - (2 Σ p t + 1) / (Σ p + Σ t + 1); shapes as of `balanced_loss`."""
     chance = logits.sigmoid()
     shared = (chance * targets).sum((-2, -1))
     return 1 - (2 * shared + 1) / (chance.sum((-2, -1)) + targets.sum((-2, -1)) + 1)
@@ -117,7 +102,11 @@ def judge(decoded: Decoded, hints: torch.Tensor, targets: torch.Tensor, rule: Ru
     coarse = soft_targets(targets, targets.shape[-1] // hints.shape[-1])
     present = targets.flatten(1).any(1)
     share = present.float() / present.sum().clamp(min=1)
-    shape = FOCAL * focal(decoded.logits, fine) if rule == "paper" else balanced(decoded.logits, fine)
+    shape = (
+        FOCAL * focal(decoded.logits, fine)
+        if rule == "paper"
+        else balanced_loss(decoded.logits, fine.expand_as(decoded.logits))
+    )
     outline = dice(decoded.logits, fine)
     best = (shape + outline)[:, 1:].argmin(1, keepdim=True) + 1
     chosen = torch.cat([torch.zeros_like(best), best], dim=1)
