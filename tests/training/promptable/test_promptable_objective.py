@@ -9,7 +9,6 @@ import torch
 
 from auralsam2.decoder.prompted import Decoded
 from auralsam2.training.promptable.objective import (
-    balanced,
     dice,
     focal,
     judge,
@@ -26,13 +25,6 @@ def test_soft_targets_are_shares_of_cells():
     target = torch.zeros(1, 4, 4, dtype=torch.bool)
     target[0, 0, :3] = True
     assert soft_targets(target, 2).tolist() == [[[0.5, 0.25], [0.0, 0.0]]]
-
-
-def test_balanced_weighs_the_object_as_much_as_the_background():
-    # Object: -ln(3/4). Background: once -ln(1/4), twice -ln(3/4).
-    logits = torch.tensor([[LOG3, LOG3], [-LOG3, -LOG3]])
-    inside, outside = -math.log(0.75), (-math.log(0.25) - 2 * math.log(0.75)) / 3
-    assert float(balanced(logits, TARGET)) == pytest.approx((inside + outside) / 2)
 
 
 def test_focal_by_hand():
