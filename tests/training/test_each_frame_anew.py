@@ -1,0 +1,48 @@
+"""Clips whose frames all begin anew: at once in training, one by one when a video is segmented."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from auralsam2.training.build import network
+from auralsam2.training.data import samples
+from auralsam2.training.module import Training
+from auralsam2.training.recipe import Recipe
+from small_training import values, write_parts
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory) -> Training:
+    folder = write_parts(tmp_path_factory.mktemp("each"))
+    given = values(folder, conditioning="each")
+    given["model"]["clip"]["conditioning"] = "each"
+    recipe = Recipe.from_dict(given)
+    clips = samples(recipe.data, "train")
+    return Training(network(recipe), recipe, clips, clips[:1]).eval()
+
+
+@torch.no_grad()
+def test_all_at_once_is_as_one_by_one(module):
+    clip = module.held_out[0]
+    fused, decoded = module.run_clip(clip, "each")
+    net = module.network
+    frames = module._encode(clip)
+    tracked = sorted(net.tracker(len(frames)).track(frames, fused.prompts, "each"), key=lambda frame: frame.t)
+    assert [frame.t for frame in tracked] == list(range(len(frames)))
+    for t, frame in enumerate(tracked):
+        torch.testing.assert_close(frame.decoded.logits[0], decoded.logits[t], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(frame.decoded.ious[0], decoded.ious[t], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(frame.decoded.object_score[0], decoded.object_score[t], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_no_frame_remembers_another(module):
+    clip = module.held_out[0]
+    net, frames = module.network, module._encode(clip)
+    fused = net.fuse(frames, clip.log_mel)
+    alone = next(net.tracker(1).track(frames[2:3], fused.prompts.frame(2), "each"))
+    among = {frame.t: frame for frame in net.tracker(len(frames)).track(frames, fused.prompts, "each")}
+    remembering = {frame.t: frame for frame in net.tracker(len(frames)).track(frames, fused.prompts, "first")}
+    assert torch.equal(alone.decoded.logits, among[2].decoded.logits)
+    assert not torch.equal(alone.decoded.logits, remembering[2].decoded.logits)

@@ -1,0 +1,78 @@
+"""Scenes of StampAVS whose sound is drawn anew for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from auralsam2.data.load import read_mask
+from auralsam2.data.stampavs.assets import collect
+from auralsam2.data.stampavs.build import Plan, build
+from auralsam2.data.stampavs.splits import Pool, draw, pool
+from auralsam2.errors import ConfigError
+from auralsam2.training.config import AugmentConfig
+from auralsam2.training.data import TrainingClips, samples
+from auralsam2.training.recipe import DataConfig, Recipe
+from small_training import values
+from toy_stamps import write_stamps
+
+SIZE, FRAMES = 64, 3
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("heard")
+    build(root / "stamp", Plan(stamps=write_stamps(root / "toys"), seed=3, size=48, clips=6), workers=1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def voices(tree) -> Pool:
+    collection = collect(tree / "toys")
+    return pool(collection, draw(collection, 0), "train")
+
+
+def clips(tree: Path, voices: Pool, resound: float) -> TrainingClips:
+    given = samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
+    return TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=resound), seed=0, voices=voices)
+
+
+def test_pictures_stay_and_labels_follow_the_sound(tree, voices):
+    built, anew = clips(tree, voices, 0.0), clips(tree, voices, 1.0)
+    others, sounding = 0, 0
+    for number in range(24):
+        one, other = built[number], anew[number]
+        assert torch.equal(one.pixels, other.pixels)
+        assert other.log_mel.shape == one.log_mel.shape
+        others += not torch.equal(one.labels, other.labels)
+        sample = anew.samples[anew.place(number)]
+        shapes = torch.stack(
+            [torch.stack([read_mask(path, SIZE) for path in paths[: len(other.labels)]]) for paths in sample.objects]
+        )
+        quiet = other.log_mel.flatten(1).std(1) == 0
+        for t, label in enumerate(other.labels):
+            if len(sample.frames) == FRAMES:  # else a window, whose place is drawn
+                inside = [bool((shape & ~label).sum() == 0 and shape.any()) for shape in shapes[:, t]]
+                assert label.any() == any(inside)
+            assert not (quiet[t] and label.any())
+            sounding += bool(label.any())
+    assert others > 12
+    assert 0 < sounding < 24 * FRAMES
+
+
+def test_a_draw_is_the_same_again(tree, voices):
+    one, other = clips(tree, voices, 1.0)[5], clips(tree, voices, 1.0)[5]
+    assert torch.equal(one.log_mel, other.log_mel)
+    assert torch.equal(one.labels, other.labels)
+    later = clips(tree, voices, 1.0)[5 + len(clips(tree, voices, 1.0))]
+    assert not np.array_equal(one.log_mel, later.log_mel)
+
+
+def test_other_data_sets_cannot_be_heard_anew(tree):
+    given = values(tree, text=True)
+    given["augment"] = {"resound": 1.0}
+    with pytest.raises(ConfigError, match="resound"):
+        Recipe.from_dict(given)
