@@ -15,6 +15,7 @@ from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.network import AuralNetwork
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.recipe import Recipe
+from auralsam2.vision.pyramid import encode
 from auralsam2.vision.sam2 import load_sam2
 
 HEARING = "audio_encoder."
@@ -31,12 +32,42 @@ def network(recipe: Recipe) -> AuralNetwork:
     text = TextEncoder(hub.fetch_text(config.text)) if config.text is not None else None
     torch.manual_seed(recipe.trainer.seed)
     made = AuralNetwork(config, sam2, text)
-    with torch.no_grad():
-        for module, gain in zip(made.fuser.fusion_modules, recipe.visual_gains, strict=True):
-            module.norm_layer.weight.mul_(gain)
     if recipe.audio_from is not None:
         hear(made, recipe.audio_from)
     return made
+
+
+@torch.no_grad()
+def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None:
+    """Fit first weights to the size of what they read and prompt.
+
+    The fuser's parts start for numbers of a deviation of about 1. Where frozen encoders make larger ones, its blocks
+    add next to nothing to what they read, and its prompts are lost in what they are added to.
+
+    1. Each level's patch embedding is divided by the deviation of the map that it reads.
+    2. The last layer of the encoder of sound is divided by the deviation of its tokens.
+    3. The prompts that are added to the image itself, at the decoder's first step, get the deviation of that image. The
+       level above, which reads them too, takes it out again.
+
+    Args:
+        made: with first weights.
+        pixels: (N, 3, S, S) float, normalised, some pictures of the training.
+        log_mel: (M, 2, 96, 64), some seconds of its sound.
+    """
+    fuser, maps = made.fuser, encode(made.sam2, pixels).maps
+    for embed, level in zip(fuser.patch_embeds, maps, strict=False):
+        embed.weight /= level.std()
+    last = made.audio_encoder.embeddings[-2]
+    size = made.audio_encoder(log_mel).std()
+    last.weight /= size
+    last.bias /= size
+    gain = maps[-1].std()
+    first = len(fuser.fusion_modules) - 1 if made.config.prompting.coarse_first else 0
+    fuser.fusion_modules[first].norm_layer.weight *= gain
+    if first + 1 < len(fuser.patch_embeds):
+        fuser.patch_embeds[first + 1].weight *= gain
+        fuser.patch_embeds[first + 1].bias *= gain
+        fuser.smooth_convs[first].weight /= gain
 
 
 def here(config: ModelConfig) -> ModelConfig:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from auralsam2.config import Conditioning
+from auralsam2.data.load import load
 from auralsam2.data.samples import Sample
 from auralsam2.data.stampavs import splits
 from auralsam2.data.stampavs.assets import collect
@@ -20,6 +21,7 @@ from auralsam2.fuser.aural_fuser import FuserOutput
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.session import DEFAULT_EXPRESSION
 from auralsam2.tracker.tracker import full_size
+from auralsam2.training.build import fit
 from auralsam2.training.cache import FeatureCache, encoder_identity
 from auralsam2.training.contrast import contrastive_loss
 from auralsam2.training.data import Draws, TrainingClip, TrainingClips, ValidationClips, loader
@@ -27,11 +29,13 @@ from auralsam2.training.losses import mask_losses
 from auralsam2.training.matching import matching_loss
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.schedule import optimiser, schedule
-from auralsam2.vision.preprocess import normalise
+from auralsam2.vision.preprocess import normalise, to_square
 from auralsam2.vision.pyramid import FrameFeatures, FramePyramid, encode, features
 
 J = "val/J"
 """Name of the mean J of validation."""
+CALIBRATION = 32
+"""Clips whose first pictures and whose sounds `build.fit` looks at."""
 DROPOUT, DRAWING = 2, 3
 """What random numbers are for, beside those of `training.data`."""
 
@@ -65,6 +69,10 @@ class Training(pl.LightningModule):
             train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed, self.cache, voices
         )
         self.held_out = ValidationClips(validation, size, self.cache)
+        if recipe.calibrate:
+            some = [load(clip, size) for clip in train[:CALIBRATION]]
+            pictures = torch.stack([to_square(clip.frames[0], size) for clip in some])
+            fit(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
         network.audio_encoder.requires_grad_(self.hearing_learns)
 
     @property

@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 
 from auralsam2.config import Conditioning, FuserConfig, Modality, ModelConfig, PromptingConfig, Variant, build
 from auralsam2.errors import ConfigError, UnavailableError, UsageError
-from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig, Triple
+from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
 
 MOST_BASES = 8
 """How deep files may start from others."""
@@ -108,8 +108,7 @@ class Recipe:
         preset: presets of the next four.
         losses, contrast, optimiser, augment: see `training.config`.
         trainer: how long and on what.
-        visual_gains: start values of the gains of the visual prompts, by level: prompts of a size that the maps below
-            them drown would take long to grow.
+        calibrate: fit the fuser's first weights to the size of the maps that it reads and prompts; see `build.fit`.
         audio_from: model whose encoder of sound is taken, by name, folder or hub id; None for random weights.
         out: folder of the run; None for `runs/` and the name of the recipe.
     """
@@ -123,7 +122,7 @@ class Recipe:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    visual_gains: Triple = (1.0, 1.0, 1.0)
+    calibrate: bool = False
     audio_from: str | None = None
     out: str | None = None
 
