@@ -54,6 +54,8 @@ class FuserConfig:
         scope: what attends to what in the cross-modal fusion: `clip`, as published, all pixels of a clip to all its
             seconds of sound and the other way round; `frame` keeps each second of sound to its own frame. It needs the
             variant `paper`.
+        draws: the fuser also draws a rough mask, the similarity of what is seen and heard at the last level, which
+            SAM 2's own prompt encoder reads. It needs scope `frame`.
         width: L, channels of pyramid, tokens and prompts.
         inner_width: L', channels inside the cross-modal fusion.
         heads: attention heads of the self-attention blocks.
@@ -70,6 +72,7 @@ class FuserConfig:
     variant: Variant = "released"
     modality: Modality = "audio"
     scope: Scope = "clip"
+    draws: bool = False
     width: int = 256
     inner_width: int = 128
     heads: int = 4
@@ -86,6 +89,8 @@ class FuserConfig:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
         if self.scope == "frame" and self.variant != "paper":
             raise ConfigError("fuser.scope 'frame' goes with fuser.variant 'paper'; the released one is fixed")
+        if self.draws and self.scope != "frame":
+            raise ConfigError("fuser.draws goes with fuser.scope 'frame'")
         if self.scope == "frame" and self.inner_width % self.heads:
             raise ConfigError(f"fuser.inner_width {self.inner_width} is not a multiple of fuser.heads {self.heads}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import Sam2VideoModel
 
@@ -55,6 +56,7 @@ class PromptedDecoder(nn.Module):
     def __init__(self, sam2: Sam2VideoModel, config: PromptingConfig) -> None:
         super().__init__()
         self.decoder = sam2.mask_decoder
+        self.prompt_encoder = sam2.prompt_encoder
         self.config = config
         with torch.no_grad():
             position = sam2.get_image_wide_positional_embeddings()
@@ -112,7 +114,10 @@ class PromptedDecoder(nn.Module):
         steps = self._in_order(prompts)
         own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, 1, -1, -1), embeddings.sparse.expand(batch, -1, -1, -1)], dim=2)
-        keys = (embedding + embeddings.dense).flatten(2).transpose(1, 2).unsqueeze(1)
+        dense = embeddings.dense
+        if prompts is not None and prompts.drawn is not None:
+            dense = dense + self._read(prompts.drawn)
+        keys = (embedding + dense).flatten(2).transpose(1, 2).unsqueeze(1)
 
         queries = query_position = tokens
         for step, layer in enumerate((*decoder.transformer.layers, None)):
@@ -144,6 +149,12 @@ class PromptedDecoder(nn.Module):
         ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
         score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
         return Decoded(logits, ious, mask_tokens, score), attended_image
+
+    def _read(self, drawn: torch.Tensor) -> torch.Tensor:
+        """What a rough mask, (B, h, w) logits, adds where no mask is given: (B, C, h, w)."""
+        encoder = self.prompt_encoder
+        large = F.interpolate(drawn[:, None], size=encoder.mask_input_size, mode="bilinear", align_corners=False)
+        return encoder.mask_embed(large) - encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
 
     def _in_order(self, prompts: FeaturePrompts | None) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
         """(visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""

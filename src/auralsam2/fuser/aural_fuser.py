@@ -15,6 +15,8 @@ from auralsam2.types import FeaturePrompts
 
 PATCH_SIZES = (4, 2, 1)
 TEXT_HIDDEN = 1024
+DRAWING_TEMPERATURE = 0.1
+"""Similarities divided by it are logits up to 10, as large as those of the masks that SAM 2's prompt encoder reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +133,16 @@ class AuralFuser(nn.Module):
             visual = self.f_blocks[level](visual, tuple(grid))
             heard = self.a_blocks[level]((heard + token_position)[None])[0]
             levels.append(self.fusion_modules[level](visual + visual_position, heard + token_position))
+        drawn = None
+        if self.config.draws:
+            seen = self.train_proj_v1(levels[-1].visual)
+            heard = self.train_proj_a1(levels[-1].tokens[:frames, None])
+            drawn = (seen @ heard.transpose(1, 2))[..., 0].unflatten(1, grid) / DRAWING_TEMPERATURE
         return FuserOutput(
             prompts=FeaturePrompts(
                 visual_prompts=tuple(level.visual for level in levels),
                 audio_prompts=tuple(level.tokens[:frames] for level in levels),
+                drawn=drawn,
             ),
             tokens=tuple(level.tokens for level in levels),
             fused=tuple(levels),

@@ -49,7 +49,8 @@ class EncodedFrames:
         """Keep the feature prompts of one frame (T = 1)."""
         visual = {f"visual{level}": prompt for level, prompt in enumerate(prompts.visual_prompts)}
         audio = {f"audio{level}": prompt for level, prompt in enumerate(prompts.audio_prompts)}
-        self._spool.put(("prompts", index), visual | audio)
+        drawn = {} if prompts.drawn is None else {"drawn": prompts.drawn}
+        self._spool.put(("prompts", index), visual | audio | drawn)
 
     def time(self, index: int) -> float:
         """Presentation time of a frame, in seconds."""
@@ -67,7 +68,9 @@ class EncodedFrames:
         self._spool.drop(("prompts", index))
         levels = [level for level in LEVELS if f"visual{level}" in tensors]
         return FeaturePrompts(
-            tuple(tensors[f"visual{level}"] for level in levels), tuple(tensors[f"audio{level}"] for level in levels)
+            tuple(tensors[f"visual{level}"] for level in levels),
+            tuple(tensors[f"audio{level}"] for level in levels),
+            tensors.get("drawn"),
         )
 
     def take_picture(self, index: int) -> np.ndarray:

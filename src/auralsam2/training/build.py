@@ -19,6 +19,10 @@ from auralsam2.vision.pyramid import encode
 from auralsam2.vision.sam2 import load_sam2
 
 HEARING = "audio_encoder."
+FAINT = 0.1
+"""Size of first prompts beside a drawn mask."""
+FAINTEST = 1e-3
+"""Least deviation of a channel that `fit` divides by."""
 
 
 def network(recipe: Recipe) -> AuralNetwork:
@@ -44,10 +48,11 @@ def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None
     The fuser's parts start for numbers of a deviation of about 1. Where frozen encoders make larger ones, its blocks
     add next to nothing to what they read, and its prompts are lost in what they are added to.
 
-    1. Each level's patch embedding is divided by the deviation of the map that it reads.
-    2. The last layer of the encoder of sound is divided by the deviation of its tokens.
+    1. Each level's patch embedding reads its map as if every channel had a mean of 0 and a deviation of 1.
+    2. Each number of the tokens of sound is divided by its deviation, in the last layer of their encoder.
     3. The prompts that are added to the image itself, at the decoder's first step, get the deviation of that image. The
-       level above, which reads them too, takes it out again.
+       level above, which reads them too, takes it out again. Where the fuser draws a mask, all prompts begin faint
+       instead: the mask says what is meant, and they are to refine it; what reads them takes that out again too.
 
     Args:
         made: with first weights.
@@ -56,11 +61,25 @@ def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None
     """
     fuser, maps = made.fuser, encode(made.sam2, pixels).maps
     for embed, level in zip(fuser.patch_embeds, maps, strict=False):
-        embed.weight /= level.std()
+        mean, deviation = level.mean((0, 2, 3)), level.std((0, 2, 3)).clamp(min=FAINTEST)
+        embed.weight /= deviation[:, None, None]
+        embed.bias -= (embed.weight * mean[:, None, None]).sum((1, 2, 3))
     last = made.audio_encoder.embeddings[-2]
-    size = made.audio_encoder(log_mel).std()
-    last.weight /= size
+    # Left and right are two tokens of one layer. What it never says stays unsaid.
+    size = made.audio_encoder(log_mel).unflatten(1, (2, -1)).flatten(0, 1).std(0)
+    size = torch.where(size > FAINTEST, size, 1.0)
+    last.weight /= size[:, None]
     last.bias /= size
+    if made.config.fuser.draws:
+        for module in fuser.fusion_modules:
+            module.norm_layer.weight *= FAINT
+            module.norm_layer2.weight *= FAINT
+        for embed in fuser.patch_embeds[1:]:  # joins the faint prompts of the level below
+            embed.weight *= FAINT
+            embed.bias *= FAINT
+        for reader in (*fuser.smooth_convs, fuser.train_proj_v1.proj[0], fuser.train_proj_a1.proj[0]):
+            reader.weight /= FAINT
+        return
     gain = maps[-1].std()
     first = len(fuser.fusion_modules) - 1 if made.config.prompting.coarse_first else 0
     fuser.fusion_modules[first].norm_layer.weight *= gain

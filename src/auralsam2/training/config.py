@@ -58,6 +58,8 @@ class ContrastConfig:
         samples: visual embeddings drawn from each level of each frame, at most.
         limit: visual embeddings of a clip, at most; None for no limit.
         matching: weight of telling by similarity, pixel by pixel, what sounds; see `training.matching`.
+        matching_first: first steps of the training that learn by it alone, without the decoder: its gradients are much
+            louder.
     """
 
     mode: Contrast = "audiocon"
@@ -65,13 +67,17 @@ class ContrastConfig:
     samples: int = 512
     limit: int | None = None
     matching: float = 0.0
+    matching_first: int = 0
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ConfigError(f"contrast.temperature {self.temperature:g} is not a positive number")
         if self.samples < 1 or (self.limit is not None and self.limit < 1):
             raise ConfigError(f"contrast.samples {self.samples} and contrast.limit {self.limit} must be positive")
-        _at_least_0("contrast.matching", self.matching)
+        for name in ("matching", "matching_first"):
+            _at_least_0(f"contrast.{name}", getattr(self, name))
+        if self.matching_first and not self.matching:
+            raise ConfigError("contrast.matching_first needs a contrast.matching above 0")
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> ContrastConfig:

@@ -43,6 +43,7 @@ class TrainingClip(NamedTuple):
         expression: what to look for, where the data set says it.
         keys: of the pictures in the cache; None without one.
         maps: what the image encoder made of the pictures, from the cache.
+        rivals: (T, S, S) bool, objects that keep silent, where the data set has them.
     """
 
     draw: int
@@ -53,6 +54,7 @@ class TrainingClip(NamedTuple):
     expression: str | None
     keys: tuple[str, ...] | None = None
     maps: tuple[torch.Tensor, ...] | None = None
+    rivals: torch.Tensor | None = None
 
 
 class TrainingClips(Dataset[TrainingClip]):
@@ -107,6 +109,7 @@ class TrainingClips(Dataset[TrainingClip]):
         clip = load(sample, self.size, pictures=maps is None)
         if self.voices is not None and random.random() < self.augment.resound:
             clip = heard_anew(clip, self.size, self.voices, random)
+        quiet = silent_objects(clip, self.size) if sample.objects else None
         return TrainingClip(
             draw,
             pixels(clip, self.size, change) if maps is None else None,
@@ -116,6 +119,7 @@ class TrainingClips(Dataset[TrainingClip]):
             sample.expression,
             keys,
             maps,
+            None if quiet is None else torch.from_numpy(change.labels(quiet.numpy())),
         )
 
 
@@ -198,6 +202,15 @@ def heard_anew(clip: LoadedClip, size: int, voices: Pool, random: np.random.Gene
             labels[t] |= read_mask(paths[t], size)
     log_mel = aligned(examples(torch.from_numpy(sounding.samples)), first, frames)
     return dataclasses.replace(clip, log_mel=log_mel, labels=labels)
+
+
+def silent_objects(clip: LoadedClip, size: int) -> torch.Tensor:
+    """(T, S, S) bool: pixels of objects that are no part of the label."""
+    shown = torch.zeros_like(clip.labels)
+    for paths in clip.sample.objects:
+        for t, path in enumerate(paths):
+            shown[t] |= read_mask(path, size)
+    return shown & ~clip.labels
 
 
 def window(sample: Sample, first: int, frames: int) -> Sample:

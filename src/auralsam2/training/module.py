@@ -80,6 +80,15 @@ class Training(pl.LightningModule):
         """Whether the encoder of sound is trained."""
         return self.recipe.optimiser.audio_encoder_rate > 0
 
+    def fuse_clip(self, clip: TrainingClip) -> tuple[tuple[FrameFeatures, ...], FuserOutput]:
+        """The network on a clip, as far as the fuser."""
+        network = self.network
+        text = None
+        if network.text_encoder is not None:
+            text = network.text_encoder(clip.expression or DEFAULT_EXPRESSION)
+        frames = self._encode(clip)
+        return frames, network.fuse(frames, clip.log_mel, text)
+
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, Decoded]:
         """The network on a clip; the memory starts from the given frame.
 
@@ -87,11 +96,7 @@ class Training(pl.LightningModule):
             what the fuser gave, and the masks of all T frames, batched.
         """
         network = self.network
-        text = None
-        if network.text_encoder is not None:
-            text = network.text_encoder(clip.expression or DEFAULT_EXPRESSION)
-        frames = self._encode(clip)
-        fused = network.fuse(frames, clip.log_mel, text)
+        frames, fused = self.fuse_clip(clip)
         if conditioning == "each":  # what the tracker gives frame by frame, all at once
             decoded = network.decoder(
                 network.memory.begin(torch.cat([frame.embedding for frame in frames])),
@@ -113,6 +118,8 @@ class Training(pl.LightningModule):
     def training_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
         """The loss of one clip: masks of supervised frames, plus contrast."""
         torch.manual_seed(self._seed(DROPOUT, clip.draw))
+        if self.global_step < self.recipe.contrast.matching_first:
+            return self._match_alone(clip)
         fused, decoded = self.run_clip(clip, self.recipe.trainer.conditioning)
         kept = clip.supervised.nonzero()[:, 0].tolist()
         labels = clip.labels[kept]
@@ -136,15 +143,27 @@ class Training(pl.LightningModule):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The losses between what is seen and what is heard: contrast and matching."""
         config, nothing = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
-        if config.mode == "none" and not config.matching:
-            return nothing, nothing
+        if config.mode == "none":
+            return nothing, self._match(clip, fused) if config.matching else nothing
         visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
         prediction = decoded.logits[kept, decoded.best[kept]]
         generator = torch.Generator().manual_seed(self._seed(DRAWING, clip.draw))
         contrast = contrastive_loss(visual, audio, labels, prediction, config, generator)
-        if not config.matching:
-            return contrast, nothing
-        return contrast, config.matching * matching_loss(visual, audio, labels, config.temperature)
+        return contrast, self._match(clip, fused) if config.matching else nothing
+
+    def _match(self, clip: TrainingClip, fused: FuserOutput) -> torch.Tensor:
+        """The matching loss on supervised frames, with its weight."""
+        config, kept = self.recipe.contrast, clip.supervised
+        visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
+        rivals = None if clip.rivals is None else clip.rivals[kept]
+        return config.matching * matching_loss(visual, audio, clip.labels[kept], config.temperature, rivals)
+
+    def _match_alone(self, clip: TrainingClip) -> torch.Tensor:
+        """The loss of a clip while nothing is decoded."""
+        _, fused = self.fuse_clip(clip)
+        loss = self._match(clip, fused)
+        self.log_dict({"train/loss": loss.detach(), "train/matching": loss.detach()}, batch_size=1)
+        return loss
 
     def validation_step(self, clip: TrainingClip, _number: int) -> None:
         """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged."""
