@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from auralsam2.config import PromptingConfig
 from auralsam2.decoder.prompted import PromptedDecoder
@@ -158,3 +159,26 @@ def test_embeddings_without_visual_prompts() -> None:
     assert embed(sam2, None).sparse.shape == (1, 1, 0, 256)
     assert embed(sam2, None, padded=True).sparse.shape == (1, 1, 2, 256)
     assert isinstance(embed(sam2, None), PromptEmbeddings)
+
+
+@torch.inference_mode()
+def test_a_drawn_mask_is_read_as_a_mask_of_the_users() -> None:
+    """Logits at the prompt encoder's own size: the same numbers as `embed` gives for such a mask."""
+    sam2 = small_sam2()
+    generator = torch.Generator().manual_seed(4)
+    inputs = [torch.randn(1, *shape, generator=generator) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
+    zeros = (torch.zeros(1, 64, 256),) * 3, (torch.zeros(1, 256),) * 3
+    given = VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), mask=torch.rand(128, 128) > 0.5)
+    soft = F.interpolate(
+        given.mask.float()[None, None],
+        size=sam2.prompt_encoder.mask_input_size,
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    decoder = PromptedDecoder(sam2, PromptingConfig())
+    expected = decoder(*inputs, embed(sam2, given))
+    found = decoder(*inputs, embed(sam2, None), FeaturePrompts(*zeros, soft[:, 0] * 20 - 10))
+    torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    nothing = decoder(*inputs, embed(sam2, None), FeaturePrompts(*zeros))
+    assert not torch.allclose(nothing.logits, expected.logits, atol=1e-3)

@@ -85,3 +85,20 @@ def test_the_released_fusion_has_no_frames_of_its_own():
         dataclasses.replace(FuserConfig.preset("released"), scope="frame")
     with pytest.raises(ConfigError, match="inner_width"):
         FuserConfig.preset("paper", scope="frame", inner_width=18)
+
+
+def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
+    fuser = make_fuser("frame")
+    fuser.config = dataclasses.replace(fuser.config, draws=True)
+    output = fuse(fuser, torch.randn(T, WIDTH))
+    with torch.no_grad():
+        visual, audio = fuser.project(output)
+    expected = torch.einsum("tpc,tc->tp", visual[2], audio[2]).view(T, GRID, GRID) / 0.1
+    torch.testing.assert_close(output.prompts.drawn, expected)
+    torch.testing.assert_close(output.prompts.frame(1).drawn, expected[1:2])
+    assert fuse(make_fuser("frame"), torch.randn(T, WIDTH)).prompts.drawn is None
+
+
+def test_only_a_framewise_fuser_draws():
+    with pytest.raises(ConfigError, match="draws"):
+        FuserConfig.preset("paper", draws=True)
