@@ -63,6 +63,7 @@ class TrainerConfig:
         epochs: passes over the split; counts where `max_steps` is None.
         max_steps: steps of the optimiser.
         accumulate: clips that make one step, on each device.
+        clip_norm: longest gradient; longer ones are shortened to it. None leaves them.
         conditioning: frame that starts the memory while training; validation starts from the model's own.
         precision: of the forward pass; weights stay float32.
         seed: of first weights, order, augmentation, dropout and drawn embeddings.
@@ -74,6 +75,7 @@ class TrainerConfig:
     epochs: int = 180
     max_steps: int | None = None
     accumulate: int = 1
+    clip_norm: float | None = None
     conditioning: Conditioning = "middle"
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = 0
@@ -88,7 +90,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         names = ("epochs", "max_steps", "accumulate", "devices", "nodes", "checkpoint_every", "validate_every")
         _at_least("trainer", self, 1, *names, "log_every")
-        _at_least("trainer", self, 0, "seed")
+        _at_least("trainer", self, 0, "seed", "clip_norm")
 
     def steps(self, clips: int) -> int:
         """Steps of the optimiser for a split of so many clips."""

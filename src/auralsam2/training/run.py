@@ -150,6 +150,7 @@ def _trainer(recipe: Recipe, out: Path, module: Training, bar: bool, callbacks: 
         max_steps=module.steps,
         max_epochs=-1,
         accumulate_grad_batches=given.accumulate,
+        gradient_clip_val=given.clip_norm,
         val_check_interval=validate_every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
