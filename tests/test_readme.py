@@ -54,11 +54,13 @@ def test_segment(line, desk, command, small_model, small_text_model):
 
 def test_the_other_lines_are_commands_that_exist(command):
     others = [shlex.split(line, comments=True)[1:] for line in SHELL if line.split()[1] != "segment"]
-    assert {arguments[0] for arguments in others} == {"models", "convert", "bench", "data", "evaluate"}
+    assert {arguments[0] for arguments in others} == {"models", "convert", "bench", "data", "evaluate", "train"}
     for arguments in others:
         known = command(*arguments[: 2 if arguments[0] in ("bench", "data") else 1], "--help")
         assert known.code == 0
         assert all(word in known.out for word in arguments if word.startswith("--"))
+        if arguments[0] == "train":
+            assert (Path(__file__).parents[1] / arguments[1]).is_file()
 
 
 @pytest.mark.parametrize("code", PYTHON)
@@ -82,6 +84,6 @@ def test_links_lead_somewhere():
 
 
 def test_blocks_are_found():
-    assert len(SHELL) == 13
+    assert len(SHELL) == 17
     assert len(PYTHON) == 2
     assert np.all([("dog.mp4" in code) for code in PYTHON])
