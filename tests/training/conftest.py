@@ -10,8 +10,11 @@ import torch
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As the commands of the small stages run by themselves; sums over more threads may differ in the last bit."""
+    """Here and in started processes: sums over more threads may differ in the last bit, and two threads that wait for
+    each other on a busy machine take ten times as long."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
     torch.set_num_threads(before)
