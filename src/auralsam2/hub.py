@@ -216,7 +216,7 @@ def _folder(entry: Entry) -> Path:
 def _modalities(entry: Entry, folder: Path) -> list[str]:
     """What a model reads: by its own configuration, where it comes with the package."""
     if entry.repo is None and not _missing(folder, _MODEL_NEEDS):
-        return ModelConfig.load(folder).fuser.modality.split("+")
+        return [str(part) for part in ModelConfig.load(folder).fuser.modality.split("+")]
     return list(entry.modalities)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from auralsam2 import hub
 from auralsam2.config import WEIGHTS_FILE, ModelConfig
@@ -62,31 +63,36 @@ def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None
     fuser, maps = made.fuser, encode(made.sam2, pixels).maps
     for embed, level in zip(fuser.patch_embeds, maps, strict=False):
         mean, deviation = level.mean((0, 2, 3)), level.std((0, 2, 3)).clamp(min=FAINTEST)
-        embed.weight /= deviation[:, None, None]
-        embed.bias -= (embed.weight * mean[:, None, None]).sum((1, 2, 3))
-    last = made.audio_encoder.embeddings[-2]
+        _scale(embed, 1 / deviation[:, None, None])
+        embed.get_parameter("bias").sub_((embed.get_parameter("weight") * mean[:, None, None]).sum((1, 2, 3)))
     # Left and right are two tokens of one layer. What it never says stays unsaid.
     size = made.audio_encoder(log_mel).unflatten(1, (2, -1)).flatten(0, 1).std(0)
     size = torch.where(size > FAINTEST, size, 1.0)
-    last.weight /= size[:, None]
-    last.bias /= size
+    last = made.audio_encoder.embeddings[-2]
+    _scale(last, 1 / size[:, None])
+    _scale(last, 1 / size, "bias")
     if made.config.fuser.draws:
         for module in fuser.fusion_modules:
-            module.norm_layer.weight *= FAINT
-            module.norm_layer2.weight *= FAINT
+            for norm in ("norm_layer", "norm_layer2"):
+                _scale(module.get_submodule(norm), FAINT)
         for embed in fuser.patch_embeds[1:]:  # joins the faint prompts of the level below
-            embed.weight *= FAINT
-            embed.bias *= FAINT
-        for reader in (*fuser.smooth_convs, fuser.train_proj_v1.proj[0], fuser.train_proj_a1.proj[0]):
-            reader.weight /= FAINT
+            _scale(embed, FAINT, "weight", "bias")
+        heads = [head.get_submodule("proj.0") for head in (fuser.train_proj_v1, fuser.train_proj_a1)]
+        for reader in (*fuser.smooth_convs, *heads):
+            _scale(reader, 1 / FAINT)
         return
     gain = maps[-1].std()
     first = len(fuser.fusion_modules) - 1 if made.config.prompting.coarse_first else 0
-    fuser.fusion_modules[first].norm_layer.weight *= gain
+    _scale(fuser.fusion_modules[first].get_submodule("norm_layer"), gain)
     if first + 1 < len(fuser.patch_embeds):
-        fuser.patch_embeds[first + 1].weight *= gain
-        fuser.patch_embeds[first + 1].bias *= gain
-        fuser.smooth_convs[first].weight /= gain
+        _scale(fuser.patch_embeds[first + 1], gain, "weight", "bias")
+        _scale(fuser.smooth_convs[first], 1 / gain)
+
+
+def _scale(part: nn.Module, factor: torch.Tensor | float, *names: str) -> None:
+    """Multiply parameters of a layer in place, by default its weight."""
+    for name in names or ("weight",):
+        part.get_parameter(name).mul_(factor)
 
 
 def here(config: ModelConfig) -> ModelConfig:

@@ -196,9 +196,9 @@ def ready_memory(model: Sam2VideoModel, coarse: torch.Tensor, seed: int = 0) -> 
         torch.manual_seed(seed)
         kept = torch.nn.init.orthogonal_(torch.empty(encoder.projection.out_channels, WIDTH))
         encoder.feature_projection.weight.copy_(torch.diag(1 / deviation)[..., None, None])
-        encoder.feature_projection.bias.copy_(-mean / deviation)
+        encoder.feature_projection.get_parameter("bias").copy_(-mean / deviation)
         encoder.projection.weight.copy_(kept[..., None, None])
-        nn.init.zeros_(encoder.projection.bias)
+        nn.init.zeros_(encoder.projection.get_parameter("bias"))
         encoder.mask_downsampler.final_conv.weight *= MASK_GAIN
         frequencies = WIDTH // 4  # of each axis; each turns two channels
         near = torch.arange(WIDTH) // 2 % frequencies < NEARBY_FREQUENCIES
