@@ -133,7 +133,7 @@ def _around(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _rough(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mask, in half of all cases drawn with a blunt brush of S / 24 pixels."""
+    """The mask, in half of all cases drawn with a blunt brush of about S / 50 pixels."""
     if rng.random() < 0.5:
         return shape
     cells = len(shape) // 24 * 6
