@@ -12,12 +12,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from auralsam2.config import Conditioning, FuserConfig, Modality, ModelConfig, PromptingConfig, Variant, build
 from auralsam2.errors import ConfigError, UnavailableError, UsageError
 from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
 
+T = TypeVar("T")
 MOST_BASES = 8
 """How deep files may start from others."""
 
@@ -196,6 +197,15 @@ class Recipe:
     def to_yaml(self) -> str:
         """The same as YAML."""
         return _yaml().safe_dump(self.to_dict(), sort_keys=False)
+
+
+def read_into(kind: type[T], path: Path, changes: Sequence[str]) -> T:
+    """A file and its changes as another dataclass than `Recipe`; raises what `Recipe.load` raises."""
+    values = read_values(path, changes)
+    try:
+        return build(kind, values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:

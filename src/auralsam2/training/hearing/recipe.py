@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from auralsam2.config import AudioEncoderConfig, build
+from auralsam2.config import AudioEncoderConfig
 from auralsam2.errors import ConfigError
-from auralsam2.training.recipe import read_values
+from auralsam2.training.recipe import read_into
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +67,4 @@ def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
         UsageError: the file is missing or may not be read, or a change is none.
         ConfigError: no YAML, an unknown key, or a value that makes no sense.
     """
-    values = read_values(path, changes)
-    try:
-        return build(Recipe, values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read_into(Recipe, path, changes)

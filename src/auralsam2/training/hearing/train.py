@@ -6,12 +6,12 @@ weights of one that was not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
-from auralsam2.errors import AuralError, ConfigError, UsageError, message_line
+from auralsam2.errors import ConfigError, UsageError
 from auralsam2.outputs.staging import writing
 from auralsam2.training.build import HEARING
 from auralsam2.training.hearing.evaluate import Figures, measure
@@ -29,6 +29,7 @@ from auralsam2.training.hearing.recipe import Recipe, read
 from auralsam2.training.hearing.sounds import Sounds, tests
 from auralsam2.training.progress import Table, read_checkpoint, replace, write_checkpoint
 from auralsam2.training.schedule import warm_cosine
+from auralsam2.training.stage import command
 from auralsam2.weights import save_weights
 
 CHECKPOINT, LOG, FIGURES = "checkpoint.pt", "log.csv", "figures.json"
@@ -173,21 +174,12 @@ class Training:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m auralsam2.training.hearing.train")
-    parser.add_argument("recipe", type=Path, help="YAML, see recipes/")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(options.threads)
-    try:
-        found = Training(read(options.recipe, options.set), resume=options.resume).run()
-    except AuralError as error:
-        print(message_line("error", error), file=sys.stderr)
-        return error.exit_code
-    print(json.dumps({part: figures.to_dict() for part, figures in found.items()}))
-    return 0
+
+    def train(path: Path, changes: Sequence[str], resume: bool) -> dict[str, Any]:
+        found = Training(read(path, changes), resume=resume).run()
+        return {part: figures.to_dict() for part, figures in found.items()}
+
+    return command("hearing", train, arguments)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from auralsam2.config import build
 from auralsam2.errors import ConfigError
 from auralsam2.training.promptable.pool import CHUNK
-from auralsam2.training.recipe import read_values
+from auralsam2.training.recipe import read_into
 
 PHASES = ("prompts", "finer", "memory")
 
@@ -106,8 +105,4 @@ def read(path: Path, changes: Sequence[str] = ()) -> Recipe:
         UsageError: the file is missing or may not be read, or a change is none.
         ConfigError: no YAML, an unknown key, or a value that makes no sense.
     """
-    values = read_values(path, changes)
-    try:
-        return build(Recipe, values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return read_into(Recipe, path, changes)

@@ -6,20 +6,20 @@ weights of one that was not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
 
-from auralsam2.errors import AuralError, UsageError, message_line
+from auralsam2.errors import UsageError
 from auralsam2.training.promptable import prompts as drawing
 from auralsam2.training.promptable.evaluate import Figures, HeldOut
 from auralsam2.training.promptable.model import (
@@ -39,6 +39,7 @@ from auralsam2.training.promptable.recipe import PHASES, PhaseConfig, Recipe, re
 from auralsam2.training.promptable.save import save_model
 from auralsam2.training.promptable.scenes import Scenes
 from auralsam2.training.schedule import warm_cosine
+from auralsam2.training.stage import command
 from auralsam2.vision.preprocess import normalise
 
 CHECKPOINT, LOG, FIGURES, MODEL = "checkpoint.pt", "log.csv", "figures.json", "model"
@@ -248,21 +249,11 @@ def _interrupt(batch: Batch, rng: np.random.Generator) -> Batch:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m auralsam2.training.promptable.train")
-    parser.add_argument("recipe", type=Path, help="YAML, see recipes/")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(options.threads)
-    try:
-        figures = Training(read(options.recipe, options.set), resume=options.resume).run()
-    except AuralError as error:
-        print(message_line("error", error), file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(figures.to_dict()))
-    return 0
+
+    def train(path: Path, changes: Sequence[str], resume: bool) -> dict[str, Any]:
+        return Training(read(path, changes), resume=resume).run().to_dict()
+
+    return command("promptable", train, arguments)
 
 
 if __name__ == "__main__":

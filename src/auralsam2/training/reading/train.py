@@ -6,12 +6,12 @@ weights of one that was not.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from auralsam2.config import WEIGHTS_FILE
-from auralsam2.errors import AuralError, ConfigError, UsageError, message_line
+from auralsam2.errors import ConfigError, UsageError
 from auralsam2.training.progress import Table, replace
 from auralsam2.training.reading import tokeniser as spelling
 from auralsam2.training.reading.batches import Batches
@@ -33,6 +33,7 @@ from auralsam2.training.reading.recipe import Recipe, read
 from auralsam2.training.reading.save import save_encoder, to_half
 from auralsam2.training.reading.sentences import Part, Sentences
 from auralsam2.training.schedule import warm_cosine
+from auralsam2.training.stage import command
 
 CHECKPOINT, LOG, FIGURES, TOKENISER, MODEL = "checkpoint.pt", "log.csv", "figures.json", "tokenizer.json", "model"
 
@@ -165,22 +166,12 @@ class Training:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m auralsam2.training.reading.train")
-    parser.add_argument("recipe", type=Path, help="YAML, see recipes/")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(options.threads)
-    disable_progress_bar()
-    try:
-        figures = Training(read(options.recipe, options.set), resume=options.resume).run()
-    except AuralError as error:
-        print(message_line("error", error), file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(figures))
-    return 0
+
+    def train(path: Path, changes: Sequence[str], resume: bool) -> dict[str, Any]:
+        disable_progress_bar()
+        return Training(read(path, changes), resume=resume).run()
+
+    return command("reading", train, arguments)
 
 
 if __name__ == "__main__":
