@@ -56,6 +56,9 @@ class FuserConfig:
             variant `paper`.
         draws: the fuser also draws a rough mask, the similarity of what is seen and heard at the last level, which
             SAM 2's own prompt encoder reads. It needs scope `frame`.
+        standardise: maps and tokens of sound are brought to a mean of 0 and a deviation of 1, measured before training,
+            and the prompts of each level have learned gains: for encoders whose numbers are far from the size that
+            weights start for.
         width: L, channels of pyramid, tokens and prompts.
         inner_width: L', channels inside the cross-modal fusion.
         heads: attention heads of the self-attention blocks.
@@ -73,6 +76,7 @@ class FuserConfig:
     modality: Modality = "audio"
     scope: Scope = "clip"
     draws: bool = False
+    standardise: bool = False
     width: int = 256
     inner_width: int = 128
     heads: int = 4

@@ -62,14 +62,24 @@ def test_heads_work_apart():
 @pytest.mark.parametrize(("scope", "expected"), [("frame", [False, True, False]), ("clip", [True, True, True])])
 def test_a_second_of_sound_reaches_its_own_frame_only(scope, expected):
     fuser = make_fuser(scope)
-    # The paper's self-attention mixes all seconds of sound before they meet the pictures: out of the way here.
-    for blocks in fuser.a_blocks:
-        for block in blocks:
-            block.attn.proj.weight.data.zero_()
     audio = torch.randn(T, WIDTH)
     other = audio.clone()
     other[1] += 1.0
     assert changed(fuse(fuser, audio), fuse(fuser, other)) == expected
+
+
+@torch.no_grad()
+def test_a_clip_is_its_frames_one_by_one():
+    fuser, audio = make_fuser("frame"), torch.randn(T, WIDTH)
+    patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
+    position = sine_position(WIDTH, (GRID, GRID), audio)
+    together = fuser.fuse(patches, fuser.join(audio), position).prompts
+    for t in range(T):
+        alone = fuser.fuse(tuple(level[t : t + 1] for level in patches), fuser.join(audio[t : t + 1]), position).prompts
+        for one, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        for one, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_words_reach_all_frames():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_the_limit_holds(tmp_path):
     assert cache.get("abcd") is not None
     assert cache.get("f") is None
     assert not list(cache.folder.glob("*.part"))
+
+
+def test_what_vanishes_while_it_is_counted_does_not_count(tmp_path, monkeypatch):
+    """Another process renames what it has written: what was listed under one name has another now."""
+    cache = FeatureCache(tmp_path / "cache", "owner", 10**6)
+    cache.put(["a" * 40], tuple(level[:1] for level in MAPS))
+    whole = cache.nbytes
+    (cache.folder / "other.part").write_bytes(b"half")
+    scan = os.scandir
+
+    @contextlib.contextmanager
+    def late(folder):
+        with scan(folder) as entries:
+            listed = list(entries)
+        (cache.folder / "other.part").unlink()
+        yield listed
+
+    monkeypatch.setattr(os, "scandir", late)
+    assert cache.nbytes == whole
 
 
 def test_changes_of_pixels_are_refused(tmp_path):

@@ -71,6 +71,19 @@ def test_a_draw_is_the_same_again(tree, voices):
     assert not np.array_equal(one.log_mel, later.log_mel)
 
 
+def test_what_a_sentence_was_made_for_is_still_heard(tree, voices):
+    config = DataConfig(dataset="stampavs+stampavs-ref", root=str(tree / "stamp"))
+    given = samples(config, "train")
+    anew = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0), seed=0, voices=voices)
+    built = TrainingClips(given, SIZE, FRAMES, AugmentConfig(), seed=0)
+    changed = {"spoken of": 0, "heard": 0}
+    for number in range(len(given)):
+        one, other = built[number], anew[number]
+        changed["heard" if one.expression is None else "spoken of"] += not torch.equal(one.log_mel, other.log_mel)
+    assert changed["spoken of"] == 0
+    assert changed["heard"] > 0
+
+
 def test_other_data_sets_cannot_be_heard_anew(tree):
     given = values(tree, text=True)
     given["augment"] = {"resound": 1.0}

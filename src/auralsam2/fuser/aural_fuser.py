@@ -11,6 +11,7 @@ from auralsam2.config import FuserConfig
 from auralsam2.fuser.blocks import Blocks
 from auralsam2.fuser.fusion import CrossFusion, Fused
 from auralsam2.fuser.projection import REFERENCE_ROWS, Projection
+from auralsam2.fuser.standard import Standard
 from auralsam2.types import FeaturePrompts
 
 PATCH_SIZES = (4, 2, 1)
@@ -32,6 +33,11 @@ class FuserOutput:
     prompts: FeaturePrompts
     tokens: tuple[torch.Tensor, ...]
     fused: tuple[Fused, ...]
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return len(self.fused[0].visual)
 
 
 def constant_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
@@ -65,6 +71,10 @@ class AuralFuser(nn.Module):
         self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in sizes[1:])
         self.train_proj_v1 = Projection(config, spatial=True)
         self.train_proj_a1 = Projection(config, spatial=False)
+        if config.standardise:
+            self.map_standards = nn.ModuleList(Standard(width) for _ in sizes)
+            self.token_standard = Standard(width)
+            self.visual_gains, self.audio_gains = (nn.Parameter(torch.ones(len(sizes), width)) for _ in range(2))
         if config.modality == "audio+text":
             self.text_proj = nn.Sequential(
                 nn.Linear(config.text_width, TEXT_HIDDEN), nn.GELU(), nn.Linear(TEXT_HIDDEN, width)
@@ -80,6 +90,8 @@ class AuralFuser(nn.Module):
             K patch maps (T, L, h, w), K = `levels` of the configuration.
         """
         read = pyramid[: self.config.levels]
+        if self.config.standardise:
+            read = tuple(standard(level) for standard, level in zip(self.map_standards, read, strict=True))
         return tuple(embed(level) for embed, level in zip(self.patch_embeds, read, strict=True))
 
     def join(self, audio: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
@@ -97,6 +109,8 @@ class AuralFuser(nn.Module):
         """
         if (text is not None) != (self.config.modality == "audio+text"):
             raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
+        if self.config.standardise:
+            audio = self.token_standard(audio)
         if not self.config.hears:
             audio = torch.zeros_like(audio)
         if text is None:
@@ -117,9 +131,11 @@ class AuralFuser(nn.Module):
         frames, _, *grid = patches[0].shape
         if len(tokens) < frames:
             raise ValueError(f"{frames} frames need as many tokens of sound, got {len(tokens)}")
-        released = self.config.variant == "released"
+        released, framewise = self.config.variant == "released", self.config.scope == "frame"
         positions_of = constant_positions if released else token_positions
         token_position = positions_of(len(tokens), tokens.shape[1], tokens)
+        if framewise:  # a frame knows one second, which has no place among others
+            token_position[:frames] = 0
         # Token-major memory from here on: blocks that read and write one layout are twice as quick on a CPU.
         visual_position = position.flatten(2).transpose(1, 2).contiguous()
         heard, levels = tokens, []
@@ -131,7 +147,7 @@ class AuralFuser(nn.Module):
                 heard = levels[-1].tokens if released else tokens
             visual = patch.flatten(2).transpose(1, 2).contiguous() + visual_position
             visual = self.f_blocks[level](visual, tuple(grid))
-            heard = self.a_blocks[level]((heard + token_position)[None])[0]
+            heard = self._listen(level, heard + token_position, frames)
             levels.append(self.fusion_modules[level](visual + visual_position, heard + token_position))
         drawn = None
         if self.config.draws:
@@ -140,8 +156,8 @@ class AuralFuser(nn.Module):
             drawn = (seen @ heard.transpose(1, 2))[..., 0].unflatten(1, grid) / DRAWING_TEMPERATURE
         return FuserOutput(
             prompts=FeaturePrompts(
-                visual_prompts=tuple(level.visual for level in levels),
-                audio_prompts=tuple(level.tokens[:frames] for level in levels),
+                visual_prompts=self._weigh("visual_gains", [level.visual for level in levels]),
+                audio_prompts=self._weigh("audio_gains", [level.tokens[:frames] for level in levels]),
                 drawn=drawn,
             ),
             tokens=tuple(level.tokens for level in levels),
@@ -160,6 +176,21 @@ class AuralFuser(nn.Module):
             visual = [self.train_proj_v1(fused.visual_residual, normalised_axis=1) for fused in output.fused]
             heard = [tokens[:REFERENCE_ROWS] for tokens in output.tokens]
         else:
-            visual = [self.train_proj_v1(prompt) for prompt in output.prompts.visual_prompts]
-            heard = list(output.prompts.audio_prompts)
+            visual = [self.train_proj_v1(fused.visual) for fused in output.fused]
+            heard = [tokens[: output.frames] for tokens in output.tokens]
         return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in heard)
+
+    def _listen(self, level: int, tokens: torch.Tensor, frames: int) -> torch.Tensor:
+        """The self-attention of (N, L) tokens; with scope `frame`, of each second with the words, not with others."""
+        blocks = self.a_blocks[level]
+        if self.config.scope == "clip":
+            return blocks(tokens[None])[0]
+        words = tokens[frames:].expand(frames, -1, -1)
+        mixed = blocks(torch.cat([tokens[:frames, None], words], dim=1))
+        return torch.cat([mixed[:, 0], mixed[:, 1:].mean(0)])
+
+    def _weigh(self, gains: str, prompts: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """The prompts of each level times the gains of its channels, where the fuser has such."""
+        if not self.config.standardise:
+            return tuple(prompts)
+        return tuple(prompt * gain for prompt, gain in zip(prompts, self.get_parameter(gains), strict=True))

@@ -6,6 +6,7 @@ of its own. Entries are whole or absent; a folder may be shared by runs and proc
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -86,8 +87,13 @@ class FeatureCache:
     @property
     def nbytes(self) -> int:
         """Bytes in the folder, those of other runs and of killed ones too."""
+        total = 0
         with os.scandir(self.folder) as entries:
-            return sum(entry.stat().st_size for entry in entries if entry.name.endswith((SUFFIX, ".part")))
+            for entry in entries:
+                if entry.name.endswith((SUFFIX, ".part")):
+                    with contextlib.suppress(FileNotFoundError):  # another process has renamed it meanwhile
+                        total += entry.stat().st_size
+        return total
 
     def _key(self, path: Path, flip: bool) -> str:
         state = path.stat()

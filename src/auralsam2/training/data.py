@@ -107,7 +107,8 @@ class TrainingClips(Dataset[TrainingClip]):
         change = Augmentation.draw(self.augment, len(sample.frames), random)
         keys, maps = look_up(self.cache, sample, flip=change.flip)
         clip = load(sample, self.size, pictures=maps is None)
-        if self.voices is not None and random.random() < self.augment.resound:
+        # What an expression says of the sound holds for the sound it was made for.
+        if self.voices is not None and sample.expression is None and random.random() < self.augment.resound:
             clip = heard_anew(clip, self.size, self.voices, random)
         quiet = silent_objects(clip, self.size) if sample.objects else None
         return TrainingClip(
@@ -250,7 +251,8 @@ def samples(data: DataConfig, split: str) -> list[Sample]:
     found = [
         sample
         for name in data.dataset.split("+")
-        for sample in open_dataset(name, data.root).listing(split).samples
+        for part in split.split("+")
+        for sample in open_dataset(name, data.root).listing(part).samples
         if any(sample.supervised)
     ]
     if not found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Training(pl.LightningModule):
             train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed, self.cache, voices
         )
         self.held_out = ValidationClips(validation, size, self.cache)
-        if recipe.calibrate:
+        if recipe.model.fuser.standardise and recipe.fuser_from is None:
             some = [load(clip, size) for clip in train[:CALIBRATION]]
             pictures = torch.stack([to_square(clip.frames[0], size) for clip in some])
             fit(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
@@ -97,16 +98,20 @@ class Training(pl.LightningModule):
         """
         network = self.network
         frames, fused = self.fuse_clip(clip)
+        prompts = fused.prompts
+        if prompts.drawn is not None and self.recipe.contrast.matching:
+            # Matching teaches the drawn mask. What comes back through the decoder is far louder and less sure.
+            prompts = dataclasses.replace(prompts, drawn=prompts.drawn.detach())
         if conditioning == "each":  # what the tracker gives frame by frame, all at once
             decoded = network.decoder(
                 network.memory.begin(torch.cat([frame.embedding for frame in frames])),
                 torch.cat([frame.fine for frame in frames]),
                 torch.cat([frame.middle for frame in frames]),
                 embed(network.sam2, None),
-                fused.prompts,
+                prompts,
             )
             return fused, decoded
-        tracked = network.tracker(len(frames)).track(frames, fused.prompts, conditioning)
+        tracked = network.tracker(len(frames)).track(frames, prompts, conditioning)
         found = [frame.decoded for frame in sorted(tracked, key=lambda frame: frame.t)]
         return fused, Decoded(
             logits=torch.cat([one.logits for one in found]),

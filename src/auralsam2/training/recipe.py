@@ -28,9 +28,9 @@ class DataConfig:
     """Where the clips come from.
 
     Attributes:
-        dataset: name of the data set; several joined by `+` are one pool.
+        dataset: name of the data set; several joined by `+` are one pool, one named twice counts twice.
         root: its folder.
-        split: of training.
+        split: of training; several joined by `+` are one pool.
         validation: split of validation.
         validation_clips: how many of its clips, the first ones; None for all.
         workers: processes that load clips, each for one device; 0 loads in the training process.
@@ -111,8 +111,8 @@ class Recipe:
         preset: presets of the next four.
         losses, contrast, optimiser, augment: see `training.config`.
         trainer: how long and on what.
-        calibrate: fit the fuser's first weights to the size of the maps that it reads and prompts; see `build.fit`.
         audio_from: model whose encoder of sound is taken, by name, folder or hub id; None for random weights.
+        fuser_from: model whose fuser is taken, likewise; it may be one that reads no words for one that does.
         out: folder of the run; None for `runs/` and the name of the recipe.
     """
 
@@ -125,14 +125,15 @@ class Recipe:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    calibrate: bool = False
     audio_from: str | None = None
+    fuser_from: str | None = None
     out: str | None = None
 
     def __post_init__(self) -> None:
         if self.model.fuser.variant != self.variant:
             raise ConfigError(f"model.fuser.variant {self.model.fuser.variant!r} contradicts variant {self.variant!r}")
-        if self.augment.resound and self.data.dataset != "stampavs":
+        pool = set(self.data.dataset.split("+"))
+        if self.augment.resound and not ("stampavs" in pool and pool <= {"stampavs", "stampavs-ref"}):
             raise ConfigError(f"augment.resound needs data.dataset stampavs, not {self.data.dataset}")
         if self.data.cache is not None and self.augment.changes_pixels:
             raise ConfigError(
