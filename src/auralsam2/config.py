@@ -119,6 +119,7 @@ class PromptingConfig:
             released code).
         dense: visual prompts are added to the image.
         sparse: audio prompts are added to the mask tokens.
+        gated: masks are empty where the object score says that nothing is there; as in SAM 2, but not as released.
     """
 
     coarse_first: bool = True
@@ -126,6 +127,7 @@ class PromptingConfig:
     into_positions: bool = True
     dense: bool = True
     sparse: bool = True
+    gated: bool = False
 
     def __post_init__(self) -> None:
         if not (self.dense or self.sparse):

@@ -53,9 +53,7 @@ def test_gains_weigh_prompts_and_nothing_else():
         fuser.audio_gains[2] = 0.5
         after = fuser.fuse(patches, tokens, position)
     for level, (visual, audio) in enumerate(((1.0, 1.0), (3.0, 1.0), (1.0, 0.5))):
-        torch.testing.assert_close(
-            after.prompts.visual_prompts[level], visual * before.prompts.visual_prompts[level]
-        )
+        torch.testing.assert_close(after.prompts.visual_prompts[level], visual * before.prompts.visual_prompts[level])
         torch.testing.assert_close(after.prompts.audio_prompts[level], audio * before.prompts.audio_prompts[level])
     for one, other in zip(fuser.project(before), fuser.project(after), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -57,3 +59,24 @@ def test_as_the_steps_alone(network, frames):
         steps += [tracker.step(t, frames[t]) for t in (0, 2, 3)]
     for step, tracked in zip(steps, track(network, frames, {1: prompt}), strict=True):
         assert torch.equal(step.logits, tracked.logits)
+
+
+@torch.inference_mode()
+def test_what_is_not_there_has_no_mask(network, frames):
+    """SAM 2's own rule: logits of -1024 where the object score is not positive."""
+    plain = track(network, frames, {0: box(8, 8, 40, 40)})
+    decoder = network.decoder
+    head = network.sam2.mask_decoder.pred_obj_score_head.proj_out
+    kept = head.bias.data.clone()
+    try:
+        decoder.config = dataclasses.replace(decoder.config, gated=True)
+        head.bias.data.fill_(1e4)
+        there = track(network, frames, {0: box(8, 8, 40, 40)})
+        head.bias.data.fill_(-1e4)
+        away = track(network, frames, {0: box(8, 8, 40, 40)})
+    finally:
+        decoder.config = dataclasses.replace(decoder.config, gated=False)
+        head.bias.data.copy_(kept)
+    assert torch.equal(there[0].logits, plain[0].logits)
+    assert all((tracked.logits == -1024).all() and (tracked.decoded.logits == -1024).all() for tracked in away)
+    assert torch.equal(away[0].decoded.ious, plain[0].decoded.ious)

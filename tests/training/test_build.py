@@ -10,8 +10,8 @@ import torch
 from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.model import AuralSAM2
 from auralsam2.training.build import go_on, network
-from auralsam2.training.module import Training
 from auralsam2.training.data import samples
+from auralsam2.training.module import Training
 from auralsam2.training.recipe import Recipe
 from small_training import values, write_parts
 

@@ -6,13 +6,19 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from auralsam2.data.picture import read_frame
 from auralsam2.errors import ConfigError, UsageError
+from auralsam2.training.data import samples
+from auralsam2.training.pictures import FRAMES
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.run import BEST, CHECKPOINT, LAST, train
+from auralsam2.vision.preprocess import to_square
 from media_files import write_clip
 from small_training import recipe, values, write_parts
 
@@ -59,6 +65,27 @@ def test_a_run_teaches_and_leaves_models_and_a_log(parts, undisturbed):
     header = log.read_text().splitlines()[0].split(",")
     assert {"train/loss", "train/focal", "train/contrast", "val/J"} <= set(header)
     assert (undisturbed / BEST / "config.json").is_file()
+
+
+def test_each_validation_leaves_a_sheet_of_what_is_true_and_what_was_found(parts, undisturbed):
+    sheets = sorted((undisturbed / "pictures").iterdir())
+    assert [sheet.name for sheet in sheets] == ["step-000002.png", "step-000004.png"]
+    size, clips, frames = 64, 2, 3
+    sheet = np.array(Image.open(sheets[-1]))
+    assert sheet.shape == (2 * clips * size, FRAMES * size, 3)
+    assert not sheet[:, frames * size :].any()
+    truth, found = sheet[:size, :size].astype(int), sheet[size : 2 * size, :size].astype(int)
+    assert (truth != found).any()
+    for label, row in ((True, 0), (False, 2)):  # the second clip is silent
+        green = sheet[row * size : (row + 1) * size, : frames * size].astype(int)
+        pictures = np.concatenate(
+            [
+                to_square(read_frame(path), size).permute(1, 2, 0).numpy()
+                for path in samples(recipe(parts).data, "val")[row // 2].frames
+            ],
+            axis=1,
+        )
+        assert bool((green != pictures).any()) == label
 
 
 def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(parts, undisturbed, tmp_path):

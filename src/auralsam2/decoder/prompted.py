@@ -6,6 +6,7 @@ prompts of zero, the result equals the stock decoder's bit for bit.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,8 @@ from auralsam2.types import FeaturePrompts
 
 SCORE_TOKEN, IOU_TOKEN, FIRST_MASK_TOKEN = 0, 1, 2
 LEVELS = 3
+NOT_THERE = -1024.0
+"""Logits of the masks of what is not in the frame, SAM 2's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,11 @@ class Decoded:
     def best(self) -> torch.Tensor:
         """(B,) index of the mask with the highest predicted IoU."""
         return self.ious.argmax(dim=1)
+
+    def gated(self) -> Decoded:
+        """The same with empty masks where the object score is not positive, as SAM 2 gives them."""
+        there = self.object_score[:, :, None, None] > 0
+        return dataclasses.replace(self, logits=torch.where(there, self.logits, NOT_THERE))
 
 
 class PromptedDecoder(nn.Module):

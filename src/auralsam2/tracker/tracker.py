@@ -121,6 +121,8 @@ class Tracker:
                 prompts,
                 multimask=visual is None or visual.ambiguous,
             )
+            if self.decoder.config.gated:
+                decoded = decoded.gated()
             best = int(decoded.best[0])
             chosen = full_size(decoded.logits[:, best : best + 1], side(self.sam2))
         with self.clock.stage("memory"):

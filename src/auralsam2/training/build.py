@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -12,6 +13,7 @@ from safetensors.torch import load_file
 from auralsam2 import hub
 from auralsam2.config import WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.fuser.standard import Standard
 from auralsam2.network import AuralNetwork
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.recipe import Recipe
@@ -45,9 +47,9 @@ def network(recipe: Recipe) -> AuralNetwork:
 def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None:
     """Measure what a fuser that standardises reads, and set the first gains of its prompts.
 
-    The prompts that are added to the image itself, at the decoder's first step, get the deviation of that image: smaller
-    ones would be lost in it. Where the fuser draws a mask, all prompts begin faint instead: the mask says what is meant,
-    and they are to refine it.
+    The prompts that are added to the image itself, at the decoder's first step, get the deviation of that image:
+    smaller ones would be lost in it. Where the fuser draws a mask, all prompts begin faint instead: the mask says what
+    is meant, and they are to refine it.
 
     Args:
         made: with first weights.
@@ -56,7 +58,7 @@ def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None
     """
     fuser, maps = made.fuser, encode(made.sam2, pixels).maps
     for standard, level in zip(fuser.map_standards, maps, strict=False):
-        standard.measure(level)
+        cast(Standard, standard).measure(level)
     fuser.token_standard.measure(made.audio_encoder(log_mel))
     if made.config.fuser.draws:
         fuser.visual_gains.fill_(FAINT)

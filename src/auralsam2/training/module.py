@@ -170,13 +170,20 @@ class Training(pl.LightningModule):
         self.log_dict({"train/loss": loss.detach(), "train/matching": loss.detach()}, batch_size=1)
         return loss
 
-    def validation_step(self, clip: TrainingClip, _number: int) -> None:
-        """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged."""
+    def validation_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
+        """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged.
+
+        Returns:
+            (n, S, S) bool: the masks of the n supervised frames.
+        """
         _, decoded = self.run_clip(clip, self.recipe.model.clip.conditioning)
+        if self.recipe.model.prompting.gated:
+            decoded = decoded.gated()
         kept = clip.supervised.nonzero()[:, 0].tolist()
         found = full_size(decoded.logits[kept, decoded.best[kept], None], clip.labels.shape[-1])[:, 0] > 0
         score = jaccard(Counts.of(found, clip.labels[kept])).float().mean()
         self.log(J, score, on_epoch=True, batch_size=len(kept), sync_dist=True)
+        return found
 
     def configure_optimizers(self) -> Any:
         """AdamW and the polynomial decay, a step at a time."""

@@ -19,6 +19,7 @@ from auralsam2.outputs.staging import writing
 from auralsam2.training.build import network
 from auralsam2.training.data import samples
 from auralsam2.training.module import J, Training
+from auralsam2.training.pictures import Pictures
 from auralsam2.training.recipe import Recipe
 
 RECIPE_FILE, CHECKPOINT = "recipe.yaml", "last.ckpt"
@@ -36,8 +37,8 @@ def train(
 ) -> Training:
     """Train, from the start or from the last checkpoint.
 
-    The folder of the run holds `recipe.yaml`, presets spelt out; `last.ckpt`; `log/`, one table for each start; and the
-    models `best/` and `last/`, for `auralsam2 segment --model`.
+    The folder of the run holds `recipe.yaml`, presets spelt out; `last.ckpt`; `log/`, one table for each start;
+    `pictures/`, a sheet of each validation; and the models `best/` and `last/`, for `auralsam2 segment --model`.
 
     Args:
         recipe: what to do.
@@ -66,7 +67,7 @@ def train(
     )
     if first:
         tell(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
-    trainer = _trainer(recipe, out, module, bar, [Models(out, tell)])
+    trainer = _trainer(recipe, out, module, bar, [Models(out, tell), Pictures(out)])
     if first:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)

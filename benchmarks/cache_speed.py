@@ -1,0 +1,96 @@
+"""How much faster an epoch is from the cache of frozen features than without it.
+
+    python benchmarks/cache_speed.py recipes/stampavs-mini-fuser.yaml [--clips 40] [--rounds 3] [--set KEY=VALUE]
+
+Trains on the first clips of the recipe's split, once through each: to fill a fresh cache, then in turn without it and
+from it. Only the steps are timed, not start-up or validation. Printed is the ratio of the medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from auralsam2.apps.bench_material import machine
+from auralsam2.training.build import network
+from auralsam2.training.data import samples
+from auralsam2.training.module import Training
+from auralsam2.training.recipe import Recipe
+
+
+class Steps(pl.Callback):
+    """Times the steps of a run."""
+
+    def on_train_start(self, *_: Any) -> None:
+        """The data of the first step are not there yet."""
+        self.begun = time.perf_counter()
+
+    def on_train_end(self, *_: Any) -> None:
+        """All steps are done."""
+        self.seconds = time.perf_counter() - self.begun
+
+
+def epoch(recipe: Recipe, clips: int, cache: Path | None) -> float:
+    """Seconds of one pass over the first clips."""
+    data = dataclasses.replace(recipe.data, cache=None if cache is None else str(cache), workers=0)
+    trainer = dataclasses.replace(recipe.trainer, max_steps=clips // recipe.trainer.accumulate)
+    recipe = dataclasses.replace(recipe, data=data, trainer=trainer)
+    module = Training(network(recipe), recipe, samples(data, data.split)[:clips], samples(data, data.validation)[:1])
+    steps = Steps()
+    pl.Trainer(
+        accelerator="cpu",
+        max_steps=clips // trainer.accumulate,
+        max_epochs=-1,
+        accumulate_grad_batches=trainer.accumulate,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=[steps],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+    ).fit(module)
+    return steps.seconds
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("--clips", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    recipe = Recipe.load(given.recipe, given.set)
+    with tempfile.TemporaryDirectory() as folder:
+        filling = epoch(recipe, given.clips, Path(folder))
+        without, cached = [], []
+        for _ in range(given.rounds):
+            without.append(epoch(recipe, given.clips, None))
+            cached.append(epoch(recipe, given.clips, Path(folder)))
+    seconds = {
+        "while filling it": filling / given.clips,
+        "without it": statistics.median(without) / given.clips,
+        "from it": statistics.median(cached) / given.clips,
+    }
+    print(json.dumps(machine("cpu")))
+    print(f"{given.recipe}, {given.clips} clips, {given.threads} thread(s), {recipe.trainer.precision}")
+    print("milliseconds a clip:", ", ".join(f"{name} {1e3 * each:.0f}" for name, each in seconds.items()))
+    print(f"without : from the cache = {seconds['without it'] / seconds['from it']:.2f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""The bench of the feature cache on a tiny run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import torch
+
+import cache_speed
+from auralsam2.training import module
+from small_training import recipe, write_parts
+
+
+def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_path: Path, monkeypatch, capsys):
+    threads = torch.get_num_threads()
+    given = recipe(write_parts(tmp_path))
+    (tmp_path / "recipe.yaml").write_text(given.to_yaml(), encoding="utf-8")
+    calls: list[int] = []
+    encode = module.encode
+    monkeypatch.setattr(module, "encode", lambda *told: calls.append(1) or encode(*told))
+    arguments = [
+        "cache_speed", str(tmp_path / "recipe.yaml"), "--clips", "4", "--rounds", "1",
+        "--set", "augment.clip_jitter=[0,0,0]", "--set", "augment.frame_jitter=[0,0,0]", "--set", "augment.grayscale=0",
+        "--set", "augment.flip=0", "--set", "augment.rotation=0", "--set", "augment.shear=0",
+    ]  # fmt: skip
+    monkeypatch.setattr("sys.argv", arguments)
+    assert cache_speed.main() == 0
+    torch.set_num_threads(threads)
+    printed = capsys.readouterr().out
+    assert re.search(r"without : from the cache = \d+\.\d\d", printed)
+    assert len(calls) == 8  # filling it, and without it
