@@ -37,7 +37,7 @@ def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
         for backbone in ("large", "base-plus")
         for preset in ("paper", "released")
     }
-    assert names == wanted | {"stampavs-mini-fuser"}
+    assert names == wanted | {"stampavs-mini-fuser", "stampavs-mini-words"}
 
 
 @pytest.mark.parametrize(
