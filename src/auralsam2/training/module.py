@@ -35,6 +35,8 @@ from auralsam2.vision.pyramid import FrameFeatures, FramePyramid, encode, featur
 
 J = "val/J"
 """Name of the mean J of validation."""
+J_TARGET, FALSE_AREA = "val/J_target", "val/false_area"
+"""J on frames with a target; share of the picture that is masked on frames without one."""
 CALIBRATION = 32
 """Clips whose first pictures and whose sounds `build.fit` looks at."""
 DROPOUT, DRAWING = 2, 3
@@ -171,7 +173,7 @@ class Training(pl.LightningModule):
         return loss
 
     def validation_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
-        """J of each supervised frame of a clip, its mask chosen by predicted IoU; the mean over frames is logged.
+        """J of each supervised frame of a clip, its mask chosen by predicted IoU; means over frames are logged.
 
         Returns:
             (n, S, S) bool: the masks of the n supervised frames.
@@ -180,9 +182,13 @@ class Training(pl.LightningModule):
         if self.recipe.model.prompting.gated:
             decoded = decoded.gated()
         kept = clip.supervised.nonzero()[:, 0].tolist()
-        found = full_size(decoded.logits[kept, decoded.best[kept], None], clip.labels.shape[-1])[:, 0] > 0
-        score = jaccard(Counts.of(found, clip.labels[kept])).float().mean()
-        self.log(J, score, on_epoch=True, batch_size=len(kept), sync_dist=True)
+        labels = clip.labels[kept]
+        found = full_size(decoded.logits[kept, decoded.best[kept], None], labels.shape[-1])[:, 0] > 0
+        score, there = jaccard(Counts.of(found, labels)).float(), labels.flatten(1).any(1)
+        # Means over all frames, over those with a target, over those without.
+        for name, values in ((J, score), (J_TARGET, score[there]), (FALSE_AREA, found[~there].float().mean((1, 2)))):
+            mean = values.mean() if len(values) else score.new_zeros(())
+            self.log(name, mean, on_epoch=True, batch_size=len(values), sync_dist=True)
         return found
 
     def configure_optimizers(self) -> Any:
