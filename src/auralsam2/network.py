@@ -22,6 +22,9 @@ from auralsam2.vision.pyramid import FrameFeatures, encode, features, sine_posit
 from auralsam2.vision.sam2 import freeze, side
 from auralsam2.weights import misfit
 
+DEFAULT_EXPRESSION = "the object making a sound"
+"""What a model that reads text is told where the user says nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClipOutput:
@@ -97,6 +100,23 @@ class AuralNetwork(nn.Module):
         pyramid = encode(self.sam2, pixels)
         return features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if listen else ())
 
+    def read(self, expression: str | None) -> torch.Tensor | None:
+        """Features of what to look for.
+
+        Where nothing is said, a model that reads is told to look for what makes a sound; with the fuser's scope `frame`
+        it reads nothing then, and only hears.
+
+        Args:
+            expression: None where nothing is said.
+
+        Returns:
+            (n, width), or None where nothing is read.
+        """
+        silent = expression is None and self.config.fuser.scope == "frame"
+        if self.text_encoder is None or silent:
+            return None
+        return self.text_encoder(expression or DEFAULT_EXPRESSION)
+
     def fuse(
         self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
     ) -> FuserOutput:
@@ -105,7 +125,7 @@ class AuralNetwork(nn.Module):
         Args:
             frames: T frames one second apart, encoded with `listen`.
             log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
-            text_features: (n, width) from the text encoder, where the fuser reads text.
+            text_features: of `read`.
         """
         if self.config.fuser.scope == "frame":
             log_mel = log_mel[: len(frames)]  # what follows the frames' own seconds are words there

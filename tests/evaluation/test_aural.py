@@ -16,9 +16,8 @@ from auralsam2.evaluation.aural import AuralPredictor, chosen, silence_like
 from auralsam2.evaluation.options import Options
 from auralsam2.evaluation.run import evaluate
 from auralsam2.model import AuralSAM2
-from auralsam2.network import AuralNetwork
+from auralsam2.network import DEFAULT_EXPRESSION, AuralNetwork
 from auralsam2.text.encoder import TextEncoder
-from auralsam2.tracker.session import DEFAULT_EXPRESSION
 from auralsam2.vision.preprocess import normalise
 from evaluated_clips import Listed, Loader, listing, sample
 from networks import small_sam2

@@ -112,3 +112,18 @@ def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
 def test_only_a_framewise_fuser_draws():
     with pytest.raises(ConfigError, match="draws"):
         FuserConfig.preset("paper", draws=True)
+
+
+@torch.no_grad()
+def test_where_nothing_is_said_it_only_hears():
+    reading, hearing = make_fuser("frame", "audio+text"), make_fuser("frame")
+    hearing.load_state_dict(reading.state_dict(), strict=False)
+    audio = torch.randn(T, WIDTH)
+    untold, told = fuse(reading, audio), fuse(reading, audio, torch.randn(WORDS, TEXT))
+    assert changed(untold, fuse(hearing, audio)) == [False] * T
+    assert changed(untold, told) == [True] * T
+    assert untold.tokens[0].shape == (T, WIDTH)
+    with pytest.raises(ValueError, match="got text: False"):
+        fuse(make_fuser("clip", "audio+text"), audio)
+    with pytest.raises(ValueError, match="got text: True"):
+        fuse(hearing, audio, torch.randn(WORDS, TEXT))

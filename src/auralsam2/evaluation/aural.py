@@ -14,7 +14,7 @@ from auralsam2.evaluation.prediction import Prediction
 from auralsam2.evaluation.truth import first_target, visual_prompts
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
-from auralsam2.tracker.session import DEFAULT_EXPRESSION, NOTHING
+from auralsam2.tracker.session import NOTHING
 from auralsam2.tracker.tracker import Tracked
 from auralsam2.types import FeaturePrompts
 from auralsam2.vision.preprocess import normalise, to_square
@@ -74,10 +74,7 @@ class AuralPredictor:
     def _fuse(self, clip: LoadedClip, frames: tuple[FrameFeatures, ...]) -> FeaturePrompts:
         network = self.model.network
         log_mel = clip.log_mel if self.options.hears else silence_like(clip.log_mel)
-        text = None
-        if network.text_encoder is not None:
-            asked = clip.sample.expression if self.options.reads else None
-            text = network.text_encoder(asked or DEFAULT_EXPRESSION)
+        text = network.read(clip.sample.expression if self.options.reads else None)
         return network.fuse(frames, log_mel.to(network.device), text).prompts
 
 

@@ -99,7 +99,8 @@ class AuralFuser(nn.Module):
 
         Args:
             audio: (N_a, L) audio tokens.
-            text: (N_t, text_width) features of the text encoder, where the model reads text.
+            text: (N_t, text_width) features of the text encoder, where the model reads text; None with scope `frame` where
+                nothing is said.
 
         Returns:
             (N, L).
@@ -107,7 +108,8 @@ class AuralFuser(nn.Module):
         Raises:
             ValueError: text given to a model without text, or missing.
         """
-        if (text is not None) != (self.config.modality == "audio+text"):
+        reads = self.config.modality == "audio+text"
+        if (text is not None) != reads and not (reads and self.config.scope == "frame"):
             raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
         if self.config.standardise:
             audio = self.token_standard(audio)

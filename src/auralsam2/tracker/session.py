@@ -25,8 +25,6 @@ from auralsam2.tracker.windows import Moment, Window, slot_length, slot_of, wind
 from auralsam2.types import Frame, Prompts, Segmentation
 from auralsam2.vision.preprocess import normalise, to_square
 
-DEFAULT_EXPRESSION = "the object making a sound"
-"""What a model that reads text is told where the user says nothing."""
 NOTHING = -10.0
 """Logit and object score of a frame for which nobody asked anything yet; what SAM 2 writes for an empty mask."""
 SMALL_IMAGE, SMALL_BATCH = 512, 8
@@ -128,10 +126,10 @@ class Session:
                 yield Moment(frame.index, frame.instant, slot_of(frame.instant, self.source.start, self._length))
 
     def _text_features(self) -> torch.Tensor | None:
-        if not self._fuses or self.network.text_encoder is None:
+        if not self._fuses:
             return None
         with self._network("encoder"):
-            return self.network.text_encoder(self.prompts.text or DEFAULT_EXPRESSION)
+            return self.network.read(self.prompts.text)
 
     def _segment(
         self, window: Window, hearing: Hearing, kept: EncodedFrames, text: torch.Tensor | None

@@ -20,7 +20,6 @@ from auralsam2.errors import ConfigError
 from auralsam2.evaluation.binary import Counts, jaccard
 from auralsam2.fuser.aural_fuser import FuserOutput
 from auralsam2.network import AuralNetwork
-from auralsam2.tracker.session import DEFAULT_EXPRESSION
 from auralsam2.tracker.tracker import full_size
 from auralsam2.training.build import fit
 from auralsam2.training.cache import FeatureCache, encoder_identity
@@ -86,11 +85,8 @@ class Training(pl.LightningModule):
     def fuse_clip(self, clip: TrainingClip) -> tuple[tuple[FrameFeatures, ...], FuserOutput]:
         """The network on a clip, as far as the fuser."""
         network = self.network
-        text = None
-        if network.text_encoder is not None:
-            text = network.text_encoder(clip.expression or DEFAULT_EXPRESSION)
         frames = self._encode(clip)
-        return frames, network.fuse(frames, clip.log_mel, text)
+        return frames, network.fuse(frames, clip.log_mel, network.read(clip.expression))
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, Decoded]:
         """The network on a clip; the memory starts from the given frame.
