@@ -99,8 +99,8 @@ class AuralFuser(nn.Module):
 
         Args:
             audio: (N_a, L) audio tokens.
-            text: (N_t, text_width) features of the text encoder, where the model reads text; None with scope `frame` where
-                nothing is said.
+            text: (N_t, text_width) features of the text encoder, where the model reads text; with scope `frame`, None
+                where nothing is said.
 
         Returns:
             (N, L).
