@@ -23,7 +23,7 @@ from auralsam2.tracker.converse.found import MERGES, Found, Merge
 from auralsam2.tracker.converse.history import History
 from auralsam2.tracker.converse.kept import DISK_LIMIT, Kept
 from auralsam2.tracker.converse.parts import parts
-from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, together, whole
+from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, anchored, together, whole
 from auralsam2.tracker.converse.sounds import Said, Sounds
 from auralsam2.tracker.converse.track import Track
 from auralsam2.tracker.result import segmentation
@@ -134,7 +134,8 @@ class Conversation:
         """Click on an object, or correct its mask.
 
         On a frame where the object has a mask on display, that mask goes to the decoder beside all clicks of the
-        frame, as in SAM 2.
+        frame, as in SAM 2. Where the first clicks on the frame of an object that is heard or named only take away, the
+        middle of the largest other part of its mask is clicked too, for it to stay.
 
         Args:
             points: (x, y) in source pixels.
@@ -356,6 +357,8 @@ class Conversation:
             if corrects is None and not (track.empty or visual.labels.any()):
                 # Clicks that only take away need something to take from.
                 corrects = self._follower.at(track, index).low
+            if corrects is not None and track.fuses and not visual.labels.any():
+                visual = anchored(visual, corrects, self._network.image_size)
             seed = self._follower.plant(track, index, (visual,), corrects)
         track = self._put(track.with_seed(index, seed))
         return self._show(track, index, self._follower.merged(track, index, seed.found))

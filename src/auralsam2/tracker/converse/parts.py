@@ -1,4 +1,4 @@
-"""The connected parts of a mask."""
+"""The connected parts of a mask, and the middle of one."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def parts(mask: np.ndarray, least: int) -> list[np.ndarray]:
             part[row, first:end] = True
         found.append(part)
     return found
+
+
+def innermost(mask: np.ndarray) -> tuple[int, int]:
+    """(row, column) of a pixel of a mask that is not empty from which its border is as far as can be."""
+    left = mask
+    while left.any():
+        mask = left
+        around = np.pad(left, 1)
+        left = left & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
+    row, column = np.argwhere(mask)[0].tolist()
+    return row, column
 
 
 def _root(parent: list[int], number: int) -> int:

@@ -11,6 +11,7 @@ import torch
 
 from auralsam2.decoder.visual import NEGATIVE, POSITIVE, VisualPrompts
 from auralsam2.errors import UsageError
+from auralsam2.tracker.converse.parts import innermost, parts
 from auralsam2.tracker.guidance import read_mask
 from auralsam2.tracker.source import Source
 from auralsam2.types import Box, Mask, Point, Prompts
@@ -88,6 +89,28 @@ class Pointing:
 def whole(mask: torch.Tensor) -> VisualPrompts:
     """A mask on the square, (S, S) bool, as the one prompt of a frame."""
     return VisualPrompts(points=torch.zeros(0, 2), labels=torch.zeros(0, dtype=torch.int64), mask=mask)
+
+
+def anchored(visual: VisualPrompts, low: torch.Tensor, size: int) -> VisualPrompts:
+    """Clicks that only take away, with one that holds on to what stays: in the middle of the mask's largest other part.
+
+    SAM 2 was not trained to begin a frame with a negative click alone, and small models then ignore it.
+
+    Args:
+        visual: clicks, all negative.
+        low: (4h, 4w) logits of the mask.
+        size: S.
+    """
+    scale = size / len(low)
+    clicked = [(int(y / scale), int(x / scale)) for x, y in visual.points.clamp(0, size - 1).tolist()]
+    staying = [part for part in parts(low.cpu().numpy() > 0, 1) if not any(part[click] for click in clicked)]
+    if not staying:
+        return visual
+    row, column = innermost(staying[0])
+    hold = torch.tensor([[(column + 0.5) * scale, (row + 0.5) * scale]])
+    return VisualPrompts(
+        points=torch.cat([hold, visual.points]), labels=torch.cat([torch.tensor([POSITIVE]), visual.labels])
+    )
 
 
 def together(before: VisualPrompts, more: VisualPrompts) -> VisualPrompts:
