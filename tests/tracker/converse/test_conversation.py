@@ -199,6 +199,7 @@ def test_later_prompted_frames_are_remembered_too(model: AuralSAM2, video: Path)
 @pytest.mark.parametrize("rule", MERGES)
 def test_an_ensemble_merges_what_is_heard_and_what_is_pointed_at(model: AuralSAM2, video: Path, rule: Merge) -> None:
     def found(session: Conversation) -> dict[int, Found]:
+        assert session._film.has(2)
         return {
             index: next(session._follower.follow(track, [index], reverse=False))
             for track in session._history.now.values()
