@@ -196,13 +196,34 @@ def test_later_prompted_frames_are_remembered_too(model: AuralSAM2, video: Path)
             assert np.array_equal(frame.logits, tracked.logits.numpy())
 
 
+def test_whether_sound_or_click_comes_first_does_not_matter(model: AuralSAM2, video: Path) -> None:
+    with model.open(video, end=3.0) as session:
+        session.hear(True, object=1)
+        session.add_points([(20, 12)], [1], 1.5)
+        one = session.add_points([(40, 30)], [0], 1.5)
+        session.add_points([(20, 12)], [1], 1.5, object=2)
+        session.add_points([(40, 30)], [0], 1.5, object=2)
+        before = session.look(1.5, object=2)
+        session.hear(True, object=2)
+        other = session.look(1.5, object=2)
+    assert np.array_equal(one.logits, other.logits)
+    assert not np.array_equal(before.logits, other.logits)
+
+
+def test_pictures_cannot_be_spoilt(model: AuralSAM2, video: Path) -> None:
+    with model.open(video) as session:
+        for frame in (session.add_points([(20, 12)], [1], 1.5), session.look(1.5, object=1)):
+            with pytest.raises(ValueError, match="read-only"):
+                frame.image[:] = 0
+
+
 @pytest.mark.parametrize("rule", MERGES)
 def test_an_ensemble_merges_what_is_heard_and_what_is_pointed_at(model: AuralSAM2, video: Path, rule: Merge) -> None:
     def found(session: Conversation) -> dict[int, Found]:
         assert session._film.has(2)
         return {
             index: next(session._follower.follow(track, [index], reverse=False))
-            for track in session._history.now.values()
+            for track in map(session._cast.get, session.objects)
             for index in (1, 2)
         }
 

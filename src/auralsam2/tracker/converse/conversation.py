@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +17,10 @@ from auralsam2.clock import Clock
 from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import UsageError
 from auralsam2.network import AuralNetwork
+from auralsam2.tracker.converse.cast import Cast
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.follower import COMBINES, Combine, Follower
 from auralsam2.tracker.converse.found import MERGES, Found, Merge
-from auralsam2.tracker.converse.history import History
 from auralsam2.tracker.converse.kept import DISK_LIMIT, Kept
 from auralsam2.tracker.converse.parts import parts
 from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, anchored, together, whole
@@ -35,8 +35,6 @@ SOUNDING = 0
 """The object that is whatever sounds."""
 LEAST_PART = 0.002
 """Fraction of the frame that a part of a mask must cover to become an object of its own."""
-
-Tracks = Mapping[int, Track]
 
 
 class Conversation:
@@ -85,8 +83,7 @@ class Conversation:
         self._sounds = Sounds(network, self._film, compute, self.clock, self._kept)
         self._follower = Follower(network, self._film, self._sounds, compute, self.clock, combine, merge)
         self._pointing = Pointing(source, network.image_size)
-        self._history: History[Tracks] = History({})
-        self._versions = itertools.count()
+        self._cast = Cast()
         self._closed = False
 
     def __enter__(self) -> Conversation:
@@ -112,7 +109,7 @@ class Conversation:
     @property
     def objects(self) -> tuple[int, ...]:
         """Numbers of the objects that are there now."""
-        return tuple(sorted(self._history.now))
+        return self._cast.numbers
 
     @property
     def warnings(self) -> list[str]:
@@ -193,7 +190,7 @@ class Conversation:
         """
         if on and self.source.sound is None:
             raise UsageError(f"{self.info.path}: no sound to hear: open it with audio=FILE, or point at the object")
-        if on or object in self._history.now:
+        if on or object in self._cast:
             self._tell(object, lambda said: dataclasses.replace(said, hears=on))
 
     def say(self, text: str | None, *, object: int = SOUNDING) -> None:
@@ -204,7 +201,7 @@ class Conversation:
         """
         if text is not None and not self._reads:
             raise UsageError("this model reads no text: hear or point instead, or load a model such as ref-avs")
-        if text is not None or object in self._history.now:
+        if text is not None or object in self._cast:
             self._tell(object, lambda said: dataclasses.replace(said, text=text))
 
     def remove(self, object: int) -> None:
@@ -213,8 +210,7 @@ class Conversation:
         Raises:
             UsageError: there is no such object.
         """
-        self._track(object)
-        self._history.push({number: track for number, track in self._history.now.items() if number != object})
+        self._cast.remove(object)
 
     def clear(self, object: int, time: float) -> None:
         """Take back all that was pointed at on one frame of an object; an object of which nothing is left goes.
@@ -227,7 +223,7 @@ class Conversation:
         if index not in track.seeds:
             times = ", ".join(f"{self._film.time(seed):g}" for seed in track.seeds) or "no frame"
             raise UsageError(f"object {object} has no prompts on the frame at {time:g} s: it has some at {times}")
-        self._put(dataclasses.replace(track.with_seed(index, None), versions=()))
+        self._cast.put(dataclasses.replace(track.with_seed(index, None), versions=()))
 
     def undo(self) -> None:
         """Take the last change of the prompts back.
@@ -235,7 +231,7 @@ class Conversation:
         Raises:
             UsageError: there is none.
         """
-        self._history.undo()
+        self._cast.undo()
 
     def redo(self) -> None:
         """Take the last undo back.
@@ -243,7 +239,7 @@ class Conversation:
         Raises:
             UsageError: there is none.
         """
-        self._history.redo()
+        self._cast.redo()
 
     def look(self, time: float, object: int = SOUNDING) -> Segmentation:
         """The mask of an object on one frame, without the way there: from its prompted frames alone.
@@ -276,7 +272,7 @@ class Conversation:
             UsageError: nothing was asked, or the time lies outside the processed part.
         """
         self._check_open()
-        tracks = [self._history.now[number] for number in self.objects]
+        tracks = [self._cast.get(number) for number in self.objects]
         if not tracks:
             raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
         first = self._start(tracks, reverse=reverse and not both) if start is None else self._index(start)
@@ -314,12 +310,12 @@ class Conversation:
         if len(cut) < 2:
             return ()
         numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(cut)))
-        tracks = dict(self._history.now)
+        tracks = []
         for number, part in zip(numbers, cut, strict=True):
-            new = Track(number=number, versions=(next(self._versions),))
+            new = Track(number=number)
             seed = self._follower.plant(new, index, (whole(torch.from_numpy(part)),), None)
-            tracks[number] = new.with_seed(index, seed)
-        self._history.push(tracks)
+            tracks.append(new.with_seed(index, seed))
+        self._cast.put_all(tracks)
         return numbers
 
     def _check_open(self) -> None:
@@ -328,15 +324,7 @@ class Conversation:
 
     def _track(self, number: int) -> Track:
         self._check_open()
-        if number not in self._history.now:
-            there = ", ".join(map(str, self.objects)) or "none yet"
-            raise UsageError(f"no object {number}: there are {there}; point at one, or call hear(), to make it")
-        return self._history.now[number]
-
-    def _track_or_new(self, number: int) -> Track:
-        if number < 0:
-            raise UsageError(f"object {number}: numbers start at 0, which is what sounds")
-        return self._history.now.get(number) or Track(number=number)
+        return self._cast.get(number)
 
     def _index(self, time: float) -> int:
         self._check_open()
@@ -345,8 +333,8 @@ class Conversation:
 
     def _point(self, visual: VisualPrompts, time: float, number: int) -> Segmentation:
         """One more round on a frame, or, with a box or a mask, the first."""
+        track = self._cast.get_or_new(number)
         index = self._index(time)
-        track = self._track_or_new(number)
         seed = track.seeds.get(index)
         if visual.box is not None or visual.mask is not None:
             seed = self._follower.plant(track, index, (visual,), None)
@@ -360,24 +348,17 @@ class Conversation:
             if corrects is not None and track.fuses and not visual.labels.any():
                 visual = anchored(visual, corrects, self._network.image_size)
             seed = self._follower.plant(track, index, (visual,), corrects)
-        track = self._put(track.with_seed(index, seed))
+        track = self._cast.put(track.with_seed(index, seed))
         return self._show(track, index, self._follower.merged(track, index, seed.found))
 
     def _tell(self, number: int, change: Callable[[Said], Said]) -> None:
         """Another word to the fuser about an object."""
         self._check_open()
-        track = self._track_or_new(number)
+        track = self._cast.get_or_new(number)
         said = change(track.said)
         if said != track.said:
             track = dataclasses.replace(track, said=said, versions=())
-            self._put(self._follower.replant(track) if self._follower.combine == "joint" else track)
-
-    def _put(self, track: Track) -> Track:
-        """A new state of one object; without anything asked of it, it goes."""
-        track = dataclasses.replace(track, versions=(next(self._versions), *track.versions))
-        tracks = {number: other for number, other in self._history.now.items() if number != track.number}
-        self._history.push(tracks if track.empty else tracks | {track.number: track})
-        return track
+            self._cast.put(self._follower.replant(track) if self._follower.combine == "joint" else track)
 
     def _on_display(self, track: Track, index: int) -> torch.Tensor | None:
         """(4h, 4w) logits of the newest mask that was given out of this frame in the course of this track."""

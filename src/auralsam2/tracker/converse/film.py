@@ -125,14 +125,14 @@ class Film:
         return window
 
     def picture(self, index: int) -> np.ndarray:
-        """The picture of a frame that was read, (H, W, 3) uint8; decoded again where it is no longer kept."""
+        """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again where it is no longer kept."""
         kept = self._kept.get(("picture", index))
         if kept is not None:
-            return kept["image"].numpy()
+            return _locked(kept["image"].numpy())
         with self._clock.stage("decode"):
             image = self._picture_at(self._times[index])
         self._keep_picture(index, image)
-        return image
+        return _locked(image)
 
     def features(self, index: int) -> FrameFeatures:
         """What the encoder makes of a frame that was read.
@@ -183,3 +183,10 @@ class Film:
         if shown is None:
             raise InputError(f"{self.source.info.path}: the picture at {time:.2f} s cannot be read again: open it anew")
         return shown.image
+
+
+def _locked(image: np.ndarray) -> np.ndarray:
+    """The same picture, which whoever gets it cannot spoil for the next."""
+    image = image.view()
+    image.flags.writeable = False
+    return image
