@@ -1,6 +1,8 @@
-"""From logits on the model's square to the result type that leaves the tracker."""
+"""What leaves the tracker: the result type, made from logits on the model's square, and notes for the user."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -46,3 +48,17 @@ def segmentation(
         image=image,
         object=number,
     )
+
+
+def damage_notes(video: Sequence[float], sound: Sequence[float]) -> list[str]:
+    """A line for each stream that is damaged.
+
+    Args:
+        video: seconds of damage in the pictures.
+        sound: the same in the sound.
+    """
+    return [
+        f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s"
+        for what, times in (("video", video), ("sound", sound))
+        if times
+    ]

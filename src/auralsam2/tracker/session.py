@@ -18,7 +18,7 @@ from auralsam2.tracker.ahead import ReadAhead
 from auralsam2.tracker.encoded import EncodedFrames
 from auralsam2.tracker.guidance import Guidance
 from auralsam2.tracker.hearing import Hearing
-from auralsam2.tracker.result import segmentation
+from auralsam2.tracker.result import damage_notes, segmentation
 from auralsam2.tracker.source import Source
 from auralsam2.tracker.tracker import Tracked, Tracker, processing_order
 from auralsam2.tracker.windows import Moment, Window, slot_length, slot_of, windows
@@ -93,9 +93,7 @@ class Session:
                         kept.forget_before(window.moments[0].index)
                         hearing.forget_before(window.moments[0].index)
             finally:
-                for what, times in (("video", reader.damage), ("sound", hearing.damage)):
-                    if times:
-                        self.warnings.append(f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s")
+                self.warnings += damage_notes(reader.damage, hearing.damage)
         if self._hears and not hearing.heard_something:
             self.warnings.append("the sound track is silent")
 

@@ -373,3 +373,12 @@ def test_what_is_not_there_cannot_be_heard(model: AuralSAM2, video: Path) -> Non
         session.add_points([(5, 5)], [1], 0.5)
     with pytest.raises(UsageError, match="merge 'both': choose from mean_prob"):
         model.open(video, merge="both")  # type: ignore[arg-type]
+
+
+def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
+    with model.open(cut) as session:
+        session.hear(True)
+        assert 3 <= len(list(session.propagate())) < SECONDS
+        assert any(warning.startswith("video damaged at ") for warning in session.warnings)

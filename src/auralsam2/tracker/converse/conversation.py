@@ -26,7 +26,7 @@ from auralsam2.tracker.converse.parts import parts
 from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, anchored, together, whole
 from auralsam2.tracker.converse.sounds import Said, Sounds
 from auralsam2.tracker.converse.track import Track
-from auralsam2.tracker.result import segmentation
+from auralsam2.tracker.result import damage_notes, segmentation
 from auralsam2.tracker.source import Source
 from auralsam2.tracker.spool import DEFAULT_LIMIT
 from auralsam2.types import MediaInfo, Segmentation
@@ -114,11 +114,7 @@ class Conversation:
     @property
     def warnings(self) -> list[str]:
         """Notes for the user, as far as the video was read."""
-        notes = [
-            f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s"
-            for what, times in (("video", self._film.damage), ("sound", self._sounds.damage))
-            if times
-        ]
+        notes = damage_notes(self._film.damage, self._sounds.damage)
         if self._sounds.asked and not self._sounds.heard_something:
             notes.append("nothing was audible where the sound track was heard")
         if self._kept.dropped:
@@ -249,9 +245,6 @@ class Conversation:
         """
         track = self._track(object)
         index = self._index(time)
-        seed = track.seeds.get(index)
-        if seed is not None:
-            return self._show(track, index, self._follower.merged(track, index, seed.found))
         return self._show(track, index, self._follower.at(track, index))
 
     def propagate(
@@ -300,8 +293,7 @@ class Conversation:
         index, cut = 0, list[np.ndarray]()
         if time is not None:
             index = self._index(time)
-            found = self._follower.merged(track, index, track.seeds[index].found) if index in track.seeds else None
-            cut = parts((found or self._follower.at(track, index)).logits(size).cpu().numpy() > 0, pixels)
+            cut = parts(self._follower.at(track, index).logits(size).cpu().numpy() > 0, pixels)
         else:
             for here, found in enumerate(self._follower.follow(track, self._upward(0), reverse=False)):
                 these = parts(found.logits(size).cpu().numpy() > 0, pixels)
@@ -349,7 +341,7 @@ class Conversation:
                 visual = anchored(visual, corrects, self._network.image_size)
             seed = self._follower.plant(track, index, (visual,), corrects)
         track = self._cast.put(track.with_seed(index, seed))
-        return self._show(track, index, self._follower.merged(track, index, seed.found))
+        return self._show(track, index, self._follower.at(track, index))
 
     def _tell(self, number: int, change: Callable[[Said], Said]) -> None:
         """Another word to the fuser about an object."""

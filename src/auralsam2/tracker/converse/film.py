@@ -125,7 +125,7 @@ class Film:
         return window
 
     def picture(self, index: int) -> np.ndarray:
-        """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again where it is no longer kept."""
+        """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again if it is no longer kept."""
         kept = self._kept.get(("picture", index))
         if kept is not None:
             return _locked(kept["image"].numpy())

@@ -110,12 +110,6 @@ class Follower:
             for one, other in zip(heard, self._by_memory(track, second, reverse=reverse), strict=True):
                 yield merge(one, other, self.rule)
 
-    def merged(self, track: Track, index: int, pointed: Found) -> Found:
-        """What is shown of a frame: in an ensemble, the mask by the user's prompts with that by the fuser's."""
-        if self.combine == "joint" or not track.fuses:
-            return pointed
-        return merge(self.heard(track, index), pointed, self.rule)
-
     def _by_fuser(self, track: Track, indices: Iterable[int], *, reverse: bool) -> Iterator[Found]:
         """By sound and words alone: each window afresh, as a clip in training."""
         window: Window | None = None
