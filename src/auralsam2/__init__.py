@@ -9,11 +9,12 @@ from auralsam2.types import Box, Mask, Point, Prompts, Segmentation
 from auralsam2.version import __version__
 
 if TYPE_CHECKING:
-    from auralsam2.model import AuralSAM2, VideoSegmentation, load
+    from auralsam2.model import AuralSAM2, Conversation, VideoSegmentation, load
 
 __all__ = [
     "AuralSAM2",
     "Box",
+    "Conversation",
     "Mask",
     "Point",
     "Prompts",
@@ -23,7 +24,7 @@ __all__ = [
     "load",
 ]
 
-_LAZY = {"AuralSAM2", "VideoSegmentation", "load"}
+_LAZY = {"AuralSAM2", "Conversation", "VideoSegmentation", "load"}
 
 
 def __getattr__(name: str) -> Any:

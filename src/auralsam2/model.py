@@ -23,6 +23,9 @@ from auralsam2.outputs.behind import WriteBehind
 from auralsam2.outputs.folder import ResultFolder
 from auralsam2.outputs.staging import writing
 from auralsam2.text.encoder import TextEncoder
+from auralsam2.tracker.converse.conversation import Conversation
+from auralsam2.tracker.converse.follower import Combine
+from auralsam2.tracker.converse.found import Merge
 from auralsam2.tracker.session import Session
 from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
 from auralsam2.types import Prompts, Segmentation
@@ -135,6 +138,40 @@ class AuralSAM2:
             said = dataclasses.replace(said, text=text)
         check_modality(self.config, said, self.name)
         return self.segment_source(Source.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said)
+
+    def open(
+        self,
+        path: Path | str,
+        *,
+        audio: Audio = "track",
+        fps: float | None = DEFAULT_FPS,
+        start: float = 0.0,
+        end: float | None = None,
+        combine: Combine = "joint",
+        merge: Merge = "mean_prob",
+    ) -> Conversation:
+        """Open a video to talk about: prompts come and go, and every frame is encoded once.
+
+        Args:
+            path: the video.
+            audio: `track` for the video's own sound, `none`, or another file.
+            fps: processed frames a second; None for every frame.
+            start: first processed second.
+            end: second at which to stop; None for the end of the video.
+            combine: what becomes of an object that is both heard and pointed at: `joint`, one decoder call gets all
+                prompts; `ensemble`, two calls, whose masks are merged.
+            merge: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
+
+        Returns:
+            a context manager.
+
+        Raises:
+            InputError: the video cannot be used.
+            UsageError: an argument does not fit the video.
+        """
+        sound = Path(audio) if audio not in ("track", "none") else audio
+        source = Source.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, asked_later=True)
+        return Conversation(self.network, source, self.compute, combine=combine, merge=merge)
 
     def segment_source(self, source: Source, prompts: Prompts) -> VideoSegmentation:
         """The same for a source that was opened and checked before."""

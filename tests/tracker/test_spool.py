@@ -159,3 +159,17 @@ def test_no_folder_for_temporary_files_is_told(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with Spool(0) as spool, pytest.raises(OutputError, match="missing"):
         spool.put("entry", {"x": torch.zeros(1)})
+
+
+def test_the_order_of_dimensions_is_kept() -> None:
+    """Kernels choose by it, and round differently."""
+    image = torch.rand(1, 3, 4, 5).to(memory_format=torch.channels_last)
+    turned = image[0].permute(1, 2, 0)
+    with Spool(0) as spool:
+        spool.put(0, {"x": image, "turned": turned, "one": torch.tensor(True)})
+        entry = spool.get(0)
+    assert torch.equal(entry["x"], image)
+    assert entry["x"].is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(entry["turned"], turned)
+    assert entry["turned"].stride() == turned.stride()
+    assert bool(entry["one"]) is True

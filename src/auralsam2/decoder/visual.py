@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
 POSITIVE, NEGATIVE, PADDING = 1, 0, -1
+FIRMEST = 32.0
+"""Bound on the logits of an earlier mask, SAM 2's number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,15 @@ class VisualPrompts:
         labels: (n,) 1 for the object, 0 for the background.
         box: (4,) x0, y0, x1, y1, or None.
         mask: (S, S) bool, or None.
+        logits: (4h, 4w) logits of the mask that the clicks correct, as the decoder gave it, or None; they take the
+            place of `mask`.
     """
 
     points: torch.Tensor
     labels: torch.Tensor
     box: torch.Tensor | None = None
     mask: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
 
     @property
     def ambiguous(self) -> bool:
@@ -64,7 +69,9 @@ def embed(sam2: Sam2VideoModel, prompts: VisualPrompts | None, *, padded: bool =
             labels = prompts.labels.to(device)[None, None]
         if prompts.box is not None:
             box = prompts.box.to(device, dtype)[None, None]
-        if prompts.mask is not None:
+        if prompts.logits is not None:
+            mask = prompts.logits.to(device, dtype).clamp(-FIRMEST, FIRMEST)[None, None]
+        elif prompts.mask is not None:
             # ±10 at a quarter of the image's side: what SAM 2's masks look like as logits.
             soft = F.interpolate(
                 prompts.mask.to(device, torch.float32)[None, None],

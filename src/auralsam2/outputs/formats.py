@@ -109,17 +109,19 @@ def coco_members(info: MediaInfo, rows: Rows) -> Iterator[tuple[str, Any]]:
     """
     yield "info", {"description": f"sounding objects of {info.path.name}", "version": f"auralsam2 {__version__}"}
     yield "licenses", []
-    yield "images", (_coco_image(row) for row in rows())
-    yield "annotations", (_coco_annotation(row, size) for row in rows() if (size := rle.area(row["rle"])))
+    yield "images", (coco_image(row) for row in rows())
+    yield "annotations", (coco_annotation(row, size) for row in rows() if (size := rle.area(row["rle"])))
     yield "categories", [{"id": 1, "name": "sounding object", "supercategory": "object"}]
 
 
-def _coco_image(row: Row) -> dict[str, Any]:
+def coco_image(row: Row) -> dict[str, Any]:
+    """A frame as an image of COCO."""
     height, width = row["rle"]["size"]
     return {"id": row["index"], "file_name": f"frames/{row['index']:06d}.jpg", "width": width, "height": height}
 
 
-def _coco_annotation(row: Row, pixels: int) -> dict[str, Any]:
+def coco_annotation(row: Row, pixels: int) -> dict[str, Any]:
+    """A mask of so many pixels, the only one of its frame, as an annotation of COCO."""
     return {
         "id": row["index"] + 1,
         "image_id": row["index"],

@@ -7,7 +7,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from auralsam2.tracker.spool import DEFAULT_LIMIT, Spool
+from auralsam2.tracker.spool import DEFAULT_LIMIT, Spool, Tensors
 from auralsam2.types import FeaturePrompts, Frame
 from auralsam2.vision.pyramid import FrameFeatures
 
@@ -39,18 +39,13 @@ class EncodedFrames:
 
     def add(self, frame: Frame, features: FrameFeatures) -> None:
         """Keep an encoded frame."""
-        tensors = {"embedding": features.embedding, "fine": features.fine, "middle": features.middle}
-        tensors |= {f"patch{level}": patch for level, patch in enumerate(features.patches)}
-        self._spool.put(("features", frame.index), tensors)
+        self._spool.put(("features", frame.index), pack_features(features))
         self._spool.put(("picture", frame.index), {"image": torch.from_numpy(frame.image)})
         self._times[frame.index] = frame.time
 
     def add_prompts(self, index: int, prompts: FeaturePrompts) -> None:
         """Keep the feature prompts of one frame (T = 1)."""
-        visual = {f"visual{level}": prompt for level, prompt in enumerate(prompts.visual_prompts)}
-        audio = {f"audio{level}": prompt for level, prompt in enumerate(prompts.audio_prompts)}
-        drawn = {} if prompts.drawn is None else {"drawn": prompts.drawn}
-        self._spool.put(("prompts", index), visual | audio | drawn)
+        self._spool.put(("prompts", index), pack_prompts(prompts))
 
     def time(self, index: int) -> float:
         """Presentation time of a frame, in seconds."""
@@ -58,20 +53,13 @@ class EncodedFrames:
 
     def features(self, index: int) -> FrameFeatures:
         """What the encoder made of a frame."""
-        tensors = self._spool.get(("features", index))
-        patches = tuple(tensors[f"patch{level}"] for level in LEVELS if f"patch{level}" in tensors)
-        return FrameFeatures(tensors["embedding"], tensors["fine"], tensors["middle"], patches)
+        return unpack_features(self._spool.get(("features", index)))
 
     def take_prompts(self, index: int) -> FeaturePrompts:
         """The feature prompts of a frame, which are dropped."""
         tensors = self._spool.get(("prompts", index))
         self._spool.drop(("prompts", index))
-        levels = [level for level in LEVELS if f"visual{level}" in tensors]
-        return FeaturePrompts(
-            tuple(tensors[f"visual{level}"] for level in levels),
-            tuple(tensors[f"audio{level}"] for level in levels),
-            tensors.get("drawn"),
-        )
+        return unpack_prompts(tensors)
 
     def take_picture(self, index: int) -> np.ndarray:
         """The picture of a frame, (H, W, 3) uint8, which is dropped."""
@@ -85,3 +73,32 @@ class EncodedFrames:
             for kind in ("features", "prompts", "picture"):
                 self._spool.drop((kind, old))
             del self._times[old]
+
+
+def pack_features(features: FrameFeatures) -> dict[str, torch.Tensor]:
+    """The features of a frame by name, as a spool keeps them."""
+    tensors = {"embedding": features.embedding, "fine": features.fine, "middle": features.middle}
+    return tensors | {f"patch{level}": patch for level, patch in enumerate(features.patches)}
+
+
+def unpack_features(tensors: Tensors) -> FrameFeatures:
+    """The inverse of `pack_features`."""
+    patches = tuple(tensors[f"patch{level}"] for level in LEVELS if f"patch{level}" in tensors)
+    return FrameFeatures(tensors["embedding"], tensors["fine"], tensors["middle"], patches)
+
+
+def pack_prompts(prompts: FeaturePrompts) -> dict[str, torch.Tensor]:
+    """The feature prompts of a frame by name, as a spool keeps them."""
+    visual = {f"visual{level}": prompt for level, prompt in enumerate(prompts.visual_prompts)}
+    audio = {f"audio{level}": prompt for level, prompt in enumerate(prompts.audio_prompts)}
+    return visual | audio | ({} if prompts.drawn is None else {"drawn": prompts.drawn})
+
+
+def unpack_prompts(tensors: Tensors) -> FeaturePrompts:
+    """The inverse of `pack_prompts`."""
+    levels = [level for level in LEVELS if f"visual{level}" in tensors]
+    return FeaturePrompts(
+        tuple(tensors[f"visual{level}"] for level in levels),
+        tuple(tensors[f"audio{level}"] for level in levels),
+        tensors.get("drawn"),
+    )

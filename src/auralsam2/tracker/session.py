@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import torch
-import torch.nn.functional as F
 
 from auralsam2.clock import Clock
 from auralsam2.config import Conditioning
@@ -19,6 +18,7 @@ from auralsam2.tracker.ahead import ReadAhead
 from auralsam2.tracker.encoded import EncodedFrames
 from auralsam2.tracker.guidance import Guidance
 from auralsam2.tracker.hearing import Hearing
+from auralsam2.tracker.result import damage_notes, segmentation
 from auralsam2.tracker.source import Source
 from auralsam2.tracker.tracker import Tracked, Tracker, processing_order
 from auralsam2.tracker.windows import Moment, Window, slot_length, slot_of, windows
@@ -91,9 +91,7 @@ class Session:
                         kept.forget_before(window.moments[0].index)
                         hearing.forget_before(window.moments[0].index)
             finally:
-                for what, times in (("video", reader.damage), ("sound", hearing.damage)):
-                    if times:
-                        self.warnings.append(f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s")
+                self.warnings += damage_notes(reader.damage, hearing.damage)
         if self._hears and not hearing.heard_something:
             self.warnings.append("the sound track is silent")
 
@@ -222,16 +220,5 @@ class Session:
             logits, iou, score = torch.full((size, size), NOTHING), 0.0, NOTHING
         else:
             logits, iou, score = tracked.logits.cpu(), tracked.iou, tracked.object_score
-        mask = logits > 0
-        if image.shape[:2] != mask.shape:
-            mask = F.interpolate(logits[None, None], image.shape[:2], mode="bilinear", align_corners=False)[0, 0] > 0
-        return Segmentation(
-            index=index,
-            time=kept.time(index),
-            mask=mask.numpy(),
-            logits=logits.numpy(),
-            iou=iou,
-            object_score=score,
-            sounding=score > 0 and bool(mask.any()) and (audible or not self._hears),
-            image=image,
-        )
+        audible = audible or not self._hears
+        return segmentation(index, kept.time(index), image, logits, iou=iou, object_score=score, audible=audible)

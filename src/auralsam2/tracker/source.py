@@ -45,10 +45,12 @@ class Source:
         fps: float | None = DEFAULT_FPS,
         start: float = 0.0,
         end: float | None = None,
+        asked_later: bool = False,
     ) -> Source:
         """Look at the files and at what is asked of them.
 
-        A video without a sound track is taken where text or visual prompts say what to look for; hearing is off then.
+        A video without a sound track is taken where text or visual prompts say what to look for, or will, with
+        `asked_later`; hearing is off then.
 
         Raises:
             InputError: a file cannot be used, or there is nothing to hear and no prompt.
@@ -68,7 +70,7 @@ class Source:
         prompts.check_inside(info, start, end)
         for mask in prompts.masks:
             read_label(mask.path, info.width, info.height)
-        prompted = bool(prompts.visual) or prompts.text is not None
+        prompted = asked_later or bool(prompts.visual) or prompts.text is not None
         if isinstance(audio, Path):
             if probe(audio).audio_rate is None:
                 raise InputError(f"{audio}: no audio track")

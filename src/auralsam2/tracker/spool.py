@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import IO
 
@@ -15,6 +16,21 @@ from auralsam2.errors import OutputError
 Tensors = Mapping[str, torch.Tensor]
 DEFAULT_LIMIT = 2 << 30
 """Bytes of memory: 2 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a tensor lies in the file. The order of its dimensions is kept: with another one, sums round otherwise."""
+
+    shape: torch.Size
+    order: tuple[int, ...]
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> _Layout:
+        order = sorted(range(tensor.ndim), key=lambda dim: -tensor.stride(dim))
+        return cls(tensor.shape, tuple(order), tensor.dtype, tensor.device)
 
 
 class Spool:
@@ -32,7 +48,7 @@ class Spool:
         self.limit = limit
         self.in_memory = 0
         self._kept: dict[Hashable, Tensors] = {}
-        self._spilled: dict[Hashable, tuple[int, int, dict[str, tuple[torch.Size, torch.dtype, torch.device]]]] = {}
+        self._spilled: dict[Hashable, tuple[int, int, dict[str, _Layout]]] = {}
         self._file: IO[bytes] | None = None
         self._end = 0
         self._free: list[tuple[int, int]] = []
@@ -75,14 +91,16 @@ class Spool:
         try:
             file = self._open()
             file.seek(offset)
-            for tensor in tensors.values():
-                file.write(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            layouts = {name: _Layout.of(tensor) for name, tensor in tensors.items()}
+            for name, tensor in tensors.items():
+                dense = tensor.detach().cpu().permute(layouts[name].order).contiguous()
+                file.write(dense.view(torch.uint8).numpy().tobytes())
         except OSError as error:
             raise OutputError(
                 f"{tempfile.gettempdir()}: cannot keep encoded frames ({error.strerror}): point TMPDIR to a folder "
                 "with space, or take a lower --fps"
             ) from error
-        self._spilled[key] = (offset, size, {n: (t.shape, t.dtype, t.device) for n, t in tensors.items()})
+        self._spilled[key] = (offset, size, layouts)
 
     def get(self, key: Hashable) -> Tensors:
         """The tensors of an entry.
@@ -92,14 +110,16 @@ class Spool:
         """
         if key in self._kept:
             return self._kept[key]
-        offset, _, layout = self._spilled[key]
+        offset, _, layouts = self._spilled[key]
         file = self._open()
         file.seek(offset)
         tensors = {}
-        for name, (shape, dtype, device) in layout.items():
-            count = shape.numel() * dtype.itemsize
-            raw = np.frombuffer(bytearray(file.read(count)), np.uint8)
-            tensors[name] = torch.from_numpy(raw).view(dtype).reshape(shape).to(device)
+        for name, layout in layouts.items():
+            count = layout.shape.numel() * layout.dtype.itemsize
+            raw = torch.from_numpy(np.frombuffer(bytearray(file.read(count)), np.uint8))
+            dense = raw.view(layout.dtype).reshape([layout.shape[dim] for dim in layout.order])
+            back = [layout.order.index(dim) for dim in range(len(layout.order))]
+            tensors[name] = dense.permute(back).to(layout.device)
         return tensors
 
     def drop(self, key: Hashable) -> None:

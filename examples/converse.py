@@ -1,0 +1,54 @@
+"""Talk about the bundled clip: listen, correct, add an object, follow both, drop one, export.
+
+    python examples/converse.py [OUT]
+
+A lamb bleats and a goose honks, now and then; a pig is silent. Writes `both.json` (COCO, both objects), `goose.json`
+(the goose alone) and a picture of each frame into OUT, by default `out/converse`.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from pathlib import Path
+
+from PIL import Image
+
+import auralsam2
+from auralsam2 import hub
+from auralsam2.outputs.overlay import draw
+from auralsam2.outputs.tracks import write_coco
+
+WHAT_SOUNDS, GOOSE = 0, 1
+COLOURS = {WHAT_SOUNDS: (255, 64, 160), GOOSE: (64, 160, 255)}
+
+
+def main(out: Path) -> None:
+    """Hold the conversation."""
+    model = auralsam2.load("mini")
+    with model.open(hub.BUNDLED / "demo.mp4") as session:
+        session.hear(True)
+        heard = session.look(time=3.5)
+        print(f"what sounds at {heard.time:.1f} s: {heard.mask.mean():.1%} of the frame")
+
+        corrected = session.add_points([(315, 200)], labels=[0], time=3.5, object=WHAT_SOUNDS)
+        print(f"without the pig: {corrected.mask.mean():.1%}")
+
+        goose = session.add_box((88, 180, 178, 348), time=5.5, object=GOOSE)
+        print(f"the goose at {goose.time:.1f} s: {goose.mask.mean():.1%}, predicted IoU {goose.iou:.2f}")
+
+        followed = list(session.propagate(both=True))
+        print(write_coco(out / "both.json", session.info, followed))
+        for index, objects in groupby(followed, key=lambda frame: frame.index):
+            frame = None
+            for found in objects:
+                frame = draw(found.image if frame is None else frame, found.mask, COLOURS[found.object])
+            if frame is not None:
+                Image.fromarray(frame).save(out / f"{index:06d}.jpg")
+
+        session.remove(WHAT_SOUNDS)
+        print(write_coco(out / "goose.json", session.info, session.propagate(both=True)))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "out/converse"))

@@ -1,0 +1,399 @@
+"""A conversation about one video: say what to look for, in any way, on any frame; see the mask; correct; go on."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from auralsam2.clock import Clock
+from auralsam2.decoder.visual import VisualPrompts
+from auralsam2.errors import UsageError
+from auralsam2.network import AuralNetwork
+from auralsam2.tracker.converse.cast import Cast
+from auralsam2.tracker.converse.film import Film
+from auralsam2.tracker.converse.follower import COMBINES, Combine, Follower
+from auralsam2.tracker.converse.found import MERGES, Found, Merge
+from auralsam2.tracker.converse.kept import DISK_LIMIT, Kept
+from auralsam2.tracker.converse.parts import parts
+from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, anchored, together, whole
+from auralsam2.tracker.converse.sounds import Said, Sounds
+from auralsam2.tracker.converse.track import Track
+from auralsam2.tracker.result import damage_notes, segmentation
+from auralsam2.tracker.source import Source
+from auralsam2.tracker.spool import DEFAULT_LIMIT
+from auralsam2.types import MediaInfo, Segmentation
+
+SOUNDING = 0
+"""The object that is whatever sounds."""
+LEAST_PART = 0.002
+"""Fraction of the frame that a part of a mask must cover to become an object of its own."""
+
+
+class Conversation:
+    """An interactive session; a context manager.
+
+    Each frame is encoded once, when it is first needed. What is asked later costs the decoder alone. Objects are
+    numbered; each is a track of its own, and number 0 is what sounds.
+
+    Args:
+        network: in evaluation mode.
+        source: the video.
+        compute: makes the context in which the network runs, for instance autocast.
+        combine: `joint` or `ensemble`: what becomes of an object that is both heard and pointed at; see `Follower`.
+        merge: of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
+        memory: bytes of what was computed to keep in memory.
+        disk: bytes of it to keep in a temporary file; beyond that it is computed again.
+
+    Attributes:
+        clock: seconds per stage.
+
+    Raises:
+        InputError: the video cannot be opened.
+        UsageError: an unknown way to combine or merge.
+    """
+
+    def __init__(
+        self,
+        network: AuralNetwork,
+        source: Source,
+        compute: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+        *,
+        combine: Combine = "joint",
+        merge: Merge = "mean_prob",
+        memory: int = DEFAULT_LIMIT,
+        disk: int = DISK_LIMIT,
+    ) -> None:
+        for what, value, known in (("combine", combine, COMBINES), ("merge", merge, MERGES)):
+            if value not in known:
+                raise UsageError(f"{what} {value!r}: choose from {', '.join(known)}")
+        self.source, self.clock = source, Clock()
+        self._network = network
+        self._reads = network.config.fuser.modality == "audio+text"
+        self._kept = Kept(memory, disk)
+        listen = source.sound is not None or self._reads
+        self._film = Film(network, source, compute, self.clock, self._kept, listen=listen)
+        self._sounds = Sounds(network, self._film, compute, self.clock, self._kept)
+        self._follower = Follower(network, self._film, self._sounds, compute, self.clock, combine, merge)
+        self._pointing = Pointing(source, network.image_size)
+        self._cast = Cast()
+        self._closed = False
+
+    def __enter__(self) -> Conversation:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file and of all that was kept."""
+        self._closed = True
+        self._film.close()
+        self._sounds.close()
+        self._kept.close()
+
+    @property
+    def info(self) -> MediaInfo:
+        """What the video says of itself."""
+        return self.source.info
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Numbers of the objects that are there now."""
+        return self._cast.numbers
+
+    @property
+    def warnings(self) -> list[str]:
+        """Notes for the user, as far as the video was read."""
+        notes = damage_notes(self._film.damage, self._sounds.damage)
+        if self._sounds.asked and not self._sounds.heard_something:
+            notes.append("nothing was audible where the sound track was heard")
+        if self._kept.dropped:
+            notes.append(f"more frames than fit in {self._kept.limit >> 20} MiB: some may have to be encoded again")
+        return notes
+
+    def add_points(
+        self, points: Sequence[XY], labels: Sequence[int], time: float, object: int = 1, *, box: XYXY | None = None
+    ) -> Segmentation:
+        """Click on an object, or correct its mask.
+
+        On a frame where the object has a mask on display, that mask goes to the decoder beside all clicks of the
+        frame, as in SAM 2. Where the first clicks on the frame of an object that is heard or named only take away, the
+        middle of the largest other part of its mask is clicked too, for it to stay.
+
+        Args:
+            points: (x, y) in source pixels.
+            labels: 1 for the object, 0 for what is not part of it.
+            time: in seconds; the frame whose instant is nearest is meant.
+            object: its number; a new one makes a new object.
+            box: (x0, y0, x1, y1) around it, said in the same breath; see `add_box`.
+
+        Returns:
+            the mask of the object on that frame.
+
+        Raises:
+            UsageError: something lies outside the frame or the processed part, or labels do not fit.
+        """
+        return self._point(self._pointing.points(points, labels, time, box), time, object)
+
+    def add_box(self, box: XYXY, time: float, object: int = 1) -> Segmentation:
+        """Draw a box around an object. It begins its frame anew: what was said of the object there before is dropped.
+
+        Args:
+            box: (x0, y0, x1, y1) in source pixels.
+            time: in seconds.
+            object: its number.
+
+        Returns:
+            the mask of the object on that frame.
+
+        Raises:
+            UsageError: the box is empty, or lies outside the frame or the processed part.
+        """
+        return self._point(self._pointing.points((), (), time, box), time, object)
+
+    def add_mask(self, mask: Path | str | np.ndarray, time: float, object: int = 1) -> Segmentation:
+        """Give a mask of an object. It begins its frame anew, as a box does.
+
+        Args:
+            mask: a picture file, or (H, W) of any type, of the frame's size; what is not 0 is the object.
+            time: in seconds.
+            object: its number.
+
+        Returns:
+            the mask that the decoder makes of it.
+
+        Raises:
+            UsageError: the time lies outside the processed part, or the mask has another size.
+            InputError: the file cannot be used.
+        """
+        return self._point(self._pointing.mask(mask, time), time, object)
+
+    def hear(self, on: bool = True, *, object: int = SOUNDING) -> None:
+        """Let an object be what sounds, or no longer; `combine` says what the user's prompts are beside.
+
+        Raises:
+            UsageError: there is no sound.
+        """
+        if on and self.source.sound is None:
+            raise UsageError(f"{self.info.path}: no sound to hear: open it with audio=FILE, or point at the object")
+        if on or object in self._cast:
+            self._tell(object, lambda said: dataclasses.replace(said, hears=on))
+
+    def say(self, text: str | None, *, object: int = SOUNDING) -> None:
+        """Name an object in words; None takes them back.
+
+        Raises:
+            UsageError: the model reads no text.
+        """
+        if text is not None and not self._reads:
+            raise UsageError("this model reads no text: hear or point instead, or load a model such as ref-avs")
+        if text is not None or object in self._cast:
+            self._tell(object, lambda said: dataclasses.replace(said, text=text))
+
+    def remove(self, object: int) -> None:
+        """Forget an object.
+
+        Raises:
+            UsageError: there is no such object.
+        """
+        self._cast.remove(object)
+
+    def clear(self, object: int, time: float) -> None:
+        """Take back all that was pointed at on one frame of an object; an object of which nothing is left goes.
+
+        Raises:
+            UsageError: there is no such object, or nothing was said of it there.
+        """
+        track = self._track(object)
+        index = self._index(time)
+        if index not in track.seeds:
+            times = ", ".join(f"{self._film.time(seed):g}" for seed in track.seeds) or "no frame"
+            raise UsageError(f"object {object} has no prompts on the frame at {time:g} s: it has some at {times}")
+        self._cast.put(dataclasses.replace(track.with_seed(index, None), versions=()))
+
+    def undo(self) -> None:
+        """Take the last change of the prompts back.
+
+        Raises:
+            UsageError: there is none.
+        """
+        self._cast.undo()
+
+    def redo(self) -> None:
+        """Take the last undo back.
+
+        Raises:
+            UsageError: there is none.
+        """
+        self._cast.redo()
+
+    def look(self, time: float, object: int = SOUNDING) -> Segmentation:
+        """The mask of an object on one frame, without the way there: from its prompted frames alone.
+
+        Raises:
+            UsageError: there is no such object, or the time lies outside the processed part.
+        """
+        track = self._track(object)
+        index = self._index(time)
+        return self._show(track, index, self._follower.at(track, index))
+
+    def propagate(
+        self, start: float | None = None, *, reverse: bool = False, both: bool = False
+    ) -> Iterator[Segmentation]:
+        """Follow all objects through time, lazily; what is said meanwhile counts from the next call on.
+
+        Args:
+            start: second at which to start; by default the first prompted frame (with `reverse` the last one), or the
+                end of the clip it comes from where an object is only heard or named.
+            reverse: backward in time.
+            both: forward to the end, then backward from the frame before the start.
+
+        Yields:
+            frame by frame, the objects of a frame one after the other, by number.
+
+        Raises:
+            UsageError: nothing was asked, or the time lies outside the processed part.
+        """
+        self._check_open()
+        tracks = [self._cast.get(number) for number in self.objects]
+        if not tracks:
+            raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
+        first = self._start(tracks, reverse=reverse and not both) if start is None else self._index(start)
+        if both:
+            return itertools.chain(self._run(tracks, first, reverse=False), self._run(tracks, first - 1, reverse=True))
+        return self._run(tracks, first, reverse=reverse)
+
+    def split(self, time: float | None = None, *, object: int = SOUNDING, least: float = LEAST_PART) -> tuple[int, ...]:
+        """Make an object of each part of a mask, where it has several: two sources that do not touch, for instance.
+
+        Args:
+            time: frame at which to cut; None for the one with the most parts, for which all frames are looked at.
+            object: whose mask is cut; it stays as it is.
+            least: fraction of the frame that a part must cover.
+
+        Returns:
+            numbers of the new objects, the largest part first; none where the mask has fewer than two parts.
+
+        Raises:
+            UsageError: there is no such object, or the time lies outside the processed part.
+        """
+        track = self._track(object)
+        size = self._network.image_size
+        pixels = max(1, round(least * size * size))
+        index, cut = 0, list[np.ndarray]()
+        if time is not None:
+            index = self._index(time)
+            cut = parts(self._follower.at(track, index).logits(size).cpu().numpy() > 0, pixels)
+        else:
+            for here, found in enumerate(self._follower.follow(track, self._upward(0), reverse=False)):
+                these = parts(found.logits(size).cpu().numpy() > 0, pixels)
+                if len(these) > len(cut):
+                    index, cut = here, these
+        if len(cut) < 2:
+            return ()
+        numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(cut)))
+        tracks = []
+        for number, part in zip(numbers, cut, strict=True):
+            new = Track(number=number)
+            seed = self._follower.plant(new, index, (whole(torch.from_numpy(part)),), None)
+            tracks.append(new.with_seed(index, seed))
+        self._cast.put_all(tracks)
+        return numbers
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError(f"{self.info.path}: the session is closed: open it again")
+
+    def _track(self, number: int) -> Track:
+        self._check_open()
+        return self._cast.get(number)
+
+    def _index(self, time: float) -> int:
+        self._check_open()
+        self._pointing.check(time)
+        return self._film.index_at(time)
+
+    def _point(self, visual: VisualPrompts, time: float, number: int) -> Segmentation:
+        """One more round on a frame, or, with a box or a mask, the first."""
+        track = self._cast.get_or_new(number)
+        index = self._index(time)
+        seed = track.seeds.get(index)
+        if visual.box is not None or visual.mask is not None:
+            seed = self._follower.plant(track, index, (visual,), None)
+        elif seed is not None:
+            seed = self._follower.correct(track, index, together(seed.rounds[-1], visual))
+        else:
+            corrects = self._on_display(track, index)
+            if corrects is None and not (track.empty or visual.labels.any()):
+                # Clicks that only take away need something to take from.
+                corrects = self._follower.at(track, index).low
+            if corrects is not None and track.fuses and not visual.labels.any():
+                visual = anchored(visual, corrects, self._network.image_size)
+            seed = self._follower.plant(track, index, (visual,), corrects)
+        track = self._cast.put(track.with_seed(index, seed))
+        return self._show(track, index, self._follower.at(track, index))
+
+    def _tell(self, number: int, change: Callable[[Said], Said]) -> None:
+        """Another word to the fuser about an object."""
+        self._check_open()
+        track = self._cast.get_or_new(number)
+        said = change(track.said)
+        if said != track.said:
+            track = dataclasses.replace(track, said=said, versions=())
+            self._cast.put(self._follower.replant(track) if self._follower.combine == "joint" else track)
+
+    def _on_display(self, track: Track, index: int) -> torch.Tensor | None:
+        """(4h, 4w) logits of the newest mask that was given out of this frame in the course of this track."""
+        for version in track.versions:
+            kept = self._kept.get(("display", track.number, version, index))
+            if kept is not None:
+                return kept["low"]
+        return None
+
+    def _show(self, track: Track, index: int, found: Found) -> Segmentation:
+        self._kept.put(("display", track.number, track.versions[0], index), {"low": found.low})
+        return segmentation(
+            index,
+            self._film.time(index),
+            self._film.picture(index),
+            found.logits(self._network.image_size).cpu(),
+            iou=found.iou,
+            object_score=found.object_score,
+            audible=self._sounds.audible(track.said, index),
+            number=track.number,
+        )
+
+    def _start(self, tracks: list[Track], *, reverse: bool) -> int:
+        """The frame at which to start where the user names none."""
+        if not reverse:
+            return min(min(track.seeds, default=0) for track in tracks)
+        if all(track.seeds for track in tracks):
+            return max(max(track.seeds) for track in tracks)
+        return self._film.last()
+
+    def _upward(self, index: int) -> Iterator[int]:
+        while self._film.has(index):
+            yield index
+            index += 1
+
+    def _run(self, tracks: list[Track], first: int, *, reverse: bool) -> Iterator[Segmentation]:
+        """All objects, frame by frame."""
+
+        def indices() -> Iterator[int]:
+            return iter(range(first, -1, -1)) if reverse else self._upward(first)
+
+        results = [self._follower.follow(track, indices(), reverse=reverse) for track in tracks]
+        for index in indices():
+            self._check_open()
+            for track, result in zip(tracks, results, strict=True):
+                yield self._show(track, index, next(result))

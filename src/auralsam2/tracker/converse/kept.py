@@ -1,0 +1,77 @@
+"""What was computed of the frames, kept for the next question: in memory, then on disk, and the oldest not at all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from types import TracebackType
+
+from auralsam2.tracker.spool import DEFAULT_LIMIT, Spool, Tensors
+
+DISK_LIMIT = 16 << 30
+"""Bytes of temporary file: 16 GiB."""
+
+
+class Kept:
+    """A keyed store with a bound: what was used longest ago gives way, and can be computed again.
+
+    Args:
+        memory: bytes to keep in memory.
+        disk: bytes to keep in a temporary file beside.
+
+    Attributes:
+        dropped: entries that gave way so far.
+    """
+
+    def __init__(self, memory: int = DEFAULT_LIMIT, disk: int = DISK_LIMIT) -> None:
+        self.limit = memory + disk
+        self.dropped = 0
+        self.size = 0
+        self._spool = Spool(memory)
+        self._sizes: OrderedDict[Hashable, int] = OrderedDict()
+
+    def __enter__(self) -> Kept:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop everything."""
+        self._spool.close()
+        self._sizes.clear()
+        self.size = 0
+
+    def __len__(self) -> int:
+        """Entries held."""
+        return len(self._sizes)
+
+    def put(self, key: Hashable, tensors: Tensors) -> None:
+        """Keep an entry, in place of one of the same key; one that is larger than the bound is not kept.
+
+        Raises:
+            OutputError: memory is used up and the folder for temporary files is full.
+        """
+        self._drop(key)
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        while self._sizes and self.size + size > self.limit:
+            self._drop(next(iter(self._sizes)))
+            self.dropped += 1
+        if size <= self.limit:
+            self._spool.put(key, tensors)
+            self._sizes[key] = size
+            self.size += size
+
+    def get(self, key: Hashable) -> Tensors | None:
+        """The tensors of an entry; None where there is none, or no more."""
+        if key not in self._sizes:
+            return None
+        self._sizes.move_to_end(key)
+        return self._spool.get(key)
+
+    def _drop(self, key: Hashable) -> None:
+        if key in self._sizes:
+            self.size -= self._sizes.pop(key)
+            self._spool.drop(key)

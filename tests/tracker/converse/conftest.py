@@ -1,0 +1,73 @@
+"""A small model and a clip of seven seconds: windows of three seconds, the last of them moved back by two."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from auralsam2.config import ClipConfig, Conditioning
+from auralsam2.model import AuralSAM2
+from auralsam2.network import AuralNetwork
+from auralsam2.text.encoder import TextEncoder
+from media_files import numbered, write_media
+from networks import small_config, small_sam2
+from small_text import save_small_text
+
+SIZE, RATE, SECONDS, VIDEO_FPS = 64, 16_000, 7, 4
+
+
+def small(conditioning: Conditioning = "first", text: Path | None = None) -> AuralSAM2:
+    torch.manual_seed(5)
+    config = small_config("audio+text" if text else "audio")
+    config = dataclasses.replace(config, clip=ClipConfig(frames=3, conditioning=conditioning))
+    network = AuralNetwork(config, small_sam2(SIZE), TextEncoder(save_small_text(text)) if text else None)
+    # The fusion starts as the identity, and a fresh encoder makes nearly one token of all sounds.
+    for fusion in network.fuser.fusion_modules:
+        torch.nn.init.normal_(fusion.W_z[1].weight)
+        torch.nn.init.normal_(fusion.W_z2[1].weight)
+    for parameter in network.audio_encoder.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+    return AuralSAM2(network, "small")
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., AuralSAM2]:
+    return small
+
+
+@pytest.fixture(scope="session")
+def model() -> AuralSAM2:
+    return small()
+
+
+@pytest.fixture(scope="session")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    generator = np.random.default_rng(6)
+    sound = (generator.uniform(-1, 1, (SECONDS * RATE, 2)) * 12_000).astype(np.int16)
+    return write_media(
+        tmp_path_factory.mktemp("video") / "numbers.mkv",
+        [numbered(number) for number in range(SECONDS * VIDEO_FPS)],
+        fps=VIDEO_FPS,
+        sound=sound,
+        audio_codec="pcm_s16le",
+    )
+
+
+@pytest.fixture
+def encoded(model: AuralSAM2, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Frames of each call of the image encoder of `model`."""
+    calls: list[int] = []
+    stock = model.network.sam2.vision_encoder.forward
+
+    def counted(pixels: torch.Tensor, **options: object) -> object:
+        calls.append(len(pixels))
+        return stock(pixels, **options)
+
+    monkeypatch.setattr(model.network.sam2.vision_encoder, "forward", counted)
+    return calls

@@ -1,0 +1,50 @@
+"""The store with a bound."""
+
+from __future__ import annotations
+
+import torch
+
+from auralsam2.tracker.converse.kept import Kept
+
+
+def entry(value: int, size: int = 10) -> dict[str, torch.Tensor]:
+    return {"x": torch.full((size,), value, dtype=torch.uint8)}
+
+
+def test_what_was_used_longest_ago_gives_way() -> None:
+    with Kept(10, 20) as kept:
+        for number in range(3):
+            kept.put(number, entry(number))
+        assert kept.get(0) is not None
+        kept.put(3, entry(3))
+        assert kept.get(1) is None, "the oldest by use, not by age"
+        for number in (0, 2, 3):
+            found = kept.get(number)
+            assert found is not None
+            assert found["x"].tolist() == [number] * 10
+        assert (kept.dropped, kept.size, len(kept)) == (1, 30, 3)
+
+
+def test_the_bound_holds_for_entries_of_any_size() -> None:
+    with Kept(16, 32) as kept:
+        for number in range(40):
+            kept.put(number, entry(number, 1 + number % 20))
+            assert kept.size <= 48
+        assert kept.dropped > 10
+
+
+def test_an_entry_larger_than_the_bound_is_not_kept() -> None:
+    with Kept(10, 10) as kept:
+        kept.put("large", entry(1, 21))
+        assert kept.get("large") is None
+        assert kept.size == 0
+
+
+def test_an_entry_takes_the_place_of_its_earlier_form() -> None:
+    with Kept(10, 10) as kept:
+        kept.put("one", entry(1))
+        kept.put("one", entry(2, 5))
+        found = kept.get("one")
+        assert found is not None
+        assert found["x"].tolist() == [2] * 5
+        assert (kept.size, kept.dropped) == (5, 0)
