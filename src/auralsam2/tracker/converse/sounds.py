@@ -14,7 +14,6 @@ from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.kept import Kept
 from auralsam2.tracker.encoded import pack_prompts, unpack_prompts
 from auralsam2.tracker.hearing import Hearing
-from auralsam2.tracker.session import DEFAULT_EXPRESSION
 from auralsam2.tracker.windows import Moment, Window
 from auralsam2.types import FeaturePrompts
 
@@ -54,7 +53,7 @@ class Sounds:
         self._network, self._film, self._compute, self._clock, self._kept = network, film, compute, clock, kept
         self._hearing: dict[bool, Hearing] = {}
         self._reached: dict[bool, int] = {}
-        self._words: dict[str, torch.Tensor] = {}
+        self._words: dict[str | None, torch.Tensor | None] = {}
         self.damage: list[float] = []
         self.asked = self.heard_something = False
 
@@ -118,11 +117,7 @@ class Sounds:
         return self._hearing[hears]
 
     def _text_features(self, text: str | None) -> torch.Tensor | None:
-        encoder = self._network.text_encoder
-        if encoder is None:
-            return None
-        text = text or DEFAULT_EXPRESSION
         if text not in self._words:
             with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
-                self._words[text] = encoder(text)
+                self._words[text] = self._network.read(text)
         return self._words[text]
