@@ -71,6 +71,9 @@ def test_python(code, desk, small_model, monkeypatch, capsys):
     exec(compile(code, "README.md", "exec"), names)
     if "result" in names:
         assert (desk / "results" / "dog" / "overlay.mp4").is_file()
+    elif "session" in names:
+        frames, objects = 2, 2
+        assert len(capsys.readouterr().out.splitlines()) == frames * objects
     else:
         assert capsys.readouterr().out.count("of the picture sounds") == 2
 
@@ -85,5 +88,5 @@ def test_links_lead_somewhere():
 
 def test_blocks_are_found():
     assert len(SHELL) == 17
-    assert len(PYTHON) == 2
+    assert len(PYTHON) == 3
     assert np.all([("dog.mp4" in code) for code in PYTHON])
