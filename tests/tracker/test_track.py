@@ -9,6 +9,7 @@ import torch
 
 from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.network import AuralNetwork
+from auralsam2.types import FeaturePrompts
 from networks import small_config, small_sam2
 
 
@@ -80,3 +81,22 @@ def test_what_is_not_there_has_no_mask(network, frames):
     assert torch.equal(there[0].logits, plain[0].logits)
     assert all((tracked.logits == -1024).all() and (tracked.decoded.logits == -1024).all() for tracked in away)
     assert torch.equal(away[0].decoded.ious, plain[0].decoded.ious)
+
+
+@torch.inference_mode()
+def test_a_rough_mask_is_for_frames_where_none_is_given(network, frames):
+    width, grid = network.config.fuser.width, 4
+    prompts = FeaturePrompts(
+        visual_prompts=tuple(torch.zeros(1, grid * grid, width) for _ in range(3)),
+        audio_prompts=tuple(torch.zeros(1, width) for _ in range(3)),
+        drawn=torch.randn(1, grid, grid, generator=torch.Generator().manual_seed(1)) * 8,
+    )
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[10:40, 20:50] = True
+    given = {"box": box(8, 8, 40, 40), "mask": dataclasses.replace(box(8, 8, 40, 40), mask=mask)}
+    for name, visual in given.items():
+        with_drawn, without = (
+            network.tracker(1).step(0, frames[0], told, visual, conditioning=True).logits
+            for told in (prompts, dataclasses.replace(prompts, drawn=None))
+        )
+        assert torch.equal(with_drawn, without) == (name == "mask")

@@ -37,6 +37,11 @@ class VisualPrompts:
         """Whether SAM 2 gives three candidates: at most one click; a box counts as two, a mask is unambiguous."""
         return self.mask is None and len(self.points) + (2 if self.box is not None else 0) <= 1
 
+    @property
+    def masked(self) -> bool:
+        """Whether they give a mask."""
+        return self.mask is not None or self.logits is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PromptEmbeddings:

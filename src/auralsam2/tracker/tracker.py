@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -103,13 +104,16 @@ class Tracker:
         Args:
             t: its number; numbers ascend, but for a conditioning frame, which may come first.
             features: of the frame.
-            prompts: the fuser's, T = 1; None where nothing is heard or read.
+            prompts: the fuser's, T = 1; None where nothing is heard or read. Their rough mask is for frames where none
+                is given.
             visual: points, box, mask of the user.
             conditioning: start from this frame: it attends to no memory, and all others attend to it.
 
         Raises:
             ValueError: no conditioning frame came before.
         """
+        if prompts is not None and visual is not None and visual.masked:
+            prompts = dataclasses.replace(prompts, drawn=None)
         with self.clock.stage("memory"):
             conditioned = self._condition(t, features, conditioning=conditioning)
         with self.clock.stage("decoder"):

@@ -179,9 +179,6 @@ class Follower:
         prompts: FeaturePrompts | None = None
         if track.fuses and (window is not None or self.combine == "joint"):
             prompts = self._sounds.prompts(track.said, index, window)
-            if visual is not None and (visual.mask is not None or visual.logits is not None):
-                # A rough mask is for frames where none is given.
-                prompts = dataclasses.replace(prompts, drawn=None)
         # The tracker counts its own stages.
         with torch.inference_mode(), self._compute():
             return tracker.step(index if t is None else t, features, prompts, visual, conditioning=conditioning)
