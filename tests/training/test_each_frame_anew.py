@@ -46,3 +46,21 @@ def test_no_frame_remembers_another(module):
     remembering = {frame.t: frame for frame in net.tracker(len(frames)).track(frames, fused.prompts, "first")}
     assert torch.equal(alone.decoded.logits, among[2].decoded.logits)
     assert not torch.equal(alone.decoded.logits, remembering[2].decoded.logits)
+
+
+@pytest.mark.parametrize("matching", [0.0, 2.0])
+def test_where_matching_teaches_the_drawn_mask_masks_do_not(tmp_path, matching):
+    given = values(write_parts(tmp_path), conditioning="each") | {"variant": "paper"}
+    given["model"]["clip"]["conditioning"] = "each"
+    given["model"]["fuser"] |= {"scope": "frame", "draws": True}
+    given["contrast"] = {"mode": "none", "matching": matching}
+    recipe = Recipe.from_dict(given)
+    clips = samples(recipe.data, "train")
+    training = Training(network(recipe), recipe, clips, clips[:1])
+    _, decoded = training.run_clip(training.held_out[0], "each")
+    decoded.logits.square().mean().backward()
+    # The projections are read by the drawn mask and by nothing else that is decoded.
+    gradients = [parameter.grad for parameter in training.network.fuser.train_proj_v1.parameters()]
+    reached = any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+    assert reached == (matching == 0)
+    assert training.network.fuser.patch_embeds[0].weight.grad.any()
