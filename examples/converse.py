@@ -2,8 +2,9 @@
 
     python examples/converse.py [OUT]
 
-A lamb bleats and a goose honks, now and then; a pig is silent. Writes `both.json` (COCO, both objects), `goose.json`
-(the goose alone) and a picture of each frame into OUT, by default `out/converse`.
+A sheep bleats and a goose honks, now and then; a pig is silent. The goose is to be an object of its own. Writes
+`both.json` (COCO, both objects), `goose.json` (the goose alone) and a picture of each frame into OUT, by default
+`out/converse`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def main(out: Path) -> None:
         heard = session.look(time=3.5)
         print(f"what sounds at {heard.time:.1f} s: {heard.mask.mean():.1%} of the frame")
 
-        corrected = session.add_points([(315, 200)], labels=[0], time=3.5, object=WHAT_SOUNDS)
-        print(f"without the pig: {corrected.mask.mean():.1%}")
+        corrected = session.add_points([(112, 296)], labels=[0], time=3.5, object=WHAT_SOUNDS)
+        print(f"without the goose: {corrected.mask.mean():.1%}")
 
         goose = session.add_box((88, 180, 178, 348), time=5.5, object=GOOSE)
         print(f"the goose at {goose.time:.1f} s: {goose.mask.mean():.1%}, predicted IoU {goose.iou:.2f}")
