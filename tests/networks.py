@@ -90,6 +90,16 @@ def small_config(modality: Modality = "audio", width: int = 256, frames: int = 5
     )
 
 
+def let_sound_matter(network: AuralNetwork) -> None:
+    """The fusion starts as the identity, and a fresh encoder makes nearly one token of all sounds."""
+    for fusion in network.fuser.fusion_modules:
+        torch.nn.init.normal_(fusion.W_z[1].weight)
+        torch.nn.init.normal_(fusion.W_z2[1].weight)
+    for parameter in network.audio_encoder.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+
+
 def save_small_model(folder: Path, image_size: int = 64, frames: int = 5) -> Path:
     """A whole model folder, with its SAM 2 inside."""
     sam2 = small_sam2(image_size)

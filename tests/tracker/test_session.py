@@ -26,7 +26,7 @@ from auralsam2.tracker.tracker import Tracked
 from auralsam2.types import FeaturePrompts, Point, Prompts, Segmentation
 from auralsam2.vision.preprocess import normalise, to_square
 from media_files import number_of, numbered, write_media
-from networks import small_config, small_sam2
+from networks import let_sound_matter, small_config, small_sam2
 from small_text import save_small_text
 
 SIZE, WIDTH, HEIGHT = 64, 64, 48
@@ -51,16 +51,6 @@ def small_network(conditioning: Conditioning = "first") -> AuralNetwork:
     network = AuralNetwork(config, small_sam2(SIZE)).eval()
     let_sound_matter(network)
     return network
-
-
-def let_sound_matter(network: AuralNetwork) -> None:
-    """The fusion starts as the identity, and a fresh encoder makes nearly one token of all sounds."""
-    for fusion in network.fuser.fusion_modules:
-        torch.nn.init.normal_(fusion.W_z[1].weight)
-        torch.nn.init.normal_(fusion.W_z2[1].weight)
-    for parameter in network.audio_encoder.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.kaiming_normal_(parameter)
 
 
 @pytest.fixture(scope="module")

@@ -89,3 +89,15 @@ def test_other_data_sets_cannot_be_heard_anew(tree):
     given["augment"] = {"resound": 1.0}
     with pytest.raises(ConfigError, match="resound"):
         Recipe.from_dict(given)
+
+
+def test_what_keeps_silent_is_looked_for_where_it_is_asked_for(tree, voices):
+    given = samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
+    asked = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0), seed=0, voices=voices, rivals=True)
+    assert clips(tree, voices, 1.0)[0].rivals is None
+    for number in range(6):
+        clip, sample = asked[number], given[asked.place(number)]
+        assert not (clip.rivals & clip.labels).any()
+        if len(sample.frames) == FRAMES:  # else a window, whose place is drawn
+            shapes = torch.stack([torch.stack([read_mask(path, SIZE) for path in paths]) for paths in sample.objects])
+            assert torch.equal(clip.rivals | clip.labels, shapes.any(0))

@@ -43,7 +43,7 @@ class TrainingClip(NamedTuple):
         expression: what to look for, where the data set says it.
         keys: of the pictures in the cache; None without one.
         maps: what the image encoder made of the pictures, from the cache.
-        rivals: (T, S, S) bool, objects that keep silent, where the data set has them.
+        rivals: (T, S, S) bool, objects that keep silent, where they are asked for and the data set has them.
     """
 
     draw: int
@@ -68,6 +68,7 @@ class TrainingClips(Dataset[TrainingClip]):
         seed: of everything random.
         cache: of what the image encoder makes of the pictures.
         voices: what may sound where `augment.resound` draws anew.
+        rivals: look for the objects that keep silent too.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class TrainingClips(Dataset[TrainingClip]):
         seed: int,
         cache: FeatureCache | None = None,
         voices: Pool | None = None,
+        *,
+        rivals: bool = False,
     ) -> None:
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
-        self.cache, self.voices = cache, voices
+        self.cache, self.voices, self.rivals = cache, voices, rivals
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -110,7 +113,7 @@ class TrainingClips(Dataset[TrainingClip]):
         # What an expression says of the sound holds for the sound it was made for.
         if self.voices is not None and sample.expression is None and random.random() < self.augment.resound:
             clip = heard_anew(clip, self.size, self.voices, random)
-        quiet = silent_objects(clip, self.size) if sample.objects else None
+        quiet = silent_objects(clip, self.size) if self.rivals and sample.objects else None
         return TrainingClip(
             draw,
             pixels(clip, self.size, change) if maps is None else None,

@@ -68,7 +68,14 @@ class Training(pl.LightningModule):
             collection = collect(Path(data.stamps) if data.stamps else None)
             voices = splits.pool(collection, splits.held(collection, 0), "train")
         self.clips = TrainingClips(
-            train, size, recipe.model.clip.frames, recipe.augment, recipe.trainer.seed, self.cache, voices
+            train,
+            size,
+            recipe.model.clip.frames,
+            recipe.augment,
+            recipe.trainer.seed,
+            self.cache,
+            voices,
+            rivals=recipe.contrast.matching > 0,
         )
         self.held_out = ValidationClips(validation, size, self.cache)
         if recipe.model.fuser.standardise and recipe.fuser_from is None:

@@ -15,7 +15,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
 from auralsam2.text.encoder import TextEncoder
 from media_files import numbered, write_media
-from networks import small_config, small_sam2
+from networks import let_sound_matter, small_config, small_sam2
 from small_text import save_small_text
 
 SIZE, RATE, SECONDS, VIDEO_FPS = 64, 16_000, 7, 4
@@ -26,13 +26,7 @@ def small(conditioning: Conditioning = "first", text: Path | None = None) -> Aur
     config = small_config("audio+text" if text else "audio")
     config = dataclasses.replace(config, clip=ClipConfig(frames=3, conditioning=conditioning))
     network = AuralNetwork(config, small_sam2(SIZE), TextEncoder(save_small_text(text)) if text else None)
-    # The fusion starts as the identity, and a fresh encoder makes nearly one token of all sounds.
-    for fusion in network.fuser.fusion_modules:
-        torch.nn.init.normal_(fusion.W_z[1].weight)
-        torch.nn.init.normal_(fusion.W_z2[1].weight)
-    for parameter in network.audio_encoder.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.kaiming_normal_(parameter)
+    let_sound_matter(network)
     return AuralSAM2(network, "small")
 
 

@@ -25,7 +25,10 @@ def film(model: AuralSAM2, video: Path, kept: Kept, **options: object) -> Film:
 @pytest.mark.parametrize("limit", [0, 1 << 20], ids=["nothing kept", "kept"])
 @pytest.mark.parametrize("fps", [1.0, None])
 def test_pictures_in_any_order(model: AuralSAM2, video: Path, fps: float | None, limit: int) -> None:
-    with Kept(limit, 0) as kept, contextlib.closing(film(model, video, kept, fps=fps, start=1.0, end=6.0)) as frames:
+    with (
+        contextlib.closing(Kept(limit, 0)) as kept,
+        contextlib.closing(film(model, video, kept, fps=fps, start=1.0, end=6.0)) as frames,
+    ):
         assert frames.index_at(3.5) == (2 if fps else 10)
         last = frames.last()
         assert last == (4 if fps else 19)
@@ -38,7 +41,7 @@ def test_pictures_in_any_order(model: AuralSAM2, video: Path, fps: float | None,
 
 
 def test_a_moment_means_the_nearest_frame(model: AuralSAM2, video: Path) -> None:
-    with Kept(0, 0) as kept, contextlib.closing(film(model, video, kept)) as frames:
+    with contextlib.closing(Kept(0, 0)) as kept, contextlib.closing(film(model, video, kept)) as frames:
         assert [frames.index_at(time) for time in (6.9, 0.0, 0.9, 1.1, 3.5, 7.0)] == [6, 0, 0, 1, 3, 6]
 
 
@@ -46,7 +49,7 @@ def test_windows_are_those_of_the_stream(model: AuralSAM2, tmp_path: Path) -> No
     """With a gap in which whole windows are empty."""
     times = [0.0, 0.3, 1.2, 2.0, 3.1, 3.9, 4.4, 17.2, 18.1, 19.5, 20.3, 21.0, 22.2]
     video = write_media(tmp_path / "gap.mkv", [numbered(number) for number in range(len(times))], times=times)
-    with Kept(0, 0) as kept, contextlib.closing(film(model, video, kept, fps=None)) as frames:
+    with contextlib.closing(Kept(0, 0)) as kept, contextlib.closing(film(model, video, kept, fps=None)) as frames:
         moments = [frames.moment(index) for index in range(frames.last() + 1)]
         stream = list(windows(moments, 3))
         assert len(stream) > 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 
 from auralsam2.tracker.converse.kept import Kept
@@ -12,7 +14,7 @@ def entry(value: int, size: int = 10) -> dict[str, torch.Tensor]:
 
 
 def test_what_was_used_longest_ago_gives_way() -> None:
-    with Kept(10, 20) as kept:
+    with contextlib.closing(Kept(10, 20)) as kept:
         for number in range(3):
             kept.put(number, entry(number))
         assert kept.get(0) is not None
@@ -26,7 +28,7 @@ def test_what_was_used_longest_ago_gives_way() -> None:
 
 
 def test_the_bound_holds_for_entries_of_any_size() -> None:
-    with Kept(16, 32) as kept:
+    with contextlib.closing(Kept(16, 32)) as kept:
         for number in range(40):
             kept.put(number, entry(number, 1 + number % 20))
             assert kept.size <= 48
@@ -34,14 +36,14 @@ def test_the_bound_holds_for_entries_of_any_size() -> None:
 
 
 def test_an_entry_larger_than_the_bound_is_not_kept() -> None:
-    with Kept(10, 10) as kept:
+    with contextlib.closing(Kept(10, 10)) as kept:
         kept.put("large", entry(1, 21))
         assert kept.get("large") is None
         assert kept.size == 0
 
 
 def test_an_entry_takes_the_place_of_its_earlier_form() -> None:
-    with Kept(10, 10) as kept:
+    with contextlib.closing(Kept(10, 10)) as kept:
         kept.put("one", entry(1))
         kept.put("one", entry(2, 5))
         found = kept.get("one")

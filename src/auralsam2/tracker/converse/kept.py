@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from types import TracebackType
 
 from auralsam2.tracker.spool import DEFAULT_LIMIT, Spool, Tensors
 
@@ -29,14 +28,6 @@ class Kept:
         self.size = 0
         self._spool = Spool(memory)
         self._sizes: OrderedDict[Hashable, int] = OrderedDict()
-
-    def __enter__(self) -> Kept:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Drop everything."""
