@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,7 +119,11 @@ class AuralNetwork(nn.Module):
         return self.text_encoder(expression or DEFAULT_EXPRESSION)
 
     def fuse(
-        self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
+        self,
+        frames: tuple[FrameFeatures, ...],
+        log_mel: torch.Tensor,
+        text_features: torch.Tensor | None = None,
+        seconds: Sequence[int] | None = None,
     ) -> FuserOutput:
         """Feature prompts of one clip.
 
@@ -126,10 +131,17 @@ class AuralNetwork(nn.Module):
             frames: T frames one second apart, encoded with `listen`.
             log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
             text_features: of `read`.
+            seconds: with the fuser's scope `frame`, the examples that belong to the frames, where a clip of N seconds
+                is shown in part.
         """
-        if self.config.fuser.scope == "frame":
-            log_mel = log_mel[: len(frames)]  # what follows the frames' own seconds are words there
-        tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
+        if self.config.fuser.scope == "clip":
+            tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
+        else:
+            own = list(range(len(frames)) if seconds is None else seconds)
+            if text_features is None or seconds is None:  # nothing asks for the others
+                log_mel, own = log_mel[own], list(range(len(own)))
+            around = self.audio_encoder(log_mel)
+            tokens = self.fuser.join(around[own], text_features, around)
         patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         return self.fuser.fuse(patches, tokens, self.position)
 

@@ -86,8 +86,29 @@ def test_words_reach_all_frames():
     fuser = make_fuser("frame", "audio+text")
     audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
     output = fuse(fuser, audio, text)
-    assert output.tokens[0].shape == (T + WORDS, WIDTH)
+    assert output.tokens[0].shape == (T + T + WORDS, WIDTH)
     assert changed(output, fuse(fuser, audio, text + 1.0)) == [True] * T
+
+
+def test_what_is_said_may_be_of_the_whole_clip():
+    fuser = make_fuser("frame", "audio+text")
+    audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
+    other = audio.clone()
+    other[1] += 1.0
+    assert changed(fuse(fuser, audio, text), fuse(fuser, other, text)) == [True] * T
+
+
+@torch.no_grad()
+def test_a_clip_may_be_shown_in_part():
+    fuser = make_fuser("frame", "audio+text")
+    audio, text, shown = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
+    patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
+    position = sine_position(WIDTH, (GRID, GRID), audio)
+    whole = fuser.fuse(patches, fuser.join(audio, text), position).prompts
+    tokens = fuser.join(audio[shown], text, around=audio)
+    excerpt = fuser.fuse(tuple(level[shown] for level in patches), tokens, position).prompts
+    for one, other in zip(whole.visual_prompts, excerpt.visual_prompts, strict=True):
+        torch.testing.assert_close(one[shown], other, rtol=1e-4, atol=1e-5)
 
 
 def test_the_released_fusion_has_no_frames_of_its_own():

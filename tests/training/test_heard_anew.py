@@ -84,6 +84,35 @@ def test_what_a_sentence_was_made_for_is_still_heard(tree, voices):
     assert changed["heard"] > 0
 
 
+def test_a_clip_shown_in_part_is_heard_whole(tree, voices):
+    given = samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
+    parted = TrainingClips(given, SIZE, FRAMES, AugmentConfig(), seed=0, shown=2)
+    anew = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0), 0, None, voices, shown=2, rivals=True)
+    chosen, sounding = set(), 0
+    for number in range(12):
+        whole, clip, other = clips(tree, voices, 0.0)[number], parted[number], anew[number]
+        kept = list(clip.seconds)
+        assert kept == list(other.seconds)
+        assert torch.equal(clip.log_mel, whole.log_mel)
+        assert torch.equal(clip.pixels, whole.pixels[kept])
+        assert torch.equal(clip.labels, whole.labels[kept])
+        assert torch.equal(other.pixels, clip.pixels)
+        assert not (other.rivals & other.labels).any()
+        quiet = other.log_mel[kept].flatten(1).std(1) == 0
+        assert not other.labels[quiet].any()
+        chosen.add(clip.seconds)
+        sounding += bool(other.labels.any())
+    assert len(chosen) > 1
+    assert sounding > 3
+
+
+def test_frames_that_know_of_each_other_are_not_torn_apart(tree):
+    given = values(tree, text=False)
+    given["data"]["shown"] = 2
+    with pytest.raises(ConfigError, match="shown"):
+        Recipe.from_dict(given)
+
+
 def test_other_data_sets_cannot_be_heard_anew(tree):
     given = values(tree, text=True)
     given["augment"] = {"resound": 1.0}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from auralsam2.audio.logmel import EXAMPLE_SAMPLES, examples
+from auralsam2.audio.logmel import BANDS, EXAMPLE_FRAMES, EXAMPLE_SAMPLES, examples
 from auralsam2.data import classes
 from auralsam2.data.picture import read_frame, read_grey, read_values
 from auralsam2.data.samples import LoadedClip, Sample
@@ -18,7 +20,7 @@ from auralsam2.types import AUDIO_RATE
 from auralsam2.vision.preprocess import label_to_square
 
 
-def load(sample: Sample, size: int, *, pictures: bool = True) -> LoadedClip:
+def load(sample: Sample, size: int, *, pictures: bool = True, sound: bool = True) -> LoadedClip:
     """Load a sample.
 
     Labels are resized to S x S with the nearest neighbour, as in AuralSAM2's evaluation, each file before several are
@@ -28,22 +30,20 @@ def load(sample: Sample, size: int, *, pictures: bool = True) -> LoadedClip:
         sample: what to load.
         size: S, side of the labels in pixels.
         pictures: False leaves the list of frames empty, where what they hold is known already.
+        sound: False leaves out all examples; there are none then.
 
     Raises:
         InputError: a file cannot be read; names the sample, its line in the csv, and the file.
     """
-    try:
+    log_mel = hear(sample) if sound else torch.zeros(0, 2, EXAMPLE_FRAMES, BANDS)
+    with _named(sample):
         frames = [read_frame(path) for path in sample.frames] if pictures else []
-        log_mel = aligned(_examples(sample), sample.first_example, len(sample.frames))
         kinds = None
         if sample.coding == "mask":
             labels = torch.stack([_union([read_mask(path, size) for path in paths], size) for paths in sample.labels])
         else:
             kinds = torch.stack([read_classes(sample, paths, size) for paths in sample.labels])
             labels = (kinds > 0) & (kinds != classes.IGNORE)
-    except InputError as error:
-        line = "" if sample.line is None else f", line {sample.line} of the csv"
-        raise InputError(f"{sample.dataset} {sample.id}{line}: {error}") from error
     return LoadedClip(
         sample=sample,
         frames=frames,
@@ -52,6 +52,16 @@ def load(sample: Sample, size: int, *, pictures: bool = True) -> LoadedClip:
         classes=kinds,
         supervised=torch.tensor(sample.supervised),
     )
+
+
+def hear(sample: Sample) -> torch.Tensor:
+    """What a sample's frames hear: (T, 2, 96, 64).
+
+    Raises:
+        InputError: the sound cannot be read; as of `load`.
+    """
+    with _named(sample):
+        return aligned(_examples(sample), sample.first_example, len(sample.frames))
 
 
 def read_mask(path: Path, size: int) -> torch.Tensor:
@@ -107,6 +117,16 @@ def aligned(log_mel: torch.Tensor, first: int, frames: int) -> torch.Tensor:
         (T, 2, 96, 64).
     """
     return log_mel[torch.arange(first, first + frames).clamp_max(len(log_mel) - 1)]
+
+
+@contextmanager
+def _named(sample: Sample) -> Iterator[None]:
+    """Errors say of which sample they are."""
+    try:
+        yield
+    except InputError as error:
+        line = "" if sample.line is None else f", line {sample.line} of the csv"
+        raise InputError(f"{sample.dataset} {sample.id}{line}: {error}") from error
 
 
 def _examples(sample: Sample) -> torch.Tensor:

@@ -94,13 +94,19 @@ class AuralFuser(nn.Module):
             read = tuple(standard(level) for standard, level in zip(self.map_standards, read, strict=True))
         return tuple(embed(level) for embed, level in zip(self.patch_embeds, read, strict=True))
 
-    def join(self, audio: torch.Tensor, text: torch.Tensor | None = None) -> torch.Tensor:
+    def join(
+        self, audio: torch.Tensor, text: torch.Tensor | None = None, around: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """z_c = [z_a, z_t].
+
+        With scope `frame` a second of sound keeps to its frame. But what is said may be of the whole clip ("the one that
+        never makes a sound"): all seconds then stand beside the words too, z_c = [z_a, z_around, z_t].
 
         Args:
             audio: (N_a, L) audio tokens.
             text: (N_t, text_width) features of the text encoder, where the model reads text; with scope `frame`, None
                 where nothing is said.
+            around: (N_r, L) audio tokens of all seconds of the clip, for scope `frame`; None: `audio` has them all.
 
         Returns:
             (N, L).
@@ -111,20 +117,22 @@ class AuralFuser(nn.Module):
         reads = self.config.modality == "audio+text"
         if (text is not None) != reads and not (reads and self.config.scope == "frame"):
             raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
+        heard = [audio]
+        if text is not None and self.config.scope == "frame":
+            heard.append(audio if around is None else around)
         if self.config.standardise:
-            audio = self.token_standard(audio)
+            heard = [self.token_standard(tokens) for tokens in heard]
         if not self.config.hears:
-            audio = torch.zeros_like(audio)
-        if text is None:
-            return audio
-        return torch.cat([audio, self.text_proj(text).to(audio.dtype)])
+            heard = [torch.zeros_like(tokens) for tokens in heard]
+        return torch.cat(heard if text is None else [*heard, self.text_proj(text).to(audio.dtype)])
 
     def fuse(self, patches: tuple[torch.Tensor, ...], tokens: torch.Tensor, position: torch.Tensor) -> FuserOutput:
         """Eq. 2 to 4 for one clip.
 
         Args:
             patches: the maps (T, L, h, w) from `embed`.
-            tokens: (N, L) from `join`; row t < T is the sound of frame t. With scope `frame`, all others are words.
+            tokens: (N, L) from `join`; row t < T is the sound of frame t. With scope `frame`, all others are words or
+                stand beside them.
             position: (1, L, h, w) sine position map of the grid.
 
         Raises:
@@ -136,8 +144,8 @@ class AuralFuser(nn.Module):
         released, framewise = self.config.variant == "released", self.config.scope == "frame"
         positions_of = constant_positions if released else token_positions
         token_position = positions_of(len(tokens), tokens.shape[1], tokens)
-        if framewise:  # a frame knows one second, which has no place among others
-            token_position[:frames] = 0
+        if framewise:  # a frame's own second has no place among others
+            token_position = torch.cat([torch.zeros_like(tokens[:frames]), token_position[: len(tokens) - frames]])
         # Token-major memory from here on: blocks that read and write one layout are twice as quick on a CPU.
         visual_position = position.flatten(2).transpose(1, 2).contiguous()
         heard, levels = tokens, []
@@ -187,9 +195,11 @@ class AuralFuser(nn.Module):
         blocks = self.a_blocks[level]
         if self.config.scope == "clip":
             return blocks(tokens[None])[0]
-        words = tokens[frames:].expand(frames, -1, -1)
-        mixed = blocks(torch.cat([tokens[:frames, None], words], dim=1))
-        return torch.cat([mixed[:, 0], mixed[:, 1:].mean(0)])
+        # Words listen to the seconds that stand beside them, so that no frame depends on which others are shown.
+        reads = torch.ones(len(tokens), len(tokens), dtype=torch.bool, device=tokens.device)
+        reads[:, :frames] = False
+        reads.fill_diagonal_(True)
+        return blocks(tokens[None], mask=reads)[0]
 
     def _weigh(self, gains: str, prompts: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The prompts of each level times the gains of its channels, where the fuser has such."""

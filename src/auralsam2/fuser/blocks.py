@@ -33,12 +33,15 @@ class Attention(nn.Module):
             self.sr = nn.Conv2d(width, width, REDUCTION, stride=REDUCTION)
             self.norm = nn.LayerNorm(width)
 
-    def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None) -> torch.Tensor:
+    def forward(
+        self, tokens: torch.Tensor, grid: tuple[int, int] | None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Attend.
 
         Args:
             tokens: (B, n, L).
             grid: (h, w) with h · w = n where the tokens are a map.
+            mask: (n, n) bool, which token (row) may attend to which, where the tokens are no map; None: all to all.
 
         Returns:
             (B, n, L).
@@ -49,7 +52,8 @@ class Attention(nn.Module):
             context = self.norm(self.sr(image).flatten(2).transpose(1, 2))
         query = self.q(tokens).unflatten(2, (self.heads, -1)).transpose(1, 2)
         key, value = self.kv(context).unflatten(2, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
+        dropped = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropped)
         return F.dropout(self.proj(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
 
 
@@ -102,9 +106,11 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(width)
         self.mlp = FeedForward(width, dropout, spatial=spatial)
 
-    def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None = None) -> torch.Tensor:
-        """(B, n, L) to the same shape; `grid` (h, w) exactly where the block is spatial."""
-        tokens = tokens + self.attn(self.norm1(tokens), grid)
+    def forward(
+        self, tokens: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B, n, L) to the same shape; `grid` (h, w) exactly where the block is spatial, `mask` as of `Attention`."""
+        tokens = tokens + self.attn(self.norm1(tokens), grid, mask)
         return tokens + self.mlp(self.norm2(tokens), grid)
 
 
@@ -114,8 +120,10 @@ class Blocks(nn.ModuleList):
     def __init__(self, config: FuserConfig, depth: int, *, spatial: bool) -> None:
         super().__init__(Block(config.width, config.heads, config.dropout, spatial=spatial) for _ in range(depth))
 
-    def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None = None) -> torch.Tensor:
-        """(B, n, L) to the same shape."""
+    def forward(
+        self, tokens: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B, n, L) to the same shape; arguments as of `Block`."""
         for block in self:
-            tokens = block(tokens, grid)
+            tokens = block(tokens, grid, mask)
         return tokens

@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from auralsam2.audio.logmel import examples
-from auralsam2.data.load import aligned, load, read_mask
+from auralsam2.data.load import aligned, hear, load, read_mask
 from auralsam2.data.registry import open_dataset
 from auralsam2.data.samples import LoadedClip, Sample
 from auralsam2.data.stampavs.resound import describe, resound
@@ -37,12 +37,13 @@ class TrainingClip(NamedTuple):
     Attributes:
         draw: its number in the run; in validation, in the split.
         pixels: (T, 3, S, S) uint8 RGB; None where `maps` are known.
-        log_mel: (T, 2, 96, 64) float32.
+        log_mel: (N, 2, 96, 64) float32, N >= T.
         labels: (T, S, S) bool.
         supervised: (T,) bool.
         expression: what to look for, where the data set says it.
         keys: of the pictures in the cache; None without one.
         maps: what the image encoder made of the pictures, from the cache.
+        seconds: of the N examples of `log_mel`, those of the T frames; None: the first T.
         rivals: (T, S, S) bool, objects that keep silent, where they are asked for and the data set has them.
     """
 
@@ -54,6 +55,7 @@ class TrainingClip(NamedTuple):
     expression: str | None
     keys: tuple[str, ...] | None = None
     maps: tuple[torch.Tensor, ...] | None = None
+    seconds: tuple[int, ...] | None = None
     rivals: torch.Tensor | None = None
 
 
@@ -68,6 +70,7 @@ class TrainingClips(Dataset[TrainingClip]):
         seed: of everything random.
         cache: of what the image encoder makes of the pictures.
         voices: what may sound where `augment.resound` draws anew.
+        shown: show so many frames of the window, drawn at random, and let all of it be heard; None shows all.
         rivals: look for the objects that keep silent too.
     """
 
@@ -81,10 +84,11 @@ class TrainingClips(Dataset[TrainingClip]):
         cache: FeatureCache | None = None,
         voices: Pool | None = None,
         *,
+        shown: int | None = None,
         rivals: bool = False,
     ) -> None:
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
-        self.cache, self.voices, self.rivals = cache, voices, rivals
+        self.cache, self.voices, self.shown, self.rivals = cache, voices, shown, rivals
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -106,23 +110,35 @@ class TrainingClips(Dataset[TrainingClip]):
         random = np.random.default_rng((self.seed, CHANGES, draw))
         sample = self.samples[self.place(draw)]
         spare = len(sample.frames) - self.frames
-        sample = window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
+        whole = window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
+        seconds = None
+        if self.shown is not None and self.shown < len(whole.frames):
+            seconds = sorted(random.choice(len(whole.frames), self.shown, replace=False).tolist())
+        sample = whole if seconds is None else part(whole, seconds)
         change = Augmentation.draw(self.augment, len(sample.frames), random)
         keys, maps = look_up(self.cache, sample, flip=change.flip)
-        clip = load(sample, self.size, pictures=maps is None)
         # What an expression says of the sound holds for the sound it was made for.
-        if self.voices is not None and sample.expression is None and random.random() < self.augment.resound:
-            clip = heard_anew(clip, self.size, self.voices, random)
-        quiet = silent_objects(clip, self.size) if self.rivals and sample.objects else None
+        anew = self.voices is not None and sample.expression is None and random.random() < self.augment.resound
+        clip = load(sample, self.size, pictures=maps is None, sound=False)
+        objects = object_masks(sample, self.size) if sample.objects and (anew or self.rivals) else None
+        if anew:
+            assert self.voices is not None
+            assert objects is not None, "a scene of StampAVS knows its objects"
+            log_mel, heard = sound_anew(whole, self.voices, random)
+            labels = (objects & heard[:, seconds or slice(None), None, None]).any(0)
+        else:
+            log_mel, labels = hear(whole), clip.labels
+        quiet = objects.any(0) & ~labels if self.rivals and objects is not None else None
         return TrainingClip(
             draw,
             pixels(clip, self.size, change) if maps is None else None,
-            change.sound(clip.log_mel),
-            torch.from_numpy(change.labels(clip.labels.numpy())),
+            change.sound(log_mel),
+            torch.from_numpy(change.labels(labels.numpy())),
             clip.supervised,
             sample.expression,
             keys,
             maps,
+            None if seconds is None else tuple(seconds),
             None if quiet is None else torch.from_numpy(change.labels(quiet.numpy())),
         )
 
@@ -185,36 +201,44 @@ def look_up(
     return keys, cache.get(keys)
 
 
-def heard_anew(clip: LoadedClip, size: int, voices: Pool, random: np.random.Generator) -> LoadedClip:
-    """A scene of StampAVS with another sound, and the labels that go with it.
+def sound_anew(sample: Sample, voices: Pool, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Another sound for a scene of StampAVS.
 
     Args:
-        clip: as loaded, or a window of it.
-        size: S.
+        sample: of the scene, or a window of it, of T frames.
         voices: what may sound.
         random: draws who does.
+
+    Returns:
+        (T, 2, 96, 64), what is heard, and (n, T) bool, which of the n objects in which second.
 
     Raises:
         InputError: a file of the scene cannot be read.
     """
-    sample = clip.sample
     sounding = resound(describe(sample.frames[0].parent.parent), voices, random)
     first, frames = sample.first_example, len(sample.frames)
-    labels = torch.zeros_like(clip.labels)
-    for paths, heard in zip(sample.objects, sounding.sounding[:, first : first + frames], strict=True):
-        for t in np.flatnonzero(heard):
-            labels[t] |= read_mask(paths[t], size)
     log_mel = aligned(examples(torch.from_numpy(sounding.samples)), first, frames)
-    return dataclasses.replace(clip, log_mel=log_mel, labels=labels)
+    return log_mel, torch.from_numpy(sounding.sounding[:, first : first + frames])
 
 
-def silent_objects(clip: LoadedClip, size: int) -> torch.Tensor:
-    """(T, S, S) bool: pixels of objects that are no part of the label."""
-    shown = torch.zeros_like(clip.labels)
-    for paths in clip.sample.objects:
-        for t, path in enumerate(paths):
-            shown[t] |= read_mask(path, size)
-    return shown & ~clip.labels
+def object_masks(sample: Sample, size: int) -> torch.Tensor:
+    """(n, T, S, S) bool: where the n objects of a sample are, heard or not.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    return torch.stack([torch.stack([read_mask(path, size) for path in paths]) for paths in sample.objects])
+
+
+def part(sample: Sample, kept: Sequence[int]) -> Sample:
+    """A sample of some of its frames alone; its sound is no longer theirs."""
+    return dataclasses.replace(
+        sample,
+        frames=tuple(sample.frames[t] for t in kept),
+        labels=tuple(sample.labels[t] for t in kept),
+        supervised=tuple(sample.supervised[t] for t in kept),
+        objects=tuple(tuple(paths[t] for t in kept) for paths in sample.objects),
+    )
 
 
 def window(sample: Sample, first: int, frames: int) -> Sample:

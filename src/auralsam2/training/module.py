@@ -75,6 +75,7 @@ class Training(pl.LightningModule):
             recipe.trainer.seed,
             self.cache,
             voices,
+            shown=data.shown,
             rivals=recipe.contrast.matching > 0,
         )
         self.held_out = ValidationClips(validation, size, self.cache)
@@ -93,7 +94,7 @@ class Training(pl.LightningModule):
         """The network on a clip, as far as the fuser."""
         network = self.network
         frames = self._encode(clip)
-        return frames, network.fuse(frames, clip.log_mel, network.read(clip.expression))
+        return frames, network.fuse(frames, clip.log_mel, network.read(clip.expression), clip.seconds)
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, Decoded]:
         """The network on a clip; the memory starts from the given frame.

@@ -37,6 +37,8 @@ class DataConfig:
         cache: folder for what the frozen image encoder makes of the clips; None encodes them each time.
         cache_gigabytes: most that the folder may hold.
         cache_half: keep float16 in it: half the room, and results that differ by rounding.
+        shown: of each clip train on so many frames, drawn at random, while all of it is heard; None for all. For a
+            fuser of scope `frame`, whose frames do not know of each other.
         stamps: folder of stamps for `augment.resound`; None for the Debian package's.
     """
 
@@ -49,11 +51,12 @@ class DataConfig:
     cache: str | None = None
     cache_gigabytes: float = 20.0
     cache_half: bool = False
+    shown: int | None = None
     stamps: str | None = None
 
     def __post_init__(self) -> None:
         _at_least("data", self, 0, "workers")
-        _at_least("data", self, 1, "validation_clips")
+        _at_least("data", self, 1, "validation_clips", "shown")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +143,8 @@ class Recipe:
                 "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "
                 "clip_jitter and frame_jitter to [0, 0, 0], or leave the cache out"
             )
+        if self.data.shown is not None and (self.model.fuser.scope, self.trainer.conditioning) != ("frame", "each"):
+            raise ConfigError("data.shown tears clips apart: set model.fuser.scope frame and trainer.conditioning each")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
