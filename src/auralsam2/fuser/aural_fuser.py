@@ -99,8 +99,8 @@ class AuralFuser(nn.Module):
     ) -> torch.Tensor:
         """z_c = [z_a, z_t].
 
-        With scope `frame` a second of sound keeps to its frame. But what is said may be of the whole clip ("the one that
-        never makes a sound"): all seconds then stand beside the words too, z_c = [z_a, z_around, z_t].
+        With scope `frame` a second of sound keeps to its frame. But what is said may be of the whole clip ("the one
+        that never makes a sound"): all seconds then stand beside the words too, z_c = [z_a, z_around, z_t].
 
         Args:
             audio: (N_a, L) audio tokens.
