@@ -120,6 +120,8 @@ class PromptingConfig:
         dense: visual prompts are added to the image.
         sparse: audio prompts are added to the mask tokens.
         gated: masks are empty where the object score says that nothing is there; as in SAM 2, but not as released.
+        caution: is taken off the object score, a logit, where feature prompts are read; chosen after training, by how
+            often something is found where nothing is (`benchmarks/caution.py`).
     """
 
     coarse_first: bool = True
@@ -128,6 +130,7 @@ class PromptingConfig:
     dense: bool = True
     sparse: bool = True
     gated: bool = False
+    caution: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.dense or self.sparse):

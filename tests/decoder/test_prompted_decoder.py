@@ -182,3 +182,19 @@ def test_a_drawn_mask_is_read_as_a_mask_of_the_users() -> None:
     torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-4)
     nothing = decoder(*inputs, embed(sam2, None), FeaturePrompts(*zeros))
     assert not torch.allclose(nothing.logits, expected.logits, atol=1e-3)
+
+
+def test_caution_lowers_the_object_score_of_what_the_fuser_asks_for_alone() -> None:
+    sam2, batch = small_sam2(), 2
+    generator = torch.Generator().manual_seed(3)
+    maps = [torch.randn(batch, *shape, generator=generator) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
+    prompts = FeaturePrompts(
+        tuple(torch.randn(batch, 64, 256, generator=generator) for _ in range(3)),
+        tuple(torch.randn(batch, 256, generator=generator) for _ in range(3)),
+    )
+    bold, careful = (PromptedDecoder(sam2, PromptingConfig(caution=caution)) for caution in (0.0, 1.5))
+    with torch.inference_mode():
+        for asked, lower in ((prompts, 1.5), (None, 0.0)):
+            one, other = (decoder(*maps, embed(sam2, None), asked) for decoder in (bold, careful))
+            assert torch.equal(one.object_score - lower, other.object_score)
+            assert torch.equal(one.logits, other.logits)

@@ -156,6 +156,8 @@ class PromptedDecoder(nn.Module):
         logits = (weights @ image.flatten(2)).unflatten(2, image.shape[2:])
         ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
         score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
+        if prompts is not None:
+            score = score - self.config.caution
         return Decoded(logits, ious, mask_tokens, score), attended_image
 
     def _read(self, drawn: torch.Tensor) -> torch.Tensor:
