@@ -56,8 +56,8 @@ REGISTRY = {
     for entry in (
         Entry(
             name="mini",
-            task="trying things out: sounding objects of StampAVS",
-            modalities=("audio",),
+            task="trying things out: objects of StampAVS, told by sound and words",
+            modalities=("audio", "text"),
             licence="Apache-2.0, as is its backbone; trained on pictures and sounds of Tux Paint stamps (GPL-2)",
         ),
         _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483),
