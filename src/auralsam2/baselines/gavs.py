@@ -38,9 +38,7 @@ class Gavs(Adapters):
         super().__init__(config, options.width, stereo=options.stereo, standardise=options.standardise)
         self.options = options
         adapted, layers = blocks(sam2, options.start_block), sam2.mask_decoder.transformer.layers
-        self.encoder_adapters = nn.ModuleList(
-            Bottleneck(block.written, options.width, nn.ReLU()) for block in adapted
-        )
+        self.encoder_adapters = nn.ModuleList(Bottleneck(block.written, options.width, nn.ReLU()) for block in adapted)
         self.attentions = nn.ModuleList(TextAttention(options.width) for _ in adapted) if config.text else None
         self.decoder_adapters = nn.ModuleList(Bottleneck(sam2.hidden_dim, options.width, nn.GELU()) for _ in layers)
         self.audio_projection = nn.Sequential(
