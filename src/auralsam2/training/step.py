@@ -1,4 +1,4 @@
-"""One training step, as Lightning wants it: a clip goes through a network on a frozen SAM 2, and its own part learns."""
+"""A training step, as Lightning wants it: a clip goes through a network on a frozen SAM 2, whose own part learns."""
 
 from __future__ import annotations
 
