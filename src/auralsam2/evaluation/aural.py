@@ -6,6 +6,7 @@ import hashlib
 
 import torch
 
+from auralsam2.audio.logmel import silence
 from auralsam2.data.samples import LoadedClip
 from auralsam2.errors import UsageError
 from auralsam2.evaluation.options import Options
