@@ -19,6 +19,7 @@ Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
 Conditioning = Literal["first", "middle", "each"]
 Scope = Literal["clip", "frame"]
+Fusion = Literal["two_way", "tpavi"]
 Method = Literal["auralsam2", "gavs", "sama"]
 AdapterForm = Literal["audio_vector", "image_token"]
 TextAttention = Literal["shared", "per_block"]
@@ -57,6 +58,8 @@ class FuserConfig:
         scope: what attends to what in the cross-modal fusion: `clip`, as published, all pixels of a clip to all its
             seconds of sound and the other way round; `frame` keeps each second of sound to its own frame. It needs the
             variant `paper`.
+        fusion: the block in which sides meet: `two_way`, the paper's, or `tpavi`, the block that it was adapted from, of
+            sound alone; an ablation.
         draws: the fuser also draws a rough mask, the similarity of what is seen and heard at the last level, which
             SAM 2's own prompt encoder reads. It needs scope `frame`.
         standardise: maps and tokens of sound are brought to a mean of 0 and a deviation of 1, measured before training,
@@ -78,6 +81,7 @@ class FuserConfig:
     variant: Variant = "released"
     modality: Modality = "audio"
     scope: Scope = "clip"
+    fusion: Fusion = "two_way"
     draws: bool = False
     standardise: bool = False
     width: int = 256
@@ -96,6 +100,10 @@ class FuserConfig:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
         if self.scope == "frame" and self.variant != "paper":
             raise ConfigError("fuser.scope 'frame' goes with fuser.variant 'paper'; the released one is fixed")
+        if self.fusion == "tpavi" and self.variant != "paper":
+            raise ConfigError("fuser.fusion tpavi goes with fuser.variant 'paper'; the released one is fixed")
+        if self.fusion == "tpavi" and self.modality != "audio":
+            raise ConfigError("fuser.fusion tpavi knows sound alone: set fuser.modality audio")
         if self.draws and self.scope != "frame":
             raise ConfigError("fuser.draws goes with fuser.scope 'frame'")
         if self.scope == "frame" and self.inner_width % self.heads:
