@@ -58,8 +58,8 @@ class FuserConfig:
         scope: what attends to what in the cross-modal fusion: `clip`, as published, all pixels of a clip to all its
             seconds of sound and the other way round; `frame` keeps each second of sound to its own frame. It needs the
             variant `paper`.
-        fusion: the block in which sides meet: `two_way`, the paper's, or `tpavi`, the block that it was adapted from, of
-            sound alone; an ablation.
+        fusion: the block in which the sides meet: `two_way`, the paper's, or `tpavi`, the one that it was adapted from,
+            of sound alone; an ablation.
         draws: the fuser also draws a rough mask, the similarity of what is seen and heard at the last level, which
             SAM 2's own prompt encoder reads. It needs scope `frame`.
         standardise: maps and tokens of sound are brought to a mean of 0 and a deviation of 1, measured before training,
