@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from auralsam2.baselines.external.cache import Answers
 from auralsam2.baselines.external.pipeline import ExternalPipeline
+from auralsam2.baselines.external.predictor import ExternalPredictor
 from auralsam2.baselines.external.roles import Box, Proposal, Tag
 from auralsam2.baselines.external.selector import RuleSelector
+from auralsam2.decoder.visual import VisualPrompts
+from auralsam2.evaluation.options import Options
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
+from auralsam2.tracker.session import NOTHING
+from auralsam2.vision.preprocess import normalise
+from evaluated_clips import Loader, sample
 from media_files import write_media
 from networks import small_config, small_sam2
 
@@ -125,6 +133,25 @@ def test_nothing_tagged_gives_empty_masks(model, video):
     assert len(frames) == SECONDS
     assert not any(frame.mask.any() or frame.sounding for frame in frames)
     assert proposer.calls == 0
+
+
+def test_it_is_a_predictor_of_the_clips_of_a_data_set(model, video, tmp_path):
+    frames = [picture(second) for second in range(SECONDS)]
+    listed = dataclasses.replace(sample(1, frames=SECONDS), audio=video)
+    clip = dataclasses.replace(Loader()(listed, 64), frames=frames)
+    pipeline = ExternalPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path)
+    predictor = ExternalPredictor(pipeline, Options(dataset="stampavs", split="test"))
+    found = predictor.predict(clip, predictor.prepare(clip))
+    quiet = [second for second in range(SECONDS) if second not in LOUD]
+    assert (found.logits[quiet] == NOTHING).all()
+    with torch.inference_mode():
+        encoded = model.network.encode(normalise(predictor.prepare(clip)), listen=False)  # type: ignore[attr-defined]
+        scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
+        box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
+        for tracked in model.network.tracker(SECONDS).track(encoded, None, "first", {1: box}):
+            if tracked.t in LOUD:
+                assert torch.equal(found.logits[tracked.t], tracked.logits)
+                assert float(found.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
 
 
 def test_a_line_cut_short_is_asked_again(tmp_path):

@@ -77,7 +77,7 @@ def dino() -> GroundingDinoForObjectDetection:
         backbone_config=backbone,
         text_config=text,
         num_queries=12,
-        d_model=16,
+        d_model=32,
         encoder_layers=1,
         decoder_layers=1,
         encoder_attention_heads=2,

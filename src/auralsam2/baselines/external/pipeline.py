@@ -8,7 +8,7 @@ its label sounds, are fixed.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class Start:
     tag: Tag
     proposal: Proposal
 
+    def sounds(self, second: int) -> bool:
+        """Whether the label sounds then; sound that ends before the pictures is silent."""
+        return second < len(self.tag.active) and self.tag.active[second]
+
 
 class ExternalPipeline:
     """Segments what sounds in a clip, one frame a second.
@@ -56,32 +60,38 @@ class ExternalPipeline:
         self._proposals = Answers(None if cache is None else cache / "proposer.jsonl")
 
     def starts(self, video: Path) -> list[Start]:
-        """What sounds, and from which frame and box to follow each: at most one start a label, the surest first.
+        """What sounds in a video, and from which frame and box to follow each.
 
         Raises:
             InputError: the video cannot be used, or has no sound.
         """
-        tags = self.tags(video)
-        proposals: list[list[Proposal]] = [[] for _ in tags]
-        before: np.ndarray | None = None
-        if not tags:
-            return []
         with FrameReader(video, fps=FPS, start=0.0, end=None) as frames:
-            for frame in frames:
-                for tag, found in zip(tags, proposals, strict=True):
-                    found += self._look(video, frame, tag.label, before)
-                before = frame.image
-        chosen = zip(tags, map(self.selector.select, proposals), strict=True)
-        return [Start(tag=tag, proposal=proposal) for tag, proposal in chosen if proposal is not None]
+            return self.choose(_identity(video), frames, lambda: _seconds(video))
 
-    def tags(self, video: Path) -> list[Tag]:
-        """What sounds in the video; see `starts`."""
+    def choose(self, clip: str, frames: Iterable[Frame], seconds: Callable[[], np.ndarray]) -> list[Start]:
+        """At most one start a label, the surest label first.
+
+        Args:
+            clip: tells apart clips, for the cache.
+            frames: one a second; read only where something sounds.
+            seconds: gives the sound, (T, 16000) float32, one channel at 16 kHz, if it is needed.
+        """
 
         def ask() -> list[dict[str, object]]:
-            return [dataclasses.asdict(tag) for tag in self.tagger.tag(_seconds(video))]
+            return [dataclasses.asdict(tag) for tag in self.tagger.tag(seconds())]
 
-        said = self._tags.get(f"{_identity(video)} {self.tagger.name}", ask)
-        return [Tag(label=tag["label"], score=tag["score"], active=tuple(tag["active"])) for tag in said]
+        said = self._tags.get(f"{clip} {self.tagger.name}", ask)
+        tags = [Tag(label=tag["label"], score=tag["score"], active=tuple(tag["active"])) for tag in said]
+        if not tags:
+            return []
+        proposals: list[list[Proposal]] = [[] for _ in tags]
+        before: np.ndarray | None = None
+        for frame in frames:
+            for tag, found in zip(tags, proposals, strict=True):
+                found += self._look(clip, frame, tag.label, before)
+            before = frame.image
+        chosen = zip(tags, map(self.selector.select, proposals), strict=True)
+        return [Start(tag=tag, proposal=proposal) for tag, proposal in chosen if proposal is not None]
 
     def segment(self, video: Path) -> Iterator[Segmentation]:
         """The masks, in the order of time; objects whose labels sound in the same second are one mask.
@@ -102,13 +112,13 @@ class ExternalPipeline:
                 sounding = [
                     masks[frame.index, number]
                     for number, start in enumerate(starts, 1)
-                    if (frame.index, number) in masks and _sounds(start.tag, frame.index)
+                    if (frame.index, number) in masks and start.sounds(frame.index)
                 ]
                 yield self._gated(frame, sounding)
 
-    def _look(self, video: Path, frame: Frame, label: str, before: np.ndarray | None) -> list[Proposal]:
+    def _look(self, clip: str, frame: Frame, label: str, before: np.ndarray | None) -> list[Proposal]:
         """What the proposer says of a label in a frame."""
-        question = f"{_identity(video)} {frame.index} {label} {self.proposer.name}"
+        question = f"{clip} {frame.index} {label} {self.proposer.name}"
         said = self._proposals.get(question, lambda: self.proposer.propose(frame.image, label))
         height, width = frame.image.shape[:2]
         found = []
@@ -151,11 +161,6 @@ class ExternalPipeline:
 def _packed(found: Segmentation) -> Segmentation:
     """The same without its picture, its mask at a bit a pixel: a clip's masks wait for the backward pass."""
     return dataclasses.replace(found, mask=np.packbits(found.mask), image=np.empty((0, 0, 3), np.uint8))
-
-
-def _sounds(tag: Tag, second: int) -> bool:
-    """Sound that ends before the pictures is silent."""
-    return second < len(tag.active) and tag.active[second]
 
 
 def _motion(image: np.ndarray, before: np.ndarray | None, box: tuple[float, float, float, float]) -> float:

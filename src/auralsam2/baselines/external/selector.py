@@ -43,8 +43,8 @@ class RuleSelector:
 
 
 def _part_of(one: Proposal, other: Proposal) -> bool:
-    """Whether a box lies in a larger one of the same frame that is at least as sure."""
-    if one.index != other.index or other.score < one.score or _size(other.box) <= _size(one.box):
+    """Whether a box lies in a larger one of the same frame that is at least as sure; the picture has no parts."""
+    if other.area > WHOLE or one.index != other.index or other.score < one.score or _size(other.box) <= _size(one.box):
         return False
     (a0, b0, a1, b1), (c0, d0, c1, d1) = one.box, other.box
     shared = _size((max(a0, c0), max(b0, d0), min(a1, c1), min(b1, d1)))
