@@ -137,8 +137,8 @@ def test_nothing_tagged_gives_empty_masks(model, video):
 
 def test_it_is_a_predictor_of_the_clips_of_a_data_set(model, video, tmp_path):
     frames = [picture(second) for second in range(SECONDS)]
-    listed = dataclasses.replace(sample(1, frames=SECONDS), audio=video)
-    clip = dataclasses.replace(Loader()(listed, 64), frames=frames)
+    clip = Loader()(sample(1, frames=SECONDS), 64)
+    clip = dataclasses.replace(clip, frames=frames, sample=dataclasses.replace(clip.sample, audio=video))
     pipeline = ExternalPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path)
     predictor = ExternalPredictor(pipeline, Options(dataset="stampavs", split="test"))
     found = predictor.predict(clip, predictor.prepare(clip))

@@ -79,7 +79,7 @@ def dino() -> GroundingDinoForObjectDetection:
         num_queries=12,
         d_model=32,
         encoder_layers=1,
-        decoder_layers=1,
+        decoder_layers=2,
         encoder_attention_heads=2,
         decoder_attention_heads=2,
         encoder_ffn_dim=16,
