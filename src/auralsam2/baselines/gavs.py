@@ -8,7 +8,7 @@ original.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -46,7 +46,7 @@ class Gavs(Adapters):
         )
         if options.zero_init_last:
             for adapter in (*self.encoder_adapters, *self.decoder_adapters):
-                begin_as_nothing(adapter.up)
+                begin_as_nothing(cast(Bottleneck, adapter).up)
 
     def own(self, sam2: Sam2VideoModel) -> tuple[str, ...]:
         """The layer normalisations of the blocks after the first adapted one, where they are to learn."""
@@ -57,7 +57,7 @@ class Gavs(Adapters):
         for number, block in enumerate(blocks(sam2, self.options.start_block)):
             block.inner.register_forward_hook(self._encoder_hook(number, block))
         for layer, adapter in zip(sam2.mask_decoder.transformer.layers, self.decoder_adapters, strict=True):
-            layer.mlp.register_forward_hook(_decoder_hook(adapter))
+            cast(nn.Module, layer.mlp).register_forward_hook(_decoder_hook(adapter))
 
     def prompts(self, audio: torch.Tensor) -> FeaturePrompts:
         """One token of sound a frame."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import torch
@@ -24,7 +24,7 @@ from auralsam2.tracker.tracker import Tracked, Tracker
 from auralsam2.types import FeaturePrompts
 from auralsam2.vision.pyramid import FrameFeatures, encode, features
 
-METHODS: dict[str, type[Adapters]] = {"gavs": Gavs, "sama": Sama}
+METHODS: dict[str, Callable[[ModelConfig, Sam2VideoModel], Adapters]] = {"gavs": Gavs, "sama": Sama}
 
 
 def assemble(config: ModelConfig, sam2: Sam2VideoModel, text: TextEncoder | None = None) -> HearingNetwork:

@@ -8,7 +8,7 @@ trained as a whole. docs/baselines.md tells where this differs from the original
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -44,11 +44,11 @@ class Sama(Adapters):
             self.down = nn.ModuleList(nn.Linear(self.ear.width, options.width) for _ in adapted)
             widths = sorted({block.read for block in adapted})
             self.up = nn.ModuleDict({str(width): nn.Linear(options.width, width) for width in widths})
-            last = list(self.up.values())
+            last = [cast(nn.Linear, layer) for layer in self.up.values()]
         else:
             self.audio = nn.Linear(self.ear.width, options.width)
             self.bottlenecks = nn.ModuleList(Bottleneck(block.written, options.width, nn.GELU()) for block in adapted)
-            last = [bottleneck.up for bottleneck in self.bottlenecks]
+            last = [cast(Bottleneck, bottleneck).up for bottleneck in self.bottlenecks]
         for part in self.modules():
             if isinstance(part, nn.Linear):
                 nn.init.trunc_normal_(part.weight, std=DEVIATION)

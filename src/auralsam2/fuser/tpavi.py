@@ -49,10 +49,11 @@ class TPAVI(nn.Module):
         self.align_channel = nn.Linear(audio_width, width)
         self.theta, self.phi, self.g = (nn.Linear(width, inner) for _ in range(3))
         self.out = nn.Linear(inner, width)
-        self.batch_norm = nn.Identity() if framewise else nn.BatchNorm1d(width)
-        last = self.out if framewise else self.batch_norm
-        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        norm = nn.BatchNorm1d(width)
+        self.batch_norm = nn.Identity() if framewise else norm
+        last = self.out if framewise else norm
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
         self.norm_layer = nn.LayerNorm(width)
 
     def forward(self, visual: torch.Tensor, tokens: torch.Tensor) -> Fused:
