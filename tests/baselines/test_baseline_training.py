@@ -63,7 +63,7 @@ def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
         where = ("--dataset", name, "--root", parts / "stamp", "--split", "train")
         outcome = command("evaluate", *where, "--model", out / LAST, "--prompts", prompts, "--json")
         assert outcome.code == 0, outcome.err
-        assert json.loads(outcome.out)["scored"] == 1
+        assert json.loads(outcome.out)["scored"] >= 1
     write_clip(tmp_path / "clip.mp4")
     refused = command("segment", tmp_path / "clip.mp4", "--model", out / LAST, "--out", tmp_path / "out")
     assert f"is the baseline {method}" in refused.error
