@@ -30,6 +30,8 @@ ORDER = (
     ("tracker.memory",),
     ("tracker.tracker",),
     ("network",),
+    # Networks of the same kind, which the model holds as it holds AuralSAM2's.
+    ("baselines",),
     ("tracker",),
     ("outputs",),
     ("model",),
@@ -37,7 +39,8 @@ ORDER = (
     ("data",),
     ("evaluation",),
     ("training",),
-    ("baselines",),
+    # A pipeline around whole models.
+    ("baselines.external",),
     ("apps",),
 )
 BASE = {"errors", "version", "clock", "pipe", "types", "config"}

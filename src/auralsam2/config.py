@@ -19,6 +19,10 @@ Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
 Conditioning = Literal["first", "middle", "each"]
 Scope = Literal["clip", "frame"]
+Fusion = Literal["two_way", "tpavi"]
+Method = Literal["auralsam2", "gavs", "sama"]
+AdapterForm = Literal["audio_vector", "image_token"]
+TextAttention = Literal["shared", "per_block"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -54,6 +58,8 @@ class FuserConfig:
         scope: what attends to what in the cross-modal fusion: `clip`, as published, all pixels of a clip to all its
             seconds of sound and the other way round; `frame` keeps each second of sound to its own frame. It needs the
             variant `paper`.
+        fusion: the block in which the sides meet: `two_way`, the paper's, or `tpavi`, the one that it was adapted from,
+            of sound alone; an ablation.
         draws: the fuser also draws a rough mask, the similarity of what is seen and heard at the last level, which
             SAM 2's own prompt encoder reads. It needs scope `frame`.
         standardise: maps and tokens of sound are brought to a mean of 0 and a deviation of 1, measured before training,
@@ -75,6 +81,7 @@ class FuserConfig:
     variant: Variant = "released"
     modality: Modality = "audio"
     scope: Scope = "clip"
+    fusion: Fusion = "two_way"
     draws: bool = False
     standardise: bool = False
     width: int = 256
@@ -93,6 +100,10 @@ class FuserConfig:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
         if self.scope == "frame" and self.variant != "paper":
             raise ConfigError("fuser.scope 'frame' goes with fuser.variant 'paper'; the released one is fixed")
+        if self.fusion == "tpavi" and self.variant != "paper":
+            raise ConfigError("fuser.fusion tpavi goes with fuser.variant 'paper'; the released one is fixed")
+        if self.fusion == "tpavi" and self.modality != "audio":
+            raise ConfigError("fuser.fusion tpavi knows sound alone: set fuser.modality audio")
         if self.draws and self.scope != "frame":
             raise ConfigError("fuser.draws goes with fuser.scope 'frame'")
         if self.scope == "frame" and self.inner_width % self.heads:
@@ -145,6 +156,64 @@ class PromptingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GavsConfig:
+    """The baseline GAVS†: adapters in SAM 2's image encoder and mask decoder, and one token of sound as the prompt.
+
+    Attributes:
+        start_block: first block of the image encoder with an adapter, from 0.
+        width: of the adapters' bottlenecks.
+        zero_init_last: adapters begin as nothing; else with random weights, as the original's.
+        norms: the layer normalisations of the blocks after `start_block` learn too, as in the original.
+        stereo: left and right are heard side by side; else their mean, as one channel.
+        standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
+    """
+
+    start_block: int = 9
+    width: int = 128
+    zero_init_last: bool = True
+    norms: bool = False
+    stereo: bool = False
+    standardise: bool = False
+
+    def __post_init__(self) -> None:
+        _check_adapters("gavs", self.start_block, self.width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamaConfig:
+    """The baseline SAMA-AVS†: sound is added to what the blocks of SAM 2's image encoder read; its decoder learns.
+
+    Attributes:
+        start_block: first block with an adapter, from 0.
+        width: of the adapters' bottlenecks.
+        form: what goes through the bottleneck: `audio_vector`, the sound of a frame, added to every pixel, as in the
+            original; `image_token`, each pixel, to whose bottleneck the sound is added.
+        text_attention: what is said is read by one attention for all adapters, or by one for each.
+        zero_init_last: adapters begin as nothing; else with random weights, as the original's.
+        stereo: left and right are heard side by side; else their mean, as one channel.
+        standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
+    """
+
+    start_block: int = 0
+    width: int = 512
+    form: AdapterForm = "audio_vector"
+    text_attention: TextAttention = "shared"
+    zero_init_last: bool = False
+    stereo: bool = False
+    standardise: bool = False
+
+    def __post_init__(self) -> None:
+        _check_adapters("sama", self.start_block, self.width)
+
+
+def _check_adapters(method: str, start_block: int, width: int) -> None:
+    if start_block < 0:
+        raise ConfigError(f"{method}.start_block {start_block} is negative: blocks count from 0")
+    if width < 4 or width % 4:
+        raise ConfigError(f"{method}.width {width} is not a positive multiple of 4, the heads that read text")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClipConfig:
     """The clips a model was trained on; longer videos are cut into windows of this length.
 
@@ -167,21 +236,27 @@ class ModelConfig:
     """A whole model. `sam2` and `text` are hub ids or folders; a relative folder lies inside the model's own.
 
     Attributes:
+        method: AuralSAM2, or a baseline on the same frozen SAM 2. A baseline takes from `fuser` the modality and the
+            widths alone.
         sam2: the frozen SAM 2, in transformers' format.
         text: the frozen text encoder with its tokeniser; None where the fuser reads no text.
         image_size: S, pixels; None for the size of SAM 2's own configuration.
         audio_encoder: the encoder of sound.
         fuser: AuralFuser.
         prompting: how its prompts enter the mask decoder.
+        gavs, sama: the baselines.
         clip: clips of the training data.
     """
 
+    method: Method = "auralsam2"
     sam2: str = SAM2_LARGE
     text: str | None = None
     image_size: int | None = None
     audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     fuser: FuserConfig = field(default_factory=FuserConfig)
     prompting: PromptingConfig = field(default_factory=PromptingConfig)
+    gavs: GavsConfig = field(default_factory=GavsConfig)
+    sama: SamaConfig = field(default_factory=SamaConfig)
     clip: ClipConfig = field(default_factory=ClipConfig)
 
     def __post_init__(self) -> None:
@@ -194,6 +269,8 @@ class ModelConfig:
             raise ConfigError(f"text encoder {self.text!r} does not go with fuser.modality {self.fuser.modality!r}")
         if self.image_size is not None and self.image_size % 32:
             raise ConfigError(f"image_size {self.image_size} is not a multiple of 32")
+        if self.method != "auralsam2" and self.clip.conditioning != "each":
+            raise ConfigError(f"method {self.method} takes each frame by itself: set clip.conditioning each")
 
     @classmethod
     def released(

@@ -15,10 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from auralsam2 import hub
+from auralsam2.baselines.network import assemble
 from auralsam2.clock import Clock
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import UnavailableError, UsageError
-from auralsam2.network import AuralNetwork
+from auralsam2.network import AuralNetwork, HearingNetwork
 from auralsam2.outputs.behind import WriteBehind
 from auralsam2.outputs.folder import ResultFolder
 from auralsam2.outputs.staging import writing
@@ -41,12 +42,12 @@ class AuralSAM2:
     """A loaded model.
 
     Args:
-        network: in evaluation mode, on its device.
+        network: on its device; AuralSAM2's, or that of a baseline, which can be evaluated alone.
         name: by which results name the model.
         dtype: fp32, bf16 or fp16: what the network computes in; the weights stay float32.
     """
 
-    def __init__(self, network: AuralNetwork, name: str, dtype: str = "fp32") -> None:
+    def __init__(self, network: HearingNetwork, name: str, dtype: str = "fp32") -> None:
         self.network = network.eval()
         self.name = name
         self.dtype = dtype
@@ -76,7 +77,7 @@ class AuralSAM2:
         config = ModelConfig.load(folder)
         sam2 = load_sam2(hub.fetch_sam2(config.sam2, folder), config.image_size)
         text = TextEncoder(hub.fetch_text(config.text, folder)) if config.text is not None else None
-        network = AuralNetwork(config, sam2, text)
+        network = assemble(config, sam2, text)
         path = folder / WEIGHTS_FILE
         try:
             state = load_file(path)
@@ -171,11 +172,24 @@ class AuralSAM2:
         """
         sound = Path(audio) if audio not in ("track", "none") else audio
         source = Source.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, asked_later=True)
-        return Conversation(self.network, source, self.compute, combine=combine, merge=merge)
+        return Conversation(self.streaming(), source, self.compute, combine=combine, merge=merge)
 
     def segment_source(self, source: Source, prompts: Prompts) -> VideoSegmentation:
         """The same for a source that was opened and checked before."""
         return VideoSegmentation(self, source, prompts)
+
+    def streaming(self) -> AuralNetwork:
+        """The network, if it takes videos of any length.
+
+        Raises:
+            UsageError: it is that of a baseline.
+        """
+        if not isinstance(self.network, AuralNetwork):
+            raise UsageError(
+                f"model {self.name} is the baseline {self.config.method}, which takes whole clips: give it to "
+                "auralsam2 evaluate, or take a model such as mini"
+            )
+        return self.network
 
     def compute(self) -> AbstractContextManager[object]:
         """The context in which the network runs."""
@@ -196,7 +210,7 @@ class VideoSegmentation:
     def __init__(self, model: AuralSAM2, source: Source, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
         self.clock = Clock()
-        self._session = Session(model.network, source, prompts, model.compute, self.clock)
+        self._session = Session(model.streaming(), source, prompts, model.compute, self.clock)
 
     @property
     def warnings(self) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import nn
@@ -15,10 +16,12 @@ from auralsam2.clock import Clock
 from auralsam2.config import ModelConfig
 from auralsam2.decoder.memory import MemoryNetwork
 from auralsam2.decoder.prompted import PromptedDecoder
+from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import ConfigError
 from auralsam2.fuser.aural_fuser import AuralFuser, FuserOutput
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.tracker import Tracked, Tracker
+from auralsam2.types import FeaturePrompts
 from auralsam2.vision.pyramid import FrameFeatures, encode, features, sine_position
 from auralsam2.vision.sam2 import freeze, side
 from auralsam2.weights import misfit
@@ -42,16 +45,16 @@ class ClipOutput:
     frames: tuple[Tracked, ...]
 
 
-class AuralNetwork(nn.Module):
-    """AuralSAM2: a frozen SAM 2, a frozen text encoder, and what is trained: AuralFuser and the encoder of sound.
+class HearingNetwork(nn.Module):
+    """What AuralSAM2 and its baselines have in common: a frozen SAM 2, a frozen text encoder, an encoder of sound.
 
     Args:
         config: fits the parts.
         sam2: any SAM 2 of transformers, whatever its backbone and width.
-        text_encoder: where the fuser reads text.
+        text_encoder: where the network reads text.
 
     Raises:
-        ConfigError: SAM 2 has another width than the fuser, or the text encoder than the fuser expects.
+        ConfigError: SAM 2 has another width than the configuration says.
     """
 
     position: torch.Tensor
@@ -64,7 +67,6 @@ class AuralNetwork(nn.Module):
         self.sam2 = freeze(sam2)
         self.text_encoder = text_encoder
         self.audio_encoder = AudioEncoder(config.audio_encoder)
-        self.fuser = AuralFuser(config.fuser)
         self.decoder = PromptedDecoder(sam2, config.prompting)
         self.memory = MemoryNetwork(sam2)
         grid = side(sam2) // 16
@@ -81,7 +83,12 @@ class AuralNetwork(nn.Module):
         """Where the weights are."""
         return self.position.device
 
-    def train(self, mode: bool = True) -> AuralNetwork:
+    @property
+    def learning(self) -> dict[str, nn.Module]:
+        """What is trained beside the encoder of sound, by its name in the state."""
+        raise NotImplementedError
+
+    def train(self, mode: bool = True) -> Self:
         """Training mode for what is trained; the frozen parts stay in evaluation mode."""
         super().train(mode)
         self.sam2.eval()
@@ -90,6 +97,104 @@ class AuralNetwork(nn.Module):
         if self.text_encoder is not None:
             self.text_encoder.eval()
         return self
+
+    def read(self, expression: str | None) -> torch.Tensor | None:
+        """Features of what to look for, (n, width), or None where nothing is read.
+
+        Args:
+            expression: None where nothing is said.
+        """
+        raise NotImplementedError
+
+    def track(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor | None,
+        text_features: torch.Tensor | None = None,
+        visual: Mapping[int, VisualPrompts] | None = None,
+    ) -> list[Tracked]:
+        """Find the target in one clip, all prompts at once.
+
+        Args:
+            pixels: (T, 3, S, S) float, normalised.
+            log_mel: (N, 2, 96, 64), N >= T; None where nobody hears or reads.
+            text_features: of `read`.
+            visual: points, boxes and masks by frame; these frames start the memory.
+
+        Returns:
+            the T frames, in the order of time.
+        """
+        raise NotImplementedError
+
+    def track_apart(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor,
+        text_features: torch.Tensor | None,
+        visual: Mapping[int, VisualPrompts],
+    ) -> tuple[list[Tracked], list[Tracked]]:
+        """Find the target twice, for an ensemble: by sound and text, and by the visual prompts as SAM 2 alone does.
+
+        Args:
+            pixels: (T, 3, S, S) float, normalised.
+            log_mel: (N, 2, 96, 64), N >= T.
+            text_features: of `read`.
+            visual: points, boxes and masks by frame.
+
+        Returns:
+            both, in the order of time.
+        """
+        raise NotImplementedError
+
+    def tracker(self, frames: int | None = None, clock: Clock | None = None) -> Tracker:
+        """A tracker without memories for a clip of so many frames (None: unknown or long)."""
+        return Tracker(self.sam2, self.decoder, self.memory, self.position, frames, clock)
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
+        prefixes = tuple(f"{name}." for name in (*self.learning, "audio_encoder"))
+        return {name: value.contiguous() for name, value in self.state_dict().items() if name.startswith(prefixes)}
+
+    def load_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
+        """Load the trained parts, strictly.
+
+        Args:
+            state: names and shapes of `trained_state`.
+            source: where the tensors come from, for the message.
+
+        Raises:
+            ConfigError: names missing or unexpected, or shapes that differ.
+        """
+        found, expected = (
+            {name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, self.trained_state())
+        )
+        if complaint := misfit([("", found, expected)]):
+            raise ConfigError(f"{source}: the weights do not fit the configuration: {complaint}")
+        self.load_state_dict(state, strict=False)
+
+
+class AuralNetwork(HearingNetwork):
+    """AuralSAM2: what is trained is AuralFuser and the encoder of sound.
+
+    Args:
+        config: fits the parts.
+        sam2: any SAM 2 of transformers, whatever its backbone and width.
+        text_encoder: where the fuser reads text.
+
+    Raises:
+        ConfigError: SAM 2 has another width than the fuser, or the configuration is of a baseline.
+    """
+
+    def __init__(self, config: ModelConfig, sam2: Sam2VideoModel, text_encoder: TextEncoder | None = None) -> None:
+        super().__init__(config, sam2, text_encoder)
+        if config.method != "auralsam2":
+            raise ConfigError(f"method is {config.method!r}: a baseline, not AuralSAM2")
+        self.fuser = AuralFuser(config.fuser)
+
+    @property
+    def learning(self) -> dict[str, nn.Module]:
+        """The fuser."""
+        return {"fuser": self.fuser}
 
     def encode(self, pixels: torch.Tensor, *, listen: bool = True) -> tuple[FrameFeatures, ...]:
         """The one pass of the image encoder.
@@ -145,9 +250,38 @@ class AuralNetwork(nn.Module):
         patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         return self.fuser.fuse(patches, tokens, self.position)
 
-    def tracker(self, frames: int | None = None, clock: Clock | None = None) -> Tracker:
-        """A tracker without memories for a clip of so many frames (None: unknown or long)."""
-        return Tracker(self.sam2, self.decoder, self.memory, self.position, frames, clock)
+    def track(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor | None,
+        text_features: torch.Tensor | None = None,
+        visual: Mapping[int, VisualPrompts] | None = None,
+    ) -> list[Tracked]:
+        """Find the target in one clip, all prompts at once; see `HearingNetwork.track`."""
+        frames = self.encode(pixels, listen=log_mel is not None)
+        prompts = None if log_mel is None else self.fuse(frames, log_mel, text_features).prompts
+        return self._follow(frames, prompts, visual)
+
+    def track_apart(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor,
+        text_features: torch.Tensor | None,
+        visual: Mapping[int, VisualPrompts],
+    ) -> tuple[list[Tracked], list[Tracked]]:
+        """Find the target twice, from one pass of the image encoder; see `HearingNetwork.track_apart`."""
+        frames = self.encode(pixels)
+        prompts = self.fuse(frames, log_mel, text_features).prompts
+        return self._follow(frames, prompts), self._follow(frames, None, visual)
+
+    def _follow(
+        self,
+        frames: tuple[FrameFeatures, ...],
+        prompts: FeaturePrompts | None,
+        visual: Mapping[int, VisualPrompts] | None = None,
+    ) -> list[Tracked]:
+        tracked = self.tracker(len(frames)).track(frames, prompts, self.config.clip.conditioning, visual)
+        return sorted(tracked, key=lambda frame: frame.t)
 
     def forward(
         self, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
@@ -161,30 +295,4 @@ class AuralNetwork(nn.Module):
         """
         frames = self.encode(pixels)
         fused = self.fuse(frames, log_mel, text_features)
-        tracked = self.tracker(len(frames)).track(frames, fused.prompts, self.config.clip.conditioning)
-        return ClipOutput(frames, fused, tuple(sorted(tracked, key=lambda frame: frame.t)))
-
-    def trained_state(self) -> dict[str, torch.Tensor]:
-        """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
-        return {
-            name: value.contiguous()
-            for name, value in self.state_dict().items()
-            if name.startswith(("fuser.", "audio_encoder."))
-        }
-
-    def load_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
-        """Load the trained parts, strictly.
-
-        Args:
-            state: names and shapes of `trained_state`.
-            source: where the tensors come from, for the message.
-
-        Raises:
-            ConfigError: names missing or unexpected, or shapes that differ.
-        """
-        found, expected = (
-            {name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, self.trained_state())
-        )
-        if complaint := misfit([("", found, expected)]):
-            raise ConfigError(f"{source}: the weights do not fit the configuration: {complaint}")
-        self.load_state_dict(state, strict=False)
+        return ClipOutput(frames, fused, tuple(self._follow(frames, fused.prompts)))

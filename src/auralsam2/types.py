@@ -153,11 +153,13 @@ class FeaturePrompts:
         visual_prompts: r_v, dense, (T, h·w, C) each.
         audio_prompts: r_a, sparse, (T, C) each.
         drawn: (T, h, w) logits of a rough mask, from fusers that draw one.
+        token: (T, C), a token beside those of points and boxes, from the baseline that prompts with one.
     """
 
-    visual_prompts: tuple[torch.Tensor, ...]
-    audio_prompts: tuple[torch.Tensor, ...]
+    visual_prompts: tuple[torch.Tensor, ...] = ()
+    audio_prompts: tuple[torch.Tensor, ...] = ()
     drawn: torch.Tensor | None = None
+    token: torch.Tensor | None = None
 
     def frame(self, t: int) -> FeaturePrompts:
         """The prompts of frame t of the clip alone, with T = 1."""
@@ -165,6 +167,7 @@ class FeaturePrompts:
             tuple(prompt[t : t + 1] for prompt in self.visual_prompts),
             tuple(prompt[t : t + 1] for prompt in self.audio_prompts),
             None if self.drawn is None else self.drawn[t : t + 1],
+            None if self.token is None else self.token[t : t + 1],
         )
 
 

@@ -37,7 +37,11 @@ def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
         for backbone in ("large", "base-plus")
         for preset in ("paper", "released")
     }
-    assert names == wanted | {"stampavs-mini-fuser", "stampavs-mini-words"}
+    baselines = {
+        f"{data}-base-plus-{method}" for data in ("v1s", "v1m", "v2", "ref-avs") for method in ("gavs", "sama")
+    }
+    mini = {f"stampavs-mini-{name}" for name in ("fuser", "words", "gavs", "sama", "tpavi")}
+    assert names == wanted | baselines | mini
 
 
 @pytest.mark.parametrize(

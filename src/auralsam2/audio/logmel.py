@@ -59,6 +59,11 @@ def log_mel(samples: torch.Tensor) -> torch.Tensor:
     return torch.log(magnitude @ mel_matrix().to(samples.device) + OFFSET).float()
 
 
+def silence(count: int) -> torch.Tensor:
+    """Examples of digital silence, (count, 2, 96, 64)."""
+    return torch.full((count, 2, EXAMPLE_FRAMES, BANDS), OFFSET).log()
+
+
 def example(samples: torch.Tensor) -> torch.Tensor:
     """One example.
 

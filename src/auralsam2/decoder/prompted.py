@@ -122,6 +122,8 @@ class PromptedDecoder(nn.Module):
         steps = self._in_order(prompts)
         own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([own.expand(batch, 1, -1, -1), embeddings.sparse.expand(batch, -1, -1, -1)], dim=2)
+        if prompts is not None and prompts.token is not None:
+            tokens = torch.cat([tokens, prompts.token[:, None, None]], dim=2)
         dense = embeddings.dense
         if prompts is not None and prompts.drawn is not None:
             dense = dense + self._read(prompts.drawn)

@@ -6,19 +6,18 @@ import hashlib
 
 import torch
 
-from auralsam2.audio.logmel import OFFSET
+from auralsam2.audio.logmel import silence
 from auralsam2.data.samples import LoadedClip
 from auralsam2.errors import UsageError
 from auralsam2.evaluation.options import Options
 from auralsam2.evaluation.prediction import Prediction
 from auralsam2.evaluation.truth import first_target, visual_prompts
 from auralsam2.model import AuralSAM2
-from auralsam2.network import AuralNetwork
+from auralsam2.network import HearingNetwork
+from auralsam2.tracker.converse.found import Found, Merge, merge
 from auralsam2.tracker.session import NOTHING
 from auralsam2.tracker.tracker import Tracked
-from auralsam2.types import FeaturePrompts
 from auralsam2.vision.preprocess import normalise, to_square
-from auralsam2.vision.pyramid import FrameFeatures
 
 
 class AuralPredictor:
@@ -30,22 +29,30 @@ class AuralPredictor:
     target nobody would point at anything, so with visual prompts alone the masks are empty.
 
     Args:
-        model: in evaluation mode, on its device.
+        model: in evaluation mode, on its device; AuralSAM2 or a baseline.
         options: prompts and choice of the mask.
+        ensemble: where there are prompts of both kinds, find the target twice and merge the masks by this rule; None
+            gives all prompts to the decoder at once. What is merged are the masks of highest predicted IoU, whatever
+            `options.select` says.
 
     Raises:
         UsageError: the model cannot take the prompts.
     """
 
-    def __init__(self, model: AuralSAM2, options: Options) -> None:
+    def __init__(self, model: AuralSAM2, options: Options, ensemble: Merge | None = None) -> None:
         if options.reads and model.network.text_encoder is None:
             raise UsageError(
                 f"--prompts {options.prompts}: model {model.name} reads no text: take --prompts audio, or a model "
                 "such as ref-avs"
             )
-        self.model, self.options = model, options
+        self.model, self.options, self.ensemble = model, options, ensemble
         self.name = model.name
-        self.identity = {"weights": _hash(model.network), "dtype": model.dtype, "device": model.network.device.type}
+        kept = {} if ensemble is None else {"ensemble": ensemble}
+        self.identity = kept | {
+            "weights": _hash(model.network),
+            "dtype": model.dtype,
+            "device": model.network.device.type,
+        }
 
     def prepare(self, clip: LoadedClip) -> torch.Tensor:
         """The frames on the model's square, (T, 3, S, S) uint8."""
@@ -63,19 +70,15 @@ class AuralPredictor:
         if told is not None:
             visual = {told: visual_prompts(clip.labels[told], self.options.visual, network.image_size)}
         with self.model.compute():
-            frames = network.encode(normalise(prepared.to(network.device)), listen=fuses)
-            fused = self._fuse(clip, frames) if fuses else None
-            tracker = network.tracker(len(frames))
-            found = sorted(
-                tracker.track(frames, fused, network.config.clip.conditioning, visual), key=lambda frame: frame.t
-            )
-        return chosen(found, self.options.select)
-
-    def _fuse(self, clip: LoadedClip, frames: tuple[FrameFeatures, ...]) -> FeaturePrompts:
-        network = self.model.network
-        log_mel = clip.log_mel if self.options.hears else silence_like(clip.log_mel)
-        text = network.read(clip.sample.expression if self.options.reads else None)
-        return network.fuse(frames, log_mel.to(network.device), text).prompts
+            pixels = normalise(prepared.to(network.device))
+            text = network.read(clip.sample.expression if self.options.reads else None) if fuses else None
+            log_mel = None
+            if fuses:
+                log_mel = (clip.log_mel if self.options.hears else silence_like(clip.log_mel)).to(network.device)
+            if self.ensemble is not None and log_mel is not None and visual is not None:
+                heard, pointed = network.track_apart(pixels, log_mel, text, visual)
+                return merged(heard, pointed, self.ensemble)
+            return chosen(network.track(pixels, log_mel, text, visual), self.options.select)
 
 
 def chosen(frames: list[Tracked], select: str) -> Prediction:
@@ -92,9 +95,19 @@ def chosen(frames: list[Tracked], select: str) -> Prediction:
     return Prediction(logits=torch.stack(logits), ious=torch.tensor(ious), object_scores=torch.tensor(scores))
 
 
+def merged(heard: list[Tracked], pointed: list[Tracked], rule: Merge) -> Prediction:
+    """The ensemble: of each frame one mask of two."""
+    found = [merge(Found.of(one), Found.of(other), rule) for one, other in zip(heard, pointed, strict=True)]
+    return Prediction(
+        logits=torch.stack([frame.low for frame in found]),
+        ious=torch.tensor([frame.iou for frame in found]),
+        object_scores=torch.tensor([frame.object_score for frame in found]),
+    )
+
+
 def silence_like(log_mel: torch.Tensor) -> torch.Tensor:
     """The log-mel examples of digital silence, in the shape of others."""
-    return torch.full_like(log_mel, OFFSET).log()
+    return silence(len(log_mel)).to(log_mel)
 
 
 def _nothing(frames: int, device: torch.device) -> Prediction:
@@ -105,7 +118,7 @@ def _nothing(frames: int, device: torch.device) -> Prediction:
     )
 
 
-def _hash(network: AuralNetwork) -> str:
+def _hash(network: HearingNetwork) -> str:
     """Of all weights, the frozen ones too."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):

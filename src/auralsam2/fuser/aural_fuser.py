@@ -12,6 +12,7 @@ from auralsam2.fuser.blocks import Blocks
 from auralsam2.fuser.fusion import CrossFusion, Fused
 from auralsam2.fuser.projection import REFERENCE_ROWS, Projection
 from auralsam2.fuser.standard import Standard
+from auralsam2.fuser.tpavi import TPAVI
 from auralsam2.types import FeaturePrompts
 
 PATCH_SIZES = (4, 2, 1)
@@ -52,6 +53,13 @@ def token_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
     return torch.stack([(n * rate).sin(), (n * rate).cos()], dim=2).flatten(1).to(like.dtype)
 
 
+def _fusion(config: FuserConfig) -> nn.Module:
+    """The block in which the two sides of a level meet."""
+    if config.fusion == "two_way":
+        return CrossFusion(config)
+    return TPAVI(config.width, config.inner_width, config.width, framewise=config.scope == "frame")
+
+
 class AuralFuser(nn.Module):
     """The module that the paper trains. Parameter names are those of the released checkpoints.
 
@@ -67,7 +75,7 @@ class AuralFuser(nn.Module):
         self.patch_embeds = nn.ModuleList(nn.Conv2d(width, width, size, stride=size) for size in sizes)
         self.f_blocks = nn.ModuleList(Blocks(config, depth, spatial=True) for depth in depths)
         self.a_blocks = nn.ModuleList(Blocks(config, config.token_depth, spatial=False) for _ in sizes)
-        self.fusion_modules = nn.ModuleList(CrossFusion(config) for _ in sizes)
+        self.fusion_modules = nn.ModuleList(_fusion(config) for _ in sizes)
         self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in sizes[1:])
         self.train_proj_v1 = Projection(config, spatial=True)
         self.train_proj_a1 = Projection(config, spatial=False)

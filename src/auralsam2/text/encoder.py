@@ -44,7 +44,17 @@ class TextEncoder(nn.Module):
         Returns:
             (25, width) float32.
         """
+        return self._read(text)[0]
+
+    @torch.no_grad()
+    def words(self, text: str) -> torch.Tensor:
+        """The same without pads: (n, width), 2 <= n <= 25, first and last token included."""
+        states, real = self._read(text)
+        return states[real]
+
+    def _read(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """(25, width) float32, and which of the positions are no pads, (25,) bool."""
         batch = self.tokeniser(
             text, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         ).to(self.model.device)
-        return self.model(**batch).last_hidden_state[0]
+        return self.model(**batch).last_hidden_state[0], batch["attention_mask"][0].bool()

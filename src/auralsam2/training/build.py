@@ -11,10 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from auralsam2 import hub
+from auralsam2.baselines.network import AdapterNetwork, assemble
 from auralsam2.config import WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.fuser.standard import Standard
-from auralsam2.network import AuralNetwork
+from auralsam2.network import AuralNetwork, HearingNetwork
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.recipe import Recipe
 from auralsam2.vision.pyramid import encode
@@ -25,7 +26,7 @@ FAINT = 0.1
 """First gain of prompts beside a drawn mask."""
 
 
-def network(recipe: Recipe) -> AuralNetwork:
+def network(recipe: Recipe) -> HearingNetwork:
     """Load the frozen parts and make the others from the seed.
 
     Raises:
@@ -35,10 +36,10 @@ def network(recipe: Recipe) -> AuralNetwork:
     sam2 = load_sam2(hub.fetch_sam2(config.sam2), config.image_size)
     text = TextEncoder(hub.fetch_text(config.text)) if config.text is not None else None
     torch.manual_seed(recipe.trainer.seed)
-    made = AuralNetwork(config, sam2, text)
+    made = assemble(config, sam2, text)
     if recipe.audio_from is not None:
         hear(made, recipe.audio_from)
-    if recipe.fuser_from is not None:
+    if recipe.fuser_from is not None and isinstance(made, AuralNetwork):
         go_on(made, recipe.fuser_from)
     return made
 
@@ -68,6 +69,19 @@ def fit(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None
         fuser.visual_gains[first] = maps[-1].std()
 
 
+@torch.no_grad()
+def fit_ear(made: AdapterNetwork, log_mel: torch.Tensor) -> None:
+    """Measure what a baseline that standardises hears.
+
+    Args:
+        made: with first weights.
+        log_mel: (M, 2, 96, 64), some seconds of the training's sound.
+    """
+    ear = made.adapters.ear
+    if ear.standard is not None:
+        ear.standard.measure(ear.select(made.audio_encoder(log_mel)))
+
+
 def here(config: ModelConfig) -> ModelConfig:
     """The same with whole paths for folders: a saved model is used from anywhere."""
 
@@ -77,7 +91,7 @@ def here(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, sam2=whole(config.sam2), text=whole(config.text))
 
 
-def hear(made: AuralNetwork, model: str) -> None:
+def hear(made: HearingNetwork, model: str) -> None:
     """Take the encoder of sound of another model.
 
     Raises:

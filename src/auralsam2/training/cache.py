@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from auralsam2.network import AuralNetwork
+from auralsam2.network import HearingNetwork
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class FeatureCache:
         self._counted += path.stat().st_size
 
 
-def encoder_identity(network: AuralNetwork, precision: str) -> str:
+def encoder_identity(network: HearingNetwork, precision: str) -> str:
     """A hash of all that a pyramid depends on beside the pictures: weights, size, precision."""
     digest = hashlib.sha256(f"{network.image_size} {precision}".encode())
     for name, value in sorted(network.sam2.vision_encoder.state_dict().items()):

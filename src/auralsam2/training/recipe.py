@@ -143,8 +143,25 @@ class Recipe:
                 "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "
                 "clip_jitter and frame_jitter to [0, 0, 0], or leave the cache out"
             )
-        if self.data.shown is not None and (self.model.fuser.scope, self.trainer.conditioning) != ("frame", "each"):
+        if self.model.method != "auralsam2":
+            self._check_baseline()
+        elif self.data.shown is not None and (self.model.fuser.scope, self.trainer.conditioning) != ("frame", "each"):
             raise ConfigError("data.shown tears clips apart: set model.fuser.scope frame and trainer.conditioning each")
+
+    def _check_baseline(self) -> None:
+        """A baseline has no fuser to compare with, and changes what the image encoder makes."""
+        for key, value, needed in (
+            ("trainer.conditioning", self.trainer.conditioning, "each"),
+            ("contrast.mode", self.contrast.mode, "none"),
+            ("contrast.matching", self.contrast.matching, 0),
+            ("data.cache", self.data.cache, None),
+            ("fuser_from", self.fuser_from, None),
+        ):
+            if value != needed:
+                wanted = "null" if needed is None else needed
+                raise ConfigError(
+                    f"{key} {value!r} does not go with model.method {self.model.method}: set it to {wanted}"
+                )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:

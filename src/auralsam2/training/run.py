@@ -13,14 +13,18 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from pytorch_lightning.utilities import rank_zero_only
 
+from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.errors import ConfigError, OutputError, UsageError
 from auralsam2.model import AuralSAM2
+from auralsam2.network import AuralNetwork
 from auralsam2.outputs.staging import writing
+from auralsam2.training.adapted import AdaptedTraining
 from auralsam2.training.build import network
 from auralsam2.training.data import samples
-from auralsam2.training.module import J, Training
+from auralsam2.training.module import Training
 from auralsam2.training.pictures import Pictures
 from auralsam2.training.recipe import Recipe
+from auralsam2.training.step import ClipTraining, J
 
 RECIPE_FILE, CHECKPOINT = "recipe.yaml", "last.ckpt"
 BEST, LAST = "best", "last"
@@ -34,7 +38,7 @@ def train(
     resume: bool = False,
     bar: bool = False,
     tell: Callable[[str], None] = lambda _line: None,
-) -> Training:
+) -> ClipTraining:
     """Train, from the start or from the last checkpoint.
 
     The folder of the run holds `recipe.yaml`, presets spelt out; `last.ckpt`; `log/`, one table for each start;
@@ -61,10 +65,7 @@ def train(
     first = rank_zero_only.rank == 0  # the other processes of the run may find what the first has written
     if first:
         _check(recipe, out, resume)
-    data = recipe.data
-    module = Training(
-        network(recipe), recipe, samples(data, data.split), samples(data, data.validation)[: data.validation_clips]
-    )
+    module = _module(recipe)
     if first:
         tell(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
     trainer = _trainer(recipe, out, module, bar, [Models(out, tell), Pictures(out)])
@@ -128,7 +129,17 @@ class Models(Callback):
             module.network.train(learning)
 
 
-def _trainer(recipe: Recipe, out: Path, module: Training, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
+def _module(recipe: Recipe) -> ClipTraining:
+    """The network of the recipe's method, its clips, and how it learns."""
+    made, data = network(recipe), recipe.data
+    clips, validation = samples(data, data.split), samples(data, data.validation)[: data.validation_clips]
+    if isinstance(made, AdapterNetwork):
+        return AdaptedTraining(made, recipe, clips, validation)
+    assert isinstance(made, AuralNetwork), "there are two kinds"
+    return Training(made, recipe, clips, validation)
+
+
+def _trainer(recipe: Recipe, out: Path, module: ClipTraining, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
     given = recipe.trainer
     several = given.devices * given.nodes > 1
     # No length of an epoch is known: the draws of the whole run are one, and all intervals are counted in clips.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from auralsam2.network import AuralNetwork
+from auralsam2.network import HearingNetwork
 from auralsam2.training.config import OptimiserConfig
 
 NORMALISATIONS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
@@ -26,8 +26,11 @@ def warm_cosine(step: int, *, rate: float, warm_up: int, steps: int) -> float:
     return rate * rise * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def optimiser(network: AuralNetwork, config: OptimiserConfig) -> torch.optim.AdamW:
-    """AdamW on the fuser and, unless it is frozen, on the encoder of sound. The latter is set to learn or not here."""
+def optimiser(network: HearingNetwork, config: OptimiserConfig) -> torch.optim.AdamW:
+    """AdamW on the fuser, or what a baseline has instead, and on the encoder of sound, unless it is frozen.
+
+    Whether the latter learns is set here.
+    """
     network.audio_encoder.requires_grad_(config.audio_encoder_rate > 0)
     return torch.optim.AdamW(parameter_groups(network, config), betas=config.betas)
 
@@ -44,18 +47,18 @@ def schedule(optimiser: torch.optim.Optimizer, steps: int, config: OptimiserConf
     return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / rise) * poly(step, steps, config.power))
 
 
-def parameter_groups(network: AuralNetwork, config: OptimiserConfig) -> list[dict[str, Any]]:
+def parameter_groups(network: HearingNetwork, config: OptimiserConfig) -> list[dict[str, Any]]:
     """The parameters that learn, as groups of an optimiser.
 
     Parameters of normalisation layers do not decay; biases of other layers do, as released.
 
     Returns:
-        `fuser` and `audio_encoder` (left out if it is frozen), each as it decays and, if it has such parameters, as
-        `… normalisation` without decay; keys `name`, `params`, `lr`, `weight_decay`.
+        `fuser`, or the parts of a baseline, and `audio_encoder` (left out if it is frozen), each as it decays and, if
+        it has such parameters, as `… normalisation` without decay; keys `name`, `params`, `lr`, `weight_decay`.
     """
     groups = []
     for name, module, factor in (
-        ("fuser", network.fuser, 1.0),
+        *((name, part, 1.0) for name, part in network.learning.items()),
         ("audio_encoder", network.audio_encoder, config.audio_encoder_rate),
     ):
         still = [

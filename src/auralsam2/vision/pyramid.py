@@ -22,14 +22,15 @@ class FramePyramid:
     position: torch.Tensor
 
 
-def encode(model: Sam2VideoModel, pixels: torch.Tensor) -> FramePyramid:
+def encode(model: Sam2VideoModel, pixels: torch.Tensor, *, learns: bool = False) -> FramePyramid:
     """One pass of the image encoder.
 
     Args:
         model: a frozen SAM 2 with any backbone.
         pixels: (T, 3, S, S) float, normalised.
+        learns: let gradients through, to what a baseline has added inside.
     """
-    with torch.no_grad():
+    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         output = model.vision_encoder(pixels, return_dict=True)
     fine, middle, coarse = output.fpn_hidden_states
     return FramePyramid((fine, middle, coarse), output.fpn_position_encoding[-1][:1])
@@ -63,7 +64,7 @@ class FrameFeatures:
 
 
 def features(
-    model: Sam2VideoModel, pyramid: FramePyramid, patches: tuple[torch.Tensor, ...] = ()
+    model: Sam2VideoModel, pyramid: FramePyramid, patches: tuple[torch.Tensor, ...] = (), *, learns: bool = False
 ) -> tuple[FrameFeatures, ...]:
     """Cut a pyramid of T frames into what each frame needs later.
 
@@ -71,8 +72,9 @@ def features(
         model: the SAM 2 that made it.
         pyramid: of T frames.
         patches: the fuser's patch maps (T, L, h, w).
+        learns: let gradients through, as of `encode`.
     """
-    with torch.no_grad():
+    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         fine = model.mask_decoder.conv_s0(pyramid.maps[0])
         middle = model.mask_decoder.conv_s1(pyramid.maps[1])
     return tuple(

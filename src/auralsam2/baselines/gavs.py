@@ -1,0 +1,81 @@
+"""GAVS† (after Wang et al., AAAI 2024): adapters on the MLPs of SAM 2's encoder and decoder, one token of sound.
+
+In every block from `start_block` on, the MLP's output m becomes m + A(m); in each two-way block of the mask decoder the
+same happens to the tokens. Sound enters as a single sparse prompt. docs/baselines.md tells where this differs from the
+original.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+
+from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, begin_as_nothing
+from auralsam2.baselines.blocks import Block, blocks, norms
+from auralsam2.config import ModelConfig
+from auralsam2.types import FeaturePrompts
+
+AUDIO_HIDDEN = 512
+
+
+class Gavs(Adapters):
+    """The adapters of GAVS†.
+
+    Args:
+        config: of the model; `config.gavs` has the options.
+        sam2: tells the number and widths of the blocks.
+
+    Raises:
+        ConfigError: SAM 2's image encoder has no such blocks.
+    """
+
+    def __init__(self, config: ModelConfig, sam2: Sam2VideoModel) -> None:
+        options = config.gavs
+        super().__init__(config, options.width, stereo=options.stereo, standardise=options.standardise)
+        self.options = options
+        adapted, layers = blocks(sam2, options.start_block), sam2.mask_decoder.transformer.layers
+        self.encoder_adapters = nn.ModuleList(Bottleneck(block.written, options.width, nn.ReLU()) for block in adapted)
+        self.attentions = nn.ModuleList(TextAttention(options.width) for _ in adapted) if config.text else None
+        self.decoder_adapters = nn.ModuleList(Bottleneck(sam2.hidden_dim, options.width, nn.GELU()) for _ in layers)
+        self.audio_projection = nn.Sequential(
+            nn.Linear(self.ear.width, AUDIO_HIDDEN), nn.ReLU(), nn.Linear(AUDIO_HIDDEN, sam2.hidden_dim)
+        )
+        if options.zero_init_last:
+            for adapter in (*self.encoder_adapters, *self.decoder_adapters):
+                begin_as_nothing(cast(Bottleneck, adapter).up)
+
+    def own(self, sam2: Sam2VideoModel) -> tuple[str, ...]:
+        """The layer normalisations of the blocks after the first adapted one, where they are to learn."""
+        return norms(sam2, self.options.start_block + 1) if self.options.norms else ()
+
+    def attach(self, sam2: Sam2VideoModel) -> None:
+        """Hang the adapters into a SAM 2, for good."""
+        for number, block in enumerate(blocks(sam2, self.options.start_block)):
+            block.inner.register_forward_hook(self._encoder_hook(number, block))
+        for layer, adapter in zip(sam2.mask_decoder.transformer.layers, self.decoder_adapters, strict=True):
+            cast(nn.Module, layer.mlp).register_forward_hook(_decoder_hook(adapter))
+
+    def prompts(self, audio: torch.Tensor) -> FeaturePrompts:
+        """One token of sound a frame."""
+        return FeaturePrompts(token=self.audio_projection(audio))
+
+    def _encoder_hook(self, number: int, block: Block) -> Any:
+        adapter = self.encoder_adapters[number]
+        read = functools.partial(self.read, attention=None if self.attentions is None else self.attentions[number])
+
+        def add(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+            added = adapter(output.movedim(block.channels, -1), read=read)
+            return output + added.movedim(-1, block.channels)
+
+        return add
+
+
+def _decoder_hook(adapter: nn.Module) -> Any:
+    def add(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
+        return output + adapter(output)
+
+    return add

@@ -1,0 +1,162 @@
+"""A baseline as a network: SAM 2 with adapters inside, each frame by itself, beside SAM 2 as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+
+from auralsam2.audio.logmel import silence
+from auralsam2.baselines.adapters import Adapters
+from auralsam2.baselines.blocks import twin
+from auralsam2.baselines.gavs import Gavs
+from auralsam2.baselines.sama import Sama
+from auralsam2.config import ModelConfig
+from auralsam2.decoder.prompted import Decoded, PromptedDecoder
+from auralsam2.decoder.visual import VisualPrompts, embed
+from auralsam2.errors import ConfigError
+from auralsam2.network import DEFAULT_EXPRESSION, AuralNetwork, HearingNetwork
+from auralsam2.text.encoder import TextEncoder
+from auralsam2.tracker.tracker import Tracked, Tracker
+from auralsam2.types import FeaturePrompts
+from auralsam2.vision.pyramid import FrameFeatures, encode, features
+
+METHODS: dict[str, Callable[[ModelConfig, Sam2VideoModel], Adapters]] = {"gavs": Gavs, "sama": Sama}
+
+
+def assemble(config: ModelConfig, sam2: Sam2VideoModel, text: TextEncoder | None = None) -> HearingNetwork:
+    """The network of the method that a configuration names, with first weights.
+
+    Raises:
+        ConfigError: the parts do not fit each other.
+    """
+    return (AuralNetwork if config.method == "auralsam2" else AdapterNetwork)(config, sam2, text)
+
+
+class AdapterNetwork(HearingNetwork):
+    """A baseline. What is trained is its adapters, what it tunes of SAM 2, and the encoder of sound if that is asked.
+
+    `sam2` is the shared SAM 2, without adapters; `tuned` is its twin with the adapters in it. The two share all frozen
+    numbers, and nothing that is done to the one is seen in the other.
+
+    Args:
+        config: fits the parts; `method` chooses.
+        sam2: with blocks to which adapters can be attached.
+        text_encoder: where the baseline reads text.
+
+    Raises:
+        ConfigError: the parts do not fit each other, or the configuration is of no baseline.
+    """
+
+    def __init__(self, config: ModelConfig, sam2: Sam2VideoModel, text_encoder: TextEncoder | None = None) -> None:
+        super().__init__(config, sam2, text_encoder)
+        if config.method not in METHODS:
+            raise ConfigError(f"method is {config.method!r}, not one of the baselines {', '.join(METHODS)}")
+        self.adapters = METHODS[config.method](config, sam2)
+        self._own = self.adapters.own(sam2)
+        self.tuned = twin(sam2, self._own)
+        self.adapters.attach(self.tuned)
+        self.tuned_decoder = PromptedDecoder(self.tuned, config.prompting)
+
+    @property
+    def learning(self) -> dict[str, nn.Module]:
+        """The adapters and the tuned parts of SAM 2."""
+        return {"adapters": self.adapters} | {f"tuned.{name}": self.tuned.get_submodule(name) for name in self._own}
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the adapters; SAM 2 stays in evaluation mode, what is tuned of it too."""
+        super().train(mode)
+        self.tuned.eval()
+        self.tuned_decoder.eval()
+        return self
+
+    def read(self, expression: str | None) -> torch.Tensor | None:
+        """The words of an expression, without pads; where nothing is said, of the default one."""
+        return None if self.text_encoder is None else self.text_encoder.words(expression or DEFAULT_EXPRESSION)
+
+    def hear(self, log_mel: torch.Tensor) -> torch.Tensor:
+        """(T, 2, 96, 64) to what the adapters hear, (T, E)."""
+        return self.adapters.ear(self.audio_encoder(log_mel))
+
+    def encode(
+        self, pixels: torch.Tensor, audio: torch.Tensor, text_features: torch.Tensor | None = None
+    ) -> tuple[FrameFeatures, ...]:
+        """One pass of the image encoder with the adapters in it; gradients pass where they are asked for.
+
+        Args:
+            pixels: (T, 3, S, S) float, normalised.
+            audio: (T, E), from `hear`.
+            text_features: of `read`.
+        """
+        with self.adapters.told(audio, text_features):
+            return features(self.tuned, encode(self.tuned, pixels, learns=True), learns=True)
+
+    def decode(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor,
+        text_features: torch.Tensor | None = None,
+        seconds: Sequence[int] | None = None,
+    ) -> Decoded:
+        """All frames at once, each by itself and by its own second of sound, for training.
+
+        Args:
+            pixels: (T, 3, S, S) float, normalised.
+            log_mel: (N, 2, 96, 64), N >= T.
+            text_features: of `read`.
+            seconds: the examples that belong to the frames, where a clip of N seconds is shown in part.
+        """
+        audio = self.hear(log_mel[: len(pixels)] if seconds is None else log_mel[list(seconds)])
+        frames = self.encode(pixels, audio, text_features)
+        return self.tuned_decoder(
+            self.memory.begin(torch.cat([frame.embedding for frame in frames])),
+            torch.cat([frame.fine for frame in frames]),
+            torch.cat([frame.middle for frame in frames]),
+            embed(self.tuned, None),
+            self.adapters.prompts(audio),
+        )
+
+    def track(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor | None,
+        text_features: torch.Tensor | None = None,
+        visual: Mapping[int, VisualPrompts] | None = None,
+    ) -> list[Tracked]:
+        """Find the target in one clip, the adapters always in place; see `HearingNetwork.track`.
+
+        Where nobody hears, the adapters hear silence, and the decoder is told of the visual prompts alone. Memory
+        serves what is pointed at; without it each frame stands by itself.
+        """
+        frames = len(pixels)
+        audio = self.hear((silence(frames).to(pixels) if log_mel is None else log_mel)[:frames])
+        encoded = self.encode(pixels, audio, text_features)
+        tracker = Tracker(self.tuned, self.tuned_decoder, self.memory, self.position, frames)
+        return self._follow(tracker, encoded, None if log_mel is None else self.adapters.prompts(audio), visual)
+
+    def track_apart(
+        self,
+        pixels: torch.Tensor,
+        log_mel: torch.Tensor,
+        text_features: torch.Tensor | None,
+        visual: Mapping[int, VisualPrompts],
+    ) -> tuple[list[Tracked], list[Tracked]]:
+        """Find the target twice, with the adapters and without: two passes of the image encoder."""
+        plain = features(self.sam2, encode(self.sam2, pixels))
+        return (
+            self.track(pixels, log_mel, text_features),
+            self._follow(self.tracker(len(pixels)), plain, None, visual),
+        )
+
+    def _follow(
+        self,
+        tracker: Tracker,
+        frames: tuple[FrameFeatures, ...],
+        prompts: FeaturePrompts | None,
+        visual: Mapping[int, VisualPrompts] | None,
+    ) -> list[Tracked]:
+        tracked = tracker.track(frames, prompts, self.config.clip.conditioning, visual)
+        return sorted(tracked, key=lambda frame: frame.t)

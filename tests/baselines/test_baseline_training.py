@@ -1,0 +1,122 @@
+"""Baselines by the commands of AuralSAM2: trained, resumed, saved, evaluated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from auralsam2.baselines.network import AdapterNetwork
+from auralsam2.errors import ConfigError
+from auralsam2.evaluation.aural import AuralPredictor
+from auralsam2.evaluation.options import Options
+from auralsam2.model import AuralSAM2
+from auralsam2.tracker.converse.found import Found, merge
+from auralsam2.training.recipe import Recipe
+from auralsam2.training.run import CHECKPOINT, LAST, train
+from evaluated_clips import Loader, sample
+from media_files import write_clip
+from small_training import values, write_parts
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+STILL = {"flip": 0.0, "grayscale": 0.0, "clip_jitter": [0, 0, 0], "frame_jitter": [0, 0, 0]}
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory) -> Path:
+    return write_parts(tmp_path_factory.mktemp("baselines"), [("train_00000", "train", "standard", "single", 3)])
+
+
+def given(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[str, Any]:
+    asked = values(parts, text=text, max_steps=steps, validate_every=steps, accumulate=1, conditioning="each")
+    asked["model"] |= {"method": method, "gavs": {"start_block": 2, "standardise": True}}
+    asked["model"]["clip"]["conditioning"] = "each"
+    asked["contrast"] = {"mode": "none"}
+    asked["optimiser"] = {"rate": 3e-3, "audio_encoder_rate": 0.0}
+    asked["augment"] = STILL
+    asked["data"] |= {"validation": "train", "workers": 0}
+    return asked
+
+
+@pytest.mark.parametrize(("method", "rate"), [("gavs", 6e-3), ("sama", 3e-3)])
+def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
+    """Both can learn at all, through a SAM 2 of random weights."""
+    asked = given(parts, method, 80)
+    asked["model"]["gavs"]["start_block"] = 0  # a random encoder needs all its blocks bent
+    asked["optimiser"]["rate"] = rate
+    news: list[str] = []
+    module = train(Recipe.from_dict(asked), tmp_path / "run", tell=news.append)
+    assert float(module.trainer.callback_metrics["val/J"]) > 0.9, news
+    state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["state_dict"]
+    assert {name.split(".")[0] for name in state} == ({"adapters"} if method == "gavs" else {"adapters", "tuned"})
+
+
+@pytest.mark.parametrize("method", ["gavs", "sama"])
+def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
+    file = tmp_path / "small.yaml"
+    file.write_text(Recipe.from_dict(given(parts, method, 2, text=True)).to_yaml(), encoding="utf-8")
+    out = tmp_path / "run"
+    assert command("train", file, "--set", f"out={out}").code == 0
+    assert command("train", file, "--set", f"out={out}", "--resume").code == 0
+    for prompts in ("audio", "audio+text", "points+box", "audio+points+box"):
+        name = "stampavs-ref" if "text" in prompts else "stampavs"
+        where = ("--dataset", name, "--root", parts / "stamp", "--split", "train")
+        outcome = command("evaluate", *where, "--model", out / LAST, "--prompts", prompts, "--json")
+        assert outcome.code == 0, outcome.err
+        assert json.loads(outcome.out)["scored"] >= 1
+    write_clip(tmp_path / "clip.mp4")
+    refused = command("segment", tmp_path / "clip.mp4", "--model", out / LAST, "--out", tmp_path / "out")
+    assert f"is the baseline {method}" in refused.error
+
+
+@pytest.mark.parametrize("method", ["gavs", "sama"])
+def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, method):
+    from auralsam2.training.build import network
+
+    made = network(Recipe.from_dict(given(parts, method, 1))).eval()
+    assert isinstance(made, AdapterNetwork)
+    clip = Loader()(sample(1, frames=3), 64)
+    options = Options(dataset="stampavs", split="test", prompts="audio+points+box")
+    predictor = AuralPredictor(AuralSAM2(made, method), options, ensemble="union")
+    found = predictor.predict(clip, predictor.prepare(clip))
+    assert predictor.identity["ensemble"] == "union"
+    together = AuralPredictor(AuralSAM2(made, method), options)
+    assert not torch.equal(together.predict(clip, together.prepare(clip)).logits, found.logits)
+    one = Found(torch.ones(2, 2), 0.5, 1.0)
+    assert torch.equal(merge(one, Found(-torch.ones(2, 2), 0.5, 1.0), "union").low, one.low)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (("contrast",), {"mode": "audiocon"}, "contrast.mode 'audiocon' does not go with model.method gavs"),
+        (("data", "cache"), "there", "data.cache 'there' does not go with model.method gavs: set it to null"),
+        (("trainer", "conditioning"), "middle", "trainer.conditioning 'middle'"),
+        (("fuser_from",), "mini", "fuser_from 'mini'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(parts, key, value, message):
+    asked = given(parts, "gavs", 1)
+    section = asked
+    for name in key[:-1]:
+        section = section[name]
+    section[key[-1]] = value
+    with pytest.raises(ConfigError, match=message):
+        Recipe.from_dict(asked)
+
+
+@pytest.mark.parametrize("method", ["gavs", "sama"])
+def test_recipes_differ_from_those_of_aural_sam2_in_the_way_of_the_sound_alone(method):
+    for name, ours in [("stampavs-mini", "stampavs-mini-fuser")] + [
+        (f"{data}-base-plus", f"{data}-base-plus-paper") for data in ("v1s", "v1m", "v2", "ref-avs")
+    ]:
+        baseline, aural = (Recipe.load(RECIPES / f"{file}.yaml") for file in (f"{name}-{method}", ours))
+        assert baseline.model.method == method
+        for section in ("losses", "augment", "audio_from", "variant"):
+            assert getattr(baseline, section) == getattr(aural, section)
+        assert (baseline.trainer.epochs, baseline.trainer.max_steps) == (aural.trainer.epochs, aural.trainer.max_steps)
+        assert baseline.optimiser.rate == aural.optimiser.rate
+        assert (baseline.model.sam2, baseline.model.text) == (aural.model.sam2, aural.model.text)

@@ -1,0 +1,297 @@
+"""The two re-implemented baselines: what they add to SAM 2, and where sound and words enter; SAM 2 stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import Sam2VideoModel
+
+from auralsam2.baselines.blocks import blocks, twin
+from auralsam2.baselines.network import AdapterNetwork, assemble
+from auralsam2.config import ClipConfig, GavsConfig, ModelConfig, SamaConfig
+from auralsam2.decoder.visual import VisualPrompts
+from auralsam2.errors import ConfigError, UsageError
+from auralsam2.model import AuralSAM2
+from auralsam2.network import AuralNetwork
+from auralsam2.text.encoder import TextEncoder
+from auralsam2.vision.pyramid import encode, features
+from auralsam2.vision.sam2 import load_sam2, sam2_config
+from networks import let_sound_matter, small_config, small_sam2
+from small_text import save_small_text
+
+MINI = Path(__file__).parents[2] / "src/auralsam2/bundled/mini/sam2"
+SIZE, FRAMES = 64, 3
+FORMS = {
+    "gavs": {"method": "gavs", "gavs": GavsConfig(start_block=2, zero_init_last=False)},
+    "gavs with norms": {"method": "gavs", "gavs": GavsConfig(start_block=2, zero_init_last=False, norms=True)},
+    "sama": {"method": "sama"},
+    "sama of pixels": {"method": "sama", "sama": SamaConfig(start_block=2, form="image_token")},
+}
+
+
+def config(modality: str = "audio", **options: Any) -> ModelConfig:
+    small = small_config(modality, 128)  # type: ignore[arg-type]
+    return dataclasses.replace(small, clip=ClipConfig(frames=FRAMES, conditioning="each"), **options)
+
+
+def made(form: str, text: TextEncoder | None = None, **changes: Any) -> AdapterNetwork:
+    options = FORMS[form] | changes
+    torch.manual_seed(3)
+    network = AdapterNetwork(config("audio+text" if text else "audio", **options), small_sam2(SIZE, width=128), text)
+    for parameter in network.audio_encoder.parameters():
+        if parameter.ndim > 1:
+            nn.init.kaiming_normal_(parameter)  # a fresh encoder makes nearly one token of all sounds
+    return network.eval()
+
+
+def clip(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    return (
+        torch.randn(FRAMES, 3, SIZE, SIZE, generator=random),
+        torch.randn(FRAMES, 2, 96, 64, generator=random),
+    )
+
+
+def click(frame: int = 1) -> dict[int, VisualPrompts]:
+    return {frame: VisualPrompts(torch.tensor([[20.0, 30.0]]), torch.ones(1, dtype=torch.int32))}
+
+
+def count(module: nn.Module | None) -> int:
+    return sum(parameter.numel() for parameter in module.parameters()) if module is not None else 0
+
+
+def large(size: str, modality: str = "audio", **options: Any) -> AdapterNetwork:
+    """On a published backbone, without memory for its numbers."""
+    settings = ModelConfig.released(modality)  # type: ignore[arg-type]
+    settings = dataclasses.replace(settings, clip=ClipConfig(conditioning="each"), **options)
+    with torch.device("meta"):
+        return AdapterNetwork(settings, Sam2VideoModel(sam2_config(size)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "encoder", "whole", "norms"),
+    # The original's adapters (257 d + 128 parameters each) from block 9 on, counted for Hiera by hand.
+    [("base-plus", 2_074_368, 2_403_584, 29_568), ("large", 6_370_368, 6_699_584, 95_616)],
+)
+def test_gavs_has_as_many_parameters_as_worked_out(size, encoder, whole, norms):
+    network = large(size, method="gavs", gavs=GavsConfig(norms=True))
+    adapters: Any = network.adapters
+    assert count(adapters.encoder_adapters) == encoder
+    assert count(adapters.decoder_adapters) == 131_840
+    assert count(adapters.audio_projection) == 197_376
+    assert count(adapters) == whole
+    assert sum(map(count, network.learning.values())) == whole + norms
+
+
+@pytest.mark.parametrize(
+    ("size", "down", "up", "later", "pixels"),
+    [
+        ("base-plus", 1_585_152, 861_840, 1_680_192, 8_273_280),
+        ("large", 3_170_304, 1_108_080, 3_462_336, 25_407_168),
+    ],
+)
+def test_sama_has_as_many_parameters_as_worked_out(size, down, up, later, pixels):
+    network = large(size, method="sama")
+    adapters: Any = network.adapters
+    assert (count(adapters.down), count(adapters.up)) == (down, up)
+    assert sum(map(count, network.learning.values())) == down + up + 4_215_109
+    assert count(large(size, method="sama", sama=SamaConfig(start_block=9)).adapters) == later
+    tokens: Any = large(size, method="sama", sama=SamaConfig(start_block=9, form="image_token")).adapters
+    # The sound's own way into the bottlenecks comes on top.
+    assert (count(tokens.bottlenecks), count(tokens)) == (pixels, pixels + 128 * 512 + 512)
+
+
+def test_the_variants_that_read_have_as_many_parameters_as_worked_out():
+    gavs: Any = large("base-plus", "audio+text", method="gavs").adapters
+    assert (count(gavs.attentions), count(gavs.text_projection)) == (990_720, 98_432)
+    for attention, number in (("shared", 1), ("per_block", 24)):
+        sama: Any = large("base-plus", "audio+text", method="sama", sama=SamaConfig(text_attention=attention)).adapters
+        assert count(sama.attentions) == number * 1_050_624
+
+
+def test_blocks_of_the_bundled_backbone_read_and_write_what_they_say():
+    """EfficientNet-lite0 has 16 blocks in 7 stages."""
+    sam2 = twin(load_sam2(MINI))
+    seen: list[tuple[int, int]] = []
+    for block in blocks(sam2):
+        block.inner.register_forward_hook(lambda _m, inputs, out: seen.append((inputs[0].shape[1], out.shape[1])))
+    with torch.no_grad():
+        sam2.vision_encoder(torch.zeros(1, 3, 64, 64))
+    assert len(seen) == 16
+    assert seen == [(block.read, block.written) for block in blocks(sam2)]
+
+
+def test_a_block_that_is_not_there_is_named():
+    with pytest.raises(ConfigError, match="start_block 9: the image encoder has blocks 0 to 4"):
+        AdapterNetwork(config(method="gavs"), small_sam2(SIZE, width=128))
+
+
+def test_a_twin_shares_all_but_its_own_numbers():
+    sam2 = small_sam2(SIZE, width=128)
+    made = twin(sam2, ["mask_decoder"])
+    names = dict(sam2.named_parameters())
+    for name, parameter in made.named_parameters():
+        own = name.startswith("mask_decoder.")
+        assert (parameter is not names[name]) == own
+        assert parameter.requires_grad == own
+        assert torch.equal(parameter, names[name])
+
+
+@pytest.mark.parametrize("method", ["gavs", "sama"])
+def test_adapters_begin_as_nothing_where_asked(method):
+    options: dict[str, Any] = {
+        "gavs": GavsConfig(start_block=2, zero_init_last=True),
+        "sama": SamaConfig(zero_init_last=True),
+    }
+    network = made(method, **{method: options[method]})
+    pixels, log_mel = clip()
+    with torch.no_grad():
+        frames = network.encode(pixels, network.hear(log_mel))
+        plain = features(network.sam2, encode(network.sam2, pixels))
+        with_adapters = made(method).encode(pixels, network.hear(log_mel))
+    for frame, same, other in zip(frames, plain, with_adapters, strict=True):
+        assert torch.equal(frame.embedding, same.embedding)
+        assert not torch.equal(other.embedding, same.embedding)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_gradients_reach_all_that_learns_and_nothing_else(form, tmp_path):
+    network = made(form, TextEncoder(save_small_text(tmp_path)))
+    network.audio_encoder.requires_grad_(False)
+    network.train()
+    before = {name: value.clone() for name, value in network.sam2.state_dict().items()}
+    pixels, log_mel = clip()
+    decoded = network.decode(pixels, log_mel, network.read("the dog"))
+    (decoded.logits.square().mean() + decoded.ious.sum() + decoded.object_score.sum()).backward()
+    for name, parameter in network.adapters.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+    learning = {id(parameter) for part in network.learning.values() for parameter in part.parameters()}
+    for name, parameter in network.named_parameters():
+        assert id(parameter) in learning or parameter.grad is None, name
+    for group in (part for name, part in network.learning.items() if name != "adapters"):
+        assert any(parameter.grad is not None for parameter in group.parameters())
+    torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1).step()
+    assert all(torch.equal(value, before[name]) for name, value in network.sam2.state_dict().items())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sound_and_words_change_masks_frame_by_frame(form, tmp_path):
+    network = made(form, TextEncoder(save_small_text(tmp_path)))
+    for last in network.adapters.modules():
+        if isinstance(last, nn.Linear):
+            nn.init.normal_(last.weight, std=0.1)
+    pixels, log_mel = clip()
+    other = log_mel.clone()
+    other[1] = 3 * torch.randn(2, 96, 64, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        masks, deaf, retold = (
+            network.decode(pixels, sound, network.read(words)).logits
+            for sound, words in ((log_mel, "the dog"), (other, "the dog"), (log_mel, "a cat on the left"))
+        )
+        shown = network.decode(pixels[[2, 0]], log_mel, network.read("the dog"), [2, 0]).logits
+    changed = (masks != deaf).flatten(1).any(1)
+    assert changed.tolist() == [False, True, False]
+    assert not torch.equal(masks, retold)
+    torch.testing.assert_close(shown, masks[[2, 0]], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["gavs", "sama"])
+def test_the_mean_of_both_sides_is_heard_or_both(form):
+    log_mel = clip()[1]
+    swapped = log_mel.flip(1)
+    network = made(form)
+    assert torch.allclose(network.hear(log_mel), network.hear(swapped))
+    name = form.split()[0]
+    stereo = made(form, **{name: dataclasses.replace(FORMS.get(name, {}).get(name, SamaConfig()), stereo=True)})
+    assert not torch.allclose(stereo.hear(log_mel), stereo.hear(swapped))
+    assert stereo.hear(log_mel).shape == (FRAMES, 128)
+
+
+@pytest.mark.parametrize("form", ["gavs", "sama"])
+def test_each_frame_stands_by_itself_and_all_at_once_gives_the_same(form):
+    network = made(form)
+    pixels, log_mel = clip()
+    with torch.no_grad():
+        tracked = network.track(pixels, log_mel)
+        decoded = network.decode(pixels, log_mel)
+    for frame in tracked:
+        torch.testing.assert_close(frame.decoded.logits[0], decoded.logits[frame.t], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["gavs", "sama"])
+def test_what_is_pointed_at_is_followed_through_changed_features(form):
+    """With sound off the adapters stay in place, and masks are no longer those of SAM 2; with it they differ again."""
+    network = made(form)
+    ours = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
+    pixels, log_mel = clip()
+    with torch.no_grad():
+        plain = ours.track(pixels, None, None, click())
+        off = network.track(pixels, None, None, click())
+        on = network.track(pixels, log_mel, None, click())
+    for t in range(FRAMES):
+        assert not torch.equal(off[t].logits, plain[t].logits)
+        assert not torch.equal(on[t].logits, off[t].logits)
+
+
+@pytest.mark.parametrize("method", ["auralsam2", "gavs", "sama"])
+def test_an_ensemble_takes_one_pass_of_the_encoder_for_us_and_two_for_them(method):
+    network = made(method) if method != "auralsam2" else AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
+    if isinstance(network, AuralNetwork):
+        let_sound_matter(network)
+    pixels, log_mel = clip()
+    calls: list[int] = []
+    encoders = {id(m): m for m in (network.sam2.vision_encoder, getattr(network, "tuned", network.sam2).vision_encoder)}
+    hooks = [one.register_forward_hook(lambda *_: calls.append(1)) for one in encoders.values()]
+    with torch.no_grad():
+        heard, pointed = network.track_apart(pixels, log_mel, None, click())
+        passes = len(calls)
+        alone = network.track(pixels, log_mel)
+        plain = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval().track(pixels, None, None, click())
+    for hook in hooks:
+        hook.remove()
+    assert passes == (1 if method == "auralsam2" else 2)
+    for t in range(FRAMES):
+        assert torch.equal(heard[t].logits, alone[t].logits)
+        assert torch.equal(pointed[t].logits, plain[t].logits), "without adapters it is SAM 2"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_saved_baseline_comes_back(form, tmp_path):
+    small_sam2(SIZE, width=128).save_pretrained(tmp_path / "sam2")
+    network = made(form)
+    with torch.no_grad():
+        for part in network.learning.values():
+            for parameter in part.parameters():
+                parameter.add_(0.01)
+    folder = AuralSAM2(network, form).save_pretrained(tmp_path)
+    again = AuralSAM2.from_pretrained(folder, "cpu")
+    assert isinstance(again.network, AdapterNetwork)
+    pixels, log_mel = clip()
+    with torch.no_grad():
+        assert torch.equal(again.network.decode(pixels, log_mel).logits, network.decode(pixels, log_mel).logits)
+    trained = network.trained_state()
+    assert {name.split(".")[0] for name in trained} <= {"adapters", "audio_encoder", "tuned"}
+    with pytest.raises(ConfigError, match="missing"):
+        network.load_trained(dict(list(trained.items())[1:]), "here")
+
+
+def test_a_baseline_takes_no_videos():
+    model = AuralSAM2(made("gavs"), "gavs")
+    with pytest.raises(UsageError, match="baseline gavs, which takes whole clips: give it to auralsam2 evaluate"):
+        model.streaming()
+
+
+def test_the_configuration_names_the_method():
+    assert isinstance(assemble(config(), small_sam2(SIZE, width=128)), AuralNetwork)
+    with pytest.raises(ConfigError, match=r"method gavs takes each frame by itself: set clip\.conditioning each"):
+        ModelConfig(method="gavs")
+    with pytest.raises(ConfigError, match=r"gavs\.width 6"):
+        GavsConfig(width=6)
+    again = ModelConfig.from_dict(config(method="sama", sama=SamaConfig(stereo=True)).to_dict())
+    assert again.sama.stereo
