@@ -45,7 +45,8 @@ class AuralPredictor:
                 f"--prompts {options.prompts}: model {model.name} reads no text: take --prompts audio, or a model "
                 "such as ref-avs"
             )
-        self.model, self.options, self.ensemble = model, options, ensemble
+        self.model, self.options = model, options
+        self.ensemble: Merge | None = ensemble
         self.name = model.name
         kept = {} if ensemble is None else {"ensemble": ensemble}
         self.identity = kept | {
