@@ -93,9 +93,9 @@ export function clock(seconds, decimals = 1) {
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (bytes >= 1000 && unit < units.length - 1) {
-    bytes /= 1000;
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024;
     unit += 1;
   }
-  return `${unit && bytes < 10 ? bytes.toFixed(1) : Math.round(bytes)} ${units[unit]}`;
+  return `${Number(bytes.toFixed(unit && bytes < 10 ? 1 : 0))} ${units[unit]}`;
 }

@@ -6,10 +6,10 @@ import { fail, note } from "./toast.js";
 
 const KINDS = [
   ["overlay", "Overlay video", "MP4 with sound, masks painted in"],
-  ["masks", "PNG masks", "one black and white picture an object and frame"],
-  ["davis", "DAVIS palette", "one indexed PNG a frame"],
+  ["masks", "PNG masks", "black and white, for each object and frame"],
+  ["davis", "DAVIS palette", "one indexed PNG for each frame"],
   ["coco", "COCO JSON", "for CVAT and training"],
-  ["session", "Session", "video, prompts and masks, to open again later"],
+  ["session", "Session", "all of it, to open again later"],
 ];
 
 export class Exporting {

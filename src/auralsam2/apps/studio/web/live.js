@@ -2,8 +2,9 @@
 
 const FIRST_WAIT = 300;
 const LONGEST_WAIT = 4000;
+const NOT_FOUND = 4404; // the server's code for a session that was deleted
 
-/** Events: `open`, `lost`, `refused`, `news` (detail: the message), `mask` (detail: ArrayBuffer). */
+/** Events: `open`, `lost`, `gone` (deleted), `news` (detail: the message), `mask` (detail: ArrayBuffer). */
 export class Live extends EventTarget {
   #path;
   #socket = null;
@@ -48,7 +49,7 @@ export class Live extends EventTarget {
       this.dispatchEvent(new Event("open"));
     };
     socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = () => this.#lost();
+    socket.onclose = ({ code }) => this.#lost(code);
     this.#socket = socket;
   }
 
@@ -68,10 +69,15 @@ export class Live extends EventTarget {
     else waiting?.resolve(message);
   }
 
-  #lost() {
+  #lost(code) {
     for (const { reject } of this.#pending.values()) reject(new Error("The connection broke before the answer came."));
     this.#pending.clear();
     if (this.#closed) return;
+    if (code === NOT_FOUND) {
+      this.#closed = true;
+      this.dispatchEvent(new Event("gone"));
+      return;
+    }
     this.dispatchEvent(new Event("lost"));
     this.#timer = setTimeout(() => this.#connect(), this.#wait);
     this.#wait = Math.min(this.#wait * 1.6, LONGEST_WAIT);

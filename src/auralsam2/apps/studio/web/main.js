@@ -29,8 +29,15 @@ async function route() {
       return;
     }
     const session = await Session.open(id);
-    if (turn === latest) show(new Editor(session, studio));
-    else session.close();
+    if (turn !== latest) {
+      session.close();
+      return;
+    }
+    session.addEventListener("gone", () => {
+      fail("This session was deleted.");
+      location.hash = "";
+    });
+    show(new Editor(session, studio));
   } catch (error) {
     fail(error);
     if (id && error.status === 404) location.replace("#");
@@ -57,6 +64,10 @@ async function dropped(event) {
   }
   screen.take(file);
 }
+
+// The server names a session that it was started with in the query, which it can see; the page in the hash.
+const begun = new URLSearchParams(location.search).get("open");
+if (begun) history.replaceState(null, "", `/#${begun}`);
 
 window.addEventListener("hashchange", route);
 window.addEventListener("dragover", dragged);

@@ -63,6 +63,11 @@ export class Masks extends EventTarget {
     this.#bytes -= mask.q.length;
   }
 
+  /** Forget one mask. */
+  drop(object, tick) {
+    this.#drop(`${object}/${tick}`);
+  }
+
   /** Forget all: what the server has now may differ. */
   clear() {
     this.#generation += 1;

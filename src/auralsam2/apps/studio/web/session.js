@@ -11,7 +11,7 @@ export const SCORE_OFF = -20;
 
 /**
  * Events: `state`, `tick`, `choice`, `look` (sliders), `mask` (detail: the mask), `busy`, `export` (detail: news),
- * `link` (connected or not).
+ * `link` (connected or not), `gone` (deleted elsewhere).
  */
 export class Session extends EventTarget {
   tick = 0;
@@ -25,6 +25,7 @@ export class Session extends EventTarget {
   #stale = new Set();
   #end = new AbortController();
   #announced = "";
+  #asksAgain = false;
 
   /** Open a session by its id. */
   static async open(id) {
@@ -45,6 +46,7 @@ export class Session extends EventTarget {
     this.live = new Live(full.id);
     this.live.addEventListener("open", () => this.#linked());
     this.live.addEventListener("lost", () => this.#unlinked());
+    this.live.addEventListener("gone", () => this.#tell("gone"));
     this.live.addEventListener("news", ({ detail }) => this.#news(detail));
     this.live.addEventListener("mask", ({ detail }) => this.masks.take(detail, this.tick).catch(fail));
   }
@@ -107,6 +109,9 @@ export class Session extends EventTarget {
     if (message.is === "state") {
       this.#take(message);
       this.#changed();
+    } else if (message.is === "gone") {
+      this.masks.drop(message.object, message.tick);
+      this.#tell("look");
     } else if (message.is === "note") note(message.text);
     else if (message.what === "export" || message.kind) this.#tell("export", message);
     else if (message.is === "progress") {
@@ -115,9 +120,10 @@ export class Session extends EventTarget {
     } else if (message.is === "done" || message.is === "cancelled") {
       this.busy = null;
       if (message.is === "done") this.#stale.clear();
+      if (message.error) fail(message.error);
       this.#tell("busy");
       this.#changed();
-    } else if (message.error) fail(message.error);
+    }
   }
 
   #changed() {
@@ -125,21 +131,16 @@ export class Session extends EventTarget {
     this.want();
   }
 
-  /** After an undo, say, the mask on show is another: ask for it. */
+  /** What hears or is named otherwise than before has another mask, which the server sends when it is asked to. */
   #lookAtChanged(before) {
     if (!this.#asksAgain) return;
     this.#asksAgain = false;
-    const said = (state, number) => {
-      const object = state.objects.find((other) => other.number === number);
-      return object && JSON.stringify([state.prompts.filter((p) => p.object === number), object.hears, object.text]);
-    };
-    for (const { number } of this.state.objects) {
-      if (said(before, number) === said(this.state, number)) continue;
+    for (const { number, hears, text } of this.state.objects) {
+      const known = before.objects.find((other) => other.number === number);
+      if (known && known.hears === hears && known.text === text) continue;
       this.live.ask({ do: "look", object: number, tick: this.tick }).catch(fail);
     }
   }
-
-  #asksAgain = false;
 
   // ---- what can be seen
 

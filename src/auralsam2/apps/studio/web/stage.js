@@ -10,6 +10,7 @@ const GAP = 12;
 /** Event on the element: `painted` (detail: {object, tick}), when a mask that came is on the screen's canvas. */
 export class Stage {
   shown = -1;
+  withheld = null; // object whose mask is not painted, because a brush is changing it
   #session;
   #sides = false;
   #soon = 0;
@@ -121,6 +122,7 @@ export class Stage {
     if (!width || !height || this.shown < 0) return;
     const image = new ImageData(width, height);
     for (const { object, mask } of session.layers(this.shown)) {
+      if (object.number === this.withheld) continue;
       paint(image, mask, rgb(object.colour), session.threshold, object.number === session.chosen);
     }
     this.overlay.getContext("2d").putImageData(image, 0, 0);

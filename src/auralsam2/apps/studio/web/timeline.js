@@ -40,7 +40,6 @@ export class Timeline {
       this.ruler,
       this.film,
       this.wave,
-      this.playhead,
     );
     this.element = el(
       "section",
@@ -48,6 +47,7 @@ export class Timeline {
       el("div", { class: "gutter fixed" }, el("span", { class: "clip" }, "Clip"), el("span", { class: "audio" }, session.peaks.length ? "Sound" : "")),
       this.lanes,
       this.list,
+      this.playhead,
     );
 
     for (const part of [this.lanes, this.list]) {
@@ -107,8 +107,7 @@ export class Timeline {
       track.update();
       this.list.append(track.element);
     }
-    this.list.classList.toggle("empty", objects.length === 0);
-  }
+      }
 
   #layout() {
     const width = this.lanes.clientWidth;
@@ -133,7 +132,7 @@ export class Timeline {
       for (let part = 1; part < 5; part += 1) context.fillRect(Math.round(x + (part * step * width) / this.end / 5), height - 3, 1, 3);
       context.fillStyle = style.color;
       const label = clock(mark * step, step < 1 ? 1 : 0);
-      if (x + context.measureText(label).width + 4 < width) context.fillText(label, x + 4, height / 2 - 1);
+      if (x + context.measureText(label).width + 4 < width) context.fillText(label, x + 7, height / 2 - 1);
     }
   }
 

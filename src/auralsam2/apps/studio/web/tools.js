@@ -25,6 +25,7 @@ export class Tools {
   #crosshair = null;
   #corner = null;
   #pending = [];
+  #painted = false; // a painted mask is on its way
 
   constructor(session, stage) {
     this.#session = session;
@@ -41,6 +42,7 @@ export class Tools {
     ink.addEventListener("keydown", (event) => this.#key(event));
     ink.addEventListener("blur", () => this.#leave());
     session.addEventListener("tick", () => {
+      if (this.#painted) this.#unveil();
       this.#pending = [];
       this.#corner = null;
     });
@@ -165,12 +167,24 @@ export class Tools {
     const mask = session.masks.get(session.target(), session.tick);
     this.#brush.begin(session.state, mask, session.threshold, erase);
     this.#brush.stroke(from, this.#diameter);
+    this.#stage.withheld = session.target();
+    this.#stage.paintMasks();
   }
 
   async #endStroke() {
     const { tick } = this.#session;
     const png = await this.#brush.png();
-    await this.#timed(() => this.#session.prompt({ do: "brush", png, tick }));
+    this.#painted = true;
+    this.#stage.ink.addEventListener("painted", () => this.#unveil(), { once: true });
+    const went = await this.#timed(() => this.#session.prompt({ do: "brush", png, tick }));
+    if (!went) this.#unveil();
+  }
+
+  /** The mask is there again, in the place of what was painted. */
+  #unveil() {
+    this.#painted = false;
+    this.#stage.withheld = null;
+    this.#stage.paintMasks();
   }
 
   /** Measure from the click to the painted mask, for whoever looks at the page's performance entries. */
@@ -181,6 +195,7 @@ export class Tools {
     ink.addEventListener("painted", painted, { once: true });
     const went = await ask();
     if (!went) ink.removeEventListener("painted", painted);
+    return went;
   }
 
   // ---- keys
@@ -245,7 +260,7 @@ export class Tools {
   }
 
   #drawBrush(context, colour) {
-    if (this.#drag) this.#brush.draw(context, colour);
+    if (this.#drag || this.#painted) this.#brush.draw(context, colour);
     const place = this.#crosshair ?? this.#hover;
     if (!place) return;
     const { scale, density } = this.#stage;

@@ -61,6 +61,7 @@ function bar(context, from, to, y, height) {
 
 function diamond(context, x, y, colour) {
   const half = 5;
+  x = Math.min(context.canvas.clientWidth - half - 1, Math.max(half + 1, x));
   context.beginPath();
   context.moveTo(x, y - half);
   context.lineTo(x + half, y);
