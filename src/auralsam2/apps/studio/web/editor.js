@@ -125,6 +125,7 @@ export class Editor {
     document.title = `${state.name} – AuralSAM2 Studio`;
     this.undo.disabled = !state.undo;
     this.redo.disabled = !state.redo;
+    this.element.dataset.link = connected ? "open" : "lost";
     this.link.hidden = connected || !this.wasConnected;
     this.wasConnected ||= connected;
     setIcon(this.play, this.player.playing ? "pause" : "play", this.player.playing ? "Pause" : "Play", "Space");

@@ -202,6 +202,7 @@ export class Session extends EventTarget {
   }
 
   choose(number) {
+    if (number === this.chosen) return;
     if (this.draft !== null && number !== this.draft) this.draft = null;
     this.chosen = number;
     this.#tell("choice");
@@ -221,9 +222,21 @@ export class Session extends EventTarget {
     return this.draft;
   }
 
-  /** The object that a prompt is meant for. */
-  target() {
-    return this.chosen ?? this.begin();
+  /** The object that a prompt is meant for: the chosen one, else the one that is seen at a place, else a new one. */
+  target(place = null, takes = false) {
+    if (this.chosen !== null) return this.chosen;
+    const seen = place && this.layers(this.tick).findLast(({ mask }) => this.#covers(mask, place));
+    const only = takes && this.state.objects.length === 1 ? this.state.objects[0].number : null;
+    const number = seen?.object.number ?? only;
+    if (number === null) return this.begin();
+    this.choose(number);
+    return number;
+  }
+
+  #covers({ q, width, height, scale }, [x, y]) {
+    const column = Math.floor((x / this.state.width) * width);
+    const row = Math.floor((y / this.state.height) * height);
+    return q[row * width + column] * scale > this.threshold;
   }
 
   /** Ask; failures are shown. Resolves to whether it went well. */

@@ -17,8 +17,8 @@ export class Stage {
 
   constructor(session) {
     this.#session = session;
-    this.picture = el("canvas", { class: "layer" });
-    this.overlay = el("canvas", { class: "layer" });
+    this.picture = el("canvas", { class: "layer picture" });
+    this.overlay = el("canvas", { class: "layer masks" });
     this.ink = el("canvas", { class: "layer ink", tabIndex: 0, role: "application" });
     this.original = el("canvas", { class: "layer" });
     this.pane = el("figure", { class: "pane" }, this.picture, this.overlay, this.ink);

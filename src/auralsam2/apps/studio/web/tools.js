@@ -146,7 +146,7 @@ export class Tools {
 
   async #click([x, y], takes) {
     const label = takes ? 0 : 1;
-    const pending = { point: [x, y, label], object: this.#session.target() };
+    const pending = { point: [x, y, label], object: this.#session.target([x, y], takes) };
     this.#pending.push(pending);
     await this.#timed(() => this.#session.prompt({ do: "points", points: [[x, y, label]] }));
     this.#pending = this.#pending.filter((other) => other !== pending);
