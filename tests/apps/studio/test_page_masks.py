@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from studio_browser import DEMO, GROUND, PIG, Screen, Watch
+from studio_browser import DEMO, GROUND, PIG, Screen, Studio, Watch
 
 pytest_plugins = ("studio_browser",)
 
@@ -96,7 +98,8 @@ def test_undo_and_redo_bring_masks_back_as_they_were(opened: Screen) -> None:
     opened.settles(lambda: opened.area() == 0, "no mask")
     assert opened.page.get_by_role("button", name="Undo").is_disabled()
     opened.painted(lambda: opened.page.get_by_role("button", name="Redo").click())
-    assert opened.picture() == once
+    opened.page.locator(".objects .name").click()
+    opened.settles(lambda: opened.picture() == once, "the mask of the first click")
 
 
 def test_listen_finds_what_sounds_and_shows_where(opened: Screen) -> None:
@@ -255,11 +258,10 @@ def test_scrubbing_shows_the_frame_under_the_pointer(opened: Screen) -> None:
     )
 
 
-def test_fingers_are_enough(browser: object, opened: Screen) -> None:
+def test_fingers_are_enough(browser: Any, studio: Studio) -> None:
     """On a tablet: a tap adds, and the tool Remove takes away."""
-    tablet = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True)  # type: ignore[attr-defined]
-    with tablet:
-        screen = Screen(tablet.new_page(), opened.studio)
+    with browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True) as tablet:
+        screen = Screen(tablet.new_page(), studio)
         screen.open(DEMO, rate="1")
         screen.painted(lambda: screen.page.touchscreen.tap(*screen.place(*PIG)))
         screen.page.get_by_role("button", name="Remove", exact=True).tap()

@@ -76,7 +76,6 @@ def test_a_reloaded_page_shows_all_as_it_was(screen: Screen) -> None:
     before = screen.picture()
     screen.page.reload()
     screen.editor()
-    screen.page.locator(".track").click()
     screen.settles(lambda: screen.area() > 0, "the mask of the saved session")
     screen.page.locator(".objects .name").first.click()
     screen.settles(lambda: screen.picture() == before, "the same mask")

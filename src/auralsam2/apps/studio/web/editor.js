@@ -39,6 +39,7 @@ export class Editor {
     listenToKeys({ session, player, tools, objects, listen, exporting, toggleSides: () => this.toggleSides() });
     for (const what of ["state", "link", "tick"]) session.addEventListener(what, () => this.#update());
     player.addEventListener("play", () => this.#update());
+    this.stage.ink.addEventListener("pointerdown", () => player.playing && player.pause());
     player.addEventListener("time", () => this.#tell());
     this.#update();
     session.want();

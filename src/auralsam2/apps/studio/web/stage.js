@@ -10,6 +10,7 @@ const GAP = 12;
 /** Event on the element: `painted` (detail: {object, tick}), when a mask that came is on the screen's canvas. */
 export class Stage {
   shown = -1;
+  density = 1; // pixels of the canvas for one of the page
   withheld = null; // object whose mask is not painted, because a brush is changing it
   #session;
   #sides = false;

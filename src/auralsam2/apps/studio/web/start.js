@@ -3,10 +3,12 @@
 import { send, upload } from "./api.js";
 import { clock, el, icon, iconButton, size } from "./dom.js";
 import { themeButton } from "./editor.js";
+import { frameAddress } from "./frames.js";
 import { confirmed } from "./help.js";
 import { fail } from "./toast.js";
 
 const RATES = [["", "Automatic"], ["1", "1 a second"], ["2", "2 a second"], ["5", "5 a second"], ["10", "10 a second"]];
+const CARD_WIDTH = 480;
 
 export class Start {
   #studio;
@@ -126,10 +128,8 @@ export class Start {
     this.cards.replaceChildren(...recent.map((summary) => this.#card(summary)));
   }
 
-  #card({ id, name, duration, width, height, objects, saved, thumb }) {
-    const picture = thumb
-      ? el("img", { src: `/api/sessions/${id}/thumb.jpg`, alt: "", loading: "lazy" })
-      : el("span", { class: "no-picture" }, icon("film"));
+  #card({ id, name, duration, width, height, objects, saved }) {
+    const picture = el("img", { src: frameAddress(id, 0, CARD_WIDTH), alt: "", loading: "lazy" });
     const many = objects === 1 ? "1 object" : `${objects} objects`;
     return el(
       "li",

@@ -148,14 +148,14 @@ export class Tools {
     const label = takes ? 0 : 1;
     const pending = { point: [x, y, label], object: this.#session.target([x, y], takes) };
     this.#pending.push(pending);
-    await this.#timed(() => this.#session.prompt({ do: "points", points: [[x, y, label]] }));
+    await this.#timed(() => this.#say({ do: "points", points: [[x, y, label]] }));
     this.#pending = this.#pending.filter((other) => other !== pending);
     this.draw();
   }
 
   #box([ax, ay], [bx, by]) {
     const box = [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
-    return this.#timed(() => this.#session.prompt({ do: "box", box }));
+    return this.#timed(() => this.#say({ do: "box", box }));
   }
 
   get #diameter() {
@@ -164,7 +164,7 @@ export class Tools {
 
   #startStroke(from, erase) {
     const session = this.#session;
-    const mask = session.masks.get(session.target(), session.tick);
+    const mask = session.masks.get(session.target(from), this.#stage.shown);
     this.#brush.begin(session.state, mask, session.threshold, erase);
     this.#brush.stroke(from, this.#diameter);
     this.#stage.withheld = session.target();
@@ -172,7 +172,7 @@ export class Tools {
   }
 
   async #endStroke() {
-    const { tick } = this.#session;
+    const tick = this.#stage.shown;
     const png = await this.#brush.png();
     this.#painted = true;
     this.#stage.ink.addEventListener("painted", () => this.#unveil(), { once: true });
@@ -185,6 +185,11 @@ export class Tools {
     this.#painted = false;
     this.#stage.withheld = null;
     this.#stage.paintMasks();
+  }
+
+  /** Say something of the frame that is seen, which may not be the playhead's yet. */
+  #say(message) {
+    return this.#session.prompt({ tick: this.#stage.shown, ...message });
   }
 
   /** Measure from the click to the painted mask, for whoever looks at the page's performance entries. */
