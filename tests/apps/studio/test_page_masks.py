@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch.nn.functional import interpolate
 
 from studio_browser import DEMO, GROUND, PIG, Screen, Studio, Watch
 
@@ -149,6 +147,9 @@ def test_the_sliders_act_on_the_page_alone(opened: Screen, watch: Watch) -> None
 
 def test_masks_are_resized_and_thresholded_as_in_an_export(screen: Screen) -> None:
     """Against torch's bilinear interpolation, but for logits that rounding may put on either side."""
+    import torch
+    from torch.nn.functional import interpolate
+
     screen.home()
     rng = np.random.default_rng(0)
     q = rng.integers(-127, 128, (24, 20)).astype(np.int8)
