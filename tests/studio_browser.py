@@ -142,7 +142,7 @@ class Watch:
 
     def over(self, page: Any) -> None:
         """Watch a page."""
-        page.on("console", lambda m: self.told.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", lambda m: self.told.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.told.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("websocket", lambda socket: socket.on("framesent", lambda text: self.sent.append(str(text))))
@@ -192,11 +192,14 @@ class Screen:
         return self.page.url.rpartition("#")[2]
 
     def until(self, condition: str, selector: str) -> None:
-        """Wait for a condition on an element."""
-        self.page.wait_for_function(
-            f"(selector) => {{ const e = document.querySelector(selector); return e && ({condition})(e); }}",
-            arg=selector,
+        """Wait for a condition on an element.
+
+        Playwright's own way to wait for one needs `eval`, which the page's Content-Security-Policy forbids.
+        """
+        check = (
+            f"(selector) => {{ const e = document.querySelector(selector); return Boolean(e && ({condition})(e)); }}"
         )
+        self.settles(lambda: self.page.evaluate(check, selector), condition)
 
     def place(self, x: float, y: float) -> tuple[float, float]:
         """Where a pixel of the source is in the window."""
@@ -239,7 +242,7 @@ class Screen:
             "() => { window.came = false; addEventListener('painted', () => { window.came = true; }, { once: true }); }"
         )
         act()
-        self.page.wait_for_function("window.came")
+        self.settles(lambda: self.page.evaluate("window.came"), "a mask was painted")
 
     def inside(self, x: float, y: float) -> bool:
         """Whether a pixel of the source is painted as part of a mask."""

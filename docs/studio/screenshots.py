@@ -51,11 +51,17 @@ def place(page: Page, x: float, y: float) -> tuple[float, float]:
     return box["x"] + x * box["width"], box["y"] + y * box["height"]
 
 
+def until(page: Page, condition: str) -> None:
+    """Wait for a condition; Playwright's own way needs `eval`, which the page forbids."""
+    while not page.evaluate(condition):
+        page.wait_for_timeout(50)
+
+
 def said(page: Page, act: Any) -> None:
     """Do something, and wait for the mask that comes of it."""
     page.evaluate("() => { window.came = false; addEventListener('painted', () => { window.came = true; }); }")
     act()
-    page.wait_for_function("window.came")
+    until(page, "() => window.came")
 
 
 def drag(page: Page, corners: tuple[tuple[float, float], tuple[float, float]]) -> None:
@@ -89,7 +95,7 @@ def desk(page: Page, url: str) -> None:
     page.get_by_role("button", name="Try the demo clip").click()
     page.wait_for_selector('.editor[data-link="open"]')
     said(page, lambda: page.get_by_role("button", name="Listen").click())
-    page.wait_for_function("document.querySelector('.running progress').value > 0.3")
+    until(page, "() => document.querySelector('.running progress').value > 0.3")
     shoot(page, "listening")
     page.wait_for_selector(".listen .idle:visible")
 

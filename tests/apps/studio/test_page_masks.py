@@ -241,7 +241,7 @@ def test_all_goes_by_keys(screen: Screen) -> None:
 
 def test_playing_moves_the_playhead_with_the_clock_of_the_sound(opened: Screen) -> None:
     opened.press(" ")
-    opened.page.wait_for_function("document.querySelector('.time').textContent.includes('frame 3 of')")
+    opened.until("(time) => time.textContent.includes('frame 3 of')", ".time")
     opened.press(" ")
     shown = opened.page.locator(".time").text_content()
     opened.page.wait_for_timeout(300)
