@@ -145,7 +145,7 @@ def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
         assert page.ask("undo")["ok"]
         gone = [told for told in page.news if told.get("is") == "gone"]
         assert gone == [{"is": "gone", "object": 1, "tick": 4}]
-        assert studio.client.get(f"/api/sessions/{name}/mask/1/4.bin").status_code == 404
+        assert studio.client.get(f"/api/sessions/{name}/mask/1/4.bin").status_code == 204
         assert page.ask("undo")["ok"]
         np.testing.assert_array_equal(page.masks[-1][1], before[0])
         assert page.ask("redo")["ok"]

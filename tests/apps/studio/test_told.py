@@ -54,7 +54,7 @@ def test_an_object_of_which_nothing_is_left_goes() -> None:
         '{"do": "points", "object": "../1", "tick": 0, "points": [[1, 1, 1]]}',
         '{"do": "style", "object": 1, "colour": "red"}',
         '{"do": "style", "object": 1, "name": ""}',
-        '{"do": "settle", "threshold": 9}',
+        '{"do": "sliders", "threshold": 9}',
     ],
 )
 def test_what_is_no_command_is_refused(text: str) -> None:

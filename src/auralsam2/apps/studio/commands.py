@@ -115,9 +115,9 @@ class Restyle(Command):
 
 
 class Settle(Command):
-    """Name of the session, and where its sliders stand; what is not given stays."""
+    """Where the sliders stand, and the name of the session; what is not given stays."""
 
-    do: Literal["settle"] = "settle"
+    do: Literal["sliders"] = "sliders"
     name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
     threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)] | None = None
     score: Annotated[FiniteFloat, Field(ge=-20, le=20)] | None = None

@@ -31,7 +31,8 @@ class Run:
         self._objects, self._ticks = objects, ticks
         self._total = objects * ticks if both else None
         self._done = 0
-        self._began = self._told = time.monotonic()
+        self._began = time.monotonic()
+        self._told = 0.0
         self.overtaken: set[tuple[int, int]] = set()
         self.gone: set[int] = set()
 
@@ -48,12 +49,18 @@ class Run:
         """Whether a mask is still what the user would want to see."""
         return found.object not in self.gone and (found.object, found.index) not in self.overtaken
 
-    def progress(self) -> dict[str, Any] | None:
-        """How far it is; None where that was told a moment ago."""
+    @property
+    def progress(self) -> dict[str, Any]:
+        """How far it is, and the seconds that are left."""
+        total = self._total or self._objects * self._ticks
+        eta = (time.monotonic() - self._began) / max(1, self._done) * max(0, total - self._done)
+        return {"what": "run", "done": self._done, "total": total, "eta": round(eta, 1)}
+
+    @property
+    def due(self) -> bool:
+        """Whether some time has passed since this was last asked, so that progress is worth a message."""
         now = time.monotonic()
-        if now - self._told < _PERIOD or not self._total:
-            return None
-        self._told = now
-        left = max(0, self._total - self._done)
-        eta = (now - self._began) / max(1, self._done) * left
-        return {"is": "progress", "what": "run", "done": self._done, "total": self._total, "eta": round(eta, 1)}
+        due = now - self._told >= _PERIOD
+        if due:
+            self._told = now
+        return due

@@ -199,9 +199,9 @@ def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
         registry = _registry(request)
         session = registry.known(name)
         if session is not None:
-            return session.snapshot | {"open": True}
+            return session.snapshot
         saved = await asyncio.to_thread(State.load, registry.store.get(name))
-        return saved.full() | {"open": False}
+        return saved.full() | {"open": False, "busy": None}
 
     @app.delete("/api/sessions/{name}")
     async def delete(request: Request, name: str) -> Any:
@@ -236,8 +236,8 @@ def _media(app: FastAPI) -> None:
     @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")
     async def mask(request: Request, name: str, number: int, tick: int) -> Response:
         path = _registry(request).store.get(name).mask(number, tick)
-        if not path.is_file():
-            raise RefusalError(404, "no mask is known there: press Listen, or click on the object")
+        if not path.is_file():  # which is no error: none is known yet
+            return Response(status_code=204)
         return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
     @app.get("/api/sessions/{name}/media")

@@ -83,7 +83,6 @@ class Session:
 
     Attributes:
         used: when it was last asked for something, by `time.monotonic`.
-        snapshot: the state for the page, as of the last change.
     """
 
     def __init__(self, state: State, audience: Audience, network: Network) -> None:
@@ -96,9 +95,14 @@ class Session:
         self._stop, self._cancel = threading.Event(), threading.Event()
         self._asked: SimpleQueue[tuple[Asked | Make, Reply] | None] = SimpleQueue()
         self.used = time.monotonic()
-        self.snapshot = state.full()
+        self._known = state.full()
         self._thread = threading.Thread(target=self._work, name="studio-session", daemon=True)
         self._thread.start()
+
+    @property
+    def snapshot(self) -> dict[str, Any]:
+        """The state for the page, as of the last change."""
+        return self._known | {"open": True, "busy": self._progress()}
 
     @property
     def busy(self) -> bool:
@@ -275,6 +279,7 @@ class Session:
             masks = self._talk().propagate(start, both=command.both)
         self._run = Run(masks, len(state.objects), len(clip.times), both=command.both)
         state.stale -= state.objects.keys()
+        self._tell_state()
         return {}
 
     def _step(self, run: Run) -> None:
@@ -297,8 +302,8 @@ class Session:
             return
         if run.counts(found):
             self._show(found)
-        if (progress := run.progress()) is not None:
-            self._audience.tell(progress)
+        if run.due:
+            self._audience.tell({"is": "progress"} | run.progress)
         if time.monotonic() - self._told_state > _STATE_PERIOD:
             self._tell_state()
 
@@ -332,6 +337,7 @@ class Session:
         if wish.kind != "session" and not order.ticks:
             raise UsageError("there are no masks to export: press Listen, or click on an object first")
         self._export = Export(order, self._audience.tell)
+        self._tell_state()
         return {}
 
     def _talk(self) -> Conversation:
@@ -367,14 +373,22 @@ class Session:
         self._audience.tell(data)
         self._state.mark(found.object, found.index, data, sounding=found.sounding)
 
+    def _progress(self) -> dict[str, Any] | None:
+        """What is going on, for pages that come in the midst of it."""
+        run, export = self._run, self._export
+        if run is not None:
+            return run.progress
+        return export.progress if export is not None and export.going else None
+
     def _changed(self) -> None:
         self._tell_state()
         self._state.save()
 
     def _tell_state(self) -> None:
         self._told_state = time.monotonic()
-        self.snapshot = self._state.full()
-        self._audience.tell({"is": "state"} | self._state.live())
+        self._known = self._state.full()
+        unchanging = ("times", "sound")
+        self._audience.tell({"is": "state"} | {k: v for k, v in self.snapshot.items() if k not in unchanging})
         if self._conversation is not None:
             for warning in set(self._conversation.warnings) - self._told_warnings:
                 self._told_warnings.add(warning)

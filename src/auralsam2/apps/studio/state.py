@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -236,11 +237,18 @@ class State:
             "text": known.text,
             "intervals": list(intervals(visible, spacing=1 / self.clip.fps, end=self.clip.duration)),
             "done": len(marks),
+            "masks": _runs(sorted(marks)),
             "stale": number in self.stale,
         }
 
     def _retell(self) -> None:
         self._told = told(self.log)
+
+
+def _runs(ticks: list[int]) -> list[tuple[int, int]]:
+    """Stretches of successive frames, first and last one."""
+    edges = [place for place in range(1, len(ticks)) if ticks[place] != ticks[place - 1] + 1]
+    return [(ticks[first], ticks[end - 1]) for first, end in itertools.pairwise([0, *edges, len(ticks)]) if first < end]
 
 
 def _now() -> str:

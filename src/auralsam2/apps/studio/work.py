@@ -26,12 +26,16 @@ class Export:
     Args:
         order: says what to make.
         tell: takes messages for the page, from any thread.
+
+    Attributes:
+        progress: how far it is, and the seconds that are left.
     """
 
     def __init__(self, order: Order, tell: Callable[[dict[str, Any]], None]) -> None:
         self._order, self._tell = order, tell
         self._stop = threading.Event()
         self._began = self._told = time.monotonic()
+        self.progress: dict[str, Any] = {"what": "export", "kind": order.kind, "done": 0, "total": 1, "eta": 0.0}
         self._thread = threading.Thread(target=self._make, name=f"export-{order.kind}", daemon=True)
         self._thread.start()
 
@@ -66,8 +70,8 @@ class Export:
         if self._stop.is_set():
             raise _CancelledError
         now = time.monotonic()
+        eta = (now - self._began) / max(1, done) * (total - done)
+        self.progress = self.progress | {"done": done, "total": total, "eta": round(eta, 1)}
         if now - self._told >= _PERIOD:
             self._told = now
-            eta = (now - self._began) / max(1, done) * (total - done)
-            progress = {"is": "progress", "what": "export", "kind": self._order.kind}
-            self._tell(progress | {"done": done, "total": total, "eta": round(eta, 1)})
+            self._tell({"is": "progress"} | self.progress)
