@@ -165,7 +165,7 @@ def parse(text: str) -> tuple[int | None, Asked]:
     """
     try:
         message = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError("a message that is not JSON: reload the page") from error
     if not isinstance(message, dict):
         raise UsageError("a message that is no JSON object: reload the page")
@@ -178,7 +178,7 @@ def number_of(text: str) -> int | None:
     """The number of a message that may be no command."""
     try:
         message = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     number = message.get("n") if isinstance(message, dict) else None
     return number if isinstance(number, int) else None
