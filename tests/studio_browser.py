@@ -67,7 +67,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 
 @dataclass
-class Studio:
+class Server:
     """A server of its own home, as a process.
 
     Attributes:
@@ -117,9 +117,9 @@ class Studio:
 
 
 @pytest.fixture(scope="session")
-def studio(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the bundled model; it takes little, so that refusing can be tested."""
-    server = Studio(tmp_path_factory.mktemp("studio"), ("--max-upload", "2MB", "--max-minutes", "0.25"))
+    server = Server(tmp_path_factory.mktemp("studio"), ("--max-upload", "2MB", "--max-minutes", "0.25"))
     server.start()
     yield server
     server.kill()
@@ -160,16 +160,16 @@ class Screen:
 
     Args:
         page: of Playwright.
-        studio: the server.
+        server: behind it.
     """
 
-    def __init__(self, page: Any, studio: Studio) -> None:
-        self.page, self.studio = page, studio
+    def __init__(self, page: Any, server: Server) -> None:
+        self.page, self.server = page, server
         page.set_default_timeout(PATIENCE)
 
     def home(self) -> None:
         """Go to the first screen."""
-        self.page.goto(self.studio.url)
+        self.page.goto(self.server.url)
         self.page.wait_for_selector(".drop")
 
     def upload(self, file: Path, rate: str = "1") -> None:
@@ -212,7 +212,7 @@ class Screen:
     def state(self) -> dict[str, Any]:
         """What the server says of the session."""
         name = self.page.url.rpartition("#")[2]
-        answer = self.page.request.get(f"{self.studio.base}api/sessions/{name}")
+        answer = self.page.request.get(f"{self.server.base}api/sessions/{name}")
         assert answer.ok, answer.text()
         return answer.json()
 
@@ -243,6 +243,11 @@ class Screen:
         )
         act()
         self.settles(lambda: self.page.evaluate("window.came"), "a mask was painted")
+        self.answered()
+
+    def answered(self) -> None:
+        """Wait until the server has nothing more to answer."""
+        self.page.wait_for_selector('.ink:not([aria-busy="true"])')
 
     def inside(self, x: float, y: float) -> bool:
         """Whether a pixel of the source is painted as part of a mask."""
@@ -295,23 +300,23 @@ class Screen:
 
 
 @pytest.fixture
-def watch(studio: Studio) -> Iterator[Watch]:
+def watch(server: Server) -> Iterator[Watch]:
     """Fails a test whose pages wrote errors to the console, or asked others than the server."""
-    watching = Watch(studio.base)
+    watching = Watch(server.base)
     yield watching
     assert not watching.told
     assert not watching.strangers
 
 
 @pytest.fixture
-def tab(browser: Any, studio: Studio, watch: Watch) -> Iterator[Callable[[], Screen]]:
+def tab(browser: Any, server: Server, watch: Watch) -> Iterator[Callable[[], Screen]]:
     """Opens tabs of one browser profile at 1280 x 720 pixels."""
     context = browser.new_context(viewport={"width": 1280, "height": 720}, accept_downloads=True)
 
     def new() -> Screen:
         page = context.new_page()
         watch.over(page)
-        return Screen(page, studio)
+        return Screen(page, server)
 
     yield new
     context.close()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from media_files import write_clip
-from studio_browser import DEMO, Screen, Studio, Watch
+from studio_browser import DEMO, Screen, Server, Watch
 
 pytest_plugins = ("studio_browser",)
 MOST_BYTES = 500_000
@@ -120,18 +120,18 @@ def test_the_page_is_light_and_asks_nobody_else(screen: Screen, watch: Watch) ->
     assert not watch.told
 
 
-def test_without_the_token_there_is_only_a_page_that_says_so(browser: Any, studio: Studio, tmp_path: Path) -> None:
+def test_without_the_token_there_is_only_a_page_that_says_so(browser: Any, server: Server, tmp_path: Path) -> None:
     with browser.new_context() as context:
         page = context.new_page()
-        answer = page.goto(studio.base)
+        answer = page.goto(server.base)
         assert answer.status == 403
         assert "address" in page.locator("body").text_content()
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_dark_and_light_follow_the_system_and_the_switch(browser: Any, studio: Studio, scheme: str) -> None:
+def test_dark_and_light_follow_the_system_and_the_switch(browser: Any, server: Server, scheme: str) -> None:
     with browser.new_context(color_scheme=scheme) as context:
-        screen = Screen(context.new_page(), studio)
+        screen = Screen(context.new_page(), server)
         screen.home()
         ground = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
         assert (screen.page.evaluate(ground) < 128) == (scheme == "dark")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from media_files import write_media
-from studio_browser import DEMO, GROUND, PIG, Screen, Studio, Watch
+from studio_browser import DEMO, GROUND, PIG, Screen, Server, Watch
 
 pytest_plugins = ("studio_browser",)
 
@@ -117,13 +117,13 @@ def test_saved_sessions_are_listed_reopened_and_deleted(screen: Screen) -> None:
     card.get_by_role("button").click()
     screen.page.get_by_role("button", name="Delete", exact=True).click()
     card.wait_for(state="detached")
-    assert not (screen.studio.home / "sessions" / name).exists()
+    assert not (screen.server.home / "sessions" / name).exists()
 
 
 def test_two_tabs_of_a_session_show_the_same(tab: Callable[[], Screen]) -> None:
     one, other = tab(), tab()
     name = one.open(DEMO, rate="1")
-    other.page.goto(f"{one.studio.base}#{name}")
+    other.page.goto(f"{one.server.base}#{name}")
     other.editor()
     other.painted(lambda: one.click(*PIG))
     assert other.inside(*PIG)
@@ -143,23 +143,23 @@ def test_two_tabs_of_two_sessions_keep_apart(tab: Callable[[], Screen]) -> None:
 
 
 def test_a_server_that_was_killed_loses_nothing(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    studio = Studio(tmp_path_factory.mktemp("killed"))
-    studio.start()
+    server = Server(tmp_path_factory.mktemp("killed"))
+    server.start()
     try:
         with browser.new_context(viewport={"width": 1280, "height": 720}) as context:
-            screen = Screen(context.new_page(), studio)
+            screen = Screen(context.new_page(), server)
             screen.open(DEMO, rate="1")
             screen.click(*PIG)
             before = screen.picture()
-            studio.kill()
+            server.kill()
             screen.page.wait_for_selector(".link:visible")
-            studio.start()
+            server.start()
             screen.page.wait_for_selector(".link", state="hidden")
             screen.settles(lambda: screen.picture() == before, "the mask of before")
             screen.click(PIG[0] + 20, PIG[1] - 20, button="right")
             assert [point[2] for point in screen.state()["prompts"][0]["points"]] == [1, 0]
     finally:
-        studio.kill()
+        server.kill()
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 // The list of objects, and what can be done with the chosen one.
 
 import { el, icon, iconButton } from "./dom.js";
-import { SOUNDING } from "./session.js";
 
 const NAME_LENGTH = 60;
+
+function small(shape, label, onclick, more) {
+  return el("button", { type: "button", class: "small", onclick, ...more }, icon(shape), label);
+}
 
 export class Objects {
   #session;
@@ -40,12 +43,8 @@ export class Objects {
   }
 
   #empty() {
-    const listens = this.#session.state.audio;
-    return el(
-      "li",
-      { class: "empty" },
-      el("p", {}, listens ? "Press Listen to find what sounds, or click on something in the picture." : "Click on something in the picture."),
-    );
+    const ways = this.#session.state.audio ? "Press Listen to find what sounds, or click" : "Click";
+    return el("li", { class: "empty" }, el("p", {}, `${ways} on something in the picture.`));
   }
 
   #row(object) {
@@ -82,13 +81,14 @@ export class Objects {
       },
       name,
     );
-    const stale = session.stale(object) && el("span", { class: "stale", title: "Prompts are newer than the masks: press Track" }, "stale");
+    const tip = "What was said is newer than its masks: press Track";
+    const stale = session.stale(object) ? el("span", { class: "stale", title: tip }, "stale") : null;
     const line = el(
       "div",
       { class: "line" },
       swatch,
       title,
-      stale || null,
+      stale,
       iconButton(hidden ? "hidden" : "eye", hidden ? `Show ${name}` : `Hide ${name}`, () => this.hide(number), {
         key: chosen ? "H" : null,
         dataset: { control: `eye-${number}` },
@@ -141,11 +141,17 @@ export class Objects {
       el(
         "div",
         { class: "actions" },
-        el("button", { type: "button", class: "small", dataset: { control: `rename-${number}` }, onclick: () => this.rename(number) }, icon("pen"), "Rename"),
-        el("button", { type: "button", class: "small", disabled: !here, title: "Take back what was said of it on this frame", dataset: { control: `clear-${number}` }, onclick: () => session.change({ do: "clear", object: number, tick: session.tick }) }, icon("clear"), "Clear frame"),
-        number === SOUNDING
-          ? el("button", { type: "button", class: "small", disabled: !mask, title: "Make an object of each part of the mask on this frame", dataset: { control: "split" }, onclick: () => session.ask({ do: "split", tick: session.tick }) }, icon("split"), "Split parts")
-          : null,
+        small("pen", "Rename", () => this.rename(number), { dataset: { control: `rename-${number}` } }),
+        small("clear", "Clear frame", () => session.change({ do: "clear", object: number, tick: session.tick }), {
+          title: "Take back what was said of it on this frame",
+          disabled: !here,
+          dataset: { control: `clear-${number}` },
+        }),
+        small("split", "Split parts", () => session.split(number), {
+          title: "Make an object of each part of the mask on this frame",
+          disabled: !mask,
+          dataset: { control: `split-${number}` },
+        }),
       ),
     );
   }

@@ -11,7 +11,7 @@ export const SCORE_OFF = -20;
 
 /**
  * Events: `state`, `tick`, `choice`, `look` (sliders), `mask` (detail: the mask), `busy`, `export` (detail: news),
- * `link` (connected or not), `gone` (deleted elsewhere).
+ * `waiting` (questions without an answer), `link` (connected or not), `gone` (deleted elsewhere).
  */
 export class Session extends EventTarget {
   tick = 0;
@@ -22,6 +22,7 @@ export class Session extends EventTarget {
   busy = null;
   connected = false;
   playing = false;
+  waiting = 0; // questions without an answer
   #stale = new Set();
   #end = new AbortController();
   #announced = "";
@@ -239,15 +240,22 @@ export class Session extends EventTarget {
     return q[row * width + column] * scale > this.threshold;
   }
 
-  /** Ask; failures are shown. Resolves to whether it went well. */
+  /** Ask; failures are shown. Resolves to the answer, or to null. */
   async ask(message) {
+    this.#wait(1);
     try {
-      await this.live.ask(message);
-      return true;
+      return await this.live.ask(message);
     } catch (error) {
       fail(error);
-      return false;
+      return null;
+    } finally {
+      this.#wait(-1);
     }
+  }
+
+  #wait(more) {
+    this.waiting += more;
+    this.#tell("waiting");
   }
 
   /** Say something of the target on the tick shown. */
@@ -262,6 +270,17 @@ export class Session extends EventTarget {
     this.#asksAgain = true;
     if (message.object !== undefined) this.#stale.add(message.object);
     return this.ask(message);
+  }
+
+  /** Make an object of each part of a mask. */
+  async split(object) {
+    const answer = await this.ask({ do: "split", object, tick: this.tick });
+    if (answer && !answer.made?.length) note("This mask is all in one piece.");
+  }
+
+  /** Have the sliders kept with the session; nothing is computed. */
+  keepSliders() {
+    this.ask({ do: "sliders", threshold: this.threshold, score: this.score });
   }
 
   /** Take the last change back, or put it back with `again`. */

@@ -1,4 +1,4 @@
-// The two sliders: both act on the logits that the page holds, and ask the server for nothing.
+// The two sliders: both act on the logits that the page holds; the server only keeps where they were left.
 
 import { el } from "./dom.js";
 import { SCORE_OFF } from "./session.js";
@@ -14,7 +14,11 @@ function slider(session, { property, label, tip, least, most, step, normal, show
     title: tip,
     "aria-label": label,
     oninput: () => session.slide(property, input.valueAsNumber),
-    ondblclick: () => session.slide(property, normal),
+    onchange: () => session.keepSliders(),
+    ondblclick: () => {
+      session.slide(property, normal);
+      session.keepSliders();
+    },
   });
   const update = () => {
     input.value = session[property];

@@ -32,6 +32,7 @@ export class Stage {
     session.addEventListener("look", () => this.later());
     session.addEventListener("choice", () => this.later());
     session.addEventListener("state", () => this.later());
+    session.addEventListener("waiting", () => this.ink.setAttribute("aria-busy", session.waiting > 0));
     session.addEventListener("mask", ({ detail }) => this.#came(detail));
     this.show();
   }

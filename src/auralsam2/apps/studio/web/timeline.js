@@ -127,7 +127,7 @@ export class Timeline {
     context.textBaseline = "middle";
     for (let mark = 0; mark * step < this.end + 1e-6; mark += 1) {
       const x = Math.round(((mark * step) / this.end) * width) + 0.5;
-      context.fillStyle = style.getPropertyValue("--faint");
+      context.fillStyle = style.borderTopColor;
       context.fillRect(x - 0.5, height - 6, 1, 6);
       for (let part = 1; part < 5; part += 1) context.fillRect(Math.round(x + (part * step * width) / this.end / 5), height - 3, 1, 3);
       context.fillStyle = style.color;
