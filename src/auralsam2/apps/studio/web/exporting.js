@@ -20,13 +20,20 @@ export class Exporting {
     this.#session = session;
     this.button = el(
       "button",
-      { type: "button", title: "Export (E)", "aria-haspopup": "menu", "aria-expanded": "false", onclick: () => this.toggle() },
+      {
+        type: "button",
+        title: "Export (E)",
+        "aria-haspopup": "menu",
+        "aria-expanded": "false",
+        onclick: () => this.toggle(),
+      },
       icon("export"),
       "Export",
     );
     this.bar = el("progress", { max: 1, "aria-label": "Progress of the export" });
     this.text = el("span", { class: "what" });
-    this.cancel = el("button", { type: "button", class: "small", onclick: () => session.ask({ do: "cancel", what: "export" }) }, "Cancel");
+    const cancel = () => session.ask({ do: "cancel" });
+    this.cancel = el("button", { type: "button", class: "small", onclick: cancel }, "Cancel");
     this.job = el("div", { class: "job", hidden: true, role: "status" }, this.text, this.bar, this.cancel);
     this.items = KINDS.map(([kind, name, what]) =>
       el(
@@ -36,7 +43,8 @@ export class Exporting {
         el("small", {}, what),
       ),
     );
-    this.menu = el("div", { class: "menu", role: "menu", hidden: true, onkeydown: (event) => this.#key(event) }, this.items);
+    const keys = (event) => this.#key(event);
+    this.menu = el("div", { class: "menu", role: "menu", hidden: true, onkeydown: keys }, this.items);
     this.element = el("div", { class: "exporting" }, this.job, this.button, this.menu);
     session.addEventListener("export", ({ detail }) => this.#news(detail));
     session.addEventListener("link", () => session.connected || this.#over());

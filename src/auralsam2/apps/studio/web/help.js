@@ -3,8 +3,23 @@
 import { el, iconButton } from "./dom.js";
 
 export const SHORTCUTS = [
-  ["Play", [["Space", "Play, pause"], ["← →", "One frame back, on"], ["Home End", "First, last frame"], ["↑ ↓", "Ten frames on, back"]]],
-  ["Segment", [["L", "Listen: find what sounds"], ["T", "Track all objects"], ["Esc", "Cancel"]]],
+  [
+    "Play",
+    [
+      ["Space", "Play, pause"],
+      ["← →", "One frame back, on"],
+      ["↑ ↓", "Ten frames on, back"],
+      ["Home End", "First, last frame"],
+    ],
+  ],
+  [
+    "Segment",
+    [
+      ["L", "Listen: find what sounds"],
+      ["T", "Track all objects"],
+      ["Esc", "Cancel"],
+    ],
+  ],
   [
     "Point",
     [
@@ -27,7 +42,16 @@ export const SHORTCUTS = [
       ["Delete", "Delete"],
     ],
   ],
-  ["Edit", [["Ctrl + Z", "Undo"], ["Ctrl + Shift + Z", "Redo"], ["O", "Original beside"], ["E", "Export"], ["?", "This sheet"]]],
+  [
+    "Edit",
+    [
+      ["Ctrl + Z", "Undo"],
+      ["Ctrl + Shift + Z", "Redo"],
+      ["O", "Original beside"],
+      ["E", "Export"],
+      ["?", "This sheet"],
+    ],
+  ],
 ];
 
 /** Show the sheet; Escape or a click outside closes it. */

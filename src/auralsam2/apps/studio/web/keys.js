@@ -35,7 +35,7 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
     Escape: () => listen.stop(),
     ...Object.fromEntries(TOOLS.map(({ name, key }) => [key.toLowerCase(), () => tools.choose(name)])),
     ...Object.fromEntries(
-      Array.from("0123456789", (digit) => [digit, () => session.object(Number(digit)) && session.choose(Number(digit))]),
+      Array.from("0123456789", (digit) => [digit, () => session.object(+digit) && session.choose(+digit)]),
     ),
   };
 

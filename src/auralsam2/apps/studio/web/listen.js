@@ -29,7 +29,8 @@ export class Listen {
     );
     this.bar = el("progress", { max: 1, "aria-label": "Progress" });
     this.text = el("span", { class: "eta", role: "status" });
-    this.cancel = el("button", { type: "button", title: "Stop; masks so far stay (Esc)", onclick: () => this.stop() }, icon("close"), "Cancel");
+    const tip = "Stop; masks so far stay (Esc)";
+    this.cancel = el("button", { type: "button", title: tip, onclick: () => this.stop() }, icon("close"), "Cancel");
     this.idle = el("div", { class: "idle" }, this.track, this.listen);
     this.running = el("div", { class: "running" }, this.bar, this.text, this.cancel);
     this.element = el("div", { class: "listen" }, this.idle, this.running);

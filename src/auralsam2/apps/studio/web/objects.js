@@ -171,7 +171,8 @@ export class Objects {
     if (!object) return;
     this.#session.choose(number);
     const title = this.list.querySelector(`[data-control="name-${number}"]`);
-    const field = el("input", { type: "text", class: "name", value: object.name, maxLength: NAME_LENGTH, "aria-label": "Name" });
+    const field = el("input", { type: "text", class: "name", maxLength: NAME_LENGTH, "aria-label": "Name" });
+    field.value = object.name;
     this.#editing = true;
     const done = (keep) => {
       if (!this.#editing) return;

@@ -15,7 +15,9 @@ async function inflate(bytes) {
  */
 export async function decode(buffer) {
   const view = new DataView(buffer);
-  if (buffer.byteLength < HEADER || view.getUint32(0, true) !== MAGIC) throw new Error("A mask came in an unknown form.");
+  if (buffer.byteLength < HEADER || view.getUint32(0, true) !== MAGIC) {
+    throw new Error("A mask came in an unknown form: reload the page.");
+  }
   const mask = {
     object: view.getUint32(4, true),
     tick: view.getUint32(8, true),
@@ -27,6 +29,6 @@ export async function decode(buffer) {
     sounding: (view.getUint32(28, true) & 1) === 1,
     q: await inflate(buffer.slice(HEADER)),
   };
-  if (mask.q.length !== mask.height * mask.width) throw new Error("A mask came incomplete.");
+  if (mask.q.length !== mask.height * mask.width) throw new Error("A mask came incomplete: reload the page.");
   return mask;
 }

@@ -107,7 +107,8 @@ export class Stage {
   #came(mask) {
     if (mask.tick !== this.shown) return;
     this.paintMasks();
-    this.ink.dispatchEvent(new CustomEvent("painted", { bubbles: true, detail: { object: mask.object, tick: mask.tick } }));
+    const { object, tick } = mask;
+    this.ink.dispatchEvent(new CustomEvent("painted", { bubbles: true, detail: { object, tick } }));
   }
 
   /** Paint once before the next frame of the screen, however often it is asked for. */

@@ -28,8 +28,10 @@ export class Start {
       onchange: () => this.take(this.picker.files[0]),
     });
     this.rate = el("select", { id: "rate" }, RATES.map(([value, name]) => el("option", { value }, name)));
-    this.choose = el("button", { type: "button", class: "primary large", onclick: () => this.picker.click() }, icon("upload"), "Choose a video");
-    this.demo = el("button", { type: "button", class: "large", onclick: () => this.#tryDemo() }, icon("film"), "Try the demo clip");
+    const pick = () => this.picker.click();
+    this.choose = el("button", { type: "button", class: "primary large", onclick: pick }, icon("upload"), "Choose a video");
+    const show = () => this.#tryDemo();
+    this.demo = el("button", { type: "button", class: "large", onclick: show }, icon("film"), "Try the demo clip");
     const { upload_bytes: bytes, minutes } = studio.limits;
     this.invitation = el(
       "div",
@@ -55,9 +57,11 @@ export class Start {
       this.percent,
       el("button", { type: "button", onclick: () => this.#abort?.abort() }, "Cancel"),
     );
-    this.zone = el("section", { class: "drop", "aria-label": "Open a video" }, this.invitation, this.sending, this.picker);
+    const parts = [this.invitation, this.sending, this.picker];
+    this.zone = el("section", { class: "drop", "aria-label": "Open a video" }, parts);
     this.cards = el("ul", { class: "cards" });
-    this.saved = el("section", { class: "saved", "aria-label": "Saved sessions" }, el("h2", {}, "Saved sessions"), this.cards);
+    const title = "Saved sessions";
+    this.saved = el("section", { class: "saved", "aria-label": title }, el("h2", {}, title), this.cards);
     this.element = el(
       "div",
       { class: "start" },
@@ -84,7 +88,7 @@ export class Start {
     this.picker.value = "";
     const most = this.#studio.limits.upload_bytes;
     if (file.size > most) {
-      fail(`${file.name} is ${size(file.size)}; at most ${size(most)} can be opened. Cut it, or start with a larger --max-upload.`);
+      fail(`${file.name} is ${size(file.size)}, at most ${size(most)} are taken: cut it, or raise --max-upload.`);
       return;
     }
     this.#abort = new AbortController();

@@ -44,7 +44,7 @@ export class Timeline {
     this.element = el(
       "section",
       { class: "timeline", "aria-label": "Timeline" },
-      el("div", { class: "gutter fixed" }, el("span", { class: "clip" }, "Clip"), el("span", { class: "audio" }, session.peaks.length ? "Sound" : "")),
+      el("div", { class: "gutter fixed" }, el("span", {}, "Clip"), el("span", {}, session.peaks.length ? "Sound" : "")),
       this.lanes,
       this.list,
       this.playhead,
@@ -58,7 +58,8 @@ export class Timeline {
     }
     new ResizeObserver(() => this.#layout()).observe(this.lanes);
     window.addEventListener("themechange", () => this.#layout(), { signal: session.ended });
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#layout(), { signal: session.ended });
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", () => this.#layout(), { signal: session.ended });
     player.addEventListener("time", () => this.#move());
     session.addEventListener("state", () => this.#update());
     session.addEventListener("choice", () => this.#update());
@@ -102,8 +103,8 @@ export class Timeline {
       this.#tracks.delete(number);
     }
     for (const object of objects) {
-      if (!this.#tracks.has(object.number)) this.#tracks.set(object.number, new Track(this.#session, object.number, this.end));
-      const track = this.#tracks.get(object.number);
+      const track = this.#tracks.get(object.number) ?? new Track(this.#session, object.number, this.end);
+      this.#tracks.set(object.number, track);
       track.update();
       this.list.append(track.element);
     }
@@ -129,7 +130,9 @@ export class Timeline {
       const x = Math.round(((mark * step) / this.end) * width) + 0.5;
       context.fillStyle = style.borderTopColor;
       context.fillRect(x - 0.5, height - 6, 1, 6);
-      for (let part = 1; part < 5; part += 1) context.fillRect(Math.round(x + (part * step * width) / this.end / 5), height - 3, 1, 3);
+      for (let part = 1; part < 5; part += 1) {
+        context.fillRect(Math.round(x + (part * step * width) / this.end / 5), height - 3, 1, 3);
+      }
       context.fillStyle = style.color;
       const label = clock(mark * step, step < 1 ? 1 : 0);
       if (x + context.measureText(label).width + 4 < width) context.fillText(label, x + 7, height / 2 - 1);
@@ -149,7 +152,8 @@ export class Timeline {
     this.film.dataset.ticks = String(ticks);
     this.film.replaceChildren(
       ...ticks.map((tick) => {
-        const picture = el("img", { src: frameAddress(id, tick, SMALL_WIDTH), alt: "", draggable: false, decoding: "async" });
+        const src = frameAddress(id, tick, SMALL_WIDTH);
+        const picture = el("img", { src, alt: "", draggable: false, decoding: "async" });
         picture.style.width = `${each}px`;
         return picture;
       }),

@@ -54,7 +54,13 @@ export class Tools {
     this.buttons = TOOLS.map(({ name, label, key, tip }) =>
       el(
         "button",
-        { type: "button", class: "tool", title: `${tip} (${key})`, "aria-label": label, onclick: () => this.choose(name) },
+        {
+          type: "button",
+          class: "tool",
+          title: `${tip} (${key})`,
+          "aria-label": label,
+          onclick: () => this.choose(name),
+        },
         icon(name),
         el("span", {}, label),
       ),
@@ -103,7 +109,7 @@ export class Tools {
     this.#crosshair = null;
     const from = this.#stage.place(event);
     const takes = event.altKey || event.button === 2 || event.ctrlKey;
-    this.#drag = { from, to: from, screen: [event.clientX, event.clientY], far: false, takes, since: performance.now() };
+    this.#drag = { from, to: from, screen: [event.clientX, event.clientY], far: false, takes };
     if (this.tool === "brush") this.#startStroke(from, takes);
     this.draw();
   }

@@ -14,7 +14,8 @@ export class Track {
     this.#end = end;
     this.dot = el("span", { class: "dot" });
     this.name = el("span", { class: "name" });
-    this.head = el("button", { type: "button", class: "gutter", onclick: () => session.choose(number) }, this.dot, this.name);
+    const choose = () => session.choose(number);
+    this.head = el("button", { type: "button", class: "gutter", onclick: choose }, this.dot, this.name);
     this.lane = el("canvas", { class: "lane" });
     this.element = el("div", { class: "track", dataset: { object: number } }, this.head, this.lane);
     new ResizeObserver(() => this.#draw()).observe(this.lane);
