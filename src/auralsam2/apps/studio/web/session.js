@@ -289,15 +289,16 @@ export class Session extends EventTarget {
   }
 
   async listen() {
-    if (!this.object(SOUNDING)?.hears && !(await this.ask({ do: "hear", object: SOUNDING, on: true }))) return;
-    if (this.chosen === null) this.choose(SOUNDING);
-    await this.run();
+    const hears = this.object(SOUNDING)?.hears;
+    await this.run(async () => hears || (await this.ask({ do: "hear", object: SOUNDING, on: true })));
+    if (this.busy && this.chosen === null) this.choose(SOUNDING);
   }
 
-  async run() {
+  /** Follow all objects through the clip. @param before resolves to whether to go on */
+  async run(before = async () => true) {
     this.busy = { what: "run", done: 0, total: 0, eta: null };
     this.#tell("busy");
-    if (await this.ask({ do: "run", from: null, both: true })) return;
+    if ((await before()) && (await this.ask({ do: "run", from: null, both: true }))) return;
     this.busy = null;
     this.#tell("busy");
   }

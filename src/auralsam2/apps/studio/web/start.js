@@ -29,7 +29,8 @@ export class Start {
     });
     this.rate = el("select", { id: "rate" }, RATES.map(([value, name]) => el("option", { value }, name)));
     const pick = () => this.picker.click();
-    this.choose = el("button", { type: "button", class: "primary large", onclick: pick }, icon("upload"), "Choose a video");
+    const words = [icon("upload"), "Choose a video"];
+    this.choose = el("button", { type: "button", class: "primary large", onclick: pick }, words);
     const show = () => this.#tryDemo();
     this.demo = el("button", { type: "button", class: "large", onclick: show }, icon("film"), "Try the demo clip");
     const { upload_bytes: bytes, minutes } = studio.limits;
