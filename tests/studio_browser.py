@@ -60,8 +60,11 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
         request.config.stash[_SKIPPED] = reason
         pytest.skip(reason)
     with sync_playwright() as playwright:
-        # Debian's wrapper and containers: the sandbox needs rights that tests have not.
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--mute-audio"])
+        # The sandbox needs rights that tests in a container do not have; drawing without OpenGL is quicker than its
+        # emulation.
+        opened = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--mute-audio", "--disable-gpu"]
+        )
         yield opened
         opened.close()
 
@@ -279,10 +282,11 @@ class Screen:
 
     def settles(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that the page does not tell of."""
-        end = time.monotonic() + PATIENCE / 1000
+        end, pause = time.monotonic() + PATIENCE / 1000, 20.0
         while not condition():
             assert time.monotonic() < end, f"still not so: {what}"
-            self.page.wait_for_timeout(50)
+            self.page.wait_for_timeout(pause)
+            pause = min(1.5 * pause, 400)
 
     def toast(self) -> str:
         """The error that is shown."""

@@ -131,7 +131,9 @@ def main() -> None:
     if path is None:
         sys.exit("no Chromium: apt-get install chromium")
     with server() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--mute-audio"])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--mute-audio", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 720}, color_scheme="dark")
         page.set_default_timeout(PATIENCE)
         desk(page, url)
