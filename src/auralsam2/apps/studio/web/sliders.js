@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { SCORE_OFF } from "./session.js";
 
 function slider(session, { property, label, tip, least, most, step, normal, show }) {
-  const value = el("output", {});
+  const value = el("span", { class: "value" });
   const input = el("input", {
     type: "range",
     min: least,
