@@ -135,9 +135,9 @@ def test_the_sliders_act_on_the_page_alone(opened: Screen, watch: Watch) -> None
     asked, sent = len(watch.asked), len(watch.sent)
 
     edge, presence = opened.page.get_by_label("Edge"), opened.page.get_by_label("Presence")
-    edge.fill("4")
+    edge.fill("1")
     opened.settles(lambda: 0 < opened.area() < area, "a smaller mask")
-    edge.fill("-4")
+    edge.fill("-1")
     opened.settles(lambda: opened.area() > area, "a larger mask")
     edge.dblclick()
     opened.settles(lambda: opened.area() == area, "the mask as it was")
