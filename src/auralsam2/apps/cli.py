@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auralsam2.apps import cli_bench, cli_data, parse
+from auralsam2.apps import cli_bench, cli_data, cli_studio, parse
 from auralsam2.apps.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError, message_line
 from auralsam2.version import __version__
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(cli_bench.commands)
 app.add_typer(cli_data.commands)
+app.add_typer(cli_studio.commands)
 
 
 def _version(wanted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -75,6 +76,15 @@ def audio(text: str | None) -> Path | Literal["track", "none"]:
     if not path.is_file():
         raise UsageError(f"--audio {text}: no file {path}; give a file with sound, or none")
     return path
+
+
+def size(option: str, text: str) -> int:
+    """A number of bytes such as `500MB` or `2GB`; a unit is a power of ten."""
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(k|M|G|T)?B?", text.strip())
+    count = round(float(found[1]) * {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(found[2], 1)) if found else 0
+    if count < 1:
+        raise UsageError(f"{option} {text}: the form is 500MB or 2GB")
+    return count
 
 
 def expression(text: str | None) -> str | None:

@@ -14,7 +14,7 @@ from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.media.reader import read_frames
 from auralsam2.model import AuralSAM2
-from auralsam2.tracker.converse.conversation import Conversation
+from auralsam2.tracker.converse.conversation import SOUNDING, Conversation
 from auralsam2.tracker.converse.found import MERGES, Found, Merge, merge
 from auralsam2.tracker.converse.parts import parts
 from auralsam2.tracker.converse.pointing import whole
@@ -382,3 +382,23 @@ def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
         session.hear(True)
         assert 3 <= len(list(session.propagate())) < SECONDS
         assert any(warning.startswith("video damaged at ") for warning in session.warnings)
+
+
+def test_what_is_on_display_can_be_told_and_put_back(model: AuralSAM2, video: Path) -> None:
+    with model.open(video) as session:
+        session.hear(True)
+        assert session.shown(2.0) is None
+        followed = list(session.propagate())
+        shown = session.shown(2.0)
+        assert shown is not None
+        assert (shown.iou, shown.object_score) == (followed[2].iou, followed[2].object_score)
+        corrected = session.add_points([(20, 12)], [0], 2.0, object=SOUNDING)
+        session.undo()
+        back = session.shown(2.0)
+        assert back is not None
+        assert torch.equal(back.low, shown.low)
+    with model.open(video) as session:
+        session.hear(True)
+        assert equal(session.show(shown, 2.0), followed[2])
+        # As if it had come of a run here.
+        assert equal(session.add_points([(20, 12)], [0], 2.0, object=SOUNDING), corrected)

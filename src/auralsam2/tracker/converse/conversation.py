@@ -18,6 +18,7 @@ from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import UsageError
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.cast import Cast
+from auralsam2.tracker.converse.display import Display
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.follower import COMBINES, Combine, Follower
 from auralsam2.tracker.converse.found import MERGES, Found, Merge
@@ -26,7 +27,7 @@ from auralsam2.tracker.converse.parts import parts
 from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, anchored, together, whole
 from auralsam2.tracker.converse.sounds import Said, Sounds
 from auralsam2.tracker.converse.track import Track
-from auralsam2.tracker.result import damage_notes, segmentation
+from auralsam2.tracker.result import damage_notes
 from auralsam2.tracker.source import Source
 from auralsam2.tracker.spool import DEFAULT_LIMIT
 from auralsam2.types import MediaInfo, Segmentation
@@ -82,6 +83,7 @@ class Conversation:
         self._film = Film(network, source, compute, self.clock, self._kept, listen=listen)
         self._sounds = Sounds(network, self._film, compute, self.clock, self._kept)
         self._follower = Follower(network, self._film, self._sounds, compute, self.clock, combine, merge)
+        self._display = Display(network, self._film, self._sounds, self._kept)
         self._pointing = Pointing(source, network.image_size)
         self._cast = Cast()
         self._closed = False
@@ -245,7 +247,25 @@ class Conversation:
         """
         track = self._track(object)
         index = self._index(time)
-        return self._show(track, index, self._follower.at(track, index))
+        return self._display.show(track, index, self._follower.at(track, index))
+
+    def shown(self, time: float, object: int = SOUNDING) -> Found | None:
+        """The mask of an object that is on display on a frame, for the next clicks to correct; None without one.
+
+        Raises:
+            UsageError: there is no such object, or the time lies outside the processed part.
+        """
+        track = self._track(object)
+        return self._display.shown(track, self._index(time))
+
+    def show(self, found: Found, time: float, object: int = SOUNDING) -> Segmentation:
+        """Put a mask on display, such as one that an earlier session has shown.
+
+        Raises:
+            UsageError: there is no such object, or the time lies outside the processed part.
+        """
+        track = self._track(object)
+        return self._display.show(track, self._index(time), found)
 
     def propagate(
         self, start: float | None = None, *, reverse: bool = False, both: bool = False
@@ -333,7 +353,8 @@ class Conversation:
         elif seed is not None:
             seed = self._follower.correct(track, index, together(seed.rounds[-1], visual))
         else:
-            corrects = self._on_display(track, index)
+            shown = self._display.shown(track, index)
+            corrects = None if shown is None else shown.low
             if corrects is None and not (track.empty or visual.labels.any()):
                 # Clicks that only take away need something to take from.
                 corrects = self._follower.at(track, index).low
@@ -341,7 +362,7 @@ class Conversation:
                 visual = anchored(visual, corrects, self._network.image_size)
             seed = self._follower.plant(track, index, (visual,), corrects)
         track = self._cast.put(track.with_seed(index, seed))
-        return self._show(track, index, self._follower.at(track, index))
+        return self._display.show(track, index, self._follower.at(track, index))
 
     def _tell(self, number: int, change: Callable[[Said], Said]) -> None:
         """Another word to the fuser about an object."""
@@ -351,27 +372,6 @@ class Conversation:
         if said != track.said:
             track = dataclasses.replace(track, said=said, versions=())
             self._cast.put(self._follower.replant(track) if self._follower.combine == "joint" else track)
-
-    def _on_display(self, track: Track, index: int) -> torch.Tensor | None:
-        """(4h, 4w) logits of the newest mask that was given out of this frame in the course of this track."""
-        for version in track.versions:
-            kept = self._kept.get(("display", track.number, version, index))
-            if kept is not None:
-                return kept["low"]
-        return None
-
-    def _show(self, track: Track, index: int, found: Found) -> Segmentation:
-        self._kept.put(("display", track.number, track.versions[0], index), {"low": found.low})
-        return segmentation(
-            index,
-            self._film.time(index),
-            self._film.picture(index),
-            found.logits(self._network.image_size).cpu(),
-            iou=found.iou,
-            object_score=found.object_score,
-            audible=self._sounds.audible(track.said, index),
-            number=track.number,
-        )
 
     def _start(self, tracks: list[Track], *, reverse: bool) -> int:
         """The frame at which to start where the user names none."""
@@ -396,4 +396,4 @@ class Conversation:
         for index in indices():
             self._check_open()
             for track, result in zip(tracks, results, strict=True):
-                yield self._show(track, index, next(result))
+                yield self._display.show(track, index, next(result))

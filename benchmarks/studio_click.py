@@ -1,0 +1,100 @@
+"""How long a click in the Studio takes: from sending it over the WebSocket to the arrival of the mask.
+
+Starts `auralsam2 studio` in a process of its own on a made-up 720p clip, so that all of the way is counted but the
+painting in the browser. The frame is encoded before the clicks that count, as it is once a mask of it is shown.
+
+    python benchmarks/studio_click.py --clicks 30 --threads 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import av
+import numpy as np
+from websockets.sync.client import ClientConnection, connect
+
+WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 10, 3
+
+
+def write_clip(path: Path) -> None:
+    """A bright disc that wanders over a grey ground."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=FPS)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(FPS * SECONDS):
+            image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+            image[(x - 400 - 8 * number) ** 2 + (y - 360) ** 2 < 150**2] = (230, 180, 40)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        output.mux(stream.encode(None))
+
+
+def click(line: ClientConnection, number: int, x: float, y: float, label: int) -> tuple[float, float]:
+    """Seconds to the mask, and to the answer that all is saved."""
+    began = time.perf_counter()
+    line.send(json.dumps({"n": number, "do": "points", "object": 1, "tick": 2, "points": [[x, y, label]]}))
+    mask = 0.0
+    while True:
+        message = line.recv(timeout=300)
+        if isinstance(message, bytes):
+            mask = time.perf_counter() - began
+        elif (told := json.loads(message)).get("re") == number:
+            assert told.get("ok"), told
+            return mask, time.perf_counter() - began
+
+
+def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
+    """The seconds of each click after the first, which encodes the frame."""
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "clip.mp4"
+        write_clip(clip)
+        command = [sys.executable, "-m", "auralsam2", "studio", str(clip), "--model", model, "--port", "0"]
+        command += ["--home", f"{folder}/home", "--no-open", "--threads", str(threads)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            try:
+                assert server.stdout is not None
+                url = urlsplit(server.stdout.readline().strip())
+                query = parse_qs(url.query)
+                headers = {"X-Token": query["token"][0]}
+                request = urllib.request.Request(f"http://{url.netloc}/api/state", headers=headers)
+                urllib.request.urlopen(request, timeout=300).close()
+                address = f"ws://{url.netloc}/api/sessions/{query['open'][0]}/live"
+                with connect(address, origin=f"http://{url.netloc}", additional_headers=headers) as line:  # type: ignore[arg-type]
+                    click(line, 0, 440, 360, 1)
+                    places = rng.uniform((300, 220), (600, 500), (clicks, 2))
+                    return [
+                        click(line, number, x, y, int(rng.integers(2)))
+                        for number, (x, y) in enumerate(places.tolist(), 1)
+                    ]
+            finally:
+                server.terminate()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--clicks", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    found = measure(options.model, options.clicks, options.threads)
+    masks, answers = ([1000 * value for value in column] for column in zip(*found, strict=True))
+    quarters = statistics.quantiles(masks, n=4)
+    print(f"click to mask, {WIDTH}x{HEIGHT}, {options.model}, {options.threads} threads, {len(found)} clicks:")
+    print(f"  median {statistics.median(masks):.0f} ms, quartiles {quarters[0]:.0f} and {quarters[2]:.0f}, ", end="")
+    print(f"longest {max(masks):.0f}; until all is saved: median {statistics.median(answers):.0f} ms")
+
+
+if __name__ == "__main__":
+    main()

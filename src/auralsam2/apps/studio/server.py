@@ -1,0 +1,331 @@
+"""The routes of the Studio."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from PIL import Image
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from auralsam2 import hub
+from auralsam2.apps.studio.commands import Settle
+from auralsam2.apps.studio.exports import KINDS
+from auralsam2.apps.studio.guard import Guard
+from auralsam2.apps.studio.live import live
+from auralsam2.apps.studio.refusal import RefusalError
+from auralsam2.apps.studio.registry import Registry
+from auralsam2.apps.studio.restore import restore
+from auralsam2.apps.studio.session import Make
+from auralsam2.apps.studio.settings import Limits, Settings
+from auralsam2.apps.studio.state import OFF, State
+from auralsam2.apps.studio.store import Folder, Store
+from auralsam2.apps.studio.upload import admit, plain_name, receive
+from auralsam2.errors import AuralError
+from auralsam2.model import AuralSAM2
+from auralsam2.version import __version__
+
+_log = logging.getLogger(__name__)
+
+_PAGE_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+}
+_DEMO = "demo.mp4"
+_LONGEST_BODY = 100_000
+_NARROWEST = 16
+_READING = 2
+"""Videos that are looked at at the same time."""
+T = TypeVar("T", bound=BaseModel)
+
+
+class Demo(BaseModel):
+    """The wish to open the bundled clip."""
+
+    demo: Literal[True]
+
+
+class Wish(BaseModel):
+    """The wish for an export."""
+
+    kind: str
+    threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)] = 0.0
+    score: Annotated[FiniteFloat, Field(ge=-20, le=20)] = OFF
+
+
+def create_app(settings: Settings, model: AuralSAM2, store: Store) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: as the user has them.
+        model: loaded.
+        store: entered; closed by the caller.
+    """
+    limits = settings.limits
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.registry = Registry(store, model, limits)
+        app.state.reading = asyncio.Semaphore(_READING)
+        app.state.registry.start()
+        yield
+        await app.state.registry.stop()
+
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Guard, token=settings.token, host=settings.host)
+    _tell_errors(app)
+    _page(app, settings.web)
+    _sessions(app, model, limits)
+    _media(app)
+    _exports(app)
+    return app
+
+
+def bring_in(store: Store, file: Path, name: str, fps: float | None, limits: Limits, model: str) -> Folder:
+    """A new session of a video of the server's own user.
+
+    Raises:
+        RefusalError: it is not taken.
+    """
+    with store.growing() as folder:
+        copied = folder.path / "copied"
+        shutil.copyfile(file, copied)
+        clip = admit(folder, copied, name, fps, limits)
+        State.new(folder, clip, name, model)
+        return store.finish(folder)
+
+
+def _tell_errors(app: FastAPI) -> None:
+    """Whatever goes wrong is one sentence in JSON."""
+
+    @app.exception_handler(AuralError)
+    async def ours(_: Request, error: AuralError) -> Response:
+        return JSONResponse({"error": str(error)}, error.status if isinstance(error, RefusalError) else 422)
+
+    @app.exception_handler(HTTPException)
+    async def theirs(_: Request, error: HTTPException) -> Response:
+        return JSONResponse({"error": f"{error.detail}: reload the page".lower()}, error.status_code)
+
+    @app.exception_handler(RequestValidationError)
+    async def wrong(_: Request, error: RequestValidationError) -> Response:
+        return JSONResponse({"error": f"{error.errors()[0]['msg']}: reload the page"}, 422)
+
+    @app.exception_handler(Exception)
+    async def unknown(_: Request, error: Exception) -> Response:
+        _log.error("request failed", exc_info=error)
+        return JSONResponse({"error": "this failed: the server's log says why"}, 500)
+
+
+def _page(app: FastAPI, web: Path) -> None:
+    """The page and its files, a fixed list."""
+    files = {path.name: path for path in sorted(web.glob("*")) if path.suffix in _PAGE_TYPES}
+
+    def file(name: str) -> Response:
+        path = files.get(name)
+        if path is None:
+            raise RefusalError(404, "no such file: reload the page")
+        return FileResponse(path, media_type=_PAGE_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+
+    @app.get("/")
+    async def index() -> Response:
+        return file("index.html")
+
+    @app.get("/web/{name}")
+    async def part(name: str) -> Response:
+        return file(name)
+
+
+def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
+    """What there is, what comes and what goes."""
+
+    @app.get("/api/state")
+    async def state(request: Request) -> Any:
+        registry = _registry(request)
+        return {
+            "version": __version__,
+            "model": {
+                "name": model.name,
+                "reads_text": model.config.fuser.modality == "audio+text",
+                "image_size": model.network.image_size,
+            },
+            "limits": {"upload_bytes": limits.upload, "minutes": limits.minutes, "sessions": limits.sessions},
+            "sessions": await asyncio.to_thread(_summaries, registry),
+        }
+
+    @app.put("/api/upload")
+    async def upload(request: Request, name: str = "", fps: float | None = None) -> Any:
+        shown = plain_name(name)
+
+        def take(folder: Folder, file: Path) -> None:
+            State.new(folder, admit(folder, file, shown, fps, limits), shown, model.name)
+
+        return await _grow(request, limits, take)
+
+    @app.put("/api/restore")
+    async def bring_back(request: Request) -> Any:
+        def take(folder: Folder, file: Path) -> None:
+            restore(folder, file, limits)
+            file.unlink()
+
+        return await _grow(request, limits, take)
+
+    @app.post("/api/sessions")
+    async def demo(request: Request) -> Any:
+        await _read(request, Demo)
+        clip = hub.BUNDLED / _DEMO
+        if not clip.is_file():
+            raise RefusalError(404, "this version comes without the demo clip: open a video of yours")
+        async with request.app.state.reading:
+            store = _registry(request).store
+            folder = await asyncio.to_thread(bring_in, store, clip, _DEMO, None, limits, model.name)
+        return {"id": folder.id}
+
+    @app.get("/api/sessions/{name}")
+    async def whole(request: Request, name: str) -> Any:
+        registry = _registry(request)
+        session = registry.known(name)
+        if session is not None:
+            return session.snapshot
+        saved = await asyncio.to_thread(State.load, registry.store.get(name))
+        return saved.full() | {"open": False, "busy": None}
+
+    @app.delete("/api/sessions/{name}")
+    async def delete(request: Request, name: str) -> Any:
+        await _registry(request).delete(name)
+        return {"ok": True}
+
+    @app.patch("/api/sessions/{name}")
+    async def change(request: Request, name: str) -> Any:
+        wish = await _read(request, Settle)
+        session = await _registry(request).open(name)
+        return _checked(await asyncio.wrap_future(session.answer(wish)))
+
+    @app.websocket("/api/sessions/{name}/live")
+    async def line(socket: WebSocket, name: str) -> None:
+        await live(socket, name, socket.app.state.registry)
+
+
+def _media(app: FastAPI) -> None:
+    """Frames, masks and the video itself."""
+
+    @app.get("/api/sessions/{name}/frame/{tick}.jpg")
+    async def frame(request: Request, name: str, tick: int, w: int | None = None) -> Response:
+        path = _registry(request).store.get(name).frame(tick)
+        headers = {"Cache-Control": "private, max-age=31536000, immutable"}
+        if not path.is_file():
+            raise RefusalError(404, "no such frame: reload the page")
+        if w is None:
+            return FileResponse(path, media_type="image/jpeg", headers=headers)
+        data = await asyncio.to_thread(_narrowed, path, max(_NARROWEST, w))
+        return Response(data, media_type="image/jpeg", headers=headers)
+
+    @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")
+    async def mask(request: Request, name: str, number: int, tick: int) -> Response:
+        path = _registry(request).store.get(name).mask(number, tick)
+        if not path.is_file():  # which is no error: none is known yet
+            return Response(status_code=204)
+        return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
+    @app.get("/api/sessions/{name}/media")
+    async def media(request: Request, name: str) -> Response:
+        folder = _registry(request).store.get(name)
+        clip = await asyncio.to_thread(folder.clip)
+        return FileResponse(folder.path / clip.video, media_type=clip.media)
+
+
+def _exports(app: FastAPI) -> None:
+    """Files to take away."""
+
+    @app.post("/api/sessions/{name}/export")
+    async def export(request: Request, name: str) -> Any:
+        wish = await _read(request, Wish)
+        session = await _registry(request).open(name)
+        return _checked(await asyncio.wrap_future(session.answer(Make(wish.kind, wish.threshold, wish.score))))
+
+    @app.get("/api/sessions/{name}/export/{kind}")
+    async def exported(request: Request, name: str, kind: str) -> Response:
+        registry = _registry(request)
+        folder = registry.store.get(name)
+        file, media = KINDS.get(kind, ("", ""))
+        if not file or not folder.export(file).is_file():
+            raise RefusalError(404, "this was not exported yet: press Export first")
+        session = registry.known(name)
+        title = session.snapshot["name"] if session else (await asyncio.to_thread(State.load, folder)).name
+        shown = f"{Path(title).stem or 'session'}-{Path(file).stem}{Path(file).suffix}"
+        return FileResponse(folder.export(file), media_type=media, filename=shown)
+
+
+def _registry(request: Request) -> Registry:
+    return request.app.state.registry
+
+
+def _checked(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise RefusalError(409, answer["error"])
+    return answer
+
+
+async def _grow(request: Request, limits: Limits, take: Any) -> dict[str, str]:
+    """A new session out of what is sent; on any failure nothing of it stays."""
+    length = request.headers.get("content-length", "")
+    with _registry(request).store.growing() as folder:
+        file = folder.path / "received"
+        try:
+            await receive(request.stream(), int(length) if length.isdecimal() else None, file, limits)
+        except ClientDisconnect as error:
+            raise RefusalError(400, "the upload was broken off: send the file again") from error
+        async with request.app.state.reading:
+            await asyncio.to_thread(take, folder, file)
+        return {"id": _registry(request).store.finish(folder).id}
+
+
+async def _read(request: Request, kind: type[T]) -> T:
+    """A small JSON body."""
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > _LONGEST_BODY:
+            raise RefusalError(413, "this request is too long: reload the page")
+    try:
+        return kind.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "request"
+        raise RefusalError(422, f"{where}: {first['msg']}: reload the page") from error
+
+
+def _summaries(registry: Registry) -> list[dict[str, Any]]:
+    """All sessions; damaged ones are left out, and told of in the log."""
+    found = []
+    for folder in registry.store.all():
+        try:
+            summary = State.load(folder).summary()
+        except AuralError as error:
+            _log.warning("%s", error)
+            continue
+        found.append(summary | {"open": registry.known(folder.id) is not None})
+    return found
+
+
+def _narrowed(path: Path, width: int) -> bytes:
+    """A JPEG no wider than asked for."""
+    with Image.open(path) as picture:
+        picture.draft("RGB", (width, picture.height * width // picture.width))
+        picture.thumbnail((width, picture.height))
+        data = io.BytesIO()
+        picture.save(data, format="JPEG", quality=85)
+    return data.getvalue()

@@ -1,0 +1,273 @@
+"""Where sessions lie: one folder each, below `HOME/sessions`, under a name that nobody can guess."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from auralsam2.apps.studio import payload
+from auralsam2.apps.studio.refusal import RefusalError
+from auralsam2.errors import AuralError, InputError, OutputError, UsageError
+from auralsam2.outputs.staging import writing
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a second server on the same home is the user's care
+    fcntl = None
+
+ID = re.compile(r"[A-Za-z0-9_-]{22}")
+_GROWING, _GOING = ".new-", ".gone-"
+_MASK = re.compile(r"[0-9]{6}\.bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """What was found out about the video of a session, once.
+
+    Attributes:
+        video: name of its file in the session's folder.
+        media: its content type.
+        duration: in seconds.
+        width, height: of a displayed frame, in pixels.
+        fps: processed frames a second.
+        times: second of each processed frame.
+        audio: whether there is sound.
+        peaks: lowest and highest sample of equal stretches of the sound, in [-1, 1].
+    """
+
+    video: str
+    media: str
+    duration: float
+    width: int
+    height: int
+    fps: float
+    times: tuple[float, ...]
+    audio: bool
+    peaks: tuple[tuple[float, float], ...]
+
+    def instant(self, tick: int) -> float:
+        """The moment that a processed frame stands for, in seconds; see `FrameReader`."""
+        instant = (tick + 0.5) / self.fps
+        return min(instant, self.duration) if self.duration else instant
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The folder of one session."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The session's name for the page."""
+        return self.path.name
+
+    @property
+    def document(self) -> Path:
+        """What was said and shown."""
+        return self.path / "session.json"
+
+    def frame(self, tick: int) -> Path:
+        """The picture of a processed frame, as JPEG."""
+        return self.path / "frames" / f"{tick:06d}.jpg"
+
+    def mask(self, number: int, tick: int) -> Path:
+        """The last known mask of an object on a frame."""
+        return self.path / "masks" / str(number) / f"{tick:06d}.bin"
+
+    def export(self, name: str) -> Path:
+        """A file that was made for the user, by a name of ours."""
+        return self.path / "exports" / name
+
+    def clip(self) -> Clip:
+        """What is known of the video.
+
+        Raises:
+            InputError: the session is damaged.
+        """
+        known = self._read(self.path / "clip.json")
+        try:
+            return Clip(
+                **known
+                | {
+                    "video": Path(known["video"]).name,
+                    "times": tuple(known["times"]),
+                    "peaks": tuple((low, high) for low, high in known["peaks"]),
+                }
+            )
+        except (TypeError, KeyError, ValueError) as error:
+            raise InputError(f"session {self.id}: clip.json is damaged: delete the session") from error
+
+    def keep_clip(self, clip: Clip) -> None:
+        """Write down what is known of the video."""
+        write_whole(self.path / "clip.json", json.dumps(asdict(clip)).encode())
+
+    def read_document(self) -> dict[str, Any]:
+        """What was said and shown, not yet checked.
+
+        Raises:
+            InputError: the session is damaged.
+        """
+        return self._read(self.document)
+
+    def keep_mask(self, number: int, tick: int, data: bytes) -> None:
+        """Write the mask of an object on a frame."""
+        path = self.mask(number, tick)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+
+    def drop_masks(self, number: int) -> None:
+        """Forget all masks of an object."""
+        shutil.rmtree(self.path / "masks" / str(number), ignore_errors=True)
+
+    def masks(self) -> Iterator[payload.Header]:
+        """The headers of all masks; files that are no masks are passed over."""
+        for path in sorted((self.path / "masks").glob("*/*.bin")):
+            if not (path.parent.name.isdecimal() and _MASK.fullmatch(path.name)):
+                continue
+            with path.open("rb") as file:
+                try:
+                    header = payload.read_header(file.read(payload.HEADER_BYTES))
+                except InputError:
+                    continue
+            if (header.object, header.tick) == (int(path.parent.name), int(path.stem)):
+                yield header
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"session {self.id}: {path.name} cannot be read: delete the session") from error
+        if not isinstance(found, dict):
+            raise InputError(f"session {self.id}: {path.name} is damaged: delete the session")
+        return found
+
+
+class Store:
+    """All sessions; a context manager that holds them against other servers.
+
+    Args:
+        home: its folder, made where missing.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._sessions = home / "sessions"
+        self._lock: int | None = None
+
+    def __enter__(self) -> Store:
+        """Take hold of the folder, and remove what a killed server left half done.
+
+        Raises:
+            UsageError: another server has it.
+            OutputError: it cannot be written.
+        """
+        with writing(self.home):
+            self._sessions.mkdir(parents=True, exist_ok=True)
+            # What people upload is nobody else's business.
+            self._sessions.chmod(0o700)
+            if fcntl is not None:
+                self._lock = os.open(self.home, os.O_RDONLY)
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    os.close(self._lock)
+                    raise UsageError(
+                        f"{self.home}: another studio keeps its sessions here: use that one, or give another --home"
+                    ) from error
+            for entry in self._sessions.iterdir():
+                if entry.name.startswith((_GROWING, _GOING)):
+                    shutil.rmtree(entry, ignore_errors=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def all(self) -> list[Folder]:
+        """All sessions, the one saved last first."""
+        folders = [Folder(entry) for entry in self._sessions.iterdir() if ID.fullmatch(entry.name)]
+        return sorted((f for f in folders if f.document.exists()), key=lambda f: -f.document.stat().st_mtime)
+
+    def get(self, name: str) -> Folder:
+        """A session.
+
+        Raises:
+            RefusalError: there is none of this name.
+        """
+        folder = Folder(self._sessions / name) if ID.fullmatch(name) else None
+        if folder is None or not folder.document.is_file():
+            raise RefusalError(404, "no such session: it was deleted, or the address is wrong; go back to the list")
+        return folder
+
+    @contextmanager
+    def growing(self) -> Iterator[Folder]:
+        """A hidden folder for a session to grow in; `finish` it, or nothing of it stays."""
+        path = self._sessions / f"{_GROWING}{secrets.token_urlsafe(16)}"
+        try:
+            with _room():
+                path.mkdir()
+                yield Folder(path)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def finish(self, folder: Folder) -> Folder:
+        """Let a session appear that has grown to be whole."""
+        done = self._sessions / folder.id.removeprefix(_GROWING)
+        folder.path.rename(done)
+        return Folder(done)
+
+    def delete(self, folder: Folder) -> None:
+        """Remove a session for good."""
+        going = self._sessions / f"{_GOING}{folder.id}"
+        folder.path.rename(going)
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with saving(path.name):
+        part.write_bytes(data)
+        part.replace(path)
+
+
+@contextmanager
+def saving(name: str) -> Iterator[None]:
+    """Turn the system's refusal to write into an error for the user, who knows no folders here.
+
+    Raises:
+        OutputError: for any OSError inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"{name} cannot be written on the server ({reason}): free some space there") from error
+
+
+def plainly(error: AuralError, folder: Folder, name: str) -> str:
+    """What an error says, with the user's name of the video for its place on the server."""
+    return re.sub(rf"{re.escape(str(folder.path))}(/[\w.]+)?", lambda _: name, str(error))
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Tell of a full disk in words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RefusalError(507, "the disk of the server is full: delete sessions, or free some space") from error
+        raise

@@ -1,0 +1,77 @@
+// The mask being painted by hand: it starts as the mask on show, strokes add to it or take away from it.
+
+import { binary } from "./painter.js";
+
+const LONGEST = 640;
+
+export class Brush {
+  #canvas = document.createElement("canvas");
+  #context = this.#canvas.getContext("2d", { willReadFrequently: true });
+  #last = null;
+
+  /** @param frame {width, height} of the source; @param mask to start from, or null */
+  begin(frame, mask, threshold, erase) {
+    this.#context.globalCompositeOperation = "source-over";
+    const scale = Math.min(1, LONGEST / Math.max(frame.width, frame.height));
+    this.#canvas.width = Math.round(frame.width * scale);
+    this.#canvas.height = Math.round(frame.height * scale);
+    this.scale = this.#canvas.width / frame.width;
+    this.#context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+    if (mask) this.#fill(mask, threshold);
+    this.#last = null;
+    this.#context.globalCompositeOperation = erase ? "destination-out" : "source-over";
+  }
+
+  #fill(mask, threshold) {
+    const { width, height } = this.#canvas;
+    const inside = binary(mask, width, height, threshold);
+    const image = new ImageData(width, height);
+    for (let i = 0; i < inside.length; i += 1) image.data.fill(inside[i], 4 * i, 4 * i + 4);
+    this.#context.putImageData(image, 0, 0);
+  }
+
+  /** Go on to a place, in source pixels. */
+  stroke([x, y], diameter) {
+    const here = [x * this.scale, y * this.scale];
+    const context = this.#context;
+    context.lineCap = "round";
+    context.lineJoin = "round";
+    context.strokeStyle = "#fff";
+    context.lineWidth = Math.max(1, diameter * this.scale);
+    context.beginPath();
+    context.moveTo(...(this.#last ?? here));
+    context.lineTo(...here);
+    context.stroke();
+    this.#last = here;
+  }
+
+  /** Show it, in a colour. */
+  draw(context, colour) {
+    const { width, height } = context.canvas;
+    const layer = new OffscreenCanvas(width, height);
+    const paint = layer.getContext("2d");
+    paint.drawImage(this.#canvas, 0, 0, width, height);
+    paint.globalCompositeOperation = "source-in";
+    paint.fillStyle = colour;
+    paint.fillRect(0, 0, width, height);
+    context.globalAlpha = 0.55;
+    context.drawImage(layer, 0, 0);
+    context.globalAlpha = 1;
+  }
+
+  /** As a PNG in base64: white is the object. */
+  async png() {
+    const { width, height } = this.#canvas;
+    const flat = new OffscreenCanvas(width, height);
+    const context = flat.getContext("2d");
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, width, height);
+    context.drawImage(this.#canvas, 0, 0);
+    const image = context.getImageData(0, 0, width, height);
+    // The edge of a stroke is smooth; a mask is not.
+    for (let i = 0; i < image.data.length; i += 4) image.data.fill(image.data[i] > 127 ? 255 : 0, i, i + 3);
+    context.putImageData(image, 0, 0);
+    const bytes = new Uint8Array(await (await flat.convertToBlob({ type: "image/png" })).arrayBuffer());
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+  }
+}

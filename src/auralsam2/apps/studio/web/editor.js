@@ -1,0 +1,140 @@
+// The editor of one session: puts the parts together.
+
+import { clock, el, icon, iconButton, setIcon } from "./dom.js";
+import { Exporting } from "./exporting.js";
+import { showHelp } from "./help.js";
+import { listenToKeys } from "./keys.js";
+import { Listen } from "./listen.js";
+import { Objects } from "./objects.js";
+import { Player } from "./player.js";
+import { sliders } from "./sliders.js";
+import { Stage } from "./stage.js";
+import { Timeline } from "./timeline.js";
+import { Tools } from "./tools.js";
+
+export class Editor {
+  #session;
+
+  /** @param studio what GET /api/state says */
+  constructor(session, studio) {
+    this.#session = session;
+    this.stage = new Stage(session);
+    this.player = new Player(session);
+    this.tools = new Tools(session, this.stage);
+    this.objects = new Objects(session, { readsText: studio.model.reads_text });
+    this.listen = new Listen(session);
+    this.exporting = new Exporting(session);
+    this.timeline = new Timeline(session, this.player);
+    this.element = el(
+      "div",
+      { class: "editor" },
+      this.#top(),
+      this.tools.element,
+      this.stage.element,
+      el("aside", { class: "panel", "aria-label": "Objects and masks" }, this.objects.element, sliders(session)),
+      this.#transport(),
+      this.timeline.element,
+    );
+    const { player, tools, objects, listen, exporting } = this;
+    listenToKeys({ session, player, tools, objects, listen, exporting, toggleSides: () => this.toggleSides() });
+    for (const what of ["state", "link", "tick"]) session.addEventListener(what, () => this.#update());
+    player.addEventListener("play", () => this.#update());
+    this.stage.ink.addEventListener("pointerdown", () => player.playing && player.pause());
+    player.addEventListener("time", () => this.#tell());
+    this.#update();
+    session.want();
+  }
+
+  close() {
+    this.player.close();
+    this.#session.close();
+  }
+
+  toggleSides() {
+    this.stage.sides = !this.stage.sides;
+    this.sides.setAttribute("aria-pressed", this.stage.sides);
+  }
+
+  #top() {
+    const session = this.#session;
+    this.name = el("input", {
+      type: "text",
+      class: "title",
+      maxLength: 120,
+      "aria-label": "Name of the session",
+      onkeydown: (event) => event.key === "Enter" && this.name.blur(),
+      onchange: () => this.name.value.trim() && session.rename(this.name.value.trim()),
+    });
+    this.undo = iconButton("undo", "Undo", () => session.undo(), { key: "Ctrl+Z" });
+    this.redo = iconButton("redo", "Redo", () => session.undo(true), { key: "Ctrl+Shift+Z" });
+    this.sides = iconButton("sides", "Original beside", () => this.toggleSides(), { key: "O", "aria-pressed": false });
+    this.link = el("span", { class: "link", role: "status", hidden: true }, "Reconnecting …");
+    return el(
+      "header",
+      { class: "top" },
+      el("a", { class: "icon-button", href: "#", title: "All sessions", "aria-label": "All sessions" }, icon("home")),
+      this.name,
+      this.link,
+      el("span", { class: "spring" }),
+      el("div", { class: "group" }, this.undo, this.redo),
+      el("div", { class: "group" }, this.sides, themeButton(), iconButton("help", "Shortcuts", showHelp, { key: "?" })),
+      this.exporting.element,
+    );
+  }
+
+  #transport() {
+    const session = this.#session;
+    const step = (ticks) => () => {
+      if (this.player.playing) this.player.pause();
+      session.seek(session.tick + ticks);
+    };
+    this.play = iconButton("play", "Play", () => this.player.toggle(), { key: "Space", class: "icon-button play" });
+    this.mute = iconButton("sound", "Mute", () => {
+      this.player.muted = !this.player.muted;
+      setIcon(this.mute, this.player.muted ? "muted" : "sound", this.player.muted ? "Sound on" : "Mute");
+    });
+    this.mute.hidden = !session.state.audio;
+    this.time = el("span", { class: "time" });
+    const many = session.times.length;
+    return el(
+      "section",
+      { class: "transport", "aria-label": "Playback" },
+      iconButton("first", "First frame", step(-many), { key: "Home" }),
+      iconButton("previous", "Frame back", step(-1), { key: "←" }),
+      this.play,
+      iconButton("next", "Frame on", step(1), { key: "→" }),
+      iconButton("last", "Last frame", step(many), { key: "End" }),
+      this.mute,
+      this.time,
+      el("span", { class: "spring" }),
+      this.listen.element,
+    );
+  }
+
+  #tell() {
+    const { times, tick } = this.#session;
+    this.time.replaceChildren(
+      el("strong", {}, clock(this.player.time)),
+      ` / ${clock(this.timeline.end)}`,
+      el("span", { class: "tick" }, `frame ${tick + 1} of ${times.length}`),
+    );
+  }
+
+  #update() {
+    const { state, connected } = this.#session;
+    if (document.activeElement !== this.name) this.name.value = state.name;
+    document.title = `${state.name} – AuralSAM2 Studio`;
+    this.undo.disabled = !state.undo;
+    this.redo.disabled = !state.redo;
+    this.element.dataset.link = connected ? "open" : "lost";
+    this.link.hidden = connected || !this.wasConnected;
+    this.wasConnected ||= connected;
+    setIcon(this.play, this.player.playing ? "pause" : "play", this.player.playing ? "Pause" : "Play", "Space");
+    this.#tell();
+  }
+}
+
+/** The switch between dark and light. */
+export function themeButton() {
+  return iconButton("theme", "Dark or light", () => window.toggleTheme());
+}

@@ -1,0 +1,119 @@
+// The menu of exports: asks for one, shows how far it is, and has the browser download it.
+
+import { send } from "./api.js";
+import { el, icon } from "./dom.js";
+import { fail, note } from "./toast.js";
+
+const KINDS = [
+  ["overlay", "Overlay video", "MP4 with sound, masks painted in"],
+  ["masks", "PNG masks", "black and white, for each object and frame"],
+  ["davis", "DAVIS palette", "one indexed PNG for each frame"],
+  ["coco", "COCO JSON", "for CVAT and training"],
+  ["session", "Session", "all of it, to open again later"],
+];
+
+export class Exporting {
+  #session;
+  #kind = null;
+
+  constructor(session) {
+    this.#session = session;
+    this.button = el(
+      "button",
+      {
+        type: "button",
+        title: "Export (E)",
+        "aria-haspopup": "menu",
+        "aria-expanded": "false",
+        onclick: () => this.toggle(),
+      },
+      icon("export"),
+      "Export",
+    );
+    this.bar = el("progress", { max: 1, "aria-label": "Progress of the export" });
+    this.text = el("span", { class: "what" });
+    const cancel = () => session.ask({ do: "cancel" });
+    this.cancel = el("button", { type: "button", class: "small", onclick: cancel }, "Cancel");
+    this.job = el("div", { class: "job", hidden: true, role: "status" }, this.text, this.bar, this.cancel);
+    this.items = KINDS.map(([kind, name, what]) =>
+      el(
+        "button",
+        { type: "button", role: "menuitem", dataset: { kind }, onclick: () => this.#start(kind) },
+        el("strong", {}, name),
+        el("small", {}, what),
+      ),
+    );
+    const keys = (event) => this.#key(event);
+    this.menu = el("div", { class: "menu", role: "menu", hidden: true, onkeydown: keys }, this.items);
+    this.element = el("div", { class: "exporting" }, this.job, this.button, this.menu);
+    session.addEventListener("export", ({ detail }) => this.#news(detail));
+    session.addEventListener("link", () => session.connected || this.#over());
+    document.addEventListener(
+      "pointerdown",
+      (event) => this.element.contains(event.target) || this.toggle(false),
+      { signal: session.ended },
+    );
+  }
+
+  toggle(open = this.menu.hidden) {
+    this.menu.hidden = !open;
+    this.button.setAttribute("aria-expanded", open);
+    if (open) this.items[0].focus();
+  }
+
+  #key(event) {
+    const at = this.items.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) this.items.at((at + step) % this.items.length).focus();
+    else if (event.key === "Escape") {
+      this.toggle(false);
+      this.button.focus();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  async #start(kind) {
+    this.toggle(false);
+    const { id, threshold, score } = this.#session;
+    this.#show(kind, null);
+    try {
+      await send("POST", `/api/sessions/${id}/export`, { kind, threshold, score });
+    } catch (error) {
+      this.#over();
+      fail(error);
+    }
+  }
+
+  #show(kind, part) {
+    this.#kind = kind;
+    this.job.hidden = false;
+    this.button.disabled = true;
+    this.text.textContent = KINDS.find(([other]) => other === kind)?.[1] ?? "Export";
+    if (part === null) this.bar.removeAttribute("value");
+    else this.bar.value = part;
+  }
+
+  #over() {
+    this.#kind = null;
+    this.job.hidden = true;
+    this.button.disabled = false;
+  }
+
+  #news(message) {
+    const kind = message.kind ?? this.#kind;
+    if (!this.#kind || kind !== this.#kind) return; // another tab's
+    if (message.is === "progress") this.#show(kind, message.total ? message.done / message.total : null);
+    else this.#over();
+    if (message.is === "done") this.#download(kind);
+    if (message.is === "cancelled") note("Export cancelled.");
+    if (message.error) fail(message.error);
+  }
+
+  #download(kind) {
+    const link = el("a", { href: `/api/sessions/${this.#session.id}/export/${kind}`, download: "" });
+    document.body.append(link);
+    link.click();
+    link.remove();
+  }
+}

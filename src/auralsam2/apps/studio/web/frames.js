@@ -1,0 +1,53 @@
+// The pictures of ticks, decoded; a bounded number of them, the least used go first.
+
+const WIDTH = 1280;
+const HELD = 48;
+
+/** Address of the picture of a tick, of some width. */
+export function frameAddress(id, tick, width = WIDTH) {
+  return `/api/sessions/${id}/frame/${tick}.jpg?w=${width}`;
+}
+
+export class Frames {
+  #id;
+  #held = new Map();
+
+  constructor(id) {
+    this.#id = id;
+  }
+
+  /** The picture if it is there already, else null. */
+  ready(tick) {
+    const entry = this.#held.get(tick);
+    return entry?.done ? entry.picture : null;
+  }
+
+  /** The picture, when it is there. */
+  get(tick) {
+    let entry = this.#held.get(tick);
+    if (!entry) {
+      const picture = new Image();
+      picture.src = frameAddress(this.#id, tick);
+      entry = { picture, done: false };
+      entry.coming = picture.decode().then(
+        () => {
+          entry.done = true;
+          return picture;
+        },
+        (error) => {
+          this.#held.delete(tick);
+          throw error;
+        },
+      );
+    }
+    this.#held.delete(tick);
+    this.#held.set(tick, entry);
+    if (this.#held.size > HELD) this.#held.delete(this.#held.keys().next().value);
+    return entry.coming;
+  }
+
+  /** Fetch what will be wanted soon. */
+  prefetch(ticks) {
+    for (const tick of ticks) this.get(tick).catch(() => null);
+  }
+}

@@ -1,0 +1,105 @@
+// The sheet of shortcuts.
+
+import { el, iconButton } from "./dom.js";
+
+export const SHORTCUTS = [
+  [
+    "Play",
+    [
+      ["Space", "Play, pause"],
+      ["← →", "One frame back, on"],
+      ["↑ ↓", "Ten frames on, back"],
+      ["Home End", "First, last frame"],
+    ],
+  ],
+  [
+    "Segment",
+    [
+      ["L", "Listen: find what sounds"],
+      ["T", "Track all objects"],
+      ["Esc", "Cancel"],
+    ],
+  ],
+  [
+    "Point",
+    [
+      ["A", "Add: click"],
+      ["R", "Remove: Alt-click, right click"],
+      ["B", "Box: drag"],
+      ["M", "Brush: paint; Alt erases"],
+      ["[ ]", "Smaller, larger brush"],
+      ["Shift + arrows", "Move a crosshair on the picture"],
+      ["Enter", "Click there; with Alt: remove"],
+    ],
+  ],
+  [
+    "Objects",
+    [
+      ["N", "New object"],
+      ["1 … 9, 0", "Choose by number"],
+      ["H", "Hide, show"],
+      ["F2", "Rename"],
+      ["Delete", "Delete"],
+    ],
+  ],
+  [
+    "Edit",
+    [
+      ["Ctrl + Z", "Undo"],
+      ["Ctrl + Shift + Z", "Redo"],
+      ["O", "Original beside"],
+      ["E", "Export"],
+      ["?", "This sheet"],
+    ],
+  ],
+];
+
+/** Show the sheet; Escape or a click outside closes it. */
+export function showHelp() {
+  if (document.querySelector("dialog.sheet")) return;
+  const groups = SHORTCUTS.map(([name, keys]) =>
+    el(
+      "section",
+      {},
+      el("h3", {}, name),
+      el(
+        "dl",
+        {},
+        keys.map(([key, what]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, what))),
+      ),
+    ),
+  );
+  const close = iconButton("close", "Close", () => sheet.close());
+  const sheet = el(
+    "dialog",
+    { class: "sheet", "aria-label": "Shortcuts", onclose: () => sheet.remove() },
+    el("header", {}, el("h2", {}, "Shortcuts"), close),
+    el("div", { class: "groups" }, groups),
+  );
+  sheet.addEventListener("click", (event) => event.target === sheet && sheet.close());
+  document.body.append(sheet);
+  sheet.showModal();
+}
+
+/** Ask before something that cannot be taken back. Resolves to whether it was confirmed. */
+export function confirmed(question, action) {
+  return new Promise((resolve) => {
+    const sheet = el(
+      "dialog",
+      { class: "question", "aria-label": question, onclose: () => finish() },
+      el("p", {}, question),
+      el(
+        "footer",
+        {},
+        el("button", { type: "button", onclick: () => sheet.close() }, "Keep"),
+        el("button", { type: "button", class: "danger", onclick: () => sheet.close("yes") }, action),
+      ),
+    );
+    const finish = () => {
+      sheet.remove();
+      resolve(sheet.returnValue === "yes");
+    };
+    document.body.append(sheet);
+    sheet.showModal();
+  });
+}

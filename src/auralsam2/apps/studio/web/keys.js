@@ -1,0 +1,61 @@
+// The keys of the editor; fields that are typed in keep theirs.
+
+import { showHelp } from "./help.js";
+import { TOOLS } from "./tools.js";
+
+const BRUSH_STEP = 1.25;
+
+/** Let keys act on the parts of an editor until its session is closed. */
+export function listenToKeys({ session, player, tools, objects, listen, exporting, toggleSides }) {
+  const go = (ticks) => {
+    if (player.playing) player.pause();
+    session.seek(session.tick + ticks);
+  };
+  const last = session.times.length - 1;
+  const plain = {
+    " ": () => player.toggle(),
+    ArrowLeft: () => go(-1),
+    ArrowRight: () => go(1),
+    ArrowUp: () => go(10),
+    ArrowDown: () => go(-10),
+    Home: () => go(-last),
+    End: () => go(last),
+    l: () => listen.listen.click(),
+    t: () => listen.track.click(),
+    n: () => session.begin(),
+    h: () => objects.hide(),
+    F2: () => objects.rename(),
+    Delete: () => objects.remove(),
+    Backspace: () => objects.remove(),
+    o: () => toggleSides(),
+    e: () => exporting.toggle(),
+    "[": () => tools.resize(1 / BRUSH_STEP),
+    "]": () => tools.resize(BRUSH_STEP),
+    "?": () => showHelp(),
+    Escape: () => listen.stop(),
+    ...Object.fromEntries(TOOLS.map(({ name, key }) => [key.toLowerCase(), () => tools.choose(name)])),
+    ...Object.fromEntries(
+      Array.from("0123456789", (digit) => [digit, () => session.object(+digit) && session.choose(+digit)]),
+    ),
+  };
+
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (document.querySelector("dialog[open]")) return;
+      const { target } = event;
+      if (target.matches("input[type=text], select")) return;
+      const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+      if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
+        session.undo(key === "y" || event.shiftKey);
+      } else if (event.ctrlKey || event.metaKey || event.altKey) return;
+      // Buttons, menus and sliders have a use of their own for these.
+      else if (key === " " && target.matches("button, input")) return;
+      else if (target.matches("input[type=range], [role=menuitem]") && /^(Arrow|Home|End|Escape)/.test(key)) return;
+      else if (plain[key]) plain[key]();
+      else return;
+      event.preventDefault();
+    },
+    { signal: session.ended },
+  );
+}

@@ -1,0 +1,58 @@
+// The buttons that compute masks for the whole clip, and while they do, how far they are.
+
+import { el, icon } from "./dom.js";
+
+function left(seconds) {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
+  if (seconds < 1) return "almost done";
+  if (seconds < 90) return `${Math.ceil(seconds)} s left`;
+  return `${Math.ceil(seconds / 60)} min left`;
+}
+
+export class Listen {
+  #session;
+
+  constructor(session) {
+    this.#session = session;
+    this.listen = el(
+      "button",
+      { type: "button", class: "primary", onclick: () => session.listen() },
+      icon("listen"),
+      "Listen",
+    );
+    this.listen.title = session.state.audio ? "Find what sounds, in the whole clip (L)" : "This clip has no sound";
+    this.track = el(
+      "button",
+      { type: "button", title: "Follow the objects through the whole clip (T)", onclick: () => session.run() },
+      icon("track"),
+      "Track",
+    );
+    this.bar = el("progress", { max: 1, "aria-label": "Progress" });
+    this.text = el("span", { class: "eta", role: "status" });
+    const tip = "Stop; masks so far stay (Esc)";
+    this.cancel = el("button", { type: "button", title: tip, onclick: () => this.stop() }, icon("close"), "Cancel");
+    this.idle = el("div", { class: "idle" }, this.track, this.listen);
+    this.running = el("div", { class: "running" }, this.bar, this.text, this.cancel);
+    this.element = el("div", { class: "listen" }, this.idle, this.running);
+    for (const what of ["state", "busy", "link"]) session.addEventListener(what, () => this.#update());
+    this.#update();
+  }
+
+  stop() {
+    if (this.#session.busy?.what === "run") this.#session.ask({ do: "cancel" });
+  }
+
+  #update() {
+    const { busy, state, connected } = this.#session;
+    const runs = busy?.what === "run";
+    this.idle.hidden = runs;
+    this.running.hidden = !runs;
+    this.listen.disabled = !state.audio || !connected;
+    this.track.disabled = !state.objects.length || !connected;
+    if (!runs) return;
+    if (busy.total) this.bar.value = busy.done / busy.total;
+    else this.bar.removeAttribute("value");
+    const percent = busy.total ? `${Math.round((100 * busy.done) / busy.total)} %` : "Starting …";
+    this.text.textContent = [percent, left(busy.eta)].filter(Boolean).join(" · ");
+  }
+}

@@ -1,0 +1,194 @@
+// The list of objects, and what can be done with the chosen one.
+
+import { el, icon, iconButton } from "./dom.js";
+
+const NAME_LENGTH = 60;
+
+function small(shape, label, onclick, more) {
+  return el("button", { type: "button", class: "small", onclick, ...more }, icon(shape), label);
+}
+
+export class Objects {
+  #session;
+  #readsText;
+  #editing = false;
+
+  constructor(session, { readsText }) {
+    this.#session = session;
+    this.#readsText = readsText;
+    this.list = el("ul", { class: "objects" });
+    this.element = el(
+      "section",
+      { class: "panel-part grow", "aria-label": "Objects" },
+      el(
+        "header",
+        {},
+        el("h2", {}, "Objects"),
+        iconButton("plus", "New object", () => session.begin(), { key: "N" }),
+      ),
+      this.list,
+    );
+    for (const what of ["state", "choice", "tick"]) session.addEventListener(what, () => this.#update());
+    this.#update();
+  }
+
+  #update() {
+    // A name or words that are being typed stay as they are until they are sent.
+    if (this.#editing) return;
+    const held = document.activeElement?.dataset?.control;
+    const objects = this.#session.objects;
+    if (objects.length) this.list.replaceChildren(...objects.map((object) => this.#row(object)));
+    else this.list.replaceChildren(this.#empty());
+    if (held) this.list.querySelector(`[data-control="${held}"]`)?.focus({ preventScroll: true });
+  }
+
+  #empty() {
+    const ways = this.#session.state.audio ? "Press Listen to find what sounds, or click" : "Click";
+    return el("li", { class: "empty" }, el("p", {}, `${ways} on something in the picture.`));
+  }
+
+  #row(object) {
+    const session = this.#session;
+    const chosen = session.chosen === object.number;
+    if (object.draft) {
+      return el(
+        "li",
+        { class: "object chosen draft" },
+        el("div", { class: "line" }, el("span", { class: "swatch" }), el("span", { class: "name" }, "New object")),
+        el("p", { class: "hint" }, "Click on it in the picture, or drag a box around it."),
+      );
+    }
+    const { number, name, colour, hidden } = object;
+    const swatch = el("input", {
+      type: "color",
+      class: "swatch",
+      value: colour,
+      title: "Colour",
+      "aria-label": `Colour of ${name}`,
+      dataset: { control: `colour-${number}` },
+      onchange: () => session.ask({ do: "style", object: number, colour: swatch.value }),
+    });
+    const title = el(
+      "button",
+      {
+        type: "button",
+        class: "name",
+        title: "Choose; double click to rename (F2)",
+        "aria-pressed": chosen,
+        dataset: { control: `name-${number}` },
+        onclick: () => session.choose(number),
+        ondblclick: () => this.rename(number),
+      },
+      name,
+    );
+    const tip = "What was said is newer than its masks: press Track";
+    const stale = session.stale(object) ? el("span", { class: "stale", title: tip }, "stale") : null;
+    const line = el(
+      "div",
+      { class: "line" },
+      swatch,
+      title,
+      stale,
+      iconButton(hidden ? "hidden" : "eye", hidden ? `Show ${name}` : `Hide ${name}`, () => this.hide(number), {
+        key: chosen ? "H" : null,
+        dataset: { control: `eye-${number}` },
+      }),
+      iconButton("bin", `Delete ${name}`, () => this.remove(number), {
+        key: chosen ? "Delete" : null,
+        dataset: { control: `bin-${number}` },
+      }),
+    );
+    return el(
+      "li",
+      { class: `object${chosen ? " chosen" : ""}${hidden ? " off" : ""}`, dataset: { object: number } },
+      line,
+      chosen ? this.#details(object) : null,
+    );
+  }
+
+  #details(object) {
+    const session = this.#session;
+    const { number } = object;
+    const hears = el("input", {
+      type: "checkbox",
+      role: "switch",
+      checked: object.hears,
+      disabled: !session.state.audio,
+      dataset: { control: `hears-${number}` },
+      onchange: () => session.change({ do: "hear", object: number, on: hears.checked }),
+    });
+    const words = el("input", {
+      type: "text",
+      value: object.text ?? "",
+      placeholder: "the dog on the left",
+      "aria-label": "Say which object, in words",
+      dataset: { control: `words-${number}` },
+      onfocus: () => (this.#editing = true),
+      onblur: () => (this.#editing = false),
+      onkeydown: (event) => event.key === "Enter" && words.blur(),
+      onchange: () => {
+        this.#editing = false;
+        session.change({ do: "say", object: number, text: words.value.trim() || null });
+      },
+    });
+    const here = session.state.prompts.some((prompt) => prompt.object === number && prompt.tick === session.tick);
+    const mask = session.masks.get(number, session.tick);
+    return el(
+      "div",
+      { class: "details" },
+      el("label", { class: "switch" }, hears, el("span", {}, "Hears the sound")),
+      this.#readsText ? el("label", { class: "words" }, words) : null,
+      el(
+        "div",
+        { class: "actions" },
+        small("pen", "Rename", () => this.rename(number), { dataset: { control: `rename-${number}` } }),
+        small("clear", "Clear frame", () => session.change({ do: "clear", object: number, tick: session.tick }), {
+          title: "Take back what was said of it on this frame",
+          disabled: !here,
+          dataset: { control: `clear-${number}` },
+        }),
+        small("split", "Split parts", () => session.split(number), {
+          title: "Make an object of each part of the mask on this frame",
+          disabled: !mask,
+          dataset: { control: `split-${number}` },
+        }),
+      ),
+    );
+  }
+
+  hide(number = this.#session.chosen) {
+    const object = this.#session.object(number);
+    if (object) this.#session.ask({ do: "style", object: number, hidden: !object.hidden });
+  }
+
+  remove(number = this.#session.chosen) {
+    if (this.#session.object(number)) this.#session.ask({ do: "remove", object: number });
+    else this.#session.choose(null);
+  }
+
+  rename(number = this.#session.chosen) {
+    const object = this.#session.object(number);
+    if (!object) return;
+    this.#session.choose(number);
+    const title = this.list.querySelector(`[data-control="name-${number}"]`);
+    const field = el("input", { type: "text", class: "name", maxLength: NAME_LENGTH, "aria-label": "Name" });
+    field.value = object.name;
+    this.#editing = true;
+    const done = (keep) => {
+      if (!this.#editing) return;
+      this.#editing = false;
+      const name = field.value.trim();
+      if (keep && name && name !== object.name) this.#session.ask({ do: "style", object: number, name });
+      this.#update();
+      this.list.querySelector(`[data-control="name-${number}"]`)?.focus();
+    };
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") done(true);
+      if (event.key === "Escape") done(false);
+      event.stopPropagation();
+    });
+    field.addEventListener("blur", () => done(true));
+    title.replaceWith(field);
+    field.select();
+  }
+}

@@ -1,0 +1,114 @@
+// Plays: the sound comes from the video file, and the tick shown follows its clock.
+
+import { note } from "./toast.js";
+
+/** Events: `play` (started or stopped), `time` (the playhead moved between ticks). */
+export class Player extends EventTarget {
+  time = 0;
+  #session;
+  #media;
+  #frame = 0;
+  #silent = null; // {start, since} where the browser cannot play the file
+
+  constructor(session) {
+    super();
+    this.#session = session;
+    this.#media = document.createElement("video");
+    this.#media.preload = "auto";
+    this.#media.playsInline = true;
+    this.#media.src = `/api/sessions/${session.id}/media`;
+    this.#media.addEventListener("ended", () => this.pause());
+    this.#media.addEventListener("error", () => this.#unplayable());
+    session.addEventListener("tick", () => this.#moved());
+    this.time = session.times[0];
+  }
+
+  get muted() {
+    return this.#media.muted;
+  }
+
+  set muted(off) {
+    this.#media.muted = off;
+  }
+
+  get playing() {
+    return this.#session.playing;
+  }
+
+  toggle() {
+    if (this.playing) this.pause();
+    else this.play();
+  }
+
+  async play() {
+    const { times, tick } = this.#session;
+    const start = tick >= times.length - 1 ? times[0] : times[tick];
+    this.#session.playing = true;
+    this.#session.seek(this.#session.tickAt(start));
+    this.dispatchEvent(new Event("play"));
+    if (this.#media.error) this.#playSilently(start);
+    else {
+      this.#silent = null;
+      this.#media.currentTime = start;
+      try {
+        await this.#media.play();
+      } catch (error) {
+        if (error.name !== "AbortError") this.#playSilently(start);
+      }
+    }
+    cancelAnimationFrame(this.#frame);
+    if (this.playing) this.#follow();
+  }
+
+  pause() {
+    cancelAnimationFrame(this.#frame);
+    this.#media.pause();
+    this.#session.playing = false;
+    this.time = this.#session.times[this.#session.tick];
+    this.dispatchEvent(new Event("play"));
+    this.dispatchEvent(new Event("time"));
+  }
+
+  close() {
+    this.pause();
+    this.#media.removeAttribute("src");
+    this.#media.load();
+  }
+
+  #playSilently(start) {
+    this.#silent = { start, since: performance.now() };
+  }
+
+  #unplayable() {
+    if (!this.#media.getAttribute("src") || !this.#session.connected) return;
+    if (this.playing) this.#playSilently(this.time);
+    if (this.#session.state.audio) note("This browser cannot play the sound of this file: it plays without.");
+  }
+
+  #follow() {
+    const { times } = this.#session;
+    const last = Math.max(times.at(-1), this.#session.state.duration || 0);
+    this.time = this.#silent
+      ? this.#silent.start + (performance.now() - this.#silent.since) / 1000
+      : this.#media.currentTime;
+    if (this.time >= last && this.#silent) {
+      this.pause();
+      return;
+    }
+    this.#session.seek(this.#session.tickAt(this.time));
+    this.dispatchEvent(new Event("time"));
+    this.#frame = requestAnimationFrame(() => this.#follow());
+  }
+
+  /** Whoever moved the playhead while it plays, the sound goes there too. */
+  #moved() {
+    const { tick, times } = this.#session;
+    const here = this.#session.tickAt(this.time);
+    if (this.playing && Math.abs(here - tick) > 1) {
+      if (this.#silent) this.#playSilently(times[tick]);
+      else this.#media.currentTime = times[tick];
+    }
+    if (!this.playing || Math.abs(here - tick) > 1) this.time = times[tick];
+    this.dispatchEvent(new Event("time"));
+  }
+}

@@ -1,0 +1,148 @@
+// Shows the tick under the playhead: the picture, the masks over it, the prompts over those, and the original beside.
+
+import { el } from "./dom.js";
+import { paint, rgb } from "./painter.js";
+import { fail } from "./toast.js";
+
+const LONGEST = 1600; // pixels of a canvas; beyond that painting takes long and shows no more
+const GAP = 12;
+
+/** Event on the element: `painted` (detail: {object, tick}), when a mask that came is on the screen's canvas. */
+export class Stage {
+  shown = -1;
+  density = 1; // pixels of the canvas for one of the page
+  withheld = null; // object whose mask is not painted, because a brush is changing it
+  #session;
+  #sides = false;
+  #soon = 0;
+
+  constructor(session) {
+    this.#session = session;
+    this.picture = el("canvas", { class: "layer picture" });
+    this.overlay = el("canvas", { class: "layer masks" });
+    this.ink = el("canvas", { class: "layer ink", tabIndex: 0, role: "application" });
+    this.original = el("canvas", { class: "layer" });
+    this.pane = el("figure", { class: "pane" }, this.picture, this.overlay, this.ink);
+    this.beside = el("figure", { class: "pane beside", hidden: true }, this.original, el("figcaption", {}, "Original"));
+    this.element = el("section", { class: "stage", "aria-label": "Picture" }, this.beside, this.pane);
+    this.drawInk = () => {};
+
+    new ResizeObserver(() => this.fit()).observe(this.element);
+    session.addEventListener("tick", () => this.show());
+    session.addEventListener("look", () => this.later());
+    session.addEventListener("choice", () => this.later());
+    session.addEventListener("state", () => this.later());
+    session.addEventListener("waiting", () => this.ink.setAttribute("aria-busy", session.waiting > 0));
+    session.addEventListener("mask", ({ detail }) => this.#came(detail));
+    this.show();
+  }
+
+  get sides() {
+    return this.#sides;
+  }
+
+  set sides(on) {
+    this.#sides = on;
+    this.beside.hidden = !on;
+    this.fit();
+  }
+
+  /** Give the canvases the largest size that fits. */
+  fit() {
+    const { width, height } = this.#session.state;
+    const style = getComputedStyle(this.element);
+    const padding = Number.parseFloat(style.paddingLeft);
+    const room = [this.element.clientWidth - 2 * padding, this.element.clientHeight - 2 * padding];
+    const stacked = this.#sides && room[0] / room[1] < width / height;
+    const across = this.#sides && !stacked ? (room[0] - GAP) / 2 : room[0];
+    const down = stacked ? (room[1] - GAP) / 2 : room[1];
+    if (across <= 0 || down <= 0) return;
+    this.element.classList.toggle("stacked", stacked);
+    const scale = Math.min(across / width, down / height);
+    const [shownWidth, shownHeight] = [Math.round(width * scale), Math.round(height * scale)];
+    for (const pane of [this.pane, this.beside]) {
+      pane.style.width = `${shownWidth}px`;
+      pane.style.height = `${shownHeight}px`;
+    }
+    const dense = Math.min(window.devicePixelRatio || 1, 2, LONGEST / Math.max(shownWidth, shownHeight));
+    for (const canvas of [this.picture, this.overlay, this.ink, this.original]) {
+      canvas.width = Math.round(shownWidth * dense);
+      canvas.height = Math.round(shownHeight * dense);
+    }
+    this.density = dense;
+    this.#drawPicture();
+    this.paintMasks();
+  }
+
+  /** Show the playhead's tick: at once if its picture is there, else when it comes, picture and masks together. */
+  async show() {
+    const { frames, tick, times } = this.#session;
+    frames.prefetch([1, 2, 3, 4, 5, 6].map((step) => tick + step).filter((other) => other < times.length));
+    if (!frames.ready(tick)) {
+      try {
+        await frames.get(tick);
+      } catch {
+        if (this.#session.connected) fail(`The picture at ${times[tick].toFixed(2)} s could not be loaded.`);
+        return;
+      }
+      // While it came the playhead may have gone on; in playback a late picture is still better than none.
+      if (tick !== this.#session.tick && !this.#session.playing) return;
+      if (this.#session.playing && tick < this.shown) return;
+    }
+    this.shown = tick;
+    this.#drawPicture();
+    this.paintMasks();
+  }
+
+  #drawPicture() {
+    const picture = this.#session.frames.ready(this.shown);
+    if (!picture) return;
+    for (const canvas of this.#sides ? [this.picture, this.original] : [this.picture]) {
+      const context = canvas.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    }
+  }
+
+  #came(mask) {
+    if (mask.tick !== this.shown) return;
+    this.paintMasks();
+    const { object, tick } = mask;
+    this.ink.dispatchEvent(new CustomEvent("painted", { bubbles: true, detail: { object, tick } }));
+  }
+
+  /** Paint once before the next frame of the screen, however often it is asked for. */
+  later() {
+    this.#soon ||= requestAnimationFrame(() => {
+      this.#soon = 0;
+      this.paintMasks();
+    });
+  }
+
+  paintMasks() {
+    const session = this.#session;
+    const { width, height } = this.overlay;
+    if (!width || !height || this.shown < 0) return;
+    const image = new ImageData(width, height);
+    for (const { object, mask } of session.layers(this.shown)) {
+      if (object.number === this.withheld) continue;
+      paint(image, mask, rgb(object.colour), session.threshold, object.number === session.chosen);
+    }
+    this.overlay.getContext("2d").putImageData(image, 0, 0);
+    this.drawInk();
+  }
+
+  /** Place of a pointer in pixels of the source, kept inside the frame. */
+  place({ clientX, clientY }) {
+    const box = this.ink.getBoundingClientRect();
+    const { width, height } = this.#session.state;
+    const x = ((clientX - box.left) / box.width) * width;
+    const y = ((clientY - box.top) / box.height) * height;
+    return [Math.min(width - 0.5, Math.max(0, x)), Math.min(height - 0.5, Math.max(0, y))];
+  }
+
+  /** Pixels of the canvas for one pixel of the source. */
+  get scale() {
+    return this.ink.width / this.#session.state.width;
+  }
+}

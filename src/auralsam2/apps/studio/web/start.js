@@ -1,0 +1,173 @@
+// The first screen: open a video, try the demo, go on with a saved session.
+
+import { send, upload } from "./api.js";
+import { clock, el, icon, iconButton, size } from "./dom.js";
+import { themeButton } from "./editor.js";
+import { frameAddress } from "./frames.js";
+import { confirmed } from "./help.js";
+import { fail } from "./toast.js";
+
+const RATES = [["", "Automatic"], ["1", "1 a second"], ["2", "2 a second"], ["5", "5 a second"], ["10", "10 a second"]];
+const CARD_WIDTH = 480;
+
+export class Start {
+  #studio;
+  #open;
+  #abort = null;
+
+  /** @param studio what GET /api/state says @param open called with the id of a session */
+  constructor(studio, open) {
+    this.#studio = studio;
+    this.#open = open;
+    this.picker = el("input", {
+      type: "file",
+      accept: "video/*,.mkv,.mov,.avi,.webm,.zip",
+      class: "unseen",
+      tabIndex: -1,
+      "aria-label": "Video file",
+      onchange: () => this.take(this.picker.files[0]),
+    });
+    this.rate = el("select", { id: "rate" }, RATES.map(([value, name]) => el("option", { value }, name)));
+    const pick = () => this.picker.click();
+    const words = [icon("upload"), "Choose a video"];
+    this.choose = el("button", { type: "button", class: "primary large", onclick: pick }, words);
+    const show = () => this.#tryDemo();
+    this.demo = el("button", { type: "button", class: "large", onclick: show }, icon("film"), "Try the demo clip");
+    const { upload_bytes: bytes, minutes } = studio.limits;
+    this.invitation = el(
+      "div",
+      { class: "invitation" },
+      el("div", { class: "mark" }, icon("listen")),
+      el("h2", {}, "Drop a video here"),
+      el("p", {}, "See what sounds in it. Click to correct. Export the masks."),
+      el("div", { class: "buttons" }, this.choose, this.demo),
+      el(
+        "p",
+        { class: "small-print" },
+        `Up to ${size(bytes)} and ${minutes} minutes. The file stays on this computer.`,
+        el("label", { class: "rate" }, "Frames", this.rate),
+      ),
+    );
+    this.bar = el("progress", { max: 1, "aria-label": "Upload" });
+    this.percent = el("p", { class: "percent", role: "status" });
+    this.sending = el(
+      "div",
+      { class: "sending", hidden: true },
+      el("h2", {}, "Opening …"),
+      this.bar,
+      this.percent,
+      el("button", { type: "button", onclick: () => this.#abort?.abort() }, "Cancel"),
+    );
+    const parts = [this.invitation, this.sending, this.picker];
+    this.zone = el("section", { class: "drop", "aria-label": "Open a video" }, parts);
+    this.cards = el("ul", { class: "cards" });
+    const title = "Saved sessions";
+    this.saved = el("section", { class: "saved", "aria-label": title }, el("h2", {}, title), this.cards);
+    this.element = el(
+      "div",
+      { class: "start" },
+      el(
+        "header",
+        { class: "top" },
+        el("span", { class: "brand" }, icon("listen"), el("strong", {}, "AuralSAM2"), " Studio"),
+        el("span", { class: "spring" }),
+        el("span", { class: "model", title: `AuralSAM2 ${studio.version}` }, `model ${studio.model.name}`),
+        themeButton(),
+      ),
+      el("main", {}, this.zone, this.saved),
+    );
+    this.#list();
+  }
+
+  close() {
+    this.#abort?.abort();
+  }
+
+  /** Open a video file, or a session that was exported. */
+  async take(file) {
+    if (!file || this.#abort) return;
+    this.picker.value = "";
+    const most = this.#studio.limits.upload_bytes;
+    if (file.size > most) {
+      fail(`${file.name} is ${size(file.size)}, at most ${size(most)} are taken: cut it, or raise --max-upload.`);
+      return;
+    }
+    this.#abort = new AbortController();
+    this.invitation.hidden = true;
+    this.sending.hidden = false;
+    const progress = (sent, all) => {
+      this.bar.value = sent / all;
+      this.percent.textContent = sent < all ? `${size(sent)} of ${size(all)}` : "Reading the video …";
+      if (sent === all) this.bar.removeAttribute("value");
+    };
+    progress(0, file.size || 1);
+    const query = new URLSearchParams({ name: file.name, ...(this.rate.value && { fps: this.rate.value }) });
+    const path = /\.zip$/i.test(file.name) ? "/api/restore" : `/api/upload?${query}`;
+    try {
+      const { id } = await upload(path, file, { progress, signal: this.#abort.signal });
+      this.#open(id);
+    } catch (error) {
+      if (error.name !== "AbortError") fail(error);
+    } finally {
+      this.#abort = null;
+      this.invitation.hidden = false;
+      this.sending.hidden = true;
+    }
+  }
+
+  async #tryDemo() {
+    this.demo.disabled = true;
+    try {
+      const { id } = await send("POST", "/api/sessions", { demo: true });
+      this.#open(id);
+    } catch (error) {
+      fail(error);
+    }
+    this.demo.disabled = false;
+  }
+
+  #list() {
+    const { sessions } = this.#studio;
+    this.saved.hidden = sessions.length === 0;
+    const recent = [...sessions].sort((a, b) => b.saved.localeCompare(a.saved));
+    this.cards.replaceChildren(...recent.map((summary) => this.#card(summary)));
+  }
+
+  #card({ id, name, duration, width, height, objects, saved }) {
+    const picture = el("img", { src: frameAddress(id, 0, CARD_WIDTH), alt: "", loading: "lazy" });
+    const many = objects === 1 ? "1 object" : `${objects} objects`;
+    return el(
+      "li",
+      { class: "card", dataset: { id } },
+      el(
+        "a",
+        { href: `#${id}`, "aria-label": `Open ${name}` },
+        el("span", { class: "picture" }, picture, el("span", { class: "length" }, clock(duration, 0))),
+        el("strong", {}, name),
+        el("small", {}, `${width}×${height} · ${many} · ${ago(saved)}`),
+      ),
+      iconButton("bin", `Delete ${name}`, () => this.#delete(id, name)),
+    );
+  }
+
+  async #delete(id, name) {
+    if (!(await confirmed(`Delete “${name}” with its video and masks for good?`, "Delete"))) return;
+    try {
+      await send("DELETE", `/api/sessions/${id}`);
+      this.#studio.sessions = this.#studio.sessions.filter((summary) => summary.id !== id);
+      this.#list();
+    } catch (error) {
+      fail(error);
+    }
+  }
+}
+
+/** A time as "5 minutes ago". */
+function ago(time) {
+  const words = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto" });
+  const seconds = (new Date(time) - Date.now()) / 1000;
+  for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
+    if (Math.abs(seconds) >= length) return words.format(Math.round(seconds / length), unit);
+  }
+  return "just now";
+}

@@ -1,0 +1,329 @@
+// What pointer and keys do on the picture: click, drag a box, paint; and what is drawn there of it.
+
+import { Brush } from "./brush.js";
+import { el, icon } from "./dom.js";
+
+const DRAG = 5; // pixels of the screen a pointer may move in a click
+const STEP = 0.02; // of the width that the crosshair moves
+const ACCENT = "#ffffff";
+
+export const TOOLS = [
+  { name: "add", label: "Add", key: "A", tip: "Click on what belongs to the object; drag for a box" },
+  { name: "remove", label: "Remove", key: "R", tip: "Click on what does not belong to it; or Alt-click, right click" },
+  { name: "box", label: "Box", key: "B", tip: "Drag a box around the object" },
+  { name: "brush", label: "Brush", key: "M", tip: "Paint the mask; Alt or right button erases" },
+];
+
+export class Tools {
+  tool = "add";
+  diameter = 0.06; // of the brush, as a part of the frame's width
+  #session;
+  #stage;
+  #brush = new Brush();
+  #drag = null;
+  #hover = null;
+  #crosshair = null;
+  #corner = null;
+  #pending = [];
+  #painted = false; // a painted mask is on its way
+
+  constructor(session, stage) {
+    this.#session = session;
+    this.#stage = stage;
+    stage.drawInk = () => this.draw();
+    const { ink } = stage;
+    ink.setAttribute("aria-label", "Picture: click to add, Alt-click to remove; Shift and arrows move a crosshair");
+    ink.addEventListener("contextmenu", (event) => event.preventDefault());
+    ink.addEventListener("pointerdown", (event) => this.#down(event));
+    ink.addEventListener("pointermove", (event) => this.#move(event));
+    ink.addEventListener("pointerup", (event) => this.#up(event));
+    ink.addEventListener("pointercancel", () => this.#forget());
+    ink.addEventListener("pointerleave", () => this.#leave());
+    ink.addEventListener("keydown", (event) => this.#key(event));
+    ink.addEventListener("blur", () => this.#leave());
+    session.addEventListener("tick", () => {
+      if (this.#painted) this.#unveil();
+      this.#pending = [];
+      this.#corner = null;
+    });
+    this.element = this.#rail();
+    this.choose("add");
+  }
+
+  #rail() {
+    this.buttons = TOOLS.map(({ name, label, key, tip }) =>
+      el(
+        "button",
+        {
+          type: "button",
+          class: "tool",
+          title: `${tip} (${key})`,
+          "aria-label": label,
+          onclick: () => this.choose(name),
+        },
+        icon(name),
+        el("span", {}, label),
+      ),
+    );
+    this.width = el("input", {
+      type: "range",
+      class: "upright",
+      min: 0.5,
+      max: 25,
+      step: 0.5,
+      title: "Size of the brush ([ and ])",
+      "aria-label": "Size of the brush, per cent of the width",
+      oninput: () => {
+        this.diameter = this.width.valueAsNumber / 100;
+        this.draw();
+      },
+    });
+    this.sizing = el("label", { class: "sizing" }, this.width);
+    return el("nav", { class: "rail", role: "toolbar", "aria-label": "Tools" }, this.buttons, this.sizing);
+  }
+
+  choose(name) {
+    this.tool = name;
+    this.#forget();
+    for (const [at, button] of this.buttons.entries()) button.setAttribute("aria-pressed", TOOLS[at].name === name);
+    this.sizing.hidden = name !== "brush";
+    this.width.value = this.diameter * 100;
+    this.#stage.ink.dataset.tool = name;
+    this.draw();
+  }
+
+  resize(factor) {
+    this.diameter = Math.min(0.25, Math.max(0.005, this.diameter * factor));
+    this.width.value = this.diameter * 100;
+    this.draw();
+  }
+
+  // ---- pointer
+
+  #down(event) {
+    if (event.button !== 0 && event.button !== 2) return;
+    event.preventDefault();
+    const { ink } = this.#stage;
+    ink.focus({ preventScroll: true });
+    ink.setPointerCapture(event.pointerId);
+    this.#crosshair = null;
+    const from = this.#stage.place(event);
+    const takes = event.altKey || event.button === 2 || event.ctrlKey;
+    this.#drag = { from, to: from, screen: [event.clientX, event.clientY], far: false, takes };
+    if (this.tool === "brush") this.#startStroke(from, takes);
+    this.draw();
+  }
+
+  #move(event) {
+    this.#hover = this.#stage.place(event);
+    if (this.#drag) {
+      this.#drag.to = this.#hover;
+      const [x, y] = this.#drag.screen;
+      this.#drag.far ||= Math.hypot(event.clientX - x, event.clientY - y) > DRAG;
+      if (this.tool === "brush") this.#brush.stroke(this.#hover, this.#diameter);
+    }
+    this.draw();
+  }
+
+  #up(event) {
+    const drag = this.#drag;
+    if (!drag) return;
+    drag.to = this.#stage.place(event);
+    this.#drag = null;
+    if (this.tool === "brush") this.#endStroke();
+    else if (drag.far && !drag.takes && this.tool !== "remove") this.#box(drag.from, drag.to);
+    else if (this.tool !== "box") this.#click(drag.to, drag.takes || this.tool === "remove");
+    this.draw();
+  }
+
+  #forget() {
+    this.#drag = null;
+    this.#corner = null;
+    this.draw();
+  }
+
+  #leave() {
+    this.#hover = null;
+    this.#crosshair = null;
+    this.draw();
+  }
+
+  // ---- what is said
+
+  async #click([x, y], takes) {
+    const label = takes ? 0 : 1;
+    const pending = { point: [x, y, label], object: this.#session.target([x, y], takes) };
+    this.#pending.push(pending);
+    await this.#timed(() => this.#say({ do: "points", points: [[x, y, label]] }));
+    this.#pending = this.#pending.filter((other) => other !== pending);
+    this.draw();
+  }
+
+  #box([ax, ay], [bx, by]) {
+    const box = [Math.min(ax, bx), Math.min(ay, by), Math.max(ax, bx), Math.max(ay, by)];
+    return this.#timed(() => this.#say({ do: "box", box }));
+  }
+
+  get #diameter() {
+    return this.diameter * this.#session.state.width;
+  }
+
+  #startStroke(from, erase) {
+    const session = this.#session;
+    const mask = session.masks.get(session.target(from), this.#stage.shown);
+    this.#brush.begin(session.state, mask, session.threshold, erase);
+    this.#brush.stroke(from, this.#diameter);
+    this.#stage.withheld = session.target();
+    this.#stage.paintMasks();
+  }
+
+  async #endStroke() {
+    const tick = this.#stage.shown;
+    const png = await this.#brush.png();
+    this.#painted = true;
+    this.#stage.ink.addEventListener("painted", () => this.#unveil(), { once: true });
+    const went = await this.#timed(() => this.#session.prompt({ do: "brush", png, tick }));
+    if (!went) this.#unveil();
+  }
+
+  /** The mask is there again, in the place of what was painted. */
+  #unveil() {
+    this.#painted = false;
+    this.#stage.withheld = null;
+    this.#stage.paintMasks();
+  }
+
+  /** Say something of the frame that is seen, which may not be the playhead's yet. */
+  #say(message) {
+    return this.#session.prompt({ tick: this.#stage.shown, ...message });
+  }
+
+  /** Measure from the click to the painted mask, for whoever looks at the page's performance entries. */
+  async #timed(ask) {
+    const start = performance.now();
+    const { ink } = this.#stage;
+    const painted = () => performance.measure("click to paint", { start, end: performance.now() });
+    ink.addEventListener("painted", painted, { once: true });
+    const went = await ask();
+    if (!went) ink.removeEventListener("painted", painted);
+    return went;
+  }
+
+  // ---- keys
+
+  #key(event) {
+    const { width, height } = this.#session.state;
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    if (event.shiftKey && event.key in ways) {
+      const step = event.altKey ? 1 : width * STEP;
+      const [x, y] = this.#crosshair ?? this.#hover ?? [width / 2, height / 2];
+      const [right, down] = ways[event.key];
+      this.#crosshair = [
+        Math.min(width - 1, Math.max(0, x + right * step)),
+        Math.min(height - 1, Math.max(0, y + down * step)),
+      ];
+    } else if (event.key === "Enter" && this.#crosshair) this.#act(event.altKey || event.shiftKey);
+    else if (event.key === "Escape") this.#forget();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.draw();
+  }
+
+  #act(takes) {
+    const here = this.#crosshair;
+    if (this.tool === "brush") {
+      this.#startStroke(here, takes);
+      this.#endStroke();
+    } else if (this.tool === "box" && this.#corner) {
+      this.#box(this.#corner, here);
+      this.#corner = null;
+    } else if (this.tool === "box") this.#corner = here;
+    else this.#click(here, takes || this.tool === "remove");
+  }
+
+  // ---- what is drawn
+
+  draw() {
+    const { ink, scale, density } = this.#stage;
+    if (!ink.width) return;
+    const context = ink.getContext("2d");
+    context.clearRect(0, 0, ink.width, ink.height);
+    const session = this.#session;
+    for (const prompt of session.state.prompts) {
+      const object = session.object(prompt.object);
+      if (prompt.tick !== this.#stage.shown || !object || object.hidden) continue;
+      if (prompt.box) drawBox(context, prompt.box, object.colour, scale, density, [6 * density, 4 * density]);
+      for (const point of prompt.points ?? []) drawPoint(context, point, object.colour, scale, density);
+    }
+    for (const { point, object } of this.#pending) {
+      drawPoint(context, point, session.object(object)?.colour ?? "#888888", scale, density);
+    }
+    const colour = session.object(session.chosen)?.colour ?? "#ff40a0";
+    if (this.tool === "brush") this.#drawBrush(context, colour);
+    else if (this.#drag?.far && !this.#drag.takes && this.tool !== "remove") {
+      drawBox(context, [...this.#drag.from, ...this.#drag.to], colour, scale, density, []);
+    }
+    if (this.#corner && this.#crosshair) {
+      drawBox(context, [...this.#corner, ...this.#crosshair], colour, scale, density, []);
+    }
+    if (this.#crosshair) drawCrosshair(context, this.#crosshair, scale, density);
+  }
+
+  #drawBrush(context, colour) {
+    if (this.#drag || this.#painted) this.#brush.draw(context, colour);
+    const place = this.#crosshair ?? this.#hover;
+    if (!place) return;
+    const { scale, density } = this.#stage;
+    context.beginPath();
+    context.arc(place[0] * scale, place[1] * scale, (this.#diameter * scale) / 2, 0, 2 * Math.PI);
+    twice(context, ACCENT, 1.5 * density);
+  }
+}
+
+/** Stroke in a colour with a dark line under it, so that it shows on any ground. */
+function twice(context, colour, width) {
+  context.strokeStyle = "rgb(0 0 0 / 0.65)";
+  context.lineWidth = width * 2;
+  context.stroke();
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.stroke();
+}
+
+function drawPoint(context, [x, y, label], colour, scale, density) {
+  const [cx, cy, radius, arm] = [x * scale, y * scale, 7 * density, 3.4 * density];
+  context.beginPath();
+  context.arc(cx, cy, radius, 0, 2 * Math.PI);
+  context.fillStyle = label ? colour : "#ffffff";
+  context.fill();
+  twice(context, label ? "#ffffff" : colour, 1.6 * density);
+  context.beginPath();
+  context.moveTo(cx - arm, cy);
+  context.lineTo(cx + arm, cy);
+  if (label) {
+    context.moveTo(cx, cy - arm);
+    context.lineTo(cx, cy + arm);
+  }
+  context.strokeStyle = label ? "#ffffff" : "#111111";
+  context.lineWidth = 1.8 * density;
+  context.stroke();
+}
+
+function drawBox(context, [ax, ay, bx, by], colour, scale, density, dash) {
+  context.setLineDash(dash);
+  context.beginPath();
+  context.rect(ax * scale, ay * scale, (bx - ax) * scale, (by - ay) * scale);
+  twice(context, colour, 1.5 * density);
+  context.setLineDash([]);
+}
+
+function drawCrosshair(context, [x, y], scale, density) {
+  const [cx, cy, from, to] = [x * scale, y * scale, 4 * density, 14 * density];
+  context.beginPath();
+  for (const [right, down] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+    context.moveTo(cx + right * from, cy + down * from);
+    context.lineTo(cx + right * to, cy + down * to);
+  }
+  twice(context, ACCENT, 1.5 * density);
+}

@@ -1,0 +1,59 @@
+"""Masks on their way to the page."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+
+from auralsam2.apps.studio.payload import HEADER_BYTES, pack, read_header, unpack
+from auralsam2.errors import InputError
+
+SCORES = {"object": 3, "tick": 70_000, "iou": 0.75, "object_score": -2.5}
+
+
+def test_the_layout_is_that_of_the_page() -> None:
+    logits = np.array([[-10.0, 0.0, 10.0], [5.0, -5.0, 1.0]], np.float32)
+    data = pack(logits, sounding=True, **SCORES)
+    magic, number, tick, height, width, scale, iou, score, flags = struct.unpack_from("<4sIIHHfffI", data)
+    assert HEADER_BYTES == 32
+    assert (magic, number, tick, height, width, iou, score, flags) == (b"AUM1", 3, 70_000, 2, 3, 0.75, -2.5, 1)
+    steps = np.frombuffer(zlib.decompress(data[32:], -15), np.int8).reshape(2, 3)
+    np.testing.assert_allclose(steps * scale, logits, atol=10 / 254 + 1e-6)
+
+
+@pytest.mark.parametrize("spread", [0.01, 3.0, 100.0])
+def test_logits_come_back(spread: float) -> None:
+    logits = np.random.default_rng(1).normal(0, spread, (16, 20)).astype(np.float32)
+    header, back = unpack(pack(logits, **SCORES))
+    assert (header.height, header.width, header.sounding) == (16, 20, False)
+    np.testing.assert_allclose(back, logits.clip(-10, 10), atol=10 / 254 + 1e-6)
+    _, more = unpack(pack(logits, most=32.0, **SCORES))
+    np.testing.assert_allclose(more, logits.clip(-32, 32), atol=32 / 254 + 1e-6)
+
+
+def test_nothing_but_zeros_comes_back() -> None:
+    assert not unpack(pack(np.zeros((4, 4), np.float32), **SCORES))[1].any()
+
+
+def test_damage_is_told() -> None:
+    data = pack(np.ones((8, 8), np.float32), **SCORES)
+    for damaged in (b"", data[:20], b"AUM2" + data[4:], data[:-2], data[:40] + b"\xff" * 20):
+        with pytest.raises(InputError, match="export the session again"):
+            unpack(damaged)
+
+
+def test_no_more_is_inflated_than_announced() -> None:
+    """A few bytes that would become a gigabyte."""
+    head = pack(np.ones((8, 8), np.float32), **SCORES)[:HEADER_BYTES]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    bomb = packer.compress(bytes(50_000_000)) + packer.flush()
+    with pytest.raises(InputError):
+        unpack(head + bomb)
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(InputError):
+        read_header(pack(np.ones((2, 2), np.float32), **SCORES | {"iou": float("nan")}))
