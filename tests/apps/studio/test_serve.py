@@ -104,11 +104,9 @@ class Server:
             return answer.read()
 
     def line(self, session: str) -> Any:
-        address = self.address.replace("http", "ws", 1)
-        headers = {"X-Token": self.token}
-        return connect(
-            f"{address}/api/sessions/{session}/live", origin=self.address, additional_headers=headers, proxy=None
-        )  # type: ignore[arg-type]
+        address = f"{self.address.replace('http', 'ws', 1)}/api/sessions/{session}/live"
+        headers: dict[str, Any] = {"X-Token": self.token}
+        return connect(address, origin=self.address, additional_headers=headers, proxy=None)  # type: ignore[arg-type]
 
 
 def ask(line: Any, number: int, do: str, **more: Any) -> None:
