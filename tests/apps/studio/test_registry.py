@@ -6,9 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from auralsam2.apps.studio import payload
+from auralsam2.apps.studio.store import Folder
 from studio_pages import TICKS, Page, Studio, wait_for
 
 CLICK = {"object": 1, "tick": 2, "points": [[20, 12, 1]]}
@@ -30,10 +28,10 @@ def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callabl
         assert session._conversation is not None
         before = page.state
         corrected = page.masks[-1][1]
-    wait_for(lambda: opened(studio) == [])
+    wait_for(lambda: not studio.registry._audiences)
+    assert opened(studio) == []
     assert session._conversation is None
     assert not session._thread.is_alive()
-    assert len(studio.registry._audiences) == 0
     state = studio.get(name)
     assert {key: state[key] for key in ("objects", "prompts", "undo")} == {
         key: before[key] for key in ("objects", "prompts", "undo")
@@ -46,7 +44,7 @@ def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callabl
         assert page.state["objects"] == before["objects"]
         assert studio.registry.known(name)._conversation is None
         assert page.ask("look", object=0, tick=4)["ok"]
-        np.testing.assert_allclose(page.masks[-1][1], corrected, atol=0.3)
+        assert ((page.masks[-1][1] > 0) != (corrected > 0)).mean() < 0.05
         for left in (2, 1, 0):
             assert page.ask("undo")["ok"]
             log = json.loads((studio.home / "sessions" / name / "session.json").read_text())["log"]
@@ -142,9 +140,5 @@ def test_foreign_files_among_the_masks_are_passed_over(studio: Studio, clip: Pat
     (folder / "000003.bin").write_bytes(b"AUM1")
     (folder / "000004.bin").write_bytes((folder / "000002.bin").read_bytes())  # another frame's
     (folder / "notes.bin").write_bytes(bytes(40))
-    studio.registry.known(name)
-    from auralsam2.apps.studio.store import Folder
-
     headers = list(Folder(folder.parents[1]).masks())
     assert [(header.object, header.tick) for header in headers] == [(1, 2)]
-    assert payload.HEADER_BYTES == 32

@@ -387,18 +387,18 @@ def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
 def test_what_is_on_display_can_be_told_and_put_back(model: AuralSAM2, video: Path) -> None:
     with model.open(video) as session:
         session.hear(True)
-        assert session.shown(2.0) is None
+        assert session.shown(2.5) is None
         followed = list(session.propagate())
-        shown = session.shown(2.0)
+        shown = session.shown(2.5)
         assert shown is not None
         assert (shown.iou, shown.object_score) == (followed[2].iou, followed[2].object_score)
-        corrected = session.add_points([(20, 12)], [0], 2.0, object=SOUNDING)
+        corrected = session.add_points([(20, 12)], [0], 2.5, object=SOUNDING)
         session.undo()
-        back = session.shown(2.0)
+        back = session.shown(2.5)
         assert back is not None
         assert torch.equal(back.low, shown.low)
     with model.open(video) as session:
         session.hear(True)
-        assert equal(session.show(shown, 2.0), followed[2])
+        assert equal(session.show(shown, 2.5), followed[2])
         # As if it had come of a run here.
-        assert equal(session.add_points([(20, 12)], [0], 2.0, object=SOUNDING), corrected)
+        assert equal(session.add_points([(20, 12)], [0], 2.5, object=SOUNDING), corrected)

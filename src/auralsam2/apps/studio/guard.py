@@ -5,8 +5,9 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+import re
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,7 @@ from auralsam2.apps.studio.store import ID
 
 COOKIE = "auralsam2"
 HEADER = "x-token"
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::[0-9]{1,5})?")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _PAGE = """<!doctype html>
@@ -78,10 +80,10 @@ class Guard:
         return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token)
 
     def _known(self, host: str) -> bool:
-        try:
-            name = (urlsplit(f"//{host}").hostname or "").lower()
-        except ValueError:
+        found = _HOST.fullmatch(host)
+        if found is None:
             return False
+        name = (found[1] or found[2]).lower()
         if self._anywhere:
             try:
                 ipaddress.ip_address(name)

@@ -89,6 +89,7 @@ def _serve(job: Job, token: str, listener: socket.socket) -> int:
 
     from auralsam2.apps.studio.server import bring_in, create_app
     from auralsam2.apps.studio.store import Store
+    from auralsam2.apps.studio.upload import plain_name
     from auralsam2.model import AuralSAM2
 
     if job.threads is not None:
@@ -100,7 +101,8 @@ def _serve(job: Job, token: str, listener: socket.socket) -> int:
         model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
         opened = None
         if job.video is not None:
-            opened = bring_in(store, job.video, job.video.name, None, limits, model.name).id
+            _note(f"looking through {job.video}")
+            opened = bring_in(store, job.video, plain_name(job.video.name), None, limits, model.name).id
         url = _url(job.host, listener.getsockname()[1], token, opened)
         config = uvicorn.Config(
             create_app(settings, model, store),
@@ -108,6 +110,8 @@ def _serve(job: Job, token: str, listener: socket.socket) -> int:
             access_log=False,
             server_header=False,
             ws_max_size=_LONGEST_MESSAGE,
+            # Masks are deflated already.
+            ws_per_message_deflate=False,
             timeout_graceful_shutdown=_GRACE,
         )
         # Connections that come from now on wait until the server takes them.

@@ -7,7 +7,7 @@ import io
 import logging
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -29,7 +29,7 @@ from auralsam2.apps.studio.registry import Registry
 from auralsam2.apps.studio.restore import restore
 from auralsam2.apps.studio.session import Make
 from auralsam2.apps.studio.settings import Limits, Settings
-from auralsam2.apps.studio.state import OFF, State
+from auralsam2.apps.studio.state import State
 from auralsam2.apps.studio.store import Folder, Store
 from auralsam2.apps.studio.upload import admit, plain_name, receive
 from auralsam2.errors import AuralError
@@ -48,6 +48,7 @@ _PAGE_TYPES = {
 _DEMO = "demo.mp4"
 _LONGEST_BODY = 100_000
 _NARROWEST = 16
+_DRAINED = 64_000_000
 _READING = 2
 """Videos that are looked at at the same time."""
 T = TypeVar("T", bound=BaseModel)
@@ -60,11 +61,11 @@ class Demo(BaseModel):
 
 
 class Wish(BaseModel):
-    """The wish for an export."""
+    """The wish for an export; sliders that are not given stand where they stood last."""
 
     kind: str
-    threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)] = 0.0
-    score: Annotated[FiniteFloat, Field(ge=-20, le=20)] = OFF
+    threshold: Annotated[FiniteFloat | None, Field(ge=-8, le=8)] = None
+    score: Annotated[FiniteFloat | None, Field(ge=-20, le=20)] = None
 
 
 def create_app(settings: Settings, model: AuralSAM2, store: Store) -> FastAPI:
@@ -284,13 +285,28 @@ async def _grow(request: Request, limits: Limits, take: Any) -> dict[str, str]:
     length = request.headers.get("content-length", "")
     with _registry(request).store.growing() as folder:
         file = folder.path / "received"
+        body = request.stream()
         try:
-            await receive(request.stream(), int(length) if length.isdecimal() else None, file, limits)
+            await receive(body, int(length) if length.isdecimal() else None, file, limits)
         except ClientDisconnect as error:
             raise RefusalError(400, "the upload was broken off: send the file again") from error
+        except RefusalError:
+            file.unlink(missing_ok=True)
+            await _drain(body)
+            raise
         async with request.app.state.reading:
             await asyncio.to_thread(take, folder, file)
         return {"id": _registry(request).store.finish(folder).id}
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Let some more come, unread: browsers hear the answer only when they have sent what is on its way."""
+    left = _DRAINED
+    with suppress(ClientDisconnect):
+        async for chunk in body:
+            left -= len(chunk)
+            if left < 0:
+                return
 
 
 async def _read(request: Request, kind: type[T]) -> T:

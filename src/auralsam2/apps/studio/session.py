@@ -66,11 +66,11 @@ class Network:
 
 @dataclass(frozen=True)
 class Make:
-    """The wish for an export, at these sliders."""
+    """The wish for an export; sliders that are not given stand where they stood last."""
 
     kind: str
-    threshold: float
-    score: float
+    threshold: float | None = None
+    score: float | None = None
 
 
 class Session:
@@ -331,8 +331,8 @@ class Session:
             name=state.name,
             objects=shown,
             ticks=tuple(sorted(set().union(*(state.marks[number] for number in shown)))),
-            threshold=wish.threshold,
-            score=wish.score,
+            threshold=state.threshold,
+            score=state.score,
         )
         if wish.kind != "session" and not order.ticks:
             raise UsageError("there are no masks to export: press Listen, or click on an object first")
