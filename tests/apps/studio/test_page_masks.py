@@ -119,17 +119,20 @@ def test_listen_finds_what_sounds_and_shows_where(opened: Screen) -> None:
 
 
 def test_a_run_can_be_cancelled_and_what_came_stays(screen: Screen) -> None:
-    screen.open(DEMO, rate="5")
+    screen.open(DEMO, rate="10")
     screen.painted(lambda: screen.press("l"))
     screen.page.get_by_role("button", name="Cancel").click()
     screen.listened()
     screen.settles(lambda: screen.state()["objects"][0]["done"] > 0, "what came")
     (heard,) = screen.state()["objects"]
-    assert heard["done"] < 50
+    assert heard["done"] < 100
 
 
 def test_the_sliders_act_on_the_page_alone(opened: Screen, watch: Watch) -> None:
-    opened.click(*PIG)
+    # Of a click, the model is too sure for the slider.
+    opened.painted(lambda: opened.press("l"))
+    opened.listened()
+    opened.press("Home")
     area = opened.area()
     opened.page.wait_for_load_state("networkidle")
     asked, sent = len(watch.asked), len(watch.sent)

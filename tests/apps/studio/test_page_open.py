@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from media_files import numbered, write_clip
+from media_files import numbered, tone, write_media
 from studio_browser import DEMO, Screen, Server, Watch
 
 pytest_plugins = ("studio_browser",)
@@ -90,7 +90,8 @@ def test_too_large_an_upload_is_refused_by_the_server_in_its_own_words(
 
 def test_too_long_a_video_is_refused_in_the_words_of_the_server(screen: Screen, watch: Watch, tmp_path: Path) -> None:
     screen.home()
-    screen.upload(write_clip(tmp_path / "long.mp4", 20.0, pictures=[numbered(number % 100) for number in range(200)]))
+    pictures = [numbered(number % 100) for number in range(200)]
+    screen.upload(write_media(tmp_path / "long.mp4", pictures, sound=tone(20)))
     assert "minutes" in screen.toast()
     assert len(watch.told) == 1  # the browser's own note of the 422
     watch.told.clear()

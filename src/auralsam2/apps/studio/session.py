@@ -349,7 +349,9 @@ class Session:
             video = state.folder.path / state.clip.video
             source = Source.open(video, Prompts(), fps=state.clip.fps, asked_later=True)
             model = network.model
-            conversation = Conversation(model.network, source, model.compute, memory=network.memory, disk=network.disk)
+            conversation = Conversation(
+                model.streaming(), source, model.compute, memory=network.memory, disk=network.disk
+            )
             try:
                 for entry in state.log:
                     shown = isinstance(entry, Points) and entry.shown is not None
