@@ -241,6 +241,7 @@ class Screen:
 
     def painted(self, act: Callable[[], object]) -> None:
         """Do something, and wait until a mask that came of it is painted."""
+        self.page.bring_to_front()  # behind another, a page is not painted
         self.page.evaluate(
             "() => { window.came = false; addEventListener('painted', () => { window.came = true; }, { once: true }); }"
         )

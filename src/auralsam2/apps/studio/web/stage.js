@@ -15,6 +15,7 @@ export class Stage {
   #session;
   #sides = false;
   #soon = 0;
+  #awaited = null; // a mask that came and is not painted yet: it may come before the object it is of
 
   constructor(session) {
     this.#session = session;
@@ -106,9 +107,8 @@ export class Stage {
 
   #came(mask) {
     if (mask.tick !== this.shown) return;
+    this.#awaited = mask;
     this.paintMasks();
-    const { object, tick } = mask;
-    this.ink.dispatchEvent(new CustomEvent("painted", { bubbles: true, detail: { object, tick } }));
   }
 
   /** Paint once before the next frame of the screen, however often it is asked for. */
@@ -124,12 +124,18 @@ export class Stage {
     const { width, height } = this.overlay;
     if (!width || !height || this.shown < 0) return;
     const image = new ImageData(width, height);
-    for (const { object, mask } of session.layers(this.shown)) {
+    const layers = session.layers(this.shown);
+    for (const { object, mask } of layers) {
       if (object.number === this.withheld) continue;
       paint(image, mask, rgb(object.colour), session.threshold, object.number === session.chosen);
     }
     this.overlay.getContext("2d").putImageData(image, 0, 0);
     this.drawInk();
+    const { object, tick } = this.#awaited ?? {};
+    if (tick === this.shown && layers.some((layer) => layer.object.number === object)) {
+      this.#awaited = null;
+      this.ink.dispatchEvent(new CustomEvent("painted", { bubbles: true, detail: { object, tick } }));
+    }
   }
 
   /** Place of a pointer in pixels of the source, kept inside the frame. */
