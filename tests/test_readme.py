@@ -54,7 +54,15 @@ def test_segment(line, desk, command, small_model, small_text_model):
 
 def test_the_other_lines_are_commands_that_exist(command):
     others = [shlex.split(line, comments=True)[1:] for line in SHELL if line.split()[1] != "segment"]
-    assert {arguments[0] for arguments in others} == {"models", "convert", "bench", "data", "evaluate", "train", "studio"}
+    assert {arguments[0] for arguments in others} == {
+        "models",
+        "convert",
+        "bench",
+        "data",
+        "evaluate",
+        "train",
+        "studio",
+    }
     for arguments in others:
         known = command(*arguments[: 2 if arguments[0] in ("bench", "data") else 1], "--help")
         assert known.code == 0
