@@ -239,9 +239,14 @@ class Screen:
             self.page.mouse.move(*place, steps=4)
         self.page.mouse.up()
 
+    def front(self) -> None:
+        """Bring the page before the others, and wait until it is laid out and painted: behind them it is neither."""
+        self.page.bring_to_front()
+        self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def painted(self, act: Callable[[], object]) -> None:
         """Do something, and wait until a mask that came of it is painted."""
-        self.page.bring_to_front()  # behind another, a page is not painted
+        self.front()
         self.page.evaluate(
             "() => { window.came = false; addEventListener('painted', () => { window.came = true; }, { once: true }); }"
         )

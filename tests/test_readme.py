@@ -95,6 +95,6 @@ def test_links_lead_somewhere():
 
 
 def test_blocks_are_found():
-    assert len(SHELL) == 17
+    assert len(SHELL) == 18
     assert len(PYTHON) == 3
     assert np.all([("dog.mp4" in code) for code in PYTHON])

@@ -125,10 +125,12 @@ def test_two_tabs_of_a_session_show_the_same(tab: Callable[[], Screen]) -> None:
     name = one.open(DEMO, rate="1")
     other.page.goto(f"{one.server.base}#{name}")
     other.editor()
-    other.painted(lambda: one.click(*PIG))
-    assert other.inside(*PIG)
+    one.click(*PIG)
+    other.front()
+    other.settles(lambda: other.inside(*PIG), "the mask of the other page")
     other.page.wait_for_selector(".track")
     other.click(PIG[0] + 20, PIG[1] - 20, button="right")
+    one.front()
     one.settles(lambda: one.page.locator(".object").count() == 1, "one object")
     assert len(one.state()["prompts"][0]["points"]) == 2
 
