@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +85,9 @@ class HearingNetwork(nn.Module):
         return self.position.device
 
     @property
+    @abstractmethod
     def learning(self) -> dict[str, nn.Module]:
         """What is trained beside the encoder of sound, by its name in the state."""
-        raise NotImplementedError
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for what is trained; the frozen parts stay in evaluation mode."""
@@ -98,14 +99,15 @@ class HearingNetwork(nn.Module):
             self.text_encoder.eval()
         return self
 
+    @abstractmethod
     def read(self, expression: str | None) -> torch.Tensor | None:
         """Features of what to look for, (n, width), or None where nothing is read.
 
         Args:
             expression: None where nothing is said.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def track(
         self,
         pixels: torch.Tensor,
@@ -124,8 +126,8 @@ class HearingNetwork(nn.Module):
         Returns:
             the T frames, in the order of time.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def track_apart(
         self,
         pixels: torch.Tensor,
@@ -144,11 +146,32 @@ class HearingNetwork(nn.Module):
         Returns:
             both, in the order of time.
         """
-        raise NotImplementedError
 
     def tracker(self, frames: int | None = None, clock: Clock | None = None) -> Tracker:
         """A tracker without memories for a clip of so many frames (None: unknown or long)."""
         return Tracker(self.sam2, self.decoder, self.memory, self.position, frames, clock)
+
+    def follow(
+        self,
+        frames: tuple[FrameFeatures, ...],
+        prompts: FeaturePrompts | None,
+        visual: Mapping[int, VisualPrompts] | None = None,
+        tracker: Tracker | None = None,
+    ) -> list[Tracked]:
+        """The target in an encoded clip.
+
+        Args:
+            frames: T frames.
+            prompts: of these, where something is heard or read.
+            visual: points, boxes and masks by frame.
+            tracker: without memories; None for that of the frozen SAM 2.
+
+        Returns:
+            the T frames, in the order of time.
+        """
+        tracker = tracker or self.tracker(len(frames))
+        tracked = tracker.track(frames, prompts, self.config.clip.conditioning, visual)
+        return sorted(tracked, key=lambda frame: frame.t)
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
@@ -260,7 +283,7 @@ class AuralNetwork(HearingNetwork):
         """Find the target in one clip, all prompts at once; see `HearingNetwork.track`."""
         frames = self.encode(pixels, listen=log_mel is not None)
         prompts = None if log_mel is None else self.fuse(frames, log_mel, text_features).prompts
-        return self._follow(frames, prompts, visual)
+        return self.follow(frames, prompts, visual)
 
     def track_apart(
         self,
@@ -272,16 +295,7 @@ class AuralNetwork(HearingNetwork):
         """Find the target twice, from one pass of the image encoder; see `HearingNetwork.track_apart`."""
         frames = self.encode(pixels)
         prompts = self.fuse(frames, log_mel, text_features).prompts
-        return self._follow(frames, prompts), self._follow(frames, None, visual)
-
-    def _follow(
-        self,
-        frames: tuple[FrameFeatures, ...],
-        prompts: FeaturePrompts | None,
-        visual: Mapping[int, VisualPrompts] | None = None,
-    ) -> list[Tracked]:
-        tracked = self.tracker(len(frames)).track(frames, prompts, self.config.clip.conditioning, visual)
-        return sorted(tracked, key=lambda frame: frame.t)
+        return self.follow(frames, prompts), self.follow(frames, None, visual)
 
     def forward(
         self, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
@@ -295,4 +309,4 @@ class AuralNetwork(HearingNetwork):
         """
         frames = self.encode(pixels)
         fused = self.fuse(frames, log_mel, text_features)
-        return ClipOutput(frames, fused, tuple(self._follow(frames, fused.prompts)))
+        return ClipOutput(frames, fused, tuple(self.follow(frames, fused.prompts)))

@@ -62,8 +62,8 @@ def studio(
         max_minutes=max_minutes,
         sessions=sessions,
         open_page=open_page,
-        device=parse.choice("--device", device, ("auto", "cpu", "cuda", "mps")),
-        dtype=parse.choice("--dtype", dtype, ("auto", "fp32", "bf16", "fp16")),
+        device=parse.device(device),
+        dtype=parse.dtype(dtype),
         threads=threads,
     )
     raise typer.Exit(serve.run(job))

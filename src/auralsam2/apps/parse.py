@@ -121,6 +121,16 @@ def _numbers(parts: list[str], count: int, where: str, form: str) -> list[float]
     return values
 
 
+def device(name: str) -> str:
+    """Where to compute."""
+    return choice("--device", name, ("auto", "cpu", "cuda", "mps"))
+
+
+def dtype(name: str) -> str:
+    """What to compute in."""
+    return choice("--dtype", name, ("auto", "fp32", "bf16", "fp16"))
+
+
 def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
     """One of several words."""
     if value not in choices:

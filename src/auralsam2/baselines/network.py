@@ -16,12 +16,11 @@ from auralsam2.baselines.gavs import Gavs
 from auralsam2.baselines.sama import Sama
 from auralsam2.config import ModelConfig
 from auralsam2.decoder.prompted import Decoded, PromptedDecoder
-from auralsam2.decoder.visual import VisualPrompts, embed
+from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import ConfigError
 from auralsam2.network import DEFAULT_EXPRESSION, AuralNetwork, HearingNetwork
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.tracker import Tracked, Tracker
-from auralsam2.types import FeaturePrompts
 from auralsam2.vision.pyramid import FrameFeatures, encode, features
 
 METHODS: dict[str, Callable[[ModelConfig, Sam2VideoModel], Adapters]] = {"gavs": Gavs, "sama": Sama}
@@ -111,13 +110,7 @@ class AdapterNetwork(HearingNetwork):
         """
         audio = self.hear(log_mel[: len(pixels)] if seconds is None else log_mel[list(seconds)])
         frames = self.encode(pixels, audio, text_features)
-        return self.tuned_decoder(
-            self.memory.begin(torch.cat([frame.embedding for frame in frames])),
-            torch.cat([frame.fine for frame in frames]),
-            torch.cat([frame.middle for frame in frames]),
-            embed(self.tuned, None),
-            self.adapters.prompts(audio),
-        )
+        return self._tuned_tracker(len(frames)).apart(frames, self.adapters.prompts(audio))
 
     def track(
         self,
@@ -134,8 +127,8 @@ class AdapterNetwork(HearingNetwork):
         frames = len(pixels)
         audio = self.hear((silence(frames).to(pixels) if log_mel is None else log_mel)[:frames])
         encoded = self.encode(pixels, audio, text_features)
-        tracker = Tracker(self.tuned, self.tuned_decoder, self.memory, self.position, frames)
-        return self._follow(tracker, encoded, None if log_mel is None else self.adapters.prompts(audio), visual)
+        prompts = None if log_mel is None else self.adapters.prompts(audio)
+        return self.follow(encoded, prompts, visual, self._tuned_tracker(frames))
 
     def track_apart(
         self,
@@ -146,17 +139,7 @@ class AdapterNetwork(HearingNetwork):
     ) -> tuple[list[Tracked], list[Tracked]]:
         """Find the target twice, with the adapters and without: two passes of the image encoder."""
         plain = features(self.sam2, encode(self.sam2, pixels))
-        return (
-            self.track(pixels, log_mel, text_features),
-            self._follow(self.tracker(len(pixels)), plain, None, visual),
-        )
+        return self.track(pixels, log_mel, text_features), self.follow(plain, None, visual)
 
-    def _follow(
-        self,
-        tracker: Tracker,
-        frames: tuple[FrameFeatures, ...],
-        prompts: FeaturePrompts | None,
-        visual: Mapping[int, VisualPrompts] | None,
-    ) -> list[Tracked]:
-        tracked = tracker.track(frames, prompts, self.config.clip.conditioning, visual)
-        return sorted(tracked, key=lambda frame: frame.t)
+    def _tuned_tracker(self, frames: int) -> Tracker:
+        return Tracker(self.tuned, self.tuned_decoder, self.memory, self.position, frames)

@@ -6,6 +6,7 @@ import torch
 
 from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.config import Conditioning
+from auralsam2.data.load import hear
 from auralsam2.data.samples import Sample
 from auralsam2.decoder.prompted import Decoded
 from auralsam2.training.build import fit_ear
@@ -29,7 +30,7 @@ class AdaptedTraining(ClipTraining):
     def __init__(self, network: AdapterNetwork, recipe: Recipe, train: list[Sample], validation: list[Sample]) -> None:
         super().__init__(network, recipe, train, validation)
         if network.adapters.ear.standard is not None:
-            fit_ear(network, torch.cat([clip.log_mel for clip in self.first_clips()]))
+            fit_ear(network, torch.cat([hear(sample) for sample in self.first_samples]))
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[None, Decoded]:
         """The network on a clip, each frame by itself."""

@@ -7,9 +7,9 @@ import dataclasses
 import torch
 
 from auralsam2.config import Conditioning
+from auralsam2.data.load import load
 from auralsam2.data.samples import Sample
 from auralsam2.decoder.prompted import Decoded
-from auralsam2.decoder.visual import embed
 from auralsam2.fuser.aural_fuser import FuserOutput
 from auralsam2.network import AuralNetwork
 from auralsam2.training.build import fit
@@ -36,7 +36,7 @@ class Training(ClipTraining):
     def __init__(self, network: AuralNetwork, recipe: Recipe, train: list[Sample], validation: list[Sample]) -> None:
         super().__init__(network, recipe, train, validation)
         if recipe.model.fuser.standardise and recipe.fuser_from is None:
-            some = self.first_clips()
+            some = [load(sample, network.image_size) for sample in self.first_samples]
             pictures = torch.stack([to_square(clip.frames[0], network.image_size) for clip in some])
             fit(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
 
@@ -58,16 +58,10 @@ class Training(ClipTraining):
         if prompts.drawn is not None and self.recipe.contrast.matching:
             # Matching teaches the drawn mask. What comes back through the decoder is far louder and less sure.
             prompts = dataclasses.replace(prompts, drawn=prompts.drawn.detach())
-        if conditioning == "each":  # what the tracker gives frame by frame, all at once
-            decoded = network.decoder(
-                network.memory.begin(torch.cat([frame.embedding for frame in frames])),
-                torch.cat([frame.fine for frame in frames]),
-                torch.cat([frame.middle for frame in frames]),
-                embed(network.sam2, None),
-                prompts,
-            )
-            return fused, decoded
-        tracked = network.tracker(len(frames)).track(frames, prompts, conditioning)
+        tracker = network.tracker(len(frames))
+        if conditioning == "each":
+            return fused, tracker.apart(frames, prompts)
+        tracked = tracker.track(frames, prompts, conditioning)
         found = [frame.decoded for frame in sorted(tracked, key=lambda frame: frame.t)]
         return fused, Decoded(
             logits=torch.cat([one.logits for one in found]),

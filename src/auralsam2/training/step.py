@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ import pytorch_lightning as pl
 import torch
 
 from auralsam2.config import Conditioning
-from auralsam2.data.load import load
-from auralsam2.data.samples import LoadedClip, Sample
+from auralsam2.data.samples import Sample
 from auralsam2.data.stampavs import splits
 from auralsam2.data.stampavs.assets import collect
 from auralsam2.decoder.prompted import Decoded
@@ -80,9 +80,10 @@ class ClipTraining(pl.LightningModule):
         """Whether the encoder of sound is trained."""
         return self.recipe.optimiser.audio_encoder_rate > 0
 
-    def first_clips(self) -> list[LoadedClip]:
-        """Some clips of the training, on which something is measured before it."""
-        return [load(clip, self.network.image_size) for clip in self.clips.samples[:CALIBRATION]]
+    @property
+    def first_samples(self) -> Sequence[Sample]:
+        """Some of the training, on which something is measured before it."""
+        return self.clips.samples[:CALIBRATION]
 
     @abstractmethod
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput | None, Decoded]:

@@ -123,6 +123,14 @@ class Settle(Command):
     score: Annotated[FiniteFloat, Field(ge=-20, le=20)] | None = None
 
 
+class Make(Command):
+    """An export; sliders that are not given stand where they stood last. Asked for by a request of its own."""
+
+    kind: str
+    threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)] | None = None
+    score: Annotated[FiniteFloat, Field(ge=-20, le=20)] | None = None
+
+
 class Look(Command):
     """The mask of an object on one frame."""
 

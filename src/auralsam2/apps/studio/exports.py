@@ -52,6 +52,9 @@ class Order:
         ticks: frames on which one of them has a mask, ascending.
         threshold: logit above which a pixel belongs to an object.
         score: object score below which an object is not in a frame.
+
+    Raises:
+        UsageError: there is no mask to export.
     """
 
     kind: str
@@ -62,6 +65,10 @@ class Order:
     ticks: tuple[int, ...]
     threshold: float
     score: float
+
+    def __post_init__(self) -> None:
+        if self.kind != "session" and not self.ticks:
+            raise UsageError("there are no masks to export: press Listen, or click on an object first")
 
     @property
     def file(self) -> Path:
@@ -77,12 +84,9 @@ def make(order: Order, advance: Advance) -> Path:
         advance: called after each step; what it raises stops the work, and nothing of it stays.
 
     Raises:
-        UsageError: there is no mask to export.
         OutputError: it cannot be written.
         InputError: the video cannot be read any more.
     """
-    if order.kind != "session" and not order.ticks:
-        raise UsageError("there are no masks to export: press Listen, or click on an object first")
     with saving(order.file.name):
         order.file.parent.mkdir(exist_ok=True)
     makers = {"overlay": _overlay, "masks": _masks, "davis": _davis, "coco": _coco, "session": _session}

@@ -9,25 +9,24 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from auralsam2 import hub
-from auralsam2.apps.studio.commands import Settle
+from auralsam2.apps.studio.commands import Make, Settle
 from auralsam2.apps.studio.exports import KINDS
 from auralsam2.apps.studio.guard import Guard
 from auralsam2.apps.studio.live import live
 from auralsam2.apps.studio.refusal import RefusalError
 from auralsam2.apps.studio.registry import Registry
 from auralsam2.apps.studio.restore import restore
-from auralsam2.apps.studio.session import Make
 from auralsam2.apps.studio.settings import Limits, Settings
 from auralsam2.apps.studio.state import State
 from auralsam2.apps.studio.store import Folder, Store
@@ -58,14 +57,6 @@ class Demo(BaseModel):
     """The wish to open the bundled clip."""
 
     demo: Literal[True]
-
-
-class Wish(BaseModel):
-    """The wish for an export; sliders that are not given stand where they stood last."""
-
-    kind: str
-    threshold: Annotated[FiniteFloat | None, Field(ge=-8, le=8)] = None
-    score: Annotated[FiniteFloat | None, Field(ge=-20, le=20)] = None
 
 
 def create_app(settings: Settings, model: AuralSAM2, store: Store) -> FastAPI:
@@ -253,9 +244,9 @@ def _exports(app: FastAPI) -> None:
 
     @app.post("/api/sessions/{name}/export")
     async def export(request: Request, name: str) -> Any:
-        wish = await _read(request, Wish)
+        wish = await _read(request, Make)
         session = await _registry(request).open(name)
-        return _checked(await asyncio.wrap_future(session.answer(Make(wish.kind, wish.threshold, wish.score))))
+        return _checked(await asyncio.wrap_future(session.answer(wish)))
 
     @app.get("/api/sessions/{name}/export/{kind}")
     async def exported(request: Request, name: str, kind: str) -> Response:

@@ -19,6 +19,7 @@ from auralsam2.apps.studio.commands import (
     Hear,
     Logged,
     Look,
+    Make,
     Points,
     Propagate,
     Redo,
@@ -62,15 +63,6 @@ class Network:
     lock: threading.Lock
     memory: int
     disk: int
-
-
-@dataclass(frozen=True)
-class Make:
-    """The wish for an export; sliders that are not given stand where they stood last."""
-
-    kind: str
-    threshold: float | None = None
-    score: float | None = None
 
 
 class Session:
@@ -334,8 +326,6 @@ class Session:
             threshold=state.threshold,
             score=state.score,
         )
-        if wish.kind != "session" and not order.ticks:
-            raise UsageError("there are no masks to export: press Listen, or click on an object first")
         self._export = Export(order, self._audience.tell)
         self._tell_state()
         return {}

@@ -11,9 +11,9 @@ from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 
 from auralsam2.baselines.external.roles import Box
 from auralsam2.errors import UnavailableError
+from auralsam2.vision.preprocess import DEVIATION, MEAN
 
 GROUNDING_DINO = "IDEA-Research/grounding-dino-tiny"
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class GroundingProposer:
