@@ -1,4 +1,7 @@
-"""A studio in this process, with a small model and a clip of three seconds."""
+"""A studio in this process, with a small model and a clip of three seconds.
+
+What needs torch is imported inside: pytest may read this file before the environment of the tests is set.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,22 @@ import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from starlette.testclient import TestClient
 
-from auralsam2.apps.studio.server import create_app
-from auralsam2.apps.studio.settings import Limits, Settings
-from auralsam2.apps.studio.store import Store
-from auralsam2.model import AuralSAM2
 from media_files import write_clip
 from studio_pages import HOST, SECONDS, TOKEN, Studio
+
+if TYPE_CHECKING:
+    from auralsam2.model import AuralSAM2
 
 
 @pytest.fixture(scope="session")
 def model(small_model: Path) -> AuralSAM2:
+    from auralsam2.model import AuralSAM2
+
     return AuralSAM2.from_pretrained(small_model)
 
 
@@ -32,6 +36,10 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def start_studio(model: AuralSAM2, tmp_path: Path) -> Iterator[Callable[..., Studio]]:
     """Starts a studio; what is given are limits, or `home`."""
+    from auralsam2.apps.studio.server import create_app
+    from auralsam2.apps.studio.settings import Limits, Settings
+    from auralsam2.apps.studio.store import Store
+
     with ExitStack() as stack:
 
         def start(home: Path | None = None, **limits: Any) -> Studio:
