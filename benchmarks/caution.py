@@ -4,7 +4,8 @@
 
 On the validation split of StampAVS, the sounds alone and, with a model that reads, the sentences, each once, with masks
 as they are; for a range of `prompting.caution` the mean J of sounds, the mean J and F of sentences that refer to
-something, and S of those that refer to nothing. A mask whose object score is not above the caution counts as empty.
+something, and S of those that refer to nothing. A mask whose object score is not above the caution counts as empty; of
+a sentence, all masks of a clip whose mean score is not above it.
 """
 
 from __future__ import annotations
@@ -27,24 +28,32 @@ CAUTIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 Samples = list[dict[str, Any]]
 
 
-def agreement(samples: Samples, caution: float, score: str) -> float:
+def shown(sample: dict[str, Any], caution: float, *, reads: bool) -> list[bool]:
+    """In which frames a mask is left: by the frame's own object score, or, of what is read, by the clip's mean too."""
+    scores = sample["frames"]["object_score"]
+    if reads:
+        return [score > 0 and fmean(scores) > caution for score in scores]
+    return [score > caution for score in scores]
+
+
+def agreement(samples: Samples, caution: float, score: str, *, reads: bool = False) -> float:
     """Mean of a score, `j` or `f`, over all frames: of an empty mask 1 where nothing is to be found, else 0."""
     values = [
-        value if there > caution else float(truth == 0)
+        value if there else float(truth == 0)
         for sample in samples
         for value, truth, there in zip(
-            *(sample["frames"][name] for name in (score, "truth", "object_score")), strict=True
+            sample["frames"][score], sample["frames"]["truth"], shown(sample, caution, reads=reads), strict=True
         )
     ]
     return fmean(values)
 
 
 def spilt(samples: Samples, caution: float) -> float:
-    """S of Ref-AVS: the root of the share of a clip that is masked, mean over clips."""
+    """S of Ref-AVS, of what is read: the root of the share of a clip that is masked, mean over clips."""
     roots = []
     for sample in samples:
-        frames = zip(sample["frames"]["area"], sample["frames"]["object_score"], strict=True)
-        roots.append(math.sqrt(fmean(area if there > caution else 0.0 for area, there in frames)))
+        frames = zip(sample["frames"]["area"], shown(sample, caution, reads=True), strict=True)
+        roots.append(math.sqrt(fmean(area if there else 0.0 for area, there in frames)))
     return fmean(roots)
 
 
@@ -72,7 +81,7 @@ def main() -> int:
     for caution in CAUTIONS:
         numbers = [agreement(heard, caution, "j")]
         if read:
-            numbers += [agreement(told, caution, "j"), agreement(told, caution, "f"), spilt(null, caution)]
+            numbers += [*(agreement(told, caution, score, reads=True) for score in "jf"), spilt(null, caution)]
         rows.append([f"{caution:g}", *(f"{number:.3f}" for number in numbers)])
     names = ["caution", "sounds, M_J", *(["sentences, J", "sentences, F", "null, S"] if read else [])]
     print(line(heading(model, 0), f"StampAVS, val, {len(heard)} clips"))

@@ -132,7 +132,8 @@ class PromptingConfig:
         sparse: audio prompts are added to the mask tokens.
         gated: masks are empty where the object score says that nothing is there; as in SAM 2, but not as released.
         caution: is taken off the object score, a logit, where feature prompts are read; chosen after training, by how
-            often something is found where nothing is (`benchmarks/caution.py`).
+            often something is found where nothing is (`benchmarks/caution.py`). An expression is true of a clip or is
+            not: with one, it is taken off the clip's mean, which no frame's score then exceeds.
     """
 
     coarse_first: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -273,6 +274,21 @@ class AuralNetwork(HearingNetwork):
         patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         return self.fuser.fuse(patches, tokens, self.position)
 
+    def prompts(
+        self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
+    ) -> FeaturePrompts:
+        """Feature prompts of one clip, ready for the decoder: those of `fuse`, with `prompting.caution` minded.
+
+        Where something is read, it takes one more pass of the decoder, each frame by itself, to tell whether what is
+        said is in the clip at all.
+
+        Args:
+            frames: T frames one second apart, encoded with `listen`.
+            log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
+            text_features: of `read`.
+        """
+        return self._judged(frames, self.fuse(frames, log_mel, text_features).prompts, text_features)
+
     def track(
         self,
         pixels: torch.Tensor,
@@ -282,7 +298,7 @@ class AuralNetwork(HearingNetwork):
     ) -> list[Tracked]:
         """Find the target in one clip, all prompts at once; see `HearingNetwork.track`."""
         frames = self.encode(pixels, listen=log_mel is not None)
-        prompts = None if log_mel is None else self.fuse(frames, log_mel, text_features).prompts
+        prompts = None if log_mel is None else self.prompts(frames, log_mel, text_features)
         return self.follow(frames, prompts, visual)
 
     def track_apart(
@@ -294,7 +310,7 @@ class AuralNetwork(HearingNetwork):
     ) -> tuple[list[Tracked], list[Tracked]]:
         """Find the target twice, from one pass of the image encoder; see `HearingNetwork.track_apart`."""
         frames = self.encode(pixels)
-        prompts = self.fuse(frames, log_mel, text_features).prompts
+        prompts = self.prompts(frames, log_mel, text_features)
         return self.follow(frames, prompts), self.follow(frames, None, visual)
 
     def forward(
@@ -309,4 +325,13 @@ class AuralNetwork(HearingNetwork):
         """
         frames = self.encode(pixels)
         fused = self.fuse(frames, log_mel, text_features)
-        return ClipOutput(frames, fused, tuple(self.follow(frames, fused.prompts)))
+        prompts = self._judged(frames, fused.prompts, text_features)
+        return ClipOutput(frames, fused, tuple(self.follow(frames, prompts)))
+
+    def _judged(
+        self, frames: tuple[FrameFeatures, ...], prompts: FeaturePrompts, text_features: torch.Tensor | None
+    ) -> FeaturePrompts:
+        if text_features is None or not self.config.prompting.caution:
+            return prompts
+        score = self.tracker(len(frames)).apart(frames, prompts).object_score
+        return dataclasses.replace(prompts, bound=score.mean().expand(len(frames)))

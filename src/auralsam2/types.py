@@ -154,12 +154,14 @@ class FeaturePrompts:
         audio_prompts: r_a, sparse, (T, C) each.
         drawn: (T, h, w) logits of a rough mask, from fusers that draw one.
         token: (T, C), a token beside those of points and boxes, from the baseline that prompts with one.
+        bound: (T,), what no frame's object score exceeds; None where each frame is judged by itself.
     """
 
     visual_prompts: tuple[torch.Tensor, ...] = ()
     audio_prompts: tuple[torch.Tensor, ...] = ()
     drawn: torch.Tensor | None = None
     token: torch.Tensor | None = None
+    bound: torch.Tensor | None = None
 
     def frame(self, t: int) -> FeaturePrompts:
         """The prompts of frame t of the clip alone, with T = 1."""
@@ -168,6 +170,7 @@ class FeaturePrompts:
             tuple(prompt[t : t + 1] for prompt in self.audio_prompts),
             None if self.drawn is None else self.drawn[t : t + 1],
             None if self.token is None else self.token[t : t + 1],
+            None if self.bound is None else self.bound[t : t + 1],
         )
 
 

@@ -1,5 +1,7 @@
 """The prompted decoder: mask_decoder.npz of the released code, and equality with transformers' stock decoder."""
 
+import dataclasses
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -198,3 +200,15 @@ def test_caution_lowers_the_object_score_of_what_the_fuser_asks_for_alone() -> N
             one, other = (decoder(*maps, embed(sam2, None), asked) for decoder in (bold, careful))
             assert torch.equal(one.object_score - lower, other.object_score)
             assert torch.equal(one.logits, other.logits)
+
+
+def test_no_object_score_exceeds_the_bound_of_the_prompts() -> None:
+    sam2 = small_sam2()
+    maps = [torch.randn(2, *shape) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
+    prompts = FeaturePrompts((torch.zeros(2, 64, 256),) * 3, (torch.zeros(2, 256),) * 3)
+    decoder = PromptedDecoder(sam2, PromptingConfig(caution=1.5))
+    with torch.inference_mode():
+        free = decoder(*maps, embed(sam2, None)).object_score[:, 0]
+        bound = torch.stack([free[0] - 2, free[1] + 2])
+        bounded = decoder(*maps, embed(sam2, None), dataclasses.replace(prompts, bound=bound))
+    torch.testing.assert_close(bounded.object_score[:, 0], torch.stack([bound[0], free[1]]))

@@ -130,3 +130,13 @@ def test_other_weights_are_another_model(hearing):
         changed = AuralPredictor(hearing, options()).identity
         parameter[0] -= 1
     assert changed["weights"] != before["weights"]
+
+
+def test_another_configuration_is_another_model(hearing):
+    before = AuralPredictor(hearing, options()).identity
+    config = hearing.network.config
+    hearing.network.config = replace(config, prompting=replace(config.prompting, caution=1.0))
+    changed = AuralPredictor(hearing, options()).identity
+    hearing.network.config = config
+    assert changed["config"] != before["config"]
+    assert changed["weights"] == before["weights"]

@@ -159,7 +159,8 @@ class PromptedDecoder(nn.Module):
         ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
         score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
         if prompts is not None:
-            score = score - self.config.caution
+            bound = prompts.bound
+            score = score - self.config.caution if bound is None else torch.minimum(score, bound[:, None])
         return Decoded(logits, ious, mask_tokens, score), attended_image
 
     def _read(self, drawn: torch.Tensor) -> torch.Tensor:

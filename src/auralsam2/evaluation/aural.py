@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import torch
 
@@ -50,6 +51,7 @@ class AuralPredictor:
         self.name = model.name
         kept = {} if ensemble is None else {"ensemble": ensemble}
         self.identity = kept | {
+            "config": _short(hashlib.sha256(json.dumps(model.network.config.to_dict()).encode())),
             "weights": _hash(model.network),
             "dtype": model.dtype,
             "device": model.network.device.type,
@@ -125,4 +127,8 @@ def _hash(network: HearingNetwork) -> str:
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy())
+    return _short(digest)
+
+
+def _short(digest: hashlib._Hash) -> str:
     return digest.hexdigest()[:16]

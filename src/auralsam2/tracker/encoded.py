@@ -91,7 +91,8 @@ def pack_prompts(prompts: FeaturePrompts) -> dict[str, torch.Tensor]:
     """The feature prompts of a frame by name, as a spool keeps them."""
     visual = {f"visual{level}": prompt for level, prompt in enumerate(prompts.visual_prompts)}
     audio = {f"audio{level}": prompt for level, prompt in enumerate(prompts.audio_prompts)}
-    return visual | audio | ({} if prompts.drawn is None else {"drawn": prompts.drawn})
+    single = {"drawn": prompts.drawn, "bound": prompts.bound}
+    return visual | audio | {name: tensor for name, tensor in single.items() if tensor is not None}
 
 
 def unpack_prompts(tensors: Tensors) -> FeaturePrompts:
@@ -101,4 +102,5 @@ def unpack_prompts(tensors: Tensors) -> FeaturePrompts:
         tuple(tensors[f"visual{level}"] for level in levels),
         tuple(tensors[f"audio{level}"] for level in levels),
         tensors.get("drawn"),
+        bound=tensors.get("bound"),
     )

@@ -149,7 +149,7 @@ class Session:
             frames = tuple(kept.features(moment.index) for moment in clip)
             with self._network("fuser"):
                 log_mel = torch.stack([example.log_mel for example in heard]).to(self.network.device)
-                prompts = self.network.fuse(frames, log_mel, text).prompts
+                prompts = self.network.prompts(frames, log_mel, text)
             for t, moment in enumerate(clip):
                 if moment.index not in audible:
                     audible[moment.index] = heard[t].audible

@@ -93,7 +93,7 @@ class Sounds:
             frames = tuple(self._film.features(moment.index) for moment in clip)
             with self._clock.stage("fuser"), torch.inference_mode(), self._compute():
                 log_mel = torch.stack([example.log_mel for example in heard]).to(self._network.device)
-                prompts = self._network.fuse(frames, log_mel, text).prompts
+                prompts = self._network.prompts(frames, log_mel, text)
             for t, moment in enumerate(clip):
                 if moment.index not in found:
                     found[moment.index] = (prompts.frame(t), heard[t].audible)
