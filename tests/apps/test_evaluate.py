@@ -74,6 +74,8 @@ def test_no_usable_clip(evaluate):
         (("--prompts", "smell"), "--prompts smell: choose from"),
         (("--protocol", "mine"), "--protocol mine: choose from"),
         (("--select", "best"), "--select best: choose from"),
+        (("--combine", "both"), "--combine both: choose from"),
+        (("--combine", "union"), "--combine union merges what is heard and what is pointed at"),
         (("--sound", "loud"), "--sound loud: choose from"),
         (("--device", "tpu"), "--device tpu: choose from"),
         (("--root", "nowhere"), "--root nowhere: no such folder"),

@@ -67,6 +67,14 @@ def test_prompts_and_selections(evaluate, tmp_path, prompts, select):
     assert 0.0 <= line["summary"]["M_J"]["value"] <= 1.0
 
 
+@pytest.mark.parametrize("rule", ["mean_prob", "mean_logit", "max_iou_score", "union"])
+def test_ensembles(evaluate, tmp_path, rule):
+    write_stampavs(tmp_path)
+    line = evaluate("stampavs", tmp_path, "test-seen", "--prompts", "audio+points+box", "--combine", rule)
+    assert line["options"]["combine"] == rule
+    assert 0.0 <= line["summary"]["M_J"]["value"] <= 1.0
+
+
 @pytest.mark.parametrize("protocol", ["auralsam2", "avsbench", "ref-avs", "per-frame"])
 def test_protocols(evaluate, tmp_path, protocol):
     write_avsbench(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,8 @@ def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, metho
     assert isinstance(made, AdapterNetwork)
     clip = Loader()(sample(1, frames=3), 64)
     options = Options(dataset="stampavs", split="test", prompts="audio+points+box")
-    predictor = AuralPredictor(AuralSAM2(made, method), options, ensemble="union")
+    predictor = AuralPredictor(AuralSAM2(made, method), replace(options, combine="union"))
     found = predictor.predict(clip, predictor.prepare(clip))
-    assert predictor.identity["ensemble"] == "union"
     together = AuralPredictor(AuralSAM2(made, method), options)
     assert not torch.equal(together.predict(clip, together.prepare(clip)).logits, found.logits)
     one = Found(torch.ones(2, 2), 0.5, 1.0)

@@ -13,11 +13,12 @@ from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelC
 from auralsam2.decoder.prompted import Decoded
 from auralsam2.errors import UsageError
 from auralsam2.evaluation.aural import AuralPredictor, chosen, silence_like
-from auralsam2.evaluation.options import Options
+from auralsam2.evaluation.options import COMBINES, Options
 from auralsam2.evaluation.run import evaluate
 from auralsam2.model import AuralSAM2
 from auralsam2.network import DEFAULT_EXPRESSION, AuralNetwork
 from auralsam2.text.encoder import TextEncoder
+from auralsam2.tracker.converse.found import MERGES
 from auralsam2.vision.preprocess import normalise
 from evaluated_clips import Listed, Loader, listing, sample
 from networks import small_sam2
@@ -140,3 +141,7 @@ def test_another_configuration_is_another_model(hearing):
     hearing.network.config = config
     assert changed["config"] != before["config"]
     assert changed["weights"] == before["weights"]
+
+
+def test_an_ensemble_knows_the_rules_of_the_conversation():
+    assert ("joint", *MERGES) == COMBINES

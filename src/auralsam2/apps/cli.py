@@ -190,6 +190,14 @@ def evaluate(
     select: Annotated[
         str, typer.Option(metavar="iou|iou+object|first", help="Which of the three candidate masks counts.")
     ] = "iou",
+    combine: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="Sound with points and box: joint, all in one call of the decoder, or two masks merged: mean_prob, "
+            "mean_logit, max_iou_score or union.",
+        ),
+    ] = "joint",
     sound: Annotated[
         str, typer.Option(metavar="own|shuffled|silent|swapped", help="What is heard, to test the hearing.")
     ] = "own",
@@ -218,6 +226,7 @@ def evaluate(
         prompts=prompts or "audio",
         protocol=protocol,
         select=select,
+        combine=combine,
         sound=sound,
         limit=limit,
     )

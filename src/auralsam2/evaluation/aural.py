@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import cast
 
 import torch
 
@@ -31,26 +32,21 @@ class AuralPredictor:
 
     Args:
         model: in evaluation mode, on its device; AuralSAM2 or a baseline.
-        options: prompts and choice of the mask.
-        ensemble: where there are prompts of both kinds, find the target twice and merge the masks by this rule; None
-            gives all prompts to the decoder at once. What is merged are the masks of highest predicted IoU, whatever
-            `options.select` says.
+        options: prompts, how they are combined, and choice of the mask.
 
     Raises:
         UsageError: the model cannot take the prompts.
     """
 
-    def __init__(self, model: AuralSAM2, options: Options, ensemble: Merge | None = None) -> None:
+    def __init__(self, model: AuralSAM2, options: Options) -> None:
         if options.reads and model.network.text_encoder is None:
             raise UsageError(
                 f"--prompts {options.prompts}: model {model.name} reads no text: take --prompts audio, or a model "
                 "such as ref-avs"
             )
         self.model, self.options = model, options
-        self.ensemble: Merge | None = ensemble
         self.name = model.name
-        kept = {} if ensemble is None else {"ensemble": ensemble}
-        self.identity = kept | {
+        self.identity = {
             "config": _short(hashlib.sha256(json.dumps(model.network.config.to_dict()).encode())),
             "weights": _hash(model.network),
             "dtype": model.dtype,
@@ -78,9 +74,9 @@ class AuralPredictor:
             log_mel = None
             if fuses:
                 log_mel = (clip.log_mel if self.options.hears else silence_like(clip.log_mel)).to(network.device)
-            if self.ensemble is not None and log_mel is not None and visual is not None:
+            if self.options.combine != "joint" and log_mel is not None and visual is not None:
                 heard, pointed = network.track_apart(pixels, log_mel, text, visual)
-                return merged(heard, pointed, self.ensemble)
+                return merged(heard, pointed, cast(Merge, self.options.combine))
             return chosen(network.track(pixels, log_mel, text, visual), self.options.select)
 
 

@@ -10,6 +10,7 @@ from auralsam2.evaluation.protocols import PROTOCOLS, Protocol, protocol
 
 PROMPTS = ("audio", "text", "audio+text", "points", "box", "mask", "points+box", "audio+points+box")
 SELECTS = ("iou", "iou+object", "first")
+COMBINES = ("joint", "mean_prob", "mean_logit", "max_iou_score", "union")
 SOUNDS = ("own", "shuffled", "silent", "swapped")
 
 
@@ -24,6 +25,8 @@ class Options:
         protocol: name; None for the data set's own.
         select: which of the three candidate masks counts: the one of highest predicted IoU; the same, emptied where
             the object score is below 0; or the first.
+        combine: sound and visual prompts together: `joint`, all in one call of the decoder; or an ensemble, the target
+            found twice and the two masks of highest predicted IoU merged by this rule.
         sound: the clip's own; that of another clip; silence; or left and right swapped.
         limit: score only so many samples, the first ones.
         seed: of the shuffled sound and of the intervals.
@@ -37,6 +40,7 @@ class Options:
     prompts: str = "audio"
     protocol: str | None = None
     select: str = "iou"
+    combine: str = "joint"
     sound: str = "own"
     limit: int | None = None
     seed: int = 0
@@ -46,12 +50,18 @@ class Options:
             ("--prompts", self.prompts, PROMPTS),
             ("--protocol", self.protocol, (None, *PROTOCOLS)),
             ("--select", self.select, SELECTS),
+            ("--combine", self.combine, COMBINES),
             ("--sound", self.sound, SOUNDS),
         ):
             if value not in known:
                 raise UsageError(f"{name} {value}: choose from {', '.join(word for word in known if word)}")
         if self.sound != "own" and not self.hears:
             raise UsageError(f"--sound {self.sound}: the prompts {self.prompts} have no sound in them")
+        if self.combine != "joint" and (not self.hears or not self.visual or self.select != "iou"):
+            raise UsageError(
+                f"--combine {self.combine} merges what is heard and what is pointed at: take --prompts "
+                "audio+points+box, without --select"
+            )
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit}: give at least 1, or leave it out")
 
@@ -95,6 +105,7 @@ class Options:
                 "null": rules.null,
             },
             "select": self.select,
+            "combine": self.combine,
             "sound": self.sound,
             "limit": self.limit,
             "seed": self.seed,
