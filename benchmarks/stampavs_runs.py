@@ -18,7 +18,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.outputs.json_stream import plain
 from stampavs_masks import Terms, clip_terms
 
-OWN = "own"
+OWN, JOINT = "own", "joint"
 
 
 class Runs:
@@ -40,7 +40,9 @@ class Runs:
         self.keep_masks = keep_masks
         self._listings: dict[tuple[str, str], Any] = {}
 
-    def report(self, dataset: str, split: str, prompts: str = "audio", sound: str = OWN) -> dict[str, Any]:
+    def report(
+        self, dataset: str, split: str, prompts: str = "audio", sound: str = OWN, combine: str = JOINT
+    ) -> dict[str, Any]:
         """The report of a run; it is made where it is not there yet, or of another model or other options."""
         listing = self._listing(dataset, split)
         clips = list(dict.fromkeys(sample.clip for sample in listing.samples))[: self.clips]
@@ -50,12 +52,13 @@ class Runs:
             split=split,
             prompts=prompts,
             protocol="per-frame",
+            combine=combine,
             sound=sound,
             seed=self.seed,
             limit=limit,
         )
         predictor = AuralPredictor(self.model, options)
-        path = self.out / f"{dataset}.{split}.{prompts}.{sound}.json"
+        path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}.json"
         run = plain({"model": {"name": predictor.name, **predictor.identity}, "options": options.as_json()})
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if any(known.get(name) != value for name, value in run.items()):
