@@ -36,6 +36,20 @@ def test_speed_as_a_table(command, small_model):
         assert any(line.startswith(name) for line in outcome.out.splitlines()), name
 
 
+def test_prompting_reports_what_hearing_and_a_click_cost(command, small_model):
+    outcome = command("bench", "prompting", "--model", small_model, "--frames", "3", "--rounds", "1", "--json")
+    assert outcome.code == 0, outcome.err
+    numbers = json.loads(outcome.out)["dtypes"]["fp32"]
+    assert numbers["hearing_overhead"] == numbers["first_pass_heard"] / numbers["first_pass_pointed"]
+    assert 0 < numbers["click"] == pytest.approx(numbers["click_share"] * numbers["first_pass_heard"])
+    assert [(one["prompts"], one["frames"]) for one in numbers["passes"]] == [
+        ("points+box", 3),
+        ("audio+points+box", 3),
+    ]
+    table = command("bench", "prompting", "--model", small_model, "--frames", "1", "--rounds", "1")
+    assert any(line.startswith("click / frame of the first pass") for line in table.out.splitlines())
+
+
 def test_stretches_are_whole_windows():
     assert bench_speed.stretches(12, 5) == [(0, 5), (5, 10)]
     assert bench_speed.stretches(3, 5) == [(0, 3)]

@@ -12,10 +12,11 @@ import torch
 import typer
 
 from auralsam2 import hub
-from auralsam2.apps import bench_memory, bench_speed
-from auralsam2.apps.bench_material import HEIGHT, WIDTH, large_network, machine, write_clip, write_small_model
+from auralsam2.apps import bench_memory, bench_prompting, bench_speed
+from auralsam2.apps.bench_material import HEIGHT, WIDTH, full_network, machine, write_clip, write_small_model
 from auralsam2.errors import EXIT_SOME_FAILED, UsageError
 from auralsam2.model import AuralSAM2, pick_device, pick_dtype
+from auralsam2.vision.sam2 import Size
 
 SPEED_FPS = 25
 """Pictures a second of the video for speed, as of a camera: all are decoded, one a second is segmented."""
@@ -30,6 +31,13 @@ _LABELS = (
     ("click_wall", "wall time, click instead"),
     ("hearing_overhead", "hearing overhead, network"),
     ("hearing_overhead_wall", "hearing overhead, wall"),
+)
+_PROMPTING_LABELS = (
+    ("first_pass_pointed", "a frame: points, box"),
+    ("first_pass_heard", "a frame: audio, points, box"),
+    ("hearing_overhead", "hearing overhead"),
+    ("click", "a click on a frame that was seen"),
+    ("click_share", "click / frame of the first pass"),
 )
 
 
@@ -65,11 +73,7 @@ def speed(
         pick_dtype(dtype, where)
     if threads is not None:
         torch.set_num_threads(threads)
-    if model is None:
-        _note("making random weights at hiera-large size")
-        loaded = AuralSAM2(large_network().to(where), "random hiera-large")
-    else:
-        loaded = AuralSAM2.from_pretrained(model, device, "fp32")
+    loaded = _random("large", where) if model is None else AuralSAM2.from_pretrained(model, device, "fp32")
     window = loaded.config.clip.frames
     parts = bench_speed.stretches(frames, window)
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
@@ -90,6 +94,58 @@ def speed(
         "dtypes": results,
     }
     print(json.dumps(report) if as_json else "\n".join(_speed_lines(report)))
+
+
+def prompting(
+    model: str | None,
+    dtypes: tuple[str, ...],
+    *,
+    backbone: Size = "large",
+    frames: int = 5,
+    rounds: int = 2,
+    device: str = "auto",
+    threads: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Measure what hearing adds to points and a box, and what a correction costs on a frame that was encoded before.
+
+    Args:
+        model: name, folder or hub id; None for random weights.
+        dtypes: precisions to measure, of fp32, bf16 and fp16.
+        backbone: of random weights: `large` or `base-plus`.
+        frames: of the generated video, at one a second.
+        rounds: conversations of each kind.
+        device: auto, cpu, cuda or mps.
+        threads: of the CPU; None leaves it to torch.
+        as_json: print one JSON object instead of a table.
+
+    Raises:
+        UsageError: device or precision cannot be had.
+        UnavailableError: the model is not here.
+    """
+    where = pick_device(device)
+    for dtype in dtypes:
+        pick_dtype(dtype, where)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    loaded = _random(backbone, where) if model is None else AuralSAM2.from_pretrained(model, device, "fp32")
+    with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
+        video = write_clip(Path(folder) / "clip.mp4", frames, SPEED_FPS)
+        results = {
+            dtype: bench_prompting.measure(
+                AuralSAM2(loaded.network, loaded.name, dtype), video, frames, rounds, _note
+            ).summary()
+            for dtype in dtypes
+        }
+    report = {
+        "machine": machine(where.type),
+        "model": loaded.name,
+        "image_size": loaded.network.image_size,
+        "frames": frames,
+        "rounds": rounds,
+        "dtypes": results,
+    }
+    print(json.dumps(report) if as_json else "\n".join(_prompting_lines(report)))
 
 
 def memory(model: str | None, *, minutes: float = 10.0, as_json: bool = False) -> None:
@@ -146,12 +202,31 @@ def compare_memory(model: str | None, short: float, long: float) -> bench_memory
         return bench_memory.Comparison(short=measured("short", short), long=measured("long", long))
 
 
+def _random(backbone: Size, where: torch.device) -> AuralSAM2:
+    _note(f"making random weights at hiera-{backbone} size")
+    return AuralSAM2(full_network(backbone).to(where), f"random hiera-{backbone}")
+
+
+def _prompting_lines(report: dict[str, Any]) -> list[str]:
+    """The report of `prompting` for people."""
+    dtypes = report["dtypes"]
+    lines = [
+        _machine_line(report["machine"]),
+        f"{report['model']} at {report['image_size']} px; {report['rounds']} conversations of each kind about "
+        f"{report['frames']} frames",
+        "",
+        f"{'seconds':34}" + "".join(f"{dtype:>10}" for dtype in dtypes),
+    ]
+    for key, label in _PROMPTING_LABELS:
+        lines.append(f"{label:34}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values()))
+    return lines
+
+
 def _speed_lines(report: dict[str, Any]) -> list[str]:
     """The report of `speed` for people."""
-    on, video, dtypes = report["machine"], report["video"], report["dtypes"]
+    video, dtypes = report["video"], report["dtypes"]
     lines = [
-        f"auralsam2 {on['auralsam2']}, torch {on['torch']}, {on['cpu']}, {on['threads']} threads, "
-        f"device {on['device']}",
+        _machine_line(report["machine"]),
         f"{report['model']} at {report['image_size']} px; video of {video['width']}x{video['height']} at "
         f"{video['fps']} fps; {report['runs_per_prompt']} runs of {report['frames_per_run']} frames for each prompt",
         "",
@@ -162,6 +237,12 @@ def _speed_lines(report: dict[str, Any]) -> list[str]:
     for key, label in _LABELS:
         lines.append(f"{label:28}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values()))
     return lines
+
+
+def _machine_line(on: dict[str, Any]) -> str:
+    return (
+        f"auralsam2 {on['auralsam2']}, torch {on['torch']}, {on['cpu']}, {on['threads']} threads, device {on['device']}"
+    )
 
 
 def _note(text: str) -> None:

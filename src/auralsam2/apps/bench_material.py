@@ -18,7 +18,7 @@ from auralsam2.checkpoint import SAM2_FOLDER
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
 from auralsam2.network import AuralNetwork
 from auralsam2.version import __version__
-from auralsam2.vision.sam2 import sam2_config
+from auralsam2.vision.sam2 import Size, sam2_config
 
 WIDTH, HEIGHT = 1280, 720
 SOUND_RATE = 44_100
@@ -84,10 +84,15 @@ def _sound(begin: int) -> AudioFrame:
     return frame
 
 
-def large_network(seed: int = 0) -> AuralNetwork:
-    """The released model of sound, SAM 2.0 hiera-large at 1024 pixels, with random weights."""
+def full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
+    """The released model of sound on a SAM 2.0 of 1024 pixels, with random weights.
+
+    Args:
+        backbone: `large` or `base-plus`.
+        seed: of the weights.
+    """
     torch.manual_seed(seed)
-    sam2 = _spread(Sam2VideoModel(sam2_config("large")))
+    sam2 = _spread(Sam2VideoModel(sam2_config(backbone)))
     return AuralNetwork(ModelConfig.released(sam2=SAM2_FOLDER), sam2).eval()
 
 

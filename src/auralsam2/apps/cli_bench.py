@@ -43,6 +43,39 @@ def bench_speed(
     )
 
 
+@commands.command("prompting")
+def bench_prompting(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: random weights.")
+    ] = None,
+    backbone: Annotated[
+        str, typer.Option(metavar="large|base-plus", help="Size of SAM 2 where the weights are random.")
+    ] = "large",
+    dtype: Annotated[str, typer.Option(metavar="LIST", help="Precisions to measure.")] = "fp32",
+    frames: Annotated[int, typer.Option(min=1, metavar="N", help="Frames of the generated video.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Conversations of each kind.")] = 2,
+    device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """What hearing adds to points and a box, and what a click costs on a frame that was encoded before.
+
+    Conversations with and without sound about the same video, in turn; then corrections on its frames.
+    """
+    from auralsam2.apps.bench import prompting
+
+    prompting(
+        model,
+        tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
+        backbone=parse.choice("--backbone", backbone, ("large", "base-plus")),
+        frames=frames,
+        rounds=rounds,
+        device=device,
+        threads=threads,
+        as_json=as_json,
+    )
+
+
 @commands.command("memory")
 def bench_memory(
     model: Annotated[

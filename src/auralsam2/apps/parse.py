@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from auralsam2.errors import UsageError
 from auralsam2.types import Box, Mask, Point
+
+Word = TypeVar("Word", bound=str)
 
 SAVES = ("overlay", "masks", "json", "coco", "frames")
 
@@ -131,8 +133,9 @@ def dtype(name: str) -> str:
     return choice("--dtype", name, ("auto", "fp32", "bf16", "fp16"))
 
 
-def choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+def choice(option: str, value: str, choices: tuple[Word, ...]) -> Word:
     """One of several words."""
-    if value not in choices:
-        raise UsageError(f"{option} {value}: choose from {', '.join(choices)}")
-    return value
+    for word in choices:
+        if word == value:
+            return word
+    raise UsageError(f"{option} {value}: choose from {', '.join(choices)}")
