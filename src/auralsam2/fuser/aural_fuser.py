@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 
 from auralsam2.config import FuserConfig
 from auralsam2.fuser.blocks import Blocks
-from auralsam2.fuser.fusion import CrossFusion, Fused
+from auralsam2.fuser.fusion import CrossFusion, Fused, pointwise
 from auralsam2.fuser.projection import REFERENCE_ROWS, Projection
 from auralsam2.fuser.standard import Standard
 from auralsam2.fuser.tpavi import TPAVI
@@ -158,12 +159,12 @@ class AuralFuser(nn.Module):
         visual_position = position.flatten(2).transpose(1, 2).contiguous()
         heard, levels = tokens, []
         for level, patch in enumerate(patches):
+            visual = patch.flatten(2).transpose(1, 2).contiguous()
             if level:
-                below = levels[-1].visual.transpose(1, 2).unflatten(2, grid)
-                patch = self.smooth_convs[level - 1](patch + below)
+                visual = pointwise(cast(nn.Conv2d, self.smooth_convs[level - 1]), visual + levels[-1].visual)
                 # Eq. 2 starts each level from z_c itself; the released code hands the fused tokens on.
                 heard = levels[-1].tokens if released else tokens
-            visual = patch.flatten(2).transpose(1, 2).contiguous() + visual_position
+            visual = visual + visual_position
             visual = self.f_blocks[level](visual, tuple(grid))
             heard = self._listen(level, heard + token_position, frames)
             levels.append(self.fusion_modules[level](visual + visual_position, heard + token_position))

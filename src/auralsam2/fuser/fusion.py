@@ -90,11 +90,29 @@ def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Ten
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
+def pointwise(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, rows: torch.Tensor) -> torch.Tensor:
+    """A convolution of kernel 1 as a matrix product over tokens, which on a CPU is several times as quick.
+
+    Args:
+        conv: C to C'.
+        rows: (..., C).
+
+    Returns:
+        (..., C').
+    """
+    return F.linear(rows, conv.weight.flatten(1), conv.bias)
+
+
 class ChannelMLP(nn.Sequential):
     """1×1 convolution L' → L, GELU, 1×1 convolution L → L: the paper's way back to width L."""
 
     def __init__(self, inner: int, width: int) -> None:
         super().__init__(nn.Conv1d(inner, width, 1), nn.GELU(), nn.Conv1d(width, width, 1))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(B, L', P) to (B, L, P)."""
+        first, act, last = self
+        return pointwise(last, act(pointwise(first, input.transpose(1, 2)))).transpose(1, 2)
 
 
 class CrossFusion(nn.Module):
@@ -135,9 +153,7 @@ class CrossFusion(nn.Module):
         """
         frames = visual.transpose(1, 2)
         aligned = self.align_channel(tokens.unsqueeze(2))
-        # Convolutions of kernel 1 over (T, L, 1, h·w, 1): the positions need not be a grid.
-        volume = frames[:, :, None, :, None]
-        q_v, k_v, v_v = (conv(volume).flatten(2) for conv in (self.q_frame, self.k_frame, self.v_frame))
+        q_v, k_v, v_v = (pointwise(conv, visual).transpose(1, 2) for conv in (self.q_frame, self.k_frame, self.v_frame))
         q_a, k_a, v_a = (conv(aligned) for conv in (self.q_audio, self.k_audio, self.v_audio))
         if self.released:
             rows = q_v.shape[0] * q_v.shape[2]
