@@ -1,0 +1,120 @@
+"""Qualitative panels, as in the paper's Figures 4 and 9 to 14: frames, truth, each method's masks, the sound beneath.
+
+    python benchmarks/panels.py ROOT OUT.jpg --models AuralSAM2=mini [GAVS=DIR …] [--clips test-seen:2,test-unseen:2]
+
+Shown are the first clips of each split in which something is to be found, and of each its first seconds: nothing is
+picked by how it looks. The truth is tinted green, what a method finds by sound alone pink.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw
+
+from auralsam2.data import open_dataset
+from auralsam2.data.load import load
+from auralsam2.data.samples import LoadedClip
+from auralsam2.evaluation.aural import AuralPredictor
+from auralsam2.evaluation.options import Options
+from auralsam2.media.sound import SoundTrack
+from auralsam2.model import AuralSAM2
+from auralsam2.outputs.overlay import COLOUR, draw
+from auralsam2.outputs.staging import writing
+
+SIDE, GAP, LABEL, WAVE = 144, 4, 92, 40
+SECONDS = 10
+TRUTH, INK, PAPER, SOUND = (64, 200, 120), (40, 40, 40), (255, 255, 255), (70, 110, 160)
+
+
+def panel(clip: LoadedClip, found: dict[str, torch.Tensor]) -> Image.Image:
+    """The panel of one clip.
+
+    Args:
+        clip: with its pictures.
+        found: by method, (T, S, S) bool.
+    """
+    seconds = min(SECONDS, len(clip.frames))
+    rows = [("frames", torch.zeros_like(clip.labels), TRUTH), ("truth", clip.labels, TRUTH)]
+    rows += [(name, masks, COLOUR) for name, masks in found.items()]
+    step = SIDE + GAP
+    sheet = Image.new("RGB", (LABEL + seconds * step, len(rows) * step + WAVE), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    for place, (name, masks, colour) in enumerate(rows):
+        pen.text((GAP, place * step + SIDE // 2 - 6), name, fill=INK)
+        for t in range(seconds):
+            picture = clip.frames[t]
+            mask = F.interpolate(masks[t][None, None].float(), picture.shape[:2], mode="nearest")[0, 0] > 0.5
+            tinted = Image.fromarray(draw(picture, mask.numpy(), colour)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            sheet.paste(tinted, (LABEL + t * step, place * step))
+    top = len(rows) * step
+    pen.text((GAP, top + WAVE // 2 - 6), "left, right", fill=INK)
+    for channel, edges in enumerate(_envelopes(clip.sample.sounds[0], seconds, SIDE)):
+        middle = top + (2 * channel + 1) * WAVE // 4
+        for column, reach in enumerate(edges):
+            x = LABEL + column // SIDE * step + column % SIDE
+            # Square root: quiet sounds show as well.
+            half = round(float(np.sqrt(reach)) * (WAVE // 4 - 1))
+            pen.line((x, middle - half, x, middle + half), fill=SOUND)
+    return sheet
+
+
+def _envelopes(path: Path, seconds: int, columns: int) -> np.ndarray:
+    """(2, seconds · columns) the largest sample of each stretch, in [0, 1]."""
+    with SoundTrack(path) as sound:
+        pieces = [sound.read(n / columns, (n + 1) / columns) for n in range(seconds * columns)]
+    return np.stack([np.abs(piece).max(axis=0, initial=0) for piece in pieces], axis=1)
+
+
+def clips(root: Path, wanted: str, size: int) -> Iterator[LoadedClip]:
+    """The first clips with a target of each split in `split:count,…`."""
+    for part in wanted.split(","):
+        split, _, count = part.partition(":")
+        taken = 0
+        for sample in open_dataset("stampavs", root).listing(split).samples:
+            if taken < int(count or 1) and (clip := load(sample, size)).labels.any():
+                taken += 1
+                yield clip
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
+    parser.add_argument("out", type=Path, help="the picture")
+    parser.add_argument(
+        "--models", nargs="+", required=True, metavar="NAME=MODEL", help="name in the picture, and model"
+    )
+    parser.add_argument("--clips", default="test-seen:2,test-unseen:2", help="how many of which splits")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    named = [given.partition("=")[::2] for given in arguments.models]
+    options = Options(dataset="stampavs", split="test-seen")
+    predictors = {
+        name: AuralPredictor(AuralSAM2.from_pretrained(model, "cpu", "fp32"), options) for name, model in named
+    }
+    size = max(predictor.model.network.image_size for predictor in predictors.values())
+    panels = []
+    for clip in clips(arguments.root, arguments.clips, size):
+        found = {
+            name: predictor.predict(clip, predictor.prepare(clip)).logits > 0 for name, predictor in predictors.items()
+        }
+        panels.append(panel(clip, found))
+    sheet = Image.new("RGB", (panels[0].width, sum(each.height + 4 * GAP for each in panels)), PAPER)
+    top = 0
+    for each in panels:
+        sheet.paste(each, (0, top))
+        top += each.height + 4 * GAP
+    with writing(arguments.out):
+        sheet.save(arguments.out, quality=88)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
