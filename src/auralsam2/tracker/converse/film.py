@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from auralsam2.clock import Clock
-from auralsam2.errors import InputError
+from auralsam2.errors import InputError, UsageError
 from auralsam2.media.reader import FrameReader
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.kept import Kept
@@ -66,9 +66,20 @@ class Film:
         self._window: Window | None = None
         self._again: FrameReader | None = None
         self._shown: Frame | None = None
+        self._closed = False
+
+    def check_open(self) -> None:
+        """Check that the file was not let go of.
+
+        Raises:
+            UsageError: it was.
+        """
+        if self._closed:
+            raise UsageError(f"{self.source.info.path}: the session is closed: open it again")
 
     def close(self) -> None:
         """Let go of the file."""
+        self._closed = True
         self._reader.close()
         if self._again is not None:
             self._again.close()
@@ -83,6 +94,12 @@ class Film:
         while len(self._times) <= index and not self._ended:
             self._read()
         return 0 <= index < len(self._times)
+
+    def upward(self, index: int) -> Iterator[int]:
+        """Indices from one on to the last; reads on as they are taken."""
+        while self.has(index):
+            yield index
+            index += 1
 
     def last(self) -> int:
         """Index of the last frame; reads to the end."""
@@ -118,7 +135,7 @@ class Film:
             begin = bisect_left(self._instants, first, key=lambda instant: slot_of(instant, start, self.slot))
             window = next(
                 window
-                for window in windows(self._moments(begin), self._slots)
+                for window in windows(map(self.moment, self.upward(begin)), self._slots)
                 if window.first_new <= index <= window.moments[-1].index
             )
             self._window = window
@@ -148,11 +165,6 @@ class Film:
             (features,) = self._network.encode(normalise(square[None]), listen=self._listen)
         self._kept.put(("features", index), pack_features(features))
         return features
-
-    def _moments(self, index: int) -> Iterator[Moment]:
-        while self.has(index):
-            yield self.moment(index)
-            index += 1
 
     def _read(self, keep_from: float = -np.inf) -> None:
         """Pass one more frame; keep its picture if its instant is not earlier than `keep_from`."""

@@ -7,6 +7,8 @@ from collections.abc import Hashable
 
 from auralsam2.tracker.spool import DEFAULT_LIMIT, Spool, Tensors
 
+Key = tuple[*tuple[Hashable, ...], int]
+"""Of an entry: what it is, and, at last, the index of the frame it is of."""
 DISK_LIMIT = 16 << 30
 """Bytes of temporary file: 16 GiB."""
 
@@ -27,7 +29,7 @@ class Kept:
         self.dropped = 0
         self.size = 0
         self._spool = Spool(memory)
-        self._sizes: OrderedDict[Hashable, int] = OrderedDict()
+        self._sizes: OrderedDict[Key, int] = OrderedDict()
 
     def close(self) -> None:
         """Drop everything."""
@@ -39,7 +41,7 @@ class Kept:
         """Entries held."""
         return len(self._sizes)
 
-    def put(self, key: Hashable, tensors: Tensors) -> None:
+    def put(self, key: Key, tensors: Tensors) -> None:
         """Keep an entry, in place of one of the same key; one that is larger than the bound is not kept.
 
         Raises:
@@ -55,14 +57,19 @@ class Kept:
             self._sizes[key] = size
             self.size += size
 
-    def get(self, key: Hashable) -> Tensors | None:
+    def get(self, key: Key) -> Tensors | None:
         """The tensors of an entry; None where there is none, or no more."""
         if key not in self._sizes:
             return None
         self._sizes.move_to_end(key)
         return self._spool.get(key)
 
-    def _drop(self, key: Hashable) -> None:
+    def forget_before(self, index: int) -> None:
+        """Drop all entries of frames of lower index."""
+        for key in [key for key in self._sizes if key[-1] < index]:
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
         if key in self._sizes:
             self.size -= self._sizes.pop(key)
             self._spool.drop(key)

@@ -102,7 +102,7 @@ class Sounds:
             if said.hears:
                 self._kept.put(("audible", window.first_slot, index), {"audible": torch.tensor(audible)})
         if said.hears:
-            self.asked, self.damage = True, hearing.damage
+            self.asked, self.damage = True, sorted({*self.damage, *hearing.damage})
             self.heard_something |= hearing.heard_something
         return found
 
