@@ -13,7 +13,9 @@ from networks import save_small_model
 
 
 def test_the_command_writes_its_tables_and_evaluates_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scenes = [(f"{split}_0000{n}", split, "standard", "single", 3) for split in (*methods.SPLITS, "val") for n in (0, 1)]
+    scenes = [
+        (f"{split}_0000{n}", split, "standard", "single", 3) for split in (*methods.SPLITS, "val") for n in (0, 1)
+    ]
     root = write_stampavs(tmp_path / "stamp", tuple(scenes))
     save_small_model(tmp_path / "model", frames=3)
     document = tmp_path / "results.md"

@@ -42,7 +42,8 @@ def test_pictures_in_any_order(model: AuralSAM2, video: Path, fps: float | None,
 
 def test_a_moment_means_the_nearest_frame(model: AuralSAM2, video: Path) -> None:
     with contextlib.closing(Kept(0, 0)) as kept, contextlib.closing(film(model, video, kept)) as frames:
-        assert [frames.index_at(time) for time in (6.9, 0.0, 0.9, 1.1, 3.5, 7.0)] == [6, 0, 0, 1, 3, 6]
+        times = (6.9, 0.0, 0.4, 0.99, 1.0, 1.01, 1.5, 3.2, 3.5, 7.0)
+        assert [frames.index_at(time) for time in times] == [6, 0, 0, 0, 0, 1, 1, 3, 3, 6]
 
 
 def test_windows_are_those_of_the_stream(model: AuralSAM2, tmp_path: Path) -> None:
