@@ -39,7 +39,7 @@ def by_hand(model: AuralSAM2, video: Path, *, fps: float | None = 1.0, listen: b
     """Each frame encoded on its own."""
     with read_frames(video, fps=fps) as reader, torch.inference_mode():
         squares = [normalise(to_square(frame.image, SIZE)[None]) for frame in reader]
-        return [model.network.encode(square, listen=listen)[0] for square in squares]
+        return [model.streaming().encode(square, listen=listen)[0] for square in squares]
 
 
 @torch.inference_mode()
@@ -47,7 +47,7 @@ def fused(
     model: AuralSAM2, frames: list[FrameFeatures], track: torch.Tensor | None, text: str | None = None
 ) -> list[FeaturePrompts]:
     """The feature prompts of each frame: windows of three seconds, each with its own sound."""
-    network, found = model.network, {}
+    network, found = model.streaming(), {}
     for first in set(WINDOW_OF):
         log_mel = logmel.silence(3)
         if track is not None:
