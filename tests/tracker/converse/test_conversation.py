@@ -92,10 +92,11 @@ def test_a_click_is_followed_as_segment_follows_it(model: AuralSAM2, video: Path
             if audio == "track":
                 session.hear(True, object=1)
             shown = session.add_points([(20, 12)], [1], 2.4)
-            followed = list(session.propagate(0.0))
-        assert equal(shown, followed[2])
-        segmented = model.segment(video, prompts=prompts, audio=audio)  # type: ignore[arg-type]
-        assert all(equal(a, b) for a, b in zip(followed, segmented, strict=True))
+            followed = list(session.propagate(both=True))
+        assert equal(shown, followed[0])
+        segmented = list(model.segment(video, prompts=prompts, audio=audio))  # type: ignore[arg-type]
+        for frame in followed:
+            assert equal(frame, segmented[frame.index])
 
 
 def test_with_sound_off_masks_equal_plain_sam2_bit_for_bit(model: AuralSAM2, video: Path) -> None:
@@ -400,20 +401,35 @@ def test_what_is_said_at_once_may_hold_words(make: Callable[..., AuralSAM2], vid
         assert equal(dataclasses.replace(session.add_points([(20, 12)], [1], 1.5, object=4), object=3), said)
 
 
-def test_what_lies_behind_can_be_forgotten(model: AuralSAM2, video: Path, encoded: list[int]) -> None:
+@pytest.mark.parametrize(("memory", "disk"), [(1 << 30, 0), (400_000, 0)], ids=["kept", "hardly anything"])
+@pytest.mark.parametrize("hears", [False, True])
+def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: bool, memory: int, disk: int) -> None:
+    def converse(session: Conversation) -> None:
+        if hears:
+            session.hear(True)
+        session.add_points([(20, 12)], [1], 4.5)
+        session.add_box((4, 4, 40, 30), 5.5, object=2)
+
+    with model.open(video) as session:
+        converse(session)
+        expected = sorted(session.propagate(0.0 if hears else None, both=True), key=lambda frame: frame.index)
+    source = Source.open(video, Prompts(), asked_later=True)
+    with Conversation(model.network, source, memory=memory, disk=disk) as session:
+        converse(session)
+        found = list(session.stream())
+        assert {key[-1] for key in session._kept._sizes} <= {4, 5, 6}
+        dropped = bool(session._kept.dropped)
+    assert dropped is (memory < 1 << 30)
+    assert [frame.index for frame in found] == [frame.index for frame in expected]
+    assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
+    if hears:
+        assert [frame.object for frame in found] == [0, 1, 2] * SECONDS
+
+
+def test_a_stream_of_what_is_only_heard_is_that_of_segment(model: AuralSAM2, video: Path) -> None:
     with model.open(video) as session:
         session.hear(True)
-        frames = list(session.propagate())
-        session.forget_before(5)
-        # Of the window, frames 3 to 5.
-        assert {key[-1] for key in session._kept._sizes} == {3, 4, 5, 6}
-        assert session.shown(2.5) is None
-        encoded.clear()
-        assert all(equal(a, b) for a, b in zip(session.propagate(), frames, strict=True))
-        assert len(encoded) == 3
-        session.remove(0)
-        session.forget_before(5)
-        assert {key[-1] for key in session._kept._sizes} == {5, 6}
+        alike(session.stream(), model.segment(video))
 
 
 def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:

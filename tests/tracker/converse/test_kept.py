@@ -52,12 +52,15 @@ def test_an_entry_takes_the_place_of_its_earlier_form() -> None:
         assert (kept.size, kept.dropped) == (5, 0)
 
 
-def test_earlier_frames_are_forgotten() -> None:
+def test_frames_are_forgotten() -> None:
     with contextlib.closing(Kept(30, 30)) as kept:
         for index in range(3):
             kept.put(("picture", index), entry(index))
             kept.put(("display", 9, index), entry(index))
-        kept.forget_before(2)
+        kept.forget(range(2))
         assert kept.get(("display", 9, 1)) is None
         assert kept.get(("display", 9, 2)) is not None
         assert (len(kept), kept.size, kept.dropped) == (2, 20, 0), "forgotten, not dropped for want of space"
+        kept.forget([2, 7], "picture", "features")
+        assert kept.get(("picture", 2)) is None
+        assert kept.get(("display", 9, 2)) is not None

@@ -17,8 +17,10 @@ from auralsam2.media.reader import read_frames
 from auralsam2.model import AuralSAM2
 from auralsam2.tracker.converse import monologue
 from auralsam2.tracker.converse.conversation import Conversation
+from auralsam2.tracker.converse.kept import Kept, Key
 from auralsam2.tracker.converse.pointing import anchored
-from auralsam2.tracker.tracker import Tracked, Tracker
+from auralsam2.tracker.spool import Tensors
+from auralsam2.tracker.tracker import Tracked
 from auralsam2.types import Box, FeaturePrompts, Mask, Point, Prompts, Segmentation
 from auralsam2.vision.preprocess import label_to_square, normalise, to_square
 from auralsam2.vision.pyramid import FrameFeatures
@@ -63,13 +65,19 @@ def follow(
     frames: list[FrameFeatures],
     prompts: list[FeaturePrompts] | list[None],
     seeds: Mapping[int, VisualPrompts],
-) -> tuple[list[Tracked], Tracker]:
-    """Prompted frames first, each by itself; then all others in the order of time, which attend to them."""
-    tracker = model.network.tracker()
-    found = {t: tracker.step(t, frames[t], prompts[t], seeds[t], conditioning=True) for t in sorted(seeds)}
-    for t in (t for t in range(len(frames)) if t not in seeds):
-        found[t] = tracker.step(t, frames[t], prompts[t])
-    return [found[t] for t in range(len(frames))], tracker
+) -> list[Tracked]:
+    """Prompted frames first, each by itself; from the first of them forward, and backward with negative numbers."""
+    found: dict[int, Tracked] = {}
+    begin = min(seeds)
+    for t, visual in seeds.items():
+        found[t] = model.network.tracker().step(t, frames[t], prompts[t], visual, conditioning=True)
+    for sign, order in ((-1, range(begin - 1, -1, -1)), (1, range(begin + 1, len(frames)))):
+        tracker = model.network.tracker()
+        for t in sorted(seeds, reverse=sign < 0):
+            tracker.bank.add(sign * t, found[t].remembered, conditioning=True)
+        for t in (t for t in order if t not in seeds):
+            found[t] = tracker.step(sign * t, frames[t], prompts[t])
+    return [found[t] for t in range(len(frames))]
 
 
 def check(frames: list[Segmentation], expected: list[Tracked]) -> None:
@@ -104,13 +112,13 @@ def test_all_frames_attend_to_a_click(
     encoded = by_hand(model, video, listen=hears)
     prompts = fused(model, encoded, track) if hears else [None] * SECONDS
     found = list(model.segment(video, prompts=Prompts(points=(click(index + 0.6),)), audio=audio))  # type: ignore[arg-type]
-    check(found, follow(model, encoded, prompts, {index: CLICK})[0])
+    check(found, follow(model, encoded, prompts, {index: CLICK}))
     assert [number_of(frame.image) for frame in found] == [4 * second + 2 for second in range(SECONDS)]
     assert any(frame.mask.any() and not frame.mask.all() for frame in found[: index or None])
 
 
 def test_a_click_on_the_first_frame_is_tracked_as_a_clip(model: AuralSAM2, video: Path, track: torch.Tensor) -> None:
-    """As in training and evaluation, where the first frame is prompted."""
+    """As in evaluation, where the first frame is prompted."""
     encoded = by_hand(model, video, listen=True)
     with torch.inference_mode():
         fuser = fused(model, encoded, track)
@@ -138,14 +146,15 @@ def test_prompts_of_one_frame_are_one_call(model: AuralSAM2, video: Path, tmp_pa
         mask=label_to_square(label, SIZE),
     )
     found = list(model.segment(video, prompts=prompts, audio="none"))
-    check(found, follow(model, by_hand(model, video), [None] * SECONDS, {2: visual})[0])
+    check(found, follow(model, by_hand(model, video), [None] * SECONDS, {2: visual}))
 
 
 def test_all_frames_attend_to_all_prompted_ones(model: AuralSAM2, video: Path) -> None:
-    prompts = Prompts(points=(click(5.2), click(1.2)))
-    expected, tracker = follow(model, by_hand(model, video), [None] * SECONDS, {1: CLICK, 5: CLICK})
+    prompts = Prompts(points=(click(5.2), click(2.2)))
+    expected = follow(model, by_hand(model, video), [None] * SECONDS, {2: CLICK, 5: CLICK})
     check(list(model.segment(video, prompts=prompts, audio="none")), expected)
-    assert len(tracker.bank) == SECONDS
+    one = follow(model, by_hand(model, video), [None] * SECONDS, {2: CLICK})
+    assert not any(torch.equal(expected[t].logits, one[t].logits) for t in (0, 1, 3, 4, 5, 6))
 
 
 def test_what_is_only_taken_away_is_taken_from_what_the_other_prompts_give(model: AuralSAM2, video: Path) -> None:
@@ -157,7 +166,7 @@ def test_what_is_only_taken_away_is_taken_from_what_the_other_prompts_give(model
     away = VisualPrompts(torch.tensor([[40.0, 40.0]]), torch.tensor([0]), logits=shown.decoded.logits[0, shown.best])
     prompts = Prompts(points=(Point(x=40, y=30, positive=False, time=1.5), click(5.5)))
     found = list(model.segment(video, prompts=prompts, audio="none"))
-    check(found, follow(model, encoded, [None] * SECONDS, {1: away, 5: CLICK})[0])
+    check(found, follow(model, encoded, [None] * SECONDS, {1: away, 5: CLICK}))
 
 
 def test_what_is_only_taken_away_is_taken_from_what_sounds(model: AuralSAM2, video: Path, track: torch.Tensor) -> None:
@@ -172,7 +181,7 @@ def test_what_is_only_taken_away_is_taken_from_what_sounds(model: AuralSAM2, vid
     away = anchored(VisualPrompts(torch.tensor([[20.0, 16.0]]), torch.tensor([0])), low, SIZE)
     seed = VisualPrompts(away.points, away.labels, logits=low)
     found = list(model.segment(video, prompts=Prompts(points=(click(4.5, positive=False),))))
-    check(found, follow(model, encoded, prompts, {4: seed})[0])
+    check(found, follow(model, encoded, prompts, {4: seed}))
 
 
 @pytest.mark.parametrize("audio", ["none", "track"])
@@ -184,7 +193,7 @@ def test_words_and_a_click(
     said = fused(reader, encoded, track if audio == "track" else None, "the dog on the left")
     prompts = Prompts(points=(click(3.5),))
     found = list(reader.segment(video, prompts=prompts, text="the dog on the left", audio=audio))  # type: ignore[arg-type]
-    check(found, follow(reader, encoded, said, {3: CLICK})[0])
+    check(found, follow(reader, encoded, said, {3: CLICK}))
     unsaid = list(reader.segment(video, prompts=prompts, audio=audio))  # type: ignore[arg-type]
     assert np.abs(found[0].logits - unsaid[0].logits).max() > 1e-4
 
@@ -195,14 +204,14 @@ def test_a_click_means_the_picture_on_display(model: AuralSAM2, tmp_path: Path) 
     found = list(model.segment(slides, prompts=Prompts(points=(click(9.4),)), end=12.0))
     assert [number_of(frame.image) for frame in found] == [1] * 10 + [2] * 2
     encoded = by_hand(model, slides)[:12]
-    check(found, follow(model, encoded, [None] * 12, {9: CLICK})[0])
+    check(found, follow(model, encoded, [None] * 12, {9: CLICK}))
 
 
 @pytest.mark.parametrize("time", [2.75, 3.0])
 def test_a_click_on_a_frame_at_the_border_of_windows_stays_on_it(model: AuralSAM2, video: Path, time: float) -> None:
     found = list(model.segment(video, prompts=Prompts(points=(click(time),)), fps=None, audio="none", end=5.0))
     encoded = by_hand(model, video, fps=None)[: 5 * VIDEO_FPS]
-    check(found, follow(model, encoded, [None] * len(encoded), {round(time * VIDEO_FPS): CLICK})[0])
+    check(found, follow(model, encoded, [None] * len(encoded), {round(time * VIDEO_FPS): CLICK}))
 
 
 def test_every_frame_is_encoded_once(model: AuralSAM2, video: Path, encoded: list[int]) -> None:
@@ -213,26 +222,40 @@ def test_every_frame_is_encoded_once(model: AuralSAM2, video: Path, encoded: lis
 
 
 def test_frames_are_given_out_as_they_are_computed(model: AuralSAM2, video: Path, encoded: list[int]) -> None:
-    frames = iter(model.segment(video, prompts=Prompts(points=(click(5.5),)), audio="none"))
-    next(frames)
-    assert len(encoded) == 2
-    next(frames)
-    assert len(encoded) == 3
+    frames = iter(model.segment(video, prompts=Prompts(points=(click(2.5),)), audio="none"))
+    seen = []
+    for _ in range(5):
+        next(frames)
+        seen.append(len(encoded))
+    assert seen == [3, 3, 3, 4, 5], "those before the prompt are found backward from it"
 
 
 @pytest.mark.parametrize("audio", ["none", "track"])
-def test_memory_does_not_grow(model: AuralSAM2, tmp_path: Path, sessions: list[Conversation], audio: str) -> None:
-    sound = np.random.default_rng(3).integers(-9000, 9000, (40 * RATE, 2), np.int16)
-    pictures = [numbered(number % 100) for number in range(40 * 2)]
+def test_memory_does_not_grow(
+    model: AuralSAM2, tmp_path: Path, sessions: list[Conversation], encoded: list[int], audio: str
+) -> None:
+    sound = np.random.default_rng(3).integers(-9000, 9000, (60 * RATE, 2), np.int16)
+    pictures = [numbered(number % 100) for number in range(60 * 2)]
     long = write_media(tmp_path / "long.mkv", pictures, fps=2, sound=sound, audio_codec="pcm_s16le")
     held: list[int] = []
-    for frame in model.segment(long, prompts=Prompts(points=(click(30.5),)), audio=audio):  # type: ignore[arg-type]
-        assert number_of(frame.image) == (2 * frame.index + 1) % 100
-        held.append(len({key[-1] for key in sessions[0]._kept._sizes}))
-    assert len(held) == 40
-    # Pictures up to two windows before the click, and the prompted window; then the frames of a window or two.
-    assert max(held[:30]) <= 7 + 3 + 7
-    assert max(held[31:]) <= (7 if audio == "track" else 2)
+    kept = Kept.put
+
+    def counted(self: Kept, key: Key, tensors: Tensors) -> None:
+        kept(self, key, tensors)
+        held.append(len({key[-1] for key in self._sizes if key[0] in ("features", "picture", "prompts")}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Kept, "put", counted)
+        left = []
+        for frame in model.segment(long, prompts=Prompts(points=(click(30.5),)), audio=audio):  # type: ignore[arg-type]
+            assert number_of(frame.image) == (2 * frame.index + 1) % 100
+            left.append(len(sessions[0]._kept))
+    assert len(left) == len(encoded) == 60
+    # A stretch of pictures on the way back, with the windows around it and that of the click.
+    assert max(held) <= 16 + 4 * 3 + 1
+    # Of each frame before the click its mask and whether it is audible, until they are given out.
+    assert left[0] > 30
+    assert max(left[31:]) <= 5 * 2 * 3, "five things of the frames of two windows"
 
 
 def test_a_silent_track_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class Conversation:
         self._display = Display(network, self._film, self._sounds, self._kept)
         self._pointing = Pointing(source, network.image_size)
         self._sower = Sower(self._follower, self._display, network.image_size)
-        self._course = Course(self._film, self._follower, self._display)
+        self._course = Course(self._film, self._follower, self._display, self._kept)
         self._cast = Cast()
 
     def __enter__(self) -> Conversation:
@@ -308,28 +308,27 @@ class Conversation:
         Raises:
             UsageError: nothing was asked, or the time lies outside the processed part.
         """
-        self._film.check_open()
-        tracks = [self._cast.get(number) for number in self.objects]
-        if not tracks:
-            raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
+        tracks = self._tracks()
         first = self._course.start(tracks, reverse=reverse and not both) if start is None else self._index(start)
         if both:
             ahead = self._course.run(tracks, first, reverse=False)
             return itertools.chain(ahead, self._course.run(tracks, first - 1, reverse=True))
         return self._course.run(tracks, first, reverse=reverse)
 
-    def forget_before(self, index: int) -> None:
-        """Let go of what was kept of frames before one, its clip apart, for the first run through a long video.
+    def stream(self) -> Iterator[Segmentation]:
+        """Follow all objects through the whole video, lazily, in the order of time.
 
-        What is asked of them later is computed again; masks on display there are none any more.
+        From the first prompted frame on as `propagate` does; those before it are found backward from there, and come
+        first. For long videos: what was kept of a frame is let go of when it was given out.
 
-        Args:
-            index: of a frame that was given out.
+        Yields:
+            frame by frame, the objects of a frame one after the other, by number.
+
+        Raises:
+            UsageError: nothing was asked.
         """
-        self._film.check_open()
-        if any(self._cast.get(number).fuses for number in self.objects):
-            index = self._film.window(index).moments[0].index
-        self._kept.forget_before(index)
+        tracks = self._tracks()
+        return self._course.stream(tracks, self._course.start(tracks, reverse=False))
 
     def split(self, time: float | None = None, *, object: int = SOUNDING, least: float = LEAST_PART) -> tuple[int, ...]:
         """Make an object of each part of a mask, where it has several: two sources that do not touch, for instance.
@@ -351,13 +350,18 @@ class Conversation:
         if len(cut) < 2:
             return ()
         numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(cut)))
-        tracks = []
-        for number, part in zip(numbers, cut, strict=True):
-            new = Track(number=number)
-            seed = self._follower.plant(new, index, (whole(torch.from_numpy(part)),), None)
-            tracks.append(new.with_seed(index, seed))
-        self._cast.put_all(tracks)
+        self._cast.put_all(
+            self._sower.sown(Track(number=number), index, whole(torch.from_numpy(part)))
+            for number, part in zip(numbers, cut, strict=True)
+        )
         return numbers
+
+    def _tracks(self) -> list[Track]:
+        """All objects; one at least."""
+        self._film.check_open()
+        if not self.objects:
+            raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
+        return [self._cast.get(number) for number in self.objects]
 
     def _track(self, number: int) -> Track:
         self._film.check_open()

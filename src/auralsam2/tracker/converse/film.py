@@ -25,6 +25,8 @@ from auralsam2.vision.pyramid import FrameFeatures
 _SLACK = 1e-6
 _FAR = 10.0
 """Seconds of pictures that are read through rather than sought over."""
+_STRETCH = 16
+"""Pictures before the wanted one that are read with it on the way back: files are read forward."""
 
 
 class Film:
@@ -66,6 +68,7 @@ class Film:
         self._window: Window | None = None
         self._again: FrameReader | None = None
         self._shown: Frame | None = None
+        self._asked = 0
         self._closed = False
 
     def check_open(self) -> None:
@@ -143,10 +146,13 @@ class Film:
 
     def picture(self, index: int) -> np.ndarray:
         """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again if it is no longer kept."""
+        backward, self._asked = index < self._asked, index
         kept = self._kept.get(("picture", index))
         if kept is not None:
             return _locked(kept["image"].numpy())
         with self._clock.stage("decode"):
+            for earlier in range(max(0, index - _STRETCH), index) if backward else ():
+                self._keep_picture(earlier, self._picture_at(self._times[earlier]))
             image = self._picture_at(self._times[index])
         self._keep_picture(index, image)
         return _locked(image)

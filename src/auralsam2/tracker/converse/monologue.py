@@ -17,8 +17,8 @@ from auralsam2.types import Prompts, Segmentation
 class Monologue:
     """Segments one video by what the user points at, and by sound and words beside; iterate once.
 
-    A conversation that forgets what lies behind: its memory does not grow with the length of the video. Each frame is
-    encoded once.
+    A conversation that forgets what lies behind. Each frame is encoded once. Masks of frames before the first prompted
+    one are found before any is given out; nothing else grows with the length of the video.
 
     Args:
         network: in evaluation mode.
@@ -57,9 +57,7 @@ class Monologue:
                 if self._source.sound is not None:
                     session.hear()
                 session.add(self._prompts, SOUNDING)
-                for frame in session.propagate(self._source.start):
-                    yield frame
-                    session.forget_before(frame.index)
+                yield from session.stream()
                 heard_all = True
             finally:
                 self.warnings += [SILENT if heard_all and note == SILENT_SO_FAR else note for note in session.warnings]
