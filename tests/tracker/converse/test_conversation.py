@@ -414,7 +414,7 @@ def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: 
         converse(session)
         expected = sorted(session.propagate(0.0 if hears else None, both=True), key=lambda frame: frame.index)
     source = Source.open(video, Prompts(), asked_later=True)
-    with Conversation(model.network, source, memory=memory, disk=disk) as session:
+    with Conversation(model.streaming(), source, memory=memory, disk=disk) as session:
         converse(session)
         found = list(session.stream())
         assert {key[-1] for key in session._kept._sizes} <= {4, 5, 6}
