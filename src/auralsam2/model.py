@@ -27,6 +27,7 @@ from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.converse.conversation import Conversation
 from auralsam2.tracker.converse.follower import Combine
 from auralsam2.tracker.converse.found import Merge
+from auralsam2.tracker.converse.monologue import Monologue
 from auralsam2.tracker.session import Session
 from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
 from auralsam2.types import Prompts, Segmentation
@@ -116,7 +117,10 @@ class AuralSAM2:
         start: float = 0.0,
         end: float | None = None,
     ) -> VideoSegmentation:
-        """Segment the sounding objects of a video, lazily.
+        """Segment the sounding objects of a video, or what the user points at, lazily.
+
+        Points, boxes and masks join the sound and the text, all of them of one object, which is then looked for in all
+        frames: those before the first prompted one attend to it too. Without them each clip window stands for itself.
 
         Args:
             path: the video.
@@ -210,16 +214,29 @@ class VideoSegmentation:
     def __init__(self, model: AuralSAM2, source: Source, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
         self.clock = Clock()
-        self._session = Session(model.streaming(), source, prompts, model.compute, self.clock)
+        self._begun = False
+        network = model.streaming()
+        self._frames: Monologue | Session
+        if prompts.visual:
+            self._frames = Monologue(network, source, prompts, model.compute, self.clock)
+        else:
+            self._frames = Session(network, source, prompts.text, model.compute, self.clock)
 
     @property
     def warnings(self) -> list[str]:
         """Notes for the user, complete after the last frame."""
-        return self._session.warnings
+        return self._frames.warnings
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """The processed frames, in the order of time."""
-        return iter(self._session)
+        """The processed frames, in the order of time.
+
+        Raises:
+            UsageError: this is the second time; they are computed once.
+        """
+        if self._begun:
+            raise UsageError(f"{self.source.info.path}: the frames can be read once: call segment again")
+        self._begun = True
+        return iter(self._frames)
 
     def save(
         self,

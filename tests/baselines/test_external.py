@@ -18,7 +18,7 @@ from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.evaluation.options import Options
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
-from auralsam2.tracker.session import NOTHING
+from auralsam2.tracker.result import NOTHING
 from auralsam2.vision.preprocess import normalise
 from evaluated_clips import Loader, sample
 from media_files import write_media

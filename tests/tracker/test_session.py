@@ -14,14 +14,13 @@ import torch
 
 from auralsam2.audio import logmel
 from auralsam2.config import ClipConfig, Conditioning
-from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import UsageError
 from auralsam2.model import AuralSAM2, VideoSegmentation
 from auralsam2.network import AuralNetwork
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker import session as session_module
 from auralsam2.tracker.encoded import EncodedFrames
-from auralsam2.tracker.session import NOTHING
+from auralsam2.tracker.source import Source
 from auralsam2.tracker.tracker import Tracked
 from auralsam2.types import FeaturePrompts, Point, Prompts, Segmentation
 from auralsam2.vision.preprocess import normalise, to_square
@@ -31,10 +30,7 @@ from small_text import save_small_text
 
 SIZE, WIDTH, HEIGHT = 64, 64, 48
 RATE, VIDEO_FPS, SECONDS = 16_000, 5, 12
-CLICK = Point(x=20.0, y=12.0, time=6.2)
-"""Between the instants 5.5 and 6.5: on frame 6."""
-CLICKED = VisualPrompts(torch.tensor([[20.0, 16.0]]), torch.tensor([1]))
-"""The same on the square."""
+CLICK = Prompts(points=(Point(x=20.0, y=12.0, time=1.2),))
 
 
 def sound(seconds: float) -> np.ndarray:
@@ -200,67 +196,6 @@ def test_memory_does_not_grow(model: AuralSAM2, tmp_path: Path, monkeypatch: pyt
     assert most.count(11) > 5, "the bound was reached again and again"
 
 
-def test_a_point_without_hearing(model: AuralSAM2, video: Path) -> None:
-    frames = list(model.segment(video, prompts=Prompts(points=(CLICK,)), audio="none"))
-    for frame in frames[:6]:
-        assert (frame.iou, frame.object_score, frame.sounding) == (0.0, NOTHING, False)
-        assert np.all(frame.logits == NOTHING)
-        assert not frame.mask.any()
-    with torch.inference_mode():
-        encoded = model.network.encode(pixels(frames), listen=False)
-        tracker = model.network.tracker()
-        for t in range(6, SECONDS):
-            visual = CLICKED if t == 6 else None
-            check(frames[t], tracker.step(t, encoded[t], None, visual, conditioning=t == 6))
-
-
-def test_a_point_with_hearing(model: AuralSAM2, video: Path, plain: list[Segmentation]) -> None:
-    frames = list(model.segment(video, prompts=Prompts(points=(CLICK,))))
-    for before, without in zip(frames[:6], plain[:6], strict=True):
-        assert np.array_equal(before.logits, without.logits)
-    network = model.network
-    with torch.inference_mode():
-        encoded = network.encode(pixels(frames))
-        clips = {
-            first: network.fuse(encoded[first : first + 5], log_mel([first + 0.96 * i for i in range(5)])).prompts
-            for first in (5, 7)
-        }
-        tracker = network.tracker()
-        for t in range(6, SECONDS):
-            first = 5 if t < 10 else 7
-            visual = CLICKED if t == 6 else None
-            check(frames[t], tracker.step(t, encoded[t], clips[first].frame(t - first), visual, conditioning=t == 6))
-
-
-def test_a_second_point_starts_nothing_anew(model: AuralSAM2, video: Path) -> None:
-    later = dataclasses.replace(CLICK, x=50.0, time=11.0)
-    frames = list(model.segment(video, prompts=Prompts(points=(later, CLICK)), audio="none"))
-    with torch.inference_mode():
-        encoded = model.network.encode(pixels(frames), listen=False)
-        tracker = model.network.tracker()
-        clicks = {6: CLICKED, 10: VisualPrompts(torch.tensor([[50.0, 16.0]]), torch.tensor([1]))}
-        for t in range(6, SECONDS):
-            check(frames[t], tracker.step(t, encoded[t], None, clicks.get(t), conditioning=t in clicks))
-    assert len(tracker.bank) == 6
-
-
-def test_a_click_means_the_picture_on_display(model: AuralSAM2, tmp_path: Path) -> None:
-    """Slides of ten seconds: just before the second one appears, the first is still shown."""
-    slides = write_media(tmp_path / "slides.mkv", [numbered(1), numbered(2), numbered(3)], times=[0.0, 10.0, 12.0])
-    click = dataclasses.replace(CLICK, time=9.4)
-    frames = list(model.segment(slides, prompts=Prompts(points=(click,)), end=12.0))
-    assert [number_of(frame.image) for frame in frames] == [1] * 10 + [2] * 2
-    assert [frame.object_score != NOTHING for frame in frames] == [False] * 9 + [True] * 3
-
-
-@pytest.mark.parametrize("time", [4.8, 5.0])
-def test_a_click_on_a_frame_at_the_border_of_windows_stays_on_it(model: AuralSAM2, video: Path, time: float) -> None:
-    click = dataclasses.replace(CLICK, time=time)
-    frames = list(model.segment(video, prompts=Prompts(points=(click,)), fps=None, audio="none", start=4.0, end=9.8))
-    first = next(frame for frame in frames if frame.object_score != NOTHING)
-    assert number_of(first.image) == round(time * VIDEO_FPS)
-
-
 def test_text_is_refused_by_a_model_that_reads_none(model: AuralSAM2, video: Path) -> None:
     with pytest.raises(UsageError, match="small reads no text"):
         model.segment(video, text="the dog")
@@ -338,10 +273,11 @@ def test_an_error_in_the_loop_leaves_no_thread(model: AuralSAM2, video: Path) ->
     assert not running()
 
 
+@pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_the_caller_keeps_its_modes(model: AuralSAM2, video: Path, dtype: str) -> None:
+def test_the_caller_keeps_its_modes(model: AuralSAM2, video: Path, dtype: str, prompts: Prompts) -> None:
     layer = torch.nn.Linear(2, 1)
-    for _ in AuralSAM2(model.network, "small", dtype).segment(video, prompts=Prompts(points=(CLICK,))):
+    for _ in AuralSAM2(model.network, "small", dtype).segment(video, prompts=prompts):
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
         assert not torch.is_autocast_enabled("cpu")
@@ -350,16 +286,24 @@ def test_the_caller_keeps_its_modes(model: AuralSAM2, video: Path, dtype: str) -
     assert layer.weight.grad.tolist() == [[SECONDS, SECONDS]]
 
 
-def test_frames_can_be_read_once(model: AuralSAM2, video: Path) -> None:
-    segmentation = model.segment(video, end=2.0)
+@pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
+def test_frames_can_be_read_once(model: AuralSAM2, video: Path, prompts: Prompts) -> None:
+    segmentation = model.segment(video, prompts=prompts, end=2.0)
     assert isinstance(segmentation, VideoSegmentation)
     assert len(list(segmentation)) == 2
     with pytest.raises(UsageError, match=r"numbers\.mkv.*segment again"):
         next(iter(segmentation))
 
 
-def test_the_clock_counts(model: AuralSAM2, video: Path) -> None:
-    segmentation = model.segment(video, end=3.0)
+def test_without_sound_and_words_there_is_nothing_to_look_for(model: AuralSAM2, video: Path) -> None:
+    source = Source.open(video, Prompts(), audio="none", asked_later=True)
+    with pytest.raises(UsageError, match=r"numbers\.mkv: nothing to look for: give sound, text"):
+        model.segment_source(source, Prompts())
+
+
+@pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
+def test_the_clock_counts(model: AuralSAM2, video: Path, prompts: Prompts) -> None:
+    segmentation = model.segment(video, prompts=prompts, end=3.0)
     list(segmentation)
     seconds = segmentation.clock.seconds
     assert all(seconds[stage] > 0 for stage in ("decode", "encoder", "fuser", "decoder", "memory"))

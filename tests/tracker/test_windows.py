@@ -6,7 +6,6 @@ import itertools
 import math
 from collections.abc import Iterator
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,15 +146,6 @@ def test_an_empty_slot_borrows_the_nearest_frame() -> None:
     moments = [Moment(0, 0.2, 0), Moment(1, 3.1, 3), Moment(2, 3.6, 3)]
     (window,) = windows(iter(moments), 5)
     assert [[moment.index for moment in clip] for clip in window.clips()] == [[0, 0, 1, 1], [0, 0, 1, 2]]
-
-
-@given(STREAMS, SLOTS)
-def test_until_parts_the_instants_between_windows(moments: list[Moment], slots: int) -> None:
-    cut = list(windows(iter(moments), slots))
-    for before, after in itertools.pairwise(cut):
-        end, begin = new(before)[-1].instant, new(after)[0].instant
-        assert before.until == pytest.approx((end + begin) / 2)
-    assert cut[-1].until == math.inf
 
 
 def test_nothing_gives_no_window() -> None:

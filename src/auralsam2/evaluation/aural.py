@@ -17,7 +17,7 @@ from auralsam2.evaluation.truth import first_target, visual_prompts
 from auralsam2.model import AuralSAM2
 from auralsam2.network import HearingNetwork
 from auralsam2.tracker.converse.found import Found, Merge, merge
-from auralsam2.tracker.session import NOTHING
+from auralsam2.tracker.result import NOTHING
 from auralsam2.tracker.tracker import Tracked
 from auralsam2.vision.preprocess import normalise, to_square
 

@@ -10,6 +10,11 @@ import torch.nn.functional as F
 
 from auralsam2.types import Segmentation
 
+NOTHING = -10.0
+"""Logit and object score of a frame for which nobody asked anything; what SAM 2 writes for an empty mask."""
+SILENT = "the sound track is silent"
+SILENT_SO_FAR = "nothing was audible where the sound track was heard"
+
 
 def segmentation(
     index: int,

@@ -1,4 +1,4 @@
-"""A session: one video on its way through the model, from file to masks, in bounded memory."""
+"""A session: one video on its way through the model by its sound or by words, from file to masks, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,35 +9,30 @@ from contextlib import AbstractContextManager
 import torch
 
 from auralsam2.clock import Clock
-from auralsam2.config import Conditioning
-from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import UsageError
 from auralsam2.media.reader import FrameReader
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.ahead import ReadAhead
 from auralsam2.tracker.encoded import EncodedFrames
-from auralsam2.tracker.guidance import Guidance
 from auralsam2.tracker.hearing import Hearing
-from auralsam2.tracker.result import damage_notes, segmentation
+from auralsam2.tracker.result import SILENT, damage_notes, segmentation
 from auralsam2.tracker.source import Source
 from auralsam2.tracker.tracker import Tracked, Tracker, processing_order
 from auralsam2.tracker.windows import Moment, Window, slot_length, slot_of, windows
-from auralsam2.types import Frame, Prompts, Segmentation
+from auralsam2.types import Frame, Segmentation
 from auralsam2.vision.preprocess import normalise, to_square
 
-NOTHING = -10.0
-"""Logit and object score of a frame for which nobody asked anything yet; what SAM 2 writes for an empty mask."""
 SMALL_IMAGE, SMALL_BATCH = 512, 8
 """Images up to this size go through the encoder in batches of so many."""
 
 
 class Session:
-    """Segments one video; iterate once.
+    """Segments one video by what sounds in it, or by words; iterate once.
 
     Args:
         network: in evaluation mode.
         source: the video.
-        prompts: what the user says beside the sound.
+        text: an expression, for networks that read; None for what sounds.
         compute: makes the context in which the network runs, for instance autocast.
         clock: counts seconds per stage.
 
@@ -45,47 +40,42 @@ class Session:
         warnings: notes for the user, complete after the last frame.
 
     Raises:
-        InputError: a mask among the prompts cannot be used.
+        UsageError: there is neither sound nor text.
     """
 
     def __init__(
         self,
         network: AuralNetwork,
         source: Source,
-        prompts: Prompts,
+        text: str | None = None,
         compute: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
         clock: Clock | None = None,
     ) -> None:
-        self.network, self.source, self.prompts = network, source, prompts
+        if source.sound is None and text is None:
+            raise UsageError(f"{source.info.path}: nothing to look for: give sound, text, points, boxes or masks")
+        self.network, self.source, self.text = network, source, text
         self.clock = clock or Clock()
         self.warnings: list[str] = []
         self._autocast = compute
         self._hears = source.sound is not None
-        self._fuses = self._hears or prompts.text is not None
         self._length = slot_length(source.fps)
-        self._guidance = Guidance(prompts, source.info.width, source.info.height, network.image_size)
-        self._prompted: Tracker | None = None
-        self._begun = False
 
     def __iter__(self) -> Iterator[Segmentation]:
         """The processed frames, in the order of time.
 
         Raises:
-            UsageError: this is the second time; the prompts were handed out in the first.
             InputError: a file is damaged beyond use.
             OutputError: no space for encoded frames.
         """
         source = self.source
-        if self._begun:
-            raise UsageError(f"{source.info.path}: the frames can be read once: call segment again")
-        self._begun = True
         with (
             FrameReader(source.info.path, fps=source.fps, start=source.start, end=source.end) as reader,
             contextlib.closing(Hearing(source.sound, source.start)) as hearing,
         ):
             try:
                 with EncodedFrames() as kept, ReadAhead(self._read(reader)) as frames:
-                    text = self._text_features()
+                    with self._network("encoder"):
+                        text = self.network.read(self.text)
                     for window in windows(self._encode(frames, kept), self.network.config.clip.frames):
                         yield from self._segment(window, hearing, kept, text)
                         kept.forget_before(window.moments[0].index)
@@ -93,7 +83,7 @@ class Session:
             finally:
                 self.warnings += damage_notes(reader.damage, hearing.damage)
         if self._hears and not hearing.heard_something:
-            self.warnings.append("the sound track is silent")
+            self.warnings.append(SILENT)
 
     @contextlib.contextmanager
     def _network(self, stage: str) -> Iterator[None]:
@@ -118,25 +108,19 @@ class Session:
         while batch := [item for _, item in zip(range(size), items, strict=False)]:
             with self._network("encoder"):
                 pixels = normalise(torch.stack([square for _, square in batch]).to(self.network.device))
-                encoded = self.network.encode(pixels, listen=self._fuses)
+                encoded = self.network.encode(pixels)
             for (frame, _), features in zip(batch, encoded, strict=True):
                 kept.add(frame, features)
                 yield Moment(frame.index, frame.instant, slot_of(frame.instant, self.source.start, self._length))
-
-    def _text_features(self) -> torch.Tensor | None:
-        if not self._fuses:
-            return None
-        with self._network("encoder"):
-            return self.network.read(self.prompts.text)
 
     def _segment(
         self, window: Window, hearing: Hearing, kept: EncodedFrames, text: torch.Tensor | None
     ) -> Iterator[Segmentation]:
         """Fuse the clips of a window, track through its frames, give out the new ones."""
-        audible = self._fuse(window, hearing, kept, text) if self._fuses else {}
+        audible = self._fuse(window, hearing, kept, text)
         for moment, tracked in self._track(window, kept):
             if moment.index >= window.first_new:
-                yield self._result(moment.index, tracked, audible.get(moment.index, True), kept)
+                yield self._result(moment.index, tracked, audible[moment.index], kept)
 
     def _fuse(
         self, window: Window, hearing: Hearing, kept: EncodedFrames, text: torch.Tensor | None
@@ -156,69 +140,34 @@ class Session:
                     kept.add_prompts(moment.index, prompts.frame(t))
         return audible
 
-    def _track(self, window: Window, kept: EncodedFrames) -> Iterator[tuple[Moment, Tracked | None]]:
-        """Frames of the window with their results in the order of time; None where nobody asked for anything yet.
-
-        Without visual prompts each window starts afresh with its own conditioning frame, as a clip in training. From
-        the first visual prompt on, prompted frames are the conditioning ones, and the memory goes on through all
-        windows.
-        """
-        if not self._guidance.wanted:
-            yield from self._track_afresh(window, self.network.config.clip.conditioning, kept)
-            return
-        new = [moment for moment in window.moments if moment.index >= window.first_new]
-        # Instants, not the pictures' own times: a picture on display is meant at any moment until the next one.
-        visual = self._guidance.take([(moment.index, moment.instant) for moment in new], window.until)
-        own = self.network.config.clip.conditioning
-        waiting = self._track_afresh(window, own if own == "each" else "first", kept)
-        for moment in new:
-            prompt = visual.get(moment.index)
-            if prompt is not None and self._prompted is None:
-                self._prompted = self.network.tracker(clock=self.clock)
-            if self._prompted is not None:
-                yield moment, self._step(self._prompted, moment.index, moment, kept, prompt, prompt is not None)
-            elif self._fuses:
-                yield next(found for found in waiting if found[0] == moment)
-            else:
-                yield moment, None
-
-    def _track_afresh(
-        self, window: Window, conditioning: Conditioning, kept: EncodedFrames
-    ) -> Iterator[tuple[Moment, Tracked]]:
-        """A window as a clip of its own, given out in the order of time."""
+    def _track(self, window: Window, kept: EncodedFrames) -> Iterator[tuple[Moment, Tracked]]:
+        """A window as a clip of its own, given out in the order of time; it starts afresh, as a clip in training."""
+        conditioning = self.network.config.clip.conditioning
         tracker = self.network.tracker(len(window.moments), self.clock)
         order = processing_order(len(window.moments), conditioning)
         early: dict[int, Tracked] = {}
         due = 0
         for t in order:
             first = t == order[0] or conditioning == "each"
-            early[t] = self._step(tracker, t, window.moments[t], kept, None, first)
+            early[t] = self._step(tracker, t, window.moments[t].index, kept, conditioning=first)
             while due in early:
                 yield window.moments[due], early.pop(due)
                 due += 1
 
-    def _step(
-        self,
-        tracker: Tracker,
-        t: int,
-        moment: Moment,
-        kept: EncodedFrames,
-        visual: VisualPrompts | None,
-        conditioning: bool,
-    ) -> Tracked:
-        features = kept.features(moment.index)
-        prompts = kept.take_prompts(moment.index) if self._fuses else None
+    def _step(self, tracker: Tracker, t: int, index: int, kept: EncodedFrames, *, conditioning: bool) -> Tracked:
+        features, prompts = kept.features(index), kept.take_prompts(index)
         # The tracker counts its own stages.
         with torch.inference_mode(), self._autocast():
-            return tracker.step(t, features, prompts, visual, conditioning=conditioning)
+            return tracker.step(t, features, prompts, conditioning=conditioning)
 
-    def _result(self, index: int, tracked: Tracked | None, audible: bool, kept: EncodedFrames) -> Segmentation:
+    def _result(self, index: int, tracked: Tracked, audible: bool, kept: EncodedFrames) -> Segmentation:
         """Masks at the size of the source."""
-        size = self.network.image_size
-        image = kept.take_picture(index)
-        if tracked is None:
-            logits, iou, score = torch.full((size, size), NOTHING), 0.0, NOTHING
-        else:
-            logits, iou, score = tracked.logits.cpu(), tracked.iou, tracked.object_score
-        audible = audible or not self._hears
-        return segmentation(index, kept.time(index), image, logits, iou=iou, object_score=score, audible=audible)
+        return segmentation(
+            index,
+            kept.time(index),
+            kept.take_picture(index),
+            tracked.logits.cpu(),
+            iou=tracked.iou,
+            object_score=tracked.object_score,
+            audible=audible or not self._hears,
+        )

@@ -44,15 +44,12 @@ class Window:
         first_slot: its first slot.
         slots: T, how many slots it has.
         first_new: index of the first frame that no earlier window gave out.
-        until: second up to which the frames of the window are nearer than those that follow; infinity for the last
-            window.
     """
 
     moments: tuple[Moment, ...]
     first_slot: int
     slots: int
     first_new: int
-    until: float
 
     def clips(self) -> Iterator[tuple[Moment, ...]]:
         """The clips for the fuser: clip r holds the r-th frame of each slot.
@@ -104,8 +101,7 @@ def windows(moments: Iterable[Moment], slots: int) -> Iterator[Window]:
     for moment in moments:
         if moment.slot >= first_slot + slots:
             if now:
-                until = (now[-1].instant + moment.instant) / 2
-                yield Window(tuple(now), first_slot, slots, now[0].index, until)
+                yield Window(tuple(now), first_slot, slots, now[0].index)
                 before = now
             now = []
             first_slot += slots * ((moment.slot - first_slot) // slots)
@@ -118,4 +114,4 @@ def windows(moments: Iterable[Moment], slots: int) -> Iterator[Window]:
     borrowed = [moment for moment in before if moment.slot >= end - slots] if used < slots else []
     if borrowed:
         first_slot, used, now = end - slots, slots, borrowed + now
-    yield Window(tuple(now), first_slot, used, new, math.inf)
+    yield Window(tuple(now), first_slot, used, new)

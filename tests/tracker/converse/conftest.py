@@ -40,15 +40,25 @@ def model() -> AuralSAM2:
     return small()
 
 
+def noise() -> np.ndarray:
+    """The sound of the clip, (n, 2) int16."""
+    generator = np.random.default_rng(6)
+    return (generator.uniform(-1, 1, (SECONDS * RATE, 2)) * 12_000).astype(np.int16)
+
+
+@pytest.fixture(scope="session")
+def track() -> torch.Tensor:
+    """The sound of the clip as the model hears it, (n, 2) float32."""
+    return torch.from_numpy(noise() / np.float32(32768))
+
+
 @pytest.fixture(scope="session")
 def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    generator = np.random.default_rng(6)
-    sound = (generator.uniform(-1, 1, (SECONDS * RATE, 2)) * 12_000).astype(np.int16)
     return write_media(
         tmp_path_factory.mktemp("video") / "numbers.mkv",
         [numbered(number) for number in range(SECONDS * VIDEO_FPS)],
         fps=VIDEO_FPS,
-        sound=sound,
+        sound=noise(),
         audio_codec="pcm_s16le",
     )
 

@@ -92,9 +92,11 @@ def test_a_click_is_followed_as_segment_follows_it(model: AuralSAM2, video: Path
             if audio == "track":
                 session.hear(True, object=1)
             shown = session.add_points([(20, 12)], [1], 2.4)
-            followed = list(session.propagate())
+            followed = list(session.propagate(both=True))
         assert equal(shown, followed[0])
-        alike(followed, list(model.segment(video, prompts=prompts, audio=audio))[2:])  # type: ignore[arg-type]
+        segmented = list(model.segment(video, prompts=prompts, audio=audio))  # type: ignore[arg-type]
+        for frame in followed:
+            assert equal(frame, segmented[frame.index])
 
 
 def test_with_sound_off_masks_equal_plain_sam2_bit_for_bit(model: AuralSAM2, video: Path) -> None:
@@ -345,6 +347,9 @@ ERRORS: dict[str, tuple[Callable[[Conversation], object], str]] = {
     "mask": (lambda s: s.add_mask(np.ones((64, 48), bool), 0.5), r"\(48, 64\)"),
     "words": (lambda s: s.say("the dog"), r"reads no text"),
     "number": (lambda s: s.hear(object=-1), r"object -1: numbers start at 0"),
+    "nothing said": (lambda s: s.add(Prompts()), r"no prompts: give points"),
+    "outside the end": (lambda s: s.add(Prompts(points=(Point(x=5, y=5, time=9.0),))), r"9 s lies outside .* 0 to 7 s"),
+    "words at once": (lambda s: s.add(Prompts(text="the dog")), r"reads no text"),
     "undo": (lambda s: s.undo(), r"nothing to undo"),
 }
 
@@ -373,6 +378,58 @@ def test_what_is_not_there_cannot_be_heard(model: AuralSAM2, video: Path) -> Non
         session.add_points([(5, 5)], [1], 0.5)
     with pytest.raises(UsageError, match="merge 'both': choose from mean_prob"):
         model.open(video, merge="both")  # type: ignore[arg-type]
+
+
+def test_several_things_said_at_once_are_one_step(model: AuralSAM2, video: Path) -> None:
+    points = (Point(x=40, y=30, positive=False, time=1.5), Point(x=20, y=12, time=4.5), Point(x=9, y=9, time=4.1))
+    with model.open(video) as session:
+        before, after = session.add(Prompts(points=points))
+        assert (before.index, after.index, before.object) == (1, 4, 1)
+        at_once = list(session.propagate(both=True))
+        session.undo()
+        assert session.objects == ()
+        assert equal(session.add_points([(20, 12), (9, 9)], [1, 1], 4.5), after)
+        assert equal(session.add_points([(40, 30)], [0], 1.5), before), "taken away from what the others gave"
+        assert all(equal(a, b) for a, b in zip(session.propagate(both=True), at_once, strict=True))
+
+
+def test_what_is_said_at_once_may_hold_words(make: Callable[..., AuralSAM2], video: Path, tmp_path: Path) -> None:
+    with make("first", tmp_path).open(video, audio="none", end=3.0) as session:
+        (said,) = session.add(Prompts(points=(Point(x=20, y=12, time=1.5),), text="the dog on the left"), object=3)
+        assert session.objects == (3,)
+        session.say("the dog on the left", object=4)
+        assert equal(dataclasses.replace(session.add_points([(20, 12)], [1], 1.5, object=4), object=3), said)
+
+
+@pytest.mark.parametrize(("memory", "disk"), [(1 << 30, 0), (400_000, 0)], ids=["kept", "hardly anything"])
+@pytest.mark.parametrize("hears", [False, True])
+def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: bool, memory: int, disk: int) -> None:
+    def converse(session: Conversation) -> None:
+        if hears:
+            session.hear(True)
+        session.add_points([(20, 12)], [1], 4.5)
+        session.add_box((4, 4, 40, 30), 5.5, object=2)
+
+    with model.open(video) as session:
+        converse(session)
+        expected = sorted(session.propagate(0.0 if hears else None, both=True), key=lambda frame: frame.index)
+    source = Source.open(video, Prompts(), asked_later=True)
+    with Conversation(model.streaming(), source, memory=memory, disk=disk) as session:
+        converse(session)
+        found = list(session.stream())
+        assert {key[-1] for key in session._kept._sizes} <= {4, 5, 6}
+        dropped = bool(session._kept.dropped)
+    assert dropped is (memory < 1 << 30)
+    assert [frame.index for frame in found] == [frame.index for frame in expected]
+    assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
+    if hears:
+        assert [frame.object for frame in found] == [0, 1, 2] * SECONDS
+
+
+def test_a_stream_of_what_is_only_heard_is_that_of_segment(model: AuralSAM2, video: Path) -> None:
+    with model.open(video) as session:
+        session.hear(True)
+        alike(session.stream(), model.segment(video))
 
 
 def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:

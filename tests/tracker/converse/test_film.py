@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from auralsam2.clock import Clock
+from auralsam2.media.reader import FrameReader
 from auralsam2.model import AuralSAM2
+from auralsam2.tracker.converse import film as film_module
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.kept import Kept
 from auralsam2.tracker.source import Source
@@ -40,9 +42,27 @@ def test_pictures_in_any_order(model: AuralSAM2, video: Path, fps: float | None,
             assert frames.time(index) == pytest.approx(expected / 4, abs=2e-3)
 
 
+def test_the_way_back_is_read_in_stretches(model: AuralSAM2, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[float] = []
+
+    class Counted(FrameReader):
+        def __init__(self, path: Path, *, fps: float | None, start: float, end: float | None) -> None:
+            super().__init__(path, fps=fps, start=start, end=end)
+            opened.append(start)
+
+    monkeypatch.setattr(film_module, "FrameReader", Counted)
+    with contextlib.closing(Kept()) as kept, contextlib.closing(film(model, video, kept, fps=None)) as frames:
+        last = frames.last()
+        assert last == 27
+        assert [number_of(frames.picture(index)) for index in range(last, -1, -1)] == list(range(last, -1, -1))
+        # The film itself, its end, and two stretches of 17 pictures at most.
+        assert opened == pytest.approx([0.0, 27 / 4, 10 / 4, 0.0], abs=2e-3)
+
+
 def test_a_moment_means_the_nearest_frame(model: AuralSAM2, video: Path) -> None:
     with contextlib.closing(Kept(0, 0)) as kept, contextlib.closing(film(model, video, kept)) as frames:
-        assert [frames.index_at(time) for time in (6.9, 0.0, 0.9, 1.1, 3.5, 7.0)] == [6, 0, 0, 1, 3, 6]
+        times = (6.9, 0.0, 0.4, 0.99, 1.0, 1.01, 1.5, 3.2, 3.5, 7.0)
+        assert [frames.index_at(time) for time in times] == [6, 0, 0, 0, 0, 1, 1, 3, 3, 6]
 
 
 def test_windows_are_those_of_the_stream(model: AuralSAM2, tmp_path: Path) -> None:

@@ -10,9 +10,15 @@ import torch
 from PIL import Image
 
 from auralsam2.decoder.visual import VisualPrompts
+from auralsam2.errors import InputError, UsageError
 from auralsam2.tracker.converse.pointing import Pointing, anchored, together
 from auralsam2.tracker.source import Source
-from auralsam2.types import Prompts
+from auralsam2.types import Box, Mask, Point, Prompts
+
+
+def save(path: Path, mask: np.ndarray) -> Path:
+    Image.fromarray(mask).save(path)
+    return path
 
 
 @pytest.fixture
@@ -31,13 +37,74 @@ def test_points_and_box_are_scaled_axis_by_axis(pointing: Pointing) -> None:
 def test_a_mask_is_a_file_or_an_array(pointing: Pointing, tmp_path: Path) -> None:
     mask = np.zeros((48, 64), np.uint8)
     mask[24:, :32] = 7
-    Image.fromarray(mask).save(tmp_path / "mask.png")
+    save(tmp_path / "mask.png", mask)
     expected = torch.zeros(128, 128, dtype=torch.bool)
     expected[64:, :64] = True
     for given in (mask, mask > 0, tmp_path / "mask.png", str(tmp_path / "mask.png")):
         visual = pointing.mask(given, 0.5)
         assert visual.mask is not None
         assert torch.equal(visual.mask, expected)
+
+
+@pytest.mark.parametrize("shape", [(64, 48), (48, 63), (96, 128)])
+def test_a_mask_of_another_size_is_refused(pointing: Pointing, tmp_path: Path, shape: tuple[int, int]) -> None:
+    path = save(tmp_path / "mask.png", np.zeros(shape, np.uint8))
+    with pytest.raises(InputError, match=rf"mask\.png.*{shape[1]}x{shape[0]}.*64x48"):
+        pointing.mask(path, 0.5)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no picture"])
+def test_a_mask_that_is_no_picture_is_refused(pointing: Pointing, tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "mask.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"mask\.png.*PNG"):
+        pointing.mask(path, 0.5)
+
+
+def test_what_falls_on_one_frame_comes_together(pointing: Pointing, tmp_path: Path) -> None:
+    prompts = Prompts(
+        points=(Point(x=1, y=3, time=1.6), Point(x=2, y=3, time=4.5), Point(x=3, y=3, time=1.2, positive=False)),
+        boxes=(Box(x0=8, y0=6, x1=64, y1=24, time=1.4),),
+        masks=(Mask(path=save(tmp_path / "mask.png", np.ones((48, 64), np.uint8)), time=1.9),),
+    )
+    frames = pointing.by_frame(prompts, int)
+    assert list(frames) == [1, 4]
+    assert frames[1].points.tolist() == [[2, 8], [6, 8]]
+    assert frames[1].labels.tolist() == [1, 0]
+    assert frames[1].box is not None
+    assert frames[1].box.tolist() == [16, 16, 128, 64]
+    assert frames[1].mask is not None
+    assert frames[1].mask.shape == (128, 128)
+    assert not frames[1].ambiguous
+    assert frames[4].points.tolist() == [[4, 8]]
+    assert (frames[4].box, frames[4].mask, frames[4].ambiguous) == (None, None, True)
+
+
+def test_a_box_alone_has_no_points(pointing: Pointing) -> None:
+    (visual,) = pointing.by_frame(Prompts(boxes=(Box(x0=0, y0=0, x1=9, y1=9, time=3.4),)), int).values()
+    assert (visual.points.shape, visual.labels.shape, visual.ambiguous) == ((0, 2), (0,), False)
+
+
+def test_frames_on_which_something_is_only_taken_away_come_last(pointing: Pointing) -> None:
+    points = (
+        Point(x=1, y=1, time=1.0, positive=False),
+        Point(x=1, y=1, time=2.0, positive=False),
+        Point(x=1, y=1, time=4.0),
+        Point(x=1, y=1, time=5.0, positive=False),
+    )
+    boxes = (Box(x0=0, y0=0, x1=9, y1=9, time=2.0),)
+    assert list(pointing.by_frame(Prompts(points=points, boxes=boxes), int)) == [2, 4, 1, 5]
+
+
+def test_two_boxes_or_two_masks_on_one_frame_are_refused(pointing: Pointing, tmp_path: Path) -> None:
+    boxes = (Box(x0=0, y0=0, x1=9, y1=9, time=1.2), Box(x0=5, y0=0, x1=9, y1=9, time=1.7))
+    with pytest.raises(UsageError, match=r"two boxes .* 1\.2 s.* one object"):
+        pointing.by_frame(Prompts(boxes=boxes), int)
+    path = save(tmp_path / "mask.png", np.zeros((48, 64), np.uint8))
+    masks = (Mask(path=path, time=1.2), Mask(path=path, time=1.3))
+    with pytest.raises(UsageError, match="two masks"):
+        pointing.by_frame(Prompts(masks=masks), int)
 
 
 def test_more_clicks_keep_what_was_said() -> None:

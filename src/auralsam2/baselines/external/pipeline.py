@@ -19,7 +19,7 @@ from auralsam2.baselines.external.roles import Proposal, Proposer, Selector, Tag
 from auralsam2.media.reader import FrameReader
 from auralsam2.media.sound import SoundTrack
 from auralsam2.model import AuralSAM2
-from auralsam2.tracker.session import NOTHING
+from auralsam2.tracker.result import NOTHING
 from auralsam2.types import AUDIO_RATE, Frame, Segmentation
 
 FPS = 1.0

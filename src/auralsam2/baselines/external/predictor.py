@@ -15,7 +15,7 @@ from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.evaluation.aural import AuralPredictor
 from auralsam2.evaluation.options import Options
 from auralsam2.evaluation.prediction import Prediction
-from auralsam2.tracker.session import NOTHING
+from auralsam2.tracker.result import NOTHING
 from auralsam2.types import AUDIO_RATE, Frame
 from auralsam2.vision.preprocess import normalise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -18,19 +18,20 @@ from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import UsageError
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.cast import Cast
+from auralsam2.tracker.converse.course import Course
 from auralsam2.tracker.converse.display import Display
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.follower import COMBINES, Combine, Follower
 from auralsam2.tracker.converse.found import MERGES, Found, Merge
 from auralsam2.tracker.converse.kept import DISK_LIMIT, Kept
-from auralsam2.tracker.converse.parts import parts
-from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, anchored, together, whole
+from auralsam2.tracker.converse.pointing import XY, XYXY, Pointing, whole
 from auralsam2.tracker.converse.sounds import Said, Sounds
+from auralsam2.tracker.converse.sower import Sower
 from auralsam2.tracker.converse.track import Track
-from auralsam2.tracker.result import damage_notes
+from auralsam2.tracker.result import SILENT_SO_FAR, damage_notes
 from auralsam2.tracker.source import Source
 from auralsam2.tracker.spool import DEFAULT_LIMIT
-from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.types import MediaInfo, Prompts, Segmentation
 
 SOUNDING = 0
 """The object that is whatever sounds."""
@@ -52,9 +53,7 @@ class Conversation:
         merge: of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
         memory: bytes of what was computed to keep in memory.
         disk: bytes of it to keep in a temporary file; beyond that it is computed again.
-
-    Attributes:
-        clock: seconds per stage.
+        clock: counts seconds per stage.
 
     Raises:
         InputError: the video cannot be opened.
@@ -71,11 +70,12 @@ class Conversation:
         merge: Merge = "mean_prob",
         memory: int = DEFAULT_LIMIT,
         disk: int = DISK_LIMIT,
+        clock: Clock | None = None,
     ) -> None:
         for what, value, known in (("combine", combine, COMBINES), ("merge", merge, MERGES)):
             if value not in known:
                 raise UsageError(f"{what} {value!r}: choose from {', '.join(known)}")
-        self.source, self.clock = source, Clock()
+        self.source, self.clock = source, clock or Clock()
         self._network = network
         self._reads = network.config.fuser.modality == "audio+text"
         self._kept = Kept(memory, disk)
@@ -85,8 +85,9 @@ class Conversation:
         self._follower = Follower(network, self._film, self._sounds, compute, self.clock, combine, merge)
         self._display = Display(network, self._film, self._sounds, self._kept)
         self._pointing = Pointing(source, network.image_size)
+        self._sower = Sower(self._follower, self._display, network.image_size)
+        self._course = Course(self._film, self._follower, self._display, self._kept)
         self._cast = Cast()
-        self._closed = False
 
     def __enter__(self) -> Conversation:
         return self
@@ -98,7 +99,6 @@ class Conversation:
 
     def close(self) -> None:
         """Let go of the file and of all that was kept."""
-        self._closed = True
         self._film.close()
         self._sounds.close()
         self._kept.close()
@@ -118,7 +118,7 @@ class Conversation:
         """Notes for the user, as far as the video was read."""
         notes = damage_notes(self._film.damage, self._sounds.damage)
         if self._sounds.asked and not self._sounds.heard_something:
-            notes.append("nothing was audible where the sound track was heard")
+            notes.append(SILENT_SO_FAR)
         if self._kept.dropped:
             notes.append(f"more frames than fit in {self._kept.limit >> 20} MiB: some may have to be encoded again")
         return notes
@@ -180,6 +180,32 @@ class Conversation:
         """
         return self._point(self._pointing.mask(mask, time), time, object)
 
+    def add(self, prompts: Prompts, object: int = 1) -> tuple[Segmentation, ...]:
+        """Say several things at once, as `segment` is told them; one step of `undo`.
+
+        What falls on one frame goes to the decoder in one call. Frames on which something is only taken away come after
+        the others.
+
+        Args:
+            prompts: points, boxes, masks and text.
+            object: its number.
+
+        Returns:
+            the masks of the object on the frames that were pointed at, in the order of time.
+
+        Raises:
+            UsageError: there are no prompts, something lies outside the frame or the processed part, two boxes or two
+                masks fall on one frame, or there is text and the model reads none.
+            InputError: the file of a mask cannot be used.
+        """
+        if prompts == Prompts():
+            raise UsageError("no prompts: give points, boxes, masks or text")
+        track = self._cast.get_or_new(object)
+        frames = self._pointing.by_frame(prompts, self._index)
+        if prompts.text is not None:
+            track = self._told(track, dataclasses.replace(track.said, text=prompts.text))
+        return self._sow(track, frames)
+
     def hear(self, on: bool = True, *, object: int = SOUNDING) -> None:
         """Let an object be what sounds, or no longer; `combine` says what the user's prompts are beside.
 
@@ -197,8 +223,6 @@ class Conversation:
         Raises:
             UsageError: the model reads no text.
         """
-        if text is not None and not self._reads:
-            raise UsageError("this model reads no text: hear or point instead, or load a model such as ref-avs")
         if text is not None or object in self._cast:
             self._tell(object, lambda said: dataclasses.replace(said, text=text))
 
@@ -284,14 +308,27 @@ class Conversation:
         Raises:
             UsageError: nothing was asked, or the time lies outside the processed part.
         """
-        self._check_open()
-        tracks = [self._cast.get(number) for number in self.objects]
-        if not tracks:
-            raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
-        first = self._start(tracks, reverse=reverse and not both) if start is None else self._index(start)
+        tracks = self._tracks()
+        first = self._course.start(tracks, reverse=reverse and not both) if start is None else self._index(start)
         if both:
-            return itertools.chain(self._run(tracks, first, reverse=False), self._run(tracks, first - 1, reverse=True))
-        return self._run(tracks, first, reverse=reverse)
+            ahead = self._course.run(tracks, first, reverse=False)
+            return itertools.chain(ahead, self._course.run(tracks, first - 1, reverse=True))
+        return self._course.run(tracks, first, reverse=reverse)
+
+    def stream(self) -> Iterator[Segmentation]:
+        """Follow all objects through the whole video, lazily, in the order of time.
+
+        From the first prompted frame on as `propagate` does; those before it are found backward from there, and come
+        first. For long videos: what was kept of a frame is let go of when it was given out.
+
+        Yields:
+            frame by frame, the objects of a frame one after the other, by number.
+
+        Raises:
+            UsageError: nothing was asked.
+        """
+        tracks = self._tracks()
+        return self._course.stream(tracks, self._course.start(tracks, reverse=False))
 
     def split(self, time: float | None = None, *, object: int = SOUNDING, least: float = LEAST_PART) -> tuple[int, ...]:
         """Make an object of each part of a mask, where it has several: two sources that do not touch, for instance.
@@ -308,92 +345,55 @@ class Conversation:
             UsageError: there is no such object, or the time lies outside the processed part.
         """
         track = self._track(object)
-        size = self._network.image_size
-        pixels = max(1, round(least * size * size))
-        index, cut = 0, list[np.ndarray]()
-        if time is not None:
-            index = self._index(time)
-            cut = parts(self._follower.at(track, index).logits(size).cpu().numpy() > 0, pixels)
-        else:
-            for here, found in enumerate(self._follower.follow(track, self._upward(0), reverse=False)):
-                these = parts(found.logits(size).cpu().numpy() > 0, pixels)
-                if len(these) > len(cut):
-                    index, cut = here, these
+        pixels = max(1, round(least * self._network.image_size**2))
+        index, cut = self._follower.cut(track, None if time is None else self._index(time), pixels)
         if len(cut) < 2:
             return ()
         numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(cut)))
-        tracks = []
-        for number, part in zip(numbers, cut, strict=True):
-            new = Track(number=number)
-            seed = self._follower.plant(new, index, (whole(torch.from_numpy(part)),), None)
-            tracks.append(new.with_seed(index, seed))
-        self._cast.put_all(tracks)
+        self._cast.put_all(
+            self._sower.sown(Track(number=number), index, whole(torch.from_numpy(part)))
+            for number, part in zip(numbers, cut, strict=True)
+        )
         return numbers
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise UsageError(f"{self.info.path}: the session is closed: open it again")
+    def _tracks(self) -> list[Track]:
+        """All objects; one at least."""
+        self._film.check_open()
+        if not self.objects:
+            raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
+        return [self._cast.get(number) for number in self.objects]
 
     def _track(self, number: int) -> Track:
-        self._check_open()
+        self._film.check_open()
         return self._cast.get(number)
 
     def _index(self, time: float) -> int:
-        self._check_open()
-        self._pointing.check(time)
+        self._film.check_open()
+        self._pointing.check_time(time)
         return self._film.index_at(time)
 
     def _point(self, visual: VisualPrompts, time: float, number: int) -> Segmentation:
-        """One more round on a frame, or, with a box or a mask, the first."""
-        track = self._cast.get_or_new(number)
-        index = self._index(time)
-        seed = track.seeds.get(index)
-        if visual.box is not None or visual.mask is not None:
-            seed = self._follower.plant(track, index, (visual,), None)
-        elif seed is not None:
-            seed = self._follower.correct(track, index, together(seed.rounds[-1], visual))
-        else:
-            shown = self._display.shown(track, index)
-            corrects = None if shown is None else shown.low
-            if corrects is None and not (track.empty or visual.labels.any()):
-                # Clicks that only take away need something to take from.
-                corrects = self._follower.at(track, index).low
-            if corrects is not None and track.fuses and not visual.labels.any():
-                visual = anchored(visual, corrects, self._network.image_size)
-            seed = self._follower.plant(track, index, (visual,), corrects)
-        track = self._cast.put(track.with_seed(index, seed))
-        return self._display.show(track, index, self._follower.at(track, index))
+        """One frame of an object."""
+        (shown,) = self._sow(self._cast.get_or_new(number), {self._index(time): visual})
+        return shown
+
+    def _sow(self, track: Track, frames: Mapping[int, VisualPrompts]) -> tuple[Segmentation, ...]:
+        """What is pointed at on some frames of an object, as one step; the masks in the order of time."""
+        for index, visual in frames.items():
+            track = self._sower.sown(track, index, visual)
+        track = self._cast.put(track)
+        return tuple(self._display.show(track, index, self._follower.at(track, index)) for index in sorted(frames))
 
     def _tell(self, number: int, change: Callable[[Said], Said]) -> None:
         """Another word to the fuser about an object."""
-        self._check_open()
+        self._film.check_open()
         track = self._cast.get_or_new(number)
         said = change(track.said)
         if said != track.said:
-            track = dataclasses.replace(track, said=said, versions=())
-            self._cast.put(self._follower.replant(track) if self._follower.combine == "joint" else track)
+            self._cast.put(self._told(track, said))
 
-    def _start(self, tracks: list[Track], *, reverse: bool) -> int:
-        """The frame at which to start where the user names none."""
-        if not reverse:
-            return min(min(track.seeds, default=0) for track in tracks)
-        if all(track.seeds for track in tracks):
-            return max(max(track.seeds) for track in tracks)
-        return self._film.last()
-
-    def _upward(self, index: int) -> Iterator[int]:
-        while self._film.has(index):
-            yield index
-            index += 1
-
-    def _run(self, tracks: list[Track], first: int, *, reverse: bool) -> Iterator[Segmentation]:
-        """All objects, frame by frame."""
-
-        def indices() -> Iterator[int]:
-            return iter(range(first, -1, -1)) if reverse else self._upward(first)
-
-        results = [self._follower.follow(track, indices(), reverse=reverse) for track in tracks]
-        for index in indices():
-            self._check_open()
-            for track, result in zip(tracks, results, strict=True):
-                yield self._display.show(track, index, next(result))
+    def _told(self, track: Track, said: Said) -> Track:
+        if said.text is not None and not self._reads:
+            raise UsageError("this model reads no text: hear or point instead, or load a model such as ref-avs")
+        track = dataclasses.replace(track, said=said, versions=())
+        return self._follower.replant(track) if self._follower.combine == "joint" else track

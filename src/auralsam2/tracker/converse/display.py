@@ -29,9 +29,8 @@ class Display:
         self._film, self._sounds, self._kept = film, sounds, kept
 
     def show(self, track: Track, index: int, found: Found) -> Segmentation:
-        """Put a mask on display, as the newest of its frame in this state of the track."""
-        scores = torch.tensor([found.iou, found.object_score], dtype=torch.float64)
-        self._kept.put(("display", track.number, track.versions[0], index), {"low": found.low, "scores": scores})
+        """Put a mask on display, and give it out."""
+        self.put(track, index, found)
         return segmentation(
             index,
             self._film.time(index),
@@ -42,6 +41,11 @@ class Display:
             audible=self._sounds.audible(track.said, index),
             number=track.number,
         )
+
+    def put(self, track: Track, index: int, found: Found) -> None:
+        """Put a mask on display, as the newest of its frame in this state of the track."""
+        scores = torch.tensor([found.iou, found.object_score], dtype=torch.float64)
+        self._kept.put(("display", track.number, track.versions[0], index), {"low": found.low, "scores": scores})
 
     def shown(self, track: Track, index: int) -> Found | None:
         """The newest mask that was given out of a frame in the course of a track; None where there is none any more."""

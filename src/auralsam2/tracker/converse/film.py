@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from auralsam2.clock import Clock
-from auralsam2.errors import InputError
+from auralsam2.errors import InputError, UsageError
 from auralsam2.media.reader import FrameReader
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.kept import Kept
@@ -25,6 +25,8 @@ from auralsam2.vision.pyramid import FrameFeatures
 _SLACK = 1e-6
 _FAR = 10.0
 """Seconds of pictures that are read through rather than sought over."""
+_STRETCH = 16
+"""Pictures before the wanted one that are read with it on the way back: files are read forward."""
 
 
 class Film:
@@ -66,9 +68,21 @@ class Film:
         self._window: Window | None = None
         self._again: FrameReader | None = None
         self._shown: Frame | None = None
+        self._asked = 0
+        self._closed = False
+
+    def check_open(self) -> None:
+        """Check that the file was not let go of.
+
+        Raises:
+            UsageError: it was.
+        """
+        if self._closed:
+            raise UsageError(f"{self.source.info.path}: the session is closed: open it again")
 
     def close(self) -> None:
         """Let go of the file."""
+        self._closed = True
         self._reader.close()
         if self._again is not None:
             self._again.close()
@@ -83,6 +97,12 @@ class Film:
         while len(self._times) <= index and not self._ended:
             self._read()
         return 0 <= index < len(self._times)
+
+    def upward(self, index: int) -> Iterator[int]:
+        """Indices from one on to the last; reads on as they are taken."""
+        while self.has(index):
+            yield index
+            index += 1
 
     def last(self) -> int:
         """Index of the last frame; reads to the end."""
@@ -118,7 +138,7 @@ class Film:
             begin = bisect_left(self._instants, first, key=lambda instant: slot_of(instant, start, self.slot))
             window = next(
                 window
-                for window in windows(self._moments(begin), self._slots)
+                for window in windows(map(self.moment, self.upward(begin)), self._slots)
                 if window.first_new <= index <= window.moments[-1].index
             )
             self._window = window
@@ -126,10 +146,13 @@ class Film:
 
     def picture(self, index: int) -> np.ndarray:
         """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again if it is no longer kept."""
+        backward, self._asked = index < self._asked, index
         kept = self._kept.get(("picture", index))
         if kept is not None:
             return _locked(kept["image"].numpy())
         with self._clock.stage("decode"):
+            for earlier in range(max(0, index - _STRETCH), index) if backward else ():
+                self._keep_picture(earlier, self._picture_at(self._times[earlier]))
             image = self._picture_at(self._times[index])
         self._keep_picture(index, image)
         return _locked(image)
@@ -148,11 +171,6 @@ class Film:
             (features,) = self._network.encode(normalise(square[None]), listen=self._listen)
         self._kept.put(("features", index), pack_features(features))
         return features
-
-    def _moments(self, index: int) -> Iterator[Moment]:
-        while self.has(index):
-            yield self.moment(index)
-            index += 1
 
     def _read(self, keep_from: float = -np.inf) -> None:
         """Pass one more frame; keep its picture if its instant is not earlier than `keep_from`."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 
 from auralsam2.clock import Clock
@@ -15,6 +16,7 @@ from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.found import Found, Merge, merge
+from auralsam2.tracker.converse.parts import parts
 from auralsam2.tracker.converse.sounds import Sounds
 from auralsam2.tracker.converse.track import Seed, Track
 from auralsam2.tracker.tracker import Tracked, Tracker, processing_order
@@ -91,6 +93,26 @@ class Follower:
     def at(self, track: Track, index: int) -> Found:
         """The mask of an object on one frame, straight from its seeds, whatever lies between."""
         return next(self.follow(track, [index], reverse=False))
+
+    def cut(self, track: Track, index: int | None, least: int) -> tuple[int, list[np.ndarray]]:
+        """The connected parts of an object's mask on one frame.
+
+        Args:
+            track: not empty.
+            index: of the frame; None for the one with the most parts, for which all frames are looked at.
+            least: pixels of the square that a part must have.
+
+        Returns:
+            (index, (S, S) bool masks, the largest first).
+        """
+        indices = self._film.upward(0) if index is None else iter([index])
+        where, most = index or 0, list[np.ndarray]()
+        here, there = itertools.tee(indices)
+        for number, found in zip(here, self.follow(track, there, reverse=False), strict=True):
+            these = parts(found.logits(self._network.image_size).cpu().numpy() > 0, least)
+            if len(these) > len(most):
+                where, most = number, these
+        return where, most
 
     def follow(self, track: Track, indices: Iterable[int], *, reverse: bool) -> Iterator[Found]:
         """The masks of an object on successive frames.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from auralsam2.decoder.visual import NEGATIVE, POSITIVE, VisualPrompts
 from auralsam2.errors import UsageError
 from auralsam2.tracker.converse.parts import innermost, parts
-from auralsam2.tracker.guidance import read_mask
+from auralsam2.tracker.label import read_label
 from auralsam2.tracker.source import Source
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.vision.preprocess import label_to_square
@@ -50,12 +50,9 @@ class Pointing:
             Point(x=x, y=y, positive=label == POSITIVE, time=time) for (x, y), label in zip(points, labels, strict=True)
         )
         boxes = () if box is None else (Box(x0=box[0], y0=box[1], x1=box[2], y1=box[3], time=time),)
-        self.check(time, Prompts(points=clicks, boxes=boxes))
-        return VisualPrompts(
-            points=torch.tensor([[float(x), float(y)] for x, y in points]).reshape(-1, 2) * self._scale,
-            labels=torch.tensor(list(labels), dtype=torch.int64),
-            box=None if box is None else (torch.tensor(box).float().reshape(2, 2) * self._scale).flatten(),
-        )
+        prompts = Prompts(points=clicks, boxes=boxes)
+        self.check(prompts)
+        return self.at_once(prompts)
 
     def mask(self, mask: Path | str | np.ndarray, time: float) -> VisualPrompts:
         """A mask from a file, or (H, W) of the frame's size: what is not 0 is the object.
@@ -64,31 +61,103 @@ class Pointing:
             UsageError: the time lies outside, or the array has another size.
             InputError: the file cannot be used.
         """
-        self.check(time)
-        width, height = self._source.info.width, self._source.info.height
+        self.check_time(time)
         if not isinstance(mask, np.ndarray):
-            return whole(read_mask(Mask(path=Path(mask), time=time), width, height, self._size))
-        if mask.shape != (height, width):
-            raise UsageError(f"mask of shape {mask.shape}: give (height, width) of the frame, {(height, width)}")
+            return self.at_once(Prompts(masks=(Mask(path=Path(mask), time=time),)))
+        shape = (self._source.info.height, self._source.info.width)
+        if mask.shape != shape:
+            raise UsageError(f"mask of shape {mask.shape}: give (height, width) of the frame, {shape}")
         return whole(label_to_square((mask != 0).astype(np.uint8), self._size))
 
-    def check(self, time: float, prompts: Prompts | None = None) -> None:
-        """Check that a moment lies in the processed part of the video, and prompts inside its frame.
+    def at_once(self, prompts: Prompts) -> VisualPrompts:
+        """All points, the box and the mask of one frame together.
+
+        Raises:
+            UsageError: there are two boxes, or two masks.
+            InputError: the file of the mask cannot be used.
+        """
+        for kind, several in (("boxes", prompts.boxes), ("masks", prompts.masks)):
+            if len(several) > 1:
+                raise UsageError(
+                    f"two {kind} fall on the frame at {several[0].time:g} s: all prompts describe one object"
+                )
+        box = mask = None
+        if prompts.boxes:
+            (drawn,) = prompts.boxes
+            box = self._on_square([[drawn.x0, drawn.y0], [drawn.x1, drawn.y1]]).flatten()
+        if prompts.masks:
+            (given,) = prompts.masks
+            label = read_label(given.path, self._source.info.width, self._source.info.height)
+            mask = label_to_square(label, self._size)
+        return VisualPrompts(
+            points=self._on_square([[point.x, point.y] for point in prompts.points]),
+            labels=torch.tensor([POSITIVE if point.positive else NEGATIVE for point in prompts.points]).long(),
+            box=box,
+            mask=mask,
+        )
+
+    def by_frame(self, prompts: Prompts, index_at: Callable[[float], int]) -> dict[int, VisualPrompts]:
+        """What is said of each frame, all at once.
+
+        Args:
+            prompts: of the whole video.
+            index_at: the frame that a moment means.
+
+        Returns:
+            by index of the frame, ascending; but frames on which something is only taken away come after the others, so
+            that there is something to take it from.
+
+        Raises:
+            UsageError: something lies outside, or two boxes, or two masks, fall on one frame.
+            InputError: the file of a mask cannot be used.
+        """
+        self.check(prompts)
+        index = {prompt.time: index_at(prompt.time) for prompt in prompts.visual}
+        frames = {
+            here: self.at_once(
+                Prompts(
+                    points=tuple(point for point in prompts.points if index[point.time] == here),
+                    boxes=tuple(box for box in prompts.boxes if index[box.time] == here),
+                    masks=tuple(mask for mask in prompts.masks if index[mask.time] == here),
+                )
+            )
+            for here in sorted(set(index.values()))
+        }
+        return dict(sorted(frames.items(), key=lambda frame: takes_away(frame[1])))
+
+    def _on_square(self, places: list[list[float]]) -> torch.Tensor:
+        """(n, 2) x, y."""
+        return torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * self._scale
+
+    def check_time(self, time: float) -> None:
+        """Check that a moment lies in the processed part of the video.
+
+        Raises:
+            UsageError: it does not; the message names the limits.
+        """
+        # A point that lies in any frame.
+        self.check(Prompts(points=(Point(x=0, y=0, time=time),)))
+
+    def check(self, prompts: Prompts) -> None:
+        """Check that prompts lie in the processed part of the video and inside its frame.
 
         Raises:
             UsageError: they do not; the message names the limits.
         """
-        source = self._source
-        if not math.isfinite(time):
-            raise UsageError(f"time {time}: give seconds on the clock of the video")
-        # The moment alone is checked by a point that lies in any frame.
-        source_prompts = prompts or Prompts(points=(Point(x=0, y=0, time=time),))
-        source_prompts.check_inside(source.info, source.start, source.end)
+        for prompt in prompts.visual:
+            if not math.isfinite(prompt.time):
+                raise UsageError(f"time {prompt.time}: give seconds on the clock of the video")
+        prompts.check_inside(self._source.info, self._source.start, self._source.end)
 
 
 def whole(mask: torch.Tensor) -> VisualPrompts:
     """A mask on the square, (S, S) bool, as the one prompt of a frame."""
     return VisualPrompts(points=torch.zeros(0, 2), labels=torch.zeros(0, dtype=torch.int64), mask=mask)
+
+
+def takes_away(visual: VisualPrompts) -> bool:
+    """Whether nothing is said but what is not part of the object."""
+    return visual.box is None and visual.mask is None and not visual.labels.any()
 
 
 def anchored(visual: VisualPrompts, low: torch.Tensor, size: int) -> VisualPrompts:

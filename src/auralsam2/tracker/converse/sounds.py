@@ -102,9 +102,15 @@ class Sounds:
             if said.hears:
                 self._kept.put(("audible", window.first_slot, index), {"audible": torch.tensor(audible)})
         if said.hears:
-            self.asked, self.damage = True, hearing.damage
+            self.asked = True
+            self._note(hearing.damage)
             self.heard_something |= hearing.heard_something
         return found
+
+    def _note(self, damage: list[float]) -> None:
+        """Remember damage; the same place may be met again, within a second."""
+        new = [time for time in damage if all(abs(time - known) > 1.0 for known in self.damage)]
+        self.damage = sorted([*self.damage, *new])
 
     def _listen(self, hears: bool, first: Moment) -> Hearing:
         """The sound from a frame on: it is read forward, and opened again to go back."""
