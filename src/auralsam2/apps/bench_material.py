@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,7 @@ from av.video.frame import VideoFrame
 from transformers import Sam2VideoModel
 
 from auralsam2.checkpoint import SAM2_FOLDER
-from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
+from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
 from auralsam2.network import AuralNetwork
 from auralsam2.version import __version__
 from auralsam2.vision.sam2 import Size, sam2_config
@@ -85,7 +86,10 @@ def _sound(begin: int) -> AudioFrame:
 
 
 def full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
-    """The released model of sound on a SAM 2.0 of 1024 pixels, with random weights.
+    """AuralSAM2 of sound on a SAM 2.0 of 1024 pixels, with random weights.
+
+    On hiera-large it is what the released checkpoints are; on hiera-base-plus, for which none are released, the variant
+    that a new training takes.
 
     Args:
         backbone: `large` or `base-plus`.
@@ -93,7 +97,11 @@ def full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
     """
     torch.manual_seed(seed)
     sam2 = _spread(Sam2VideoModel(sam2_config(backbone)))
-    return AuralNetwork(ModelConfig.released(sam2=SAM2_FOLDER), sam2).eval()
+    config = ModelConfig.released(sam2=SAM2_FOLDER)
+    if backbone != "large":
+        fuser, prompting = FuserConfig.preset("paper"), PromptingConfig.preset("paper")
+        config = dataclasses.replace(config, fuser=fuser, prompting=prompting)
+    return AuralNetwork(config, sam2).eval()
 
 
 def small_network(image_size: int = 128, seed: int = 0) -> AuralNetwork:
