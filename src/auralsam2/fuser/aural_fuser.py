@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import nn
@@ -161,7 +160,7 @@ class AuralFuser(nn.Module):
         for level, patch in enumerate(patches):
             visual = patch.flatten(2).transpose(1, 2).contiguous()
             if level:
-                visual = pointwise(cast(nn.Conv2d, self.smooth_convs[level - 1]), visual + levels[-1].visual)
+                visual = pointwise(self.smooth_convs[level - 1], visual + levels[-1].visual)
                 # Eq. 2 starts each level from z_c itself; the released code hands the fused tokens on.
                 heard = levels[-1].tokens if released else tokens
             visual = visual + visual_position

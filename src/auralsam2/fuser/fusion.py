@@ -90,17 +90,17 @@ def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Ten
     return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
 
-def pointwise(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, rows: torch.Tensor) -> torch.Tensor:
+def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     """A convolution of kernel 1 as a matrix product over tokens, which on a CPU is several times as quick.
 
     Args:
-        conv: C to C'.
+        conv: a convolution of kernel 1, of any dimension, C to C'.
         rows: (..., C).
 
     Returns:
         (..., C').
     """
-    return F.linear(rows, conv.weight.flatten(1), conv.bias)
+    return F.linear(rows, conv.get_parameter("weight").flatten(1), conv.get_parameter("bias"))
 
 
 class ChannelMLP(nn.Sequential):
