@@ -97,14 +97,19 @@ export class Start {
     this.sending.hidden = false;
     const progress = (sent, all) => {
       this.bar.value = sent / all;
-      this.percent.textContent = sent < all ? `${size(sent)} of ${size(all)}` : "Reading the video …";
+      this.percent.textContent = sent < all ? `Sending: ${size(sent)} of ${size(all)}` : "Looking through …";
       if (sent === all) this.bar.removeAttribute("value");
     };
+    const looked = (part) => {
+      this.bar.value = part;
+      this.percent.textContent = `Looking through: ${Math.round(100 * part)} %`;
+    };
     progress(0, file.size || 1);
-    const query = new URLSearchParams({ name: file.name, ...(this.rate.value && { fps: this.rate.value }) });
-    const path = /\.zip$/i.test(file.name) ? "/api/restore" : `/api/upload?${query}`;
+    const zip = /\.zip$/i.test(file.name);
+    const query = zip ? {} : { name: file.name, ...(this.rate.value && { fps: this.rate.value }) };
+    const { signal } = this.#abort;
     try {
-      const { id } = await upload(path, file, { progress, signal: this.#abort.signal });
+      const { id } = await upload(zip ? "/api/restore" : "/api/upload", query, file, { progress, looked, signal });
       this.#open(id);
     } catch (error) {
       if (error.name !== "AbortError") fail(error);
