@@ -246,6 +246,23 @@ def test_all_goes_by_keys(screen: Screen) -> None:
     assert page.locator(".menu").is_hidden()
 
 
+def test_the_chosen_object_is_in_sight_with_all_its_tools(opened: Screen) -> None:
+    for _ in range(3):
+        opened.press("n")
+        opened.click(*PIG)
+
+    def in_sight() -> bool:
+        panel = opened.page.locator(".panel-part.grow").bounding_box()
+        card = opened.page.locator(".object.chosen").bounding_box()
+        return panel["y"] <= card["y"] and card["y"] + card["height"] <= panel["y"] + panel["height"]
+
+    opened.settles(in_sight, "the new object is in sight")
+    for number in (1, 3):
+        opened.press(str(number))
+        opened.page.locator(f'.object.chosen[data-object="{number}"]').wait_for()
+        opened.settles(in_sight, "the chosen object is in sight")
+
+
 def test_playing_moves_the_playhead_with_the_clock_of_the_sound(opened: Screen) -> None:
     opened.press(" ")
     opened.until("(time) => time.textContent.includes('frame 3 of')", ".time")

@@ -8,8 +8,8 @@ const KINDS = [
   ["overlay", "Overlay video", "MP4 with sound, masks painted in"],
   ["masks", "PNG masks", "black and white, for each object and frame"],
   ["davis", "DAVIS palette", "one indexed PNG for each frame"],
-  ["coco", "COCO JSON", "for CVAT and training; a label for each name"],
-  ["frames", "Frames", "JPEG, the images that the COCO JSON names"],
+  ["coco", "COCO JSON", "for CVAT and training"],
+  ["frames", "Frames", "JPEG at full size, to go with COCO"],
   ["session", "Session", "all of it, to open again later"],
 ];
 

@@ -9,6 +9,7 @@ import { fail } from "./toast.js";
 
 const RATES = [["", "Automatic"], ["1", "1 a second"], ["2", "2 a second"], ["5", "5 a second"], ["10", "10 a second"]];
 const CARD_WIDTH = 480;
+const HERE = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 export class Start {
   #studio;
@@ -44,7 +45,8 @@ export class Start {
       el(
         "p",
         { class: "small-print" },
-        `Up to ${size(bytes)} and ${minutes} minutes. The file stays on this computer.`,
+        `Up to ${size(bytes)} and ${minutes} minutes.`,
+        HERE.has(location.hostname) ? " The file stays on this computer." : null,
         el("label", { class: "rate" }, "Frames", this.rate),
       ),
     );
@@ -167,9 +169,9 @@ export class Start {
   }
 }
 
-/** A time as "5 minutes ago". */
+/** A time as "5 min ago". */
 function ago(time) {
-  const words = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto" });
+  const words = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto", style: "narrow" });
   const seconds = (new Date(time) - Date.now()) / 1000;
   for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
     if (Math.abs(seconds) >= length) return words.format(Math.round(seconds / length), unit);
