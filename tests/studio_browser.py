@@ -286,6 +286,19 @@ class Screen:
         """The painted masks, to compare."""
         return self.page.locator(".masks").evaluate("(c) => c.toDataURL()")
 
+    def keep(self, selector: str) -> Callable[[], list[str]]:
+        """Keep every text that an element has from now on, however briefly; the answer hands them out."""
+        self.page.evaluate(
+            """(selector) => {
+              const element = document.querySelector(selector);
+              window.kept = [];
+              const keep = () => window.kept.push(element.textContent);
+              new MutationObserver(keep).observe(element, { childList: true, characterData: true, subtree: true });
+            }""",
+            selector,
+        )
+        return lambda: self.page.evaluate("window.kept")
+
     def settles(self, condition: Callable[[], bool], what: str) -> None:
         """Wait for something that the page does not tell of."""
         end, pause = time.monotonic() + PATIENCE / 1000, 20.0

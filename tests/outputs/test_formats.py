@@ -134,7 +134,7 @@ def test_coco_loads(tmp_path: Path, info: MediaInfo, segmentation: Make, capsys:
     coco = COCO(path)
     assert coco.loadCats(coco.getCatIds()) == [{"id": 1, "name": "sounding object", "supercategory": "object"}]
     images = coco.loadImgs(coco.getImgIds())
-    assert images[2] == {"id": 2, "file_name": "frames/000002.jpg", "width": 64, "height": 48}
+    assert images[2].items() >= {"id": 2, "file_name": "frames/000002.jpg", "width": 64, "height": 48}.items()
     assert len(images) == 3
     assert coco.getAnnIds(imgIds=[1]) == []
     for index in (0, 2):

@@ -14,6 +14,7 @@ from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.version import __version__
 
 SCHEMA = "auralsam2.result/1"
+_LICENSE = 0
 
 Row = dict[str, Any]
 Rows = Callable[[], Iterator[Row]]
@@ -107,17 +108,37 @@ def coco_members(info: MediaInfo, rows: Rows) -> Iterator[tuple[str, Any]]:
 
     The id of an image is the frame's index; ids of annotations start at 1, since COCO's evaluation takes 0 for "none".
     """
-    yield "info", {"description": f"sounding objects of {info.path.name}", "version": f"auralsam2 {__version__}"}
-    yield "licenses", []
-    yield "images", (coco_image(row) for row in rows())
+    yield from coco_head(f"sounding objects of {info.path.name}")
+    yield "images", (coco_image(row, "frames/") for row in rows())
     yield "annotations", (coco_annotation(row, size) for row in rows() if (size := rle.area(row["rle"])))
-    yield "categories", [{"id": 1, "name": "sounding object", "supercategory": "object"}]
+    yield "categories", [coco_category(1, "sounding object")]
 
 
-def coco_image(row: Row) -> dict[str, Any]:
-    """A frame as an image of COCO."""
+def coco_head(description: str) -> Iterator[tuple[str, Any]]:
+    """What COCO says of a whole file; nothing is known of who made the video, and when."""
+    made = {"contributor": "", "date_created": "", "url": "", "year": 0}
+    yield "info", {"description": description, "version": f"auralsam2 {__version__}"} | made
+    yield "licenses", [{"id": _LICENSE, "name": "", "url": ""}]
+
+
+def coco_category(number: int, name: str) -> dict[str, Any]:
+    """A kind of objects as a category of COCO."""
+    return {"id": number, "name": name, "supercategory": "object"}
+
+
+def coco_image(row: Row, folder: str = "") -> dict[str, Any]:
+    """A frame as an image of COCO, with all fields that its definition names; `folder` ends with a slash."""
     height, width = row["rle"]["size"]
-    return {"id": row["index"], "file_name": f"frames/{row['index']:06d}.jpg", "width": width, "height": height}
+    return {
+        "id": row["index"],
+        "file_name": f"{folder}{row['index']:06d}.jpg",
+        "width": width,
+        "height": height,
+        "license": _LICENSE,
+        "flickr_url": "",
+        "coco_url": "",
+        "date_captured": "",
+    }
 
 
 def coco_annotation(row: Row, pixels: int) -> dict[str, Any]:

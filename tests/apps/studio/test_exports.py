@@ -22,6 +22,7 @@ from auralsam2.media.probe import probe
 from auralsam2.media.reader import read_frames
 from auralsam2.outputs import davis
 from auralsam2.outputs.overlay import draw
+from media_files import number_of
 from studio_pages import FPS, TICKS, Page, Studio, wait_for
 
 GREEN, RED = "#00ff00", "#ff0000"
@@ -94,6 +95,14 @@ def test_davis_and_coco(studio: Studio, painted: Any, tmp_path: Path) -> None:
         for row in coco.dataset["annotations"]:
             mask = expected(studio, name, row["track_id"], row["image_id"])
             assert (coco.annToMask(row).astype(bool) != mask).mean() < 0.002
+        assert [row["name"] for row in coco.loadCats([1, 2])] == ["dog", "Object 3"]
+        assert {(row["track_id"], row["category_id"]) for row in coco.dataset["annotations"]} == {(1, 1), (3, 2)}
+        pictures = zipfile.ZipFile(io.BytesIO(studio.export(page, name, "frames")))
+        assert pictures.namelist() == [image["file_name"] for image in coco.dataset["images"]]
+        for tick, (entry, picture) in enumerate(zip(pictures.namelist(), [2, 7, 12, 17, 22, 27], strict=True)):
+            image = np.asarray(Image.open(io.BytesIO(pictures.read(entry))))
+            assert image.shape[:2] == (coco.imgs[tick]["height"], coco.imgs[tick]["width"])
+            assert number_of(image) == picture
         assert "my clip" in coco.dataset["info"]["description"]
         assert str(studio.home) not in json.dumps(coco.dataset["info"])
 
@@ -139,7 +148,7 @@ def test_nothing_to_export_and_kinds_that_are_none(studio: Studio, clip: Path) -
     assert studio.client.post(f"/api/sessions/{name}/export", content=bytes(200_000)).status_code == 413
 
 
-@pytest.mark.parametrize("kind", ["overlay", "masks", "davis", "coco", "session"])
+@pytest.mark.parametrize("kind", ["overlay", "masks", "davis", "coco", "frames", "session"])
 def test_a_cancelled_export_leaves_the_earlier_file(
     studio: Studio, painted: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from http.cookiejar import CookieJar
+
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from auralsam2.apps.studio.guard import Guard
 from studio_pages import HOST, TOKEN, Studio
 
 
@@ -21,10 +25,22 @@ def test_the_printed_address_lets_in_and_loses_its_token(stranger: TestClient) -
     assert answer.status_code == 303
     assert answer.headers["location"] == "/"
     cookie = answer.headers["set-cookie"]
-    assert cookie.startswith("auralsam2=")
+    assert cookie.startswith("auralsam2-7860=")
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
     assert stranger.get("/").status_code == 200
     assert stranger.get("/api/state").status_code == 200
+
+
+def test_two_servers_of_one_machine_let_each_other_be() -> None:
+    """Browsers keep cookies by host, not by port: both servers are sent both."""
+    jar = CookieJar()
+    browsers = []
+    for port in (7860, 7861):
+        guarded = Guard(PlainTextResponse("in"), f"{TOKEN}-{port}", "127.0.0.1")
+        browser = TestClient(guarded, base_url=f"http://127.0.0.1:{port}", cookies=jar, follow_redirects=False)
+        assert browser.get("/", params={"token": f"{TOKEN}-{port}"}).status_code == 303
+        browsers.append(browser)
+    assert [browser.get("/").text for browser in browsers] == ["in", "in"]
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], TOKEN + "x", "ü"])
@@ -34,7 +50,7 @@ def test_another_token_does_not(stranger: TestClient, token: str) -> None:
     assert "set-cookie" not in answer.headers
     assert "auralsam2 studio" in answer.text
     assert stranger.get("/api/state", headers={"x-token": token.encode()}).status_code == 403
-    assert stranger.get("/api/state", headers={"cookie": f"auralsam2={token}".encode()}).status_code == 403
+    assert stranger.get("/api/state", headers={"cookie": f"auralsam2-7860={token}".encode()}).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -67,6 +68,32 @@ def test_without_the_extra_it_says_how_to_get_it(
 
 def test_a_video_that_is_not_there(studio_command: Callable[..., Any]) -> None:
     assert "no such file" in studio_command("missing.mp4").error
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model of a method that takes whole clips alone."""
+    from auralsam2.baselines.network import AdapterNetwork
+    from auralsam2.config import ClipConfig, GavsConfig
+    from auralsam2.model import AuralSAM2
+    from networks import small_config, small_sam2
+
+    folder = tmp_path_factory.mktemp("models")
+    sam2 = small_sam2(64, width=128)
+    sam2.save_pretrained(folder / "sam2")
+    clip = ClipConfig(frames=3, conditioning="each")
+    config = dataclasses.replace(small_config(width=128), method="gavs", gavs=GavsConfig(start_block=2), clip=clip)
+    return AuralSAM2(AdapterNetwork(config, sam2), "small-gavs").save_pretrained(folder)
+
+
+def test_a_model_that_takes_whole_clips_alone_is_refused_at_the_start(
+    studio_command: Callable[..., Any], baseline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: pytest.fail("it serves"))
+    shown = studio_command("--model", baseline, "--port", 0)
+    assert shown.code == EXIT_UNUSABLE
+    assert "is the baseline gavs, which takes whole clips" in shown.error
+    assert "http://" not in shown.out
 
 
 def test_a_home_has_one_server(studio_command: Callable[..., Any], tmp_path: Path) -> None:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import av
+import numpy as np
 import pytest
 
-from media_files import number_of, tone, write_clip, write_media
-from studio_pages import FPS, SECONDS, TICKS, Studio
+from auralsam2.apps.studio import upload
+from auralsam2.apps.studio.refusal import RefusalError
+from auralsam2.apps.studio.settings import Limits
+from auralsam2.apps.studio.store import Folder
+from auralsam2.media.sound import SoundTrack
+from auralsam2.types import AUDIO_RATE
+from media_files import click, number_of, tone, write_clip, write_media
+from studio_pages import FPS, SECONDS, TICKS, Studio, wait_for
 
 
 def refused(studio: Studio, status: int, content: bytes | Iterator[bytes], **query: object) -> str:
@@ -89,6 +99,121 @@ def test_the_type_is_what_is_inside(
     name = studio.upload(file, name="holiday.html")
     assert (studio.home / "sessions" / name / kept).read_bytes() == file.read_bytes()
     assert studio.client.get(f"/api/sessions/{name}/media").headers["content-type"] == media
+
+
+PCM = {"audio_codec": "pcm_s16le"}
+OPUS = {"audio_codec": "libopus", "rate": 48_000}
+
+
+@pytest.mark.parametrize(
+    ("ending", "codecs", "copied"),
+    [
+        (".mp4", {}, False),
+        (".mp4", {"audio_codec": "mp3"}, False),
+        (".mp4", {"audio_codec": "ac3", "rate": 48_000}, True),
+        (".mp4", {"codec": "mpeg4"}, True),
+        (".mp4", {"pix_fmt": "yuv444p"}, True),
+        (".mov", PCM, True),
+        (".webm", {"codec": "libvpx"} | OPUS, False),
+        (".mkv", {"codec": "libvpx"} | OPUS, True),
+        (".mkv", PCM, True),
+        (".avi", {"codec": "mpeg4"} | PCM, True),
+        (".avi", {"codec": "mpeg4", "audio_codec": "mp3"}, True),
+        (".ts", {}, True),
+    ],
+)
+def test_every_video_has_sound_that_browsers_play(
+    studio: Studio, tmp_path: Path, ending: str, codecs: dict[str, Any], copied: bool
+) -> None:
+    """By container and codecs: as it is, or a copy, with the sound where it was."""
+    rate = codecs.get("rate", 16_000)
+    file = write_clip(tmp_path / f"clip{ending}", 2.0, sound=click(2.0, 1.0, rate), **({"rate": rate} | codecs))
+    name = studio.upload(file)
+    answer = studio.client.get(f"/api/sessions/{name}/sound")
+    assert (answer.content != file.read_bytes()) == copied
+    assert (studio.home / "sessions" / name / "sound.m4a").exists() == copied
+    if not copied:
+        assert answer.headers["content-type"] in ("video/mp4", "video/webm")
+        return
+    assert answer.headers["content-type"] == "audio/mp4"
+    part = studio.client.get(f"/api/sessions/{name}/sound", headers={"range": "bytes=100-199"})
+    assert part.status_code == 206
+    assert part.content == answer.content[100:200]
+    heard = tmp_path / "heard.m4a"
+    heard.write_bytes(answer.content)
+    with av.open(str(heard)) as container:
+        assert not container.streams.video
+        assert container.streams.audio[0].codec.canonical_name in ("aac", "mp3")
+    assert onset(heard) == pytest.approx(onset(file), abs=0.005)
+    assert onset(file) == pytest.approx(1.0, abs=0.1)  # some containers do not tell of the run-in of a codec
+    assert studio.client.get(f"/api/sessions/{name}/media").content == file.read_bytes()
+
+
+def onset(file: Path) -> float:
+    """The second at which a file becomes loud."""
+    with SoundTrack(file) as track:
+        return np.flatnonzero(np.abs(track.read(0, 2.0)).max(axis=1) > 0.2)[0] / AUDIO_RATE
+
+
+def test_without_sound_nothing_is_copied(studio: Studio, tmp_path: Path) -> None:
+    file = write_clip(tmp_path / "clip.avi", 1.0, codec="mpeg4", sound=None)
+    name = studio.upload(file)
+    assert not list((studio.home / "sessions" / name).glob("sound*"))
+    assert not studio.get(name)["audio"]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".avi"])
+def test_looking_through_tells_how_far_it_is(tmp_path: Path, ending: str) -> None:
+    """With and without a copy of the sound at the end."""
+    told: list[float] = []
+    file = write_clip(tmp_path / f"clip{ending}", 2.0, codec="mpeg4" if ending == ".avi" else "libx264")
+    upload.admit(Folder(tmp_path), file, "clip", 5.0, Limits(), told.append)
+    assert told == sorted(told)
+    assert len(told) > 20
+    assert told[0] < 0.1
+    assert 0.85 < told[-1] <= 1
+    assert sum(part < 0.8 for part in told) == 10  # the frames
+
+
+def test_looking_through_stops_when_it_is_told_to(tmp_path: Path, clip: Path) -> None:
+    file = tmp_path / "received"
+    file.write_bytes(clip.read_bytes())
+
+    def stop(part: float) -> None:
+        if part > 0.3:
+            raise RefusalError(400, "enough")
+
+    with pytest.raises(RefusalError, match="enough"):
+        upload.admit(Folder(tmp_path), file, "clip", 5.0, Limits(), stop)
+    assert 0 < len(list((tmp_path / "frames").iterdir())) < 10
+
+
+def test_the_page_can_ask_how_far_it_is(studio: Studio, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, job, real = threading.Event(), "a-name-of-22-letters-1", upload.peaks
+
+    def held(*arguments: Any) -> Any:
+        assert go_on.wait(60)
+        return real(*arguments)
+
+    monkeypatch.setattr(upload, "peaks", held)
+
+    def part() -> float | None:
+        return studio.client.get(f"/api/arrivals/{job}").json()["part"]
+
+    assert part() is None
+    names: list[str] = []
+    query = {"name": "clip.mp4", "job": job}
+    sending = threading.Thread(
+        target=lambda: names.append(studio.client.put("/api/upload", params=query, content=clip.read_bytes()).json())
+    )
+    sending.start()
+    wait_for(lambda: (part() or 0) > 0.5)
+    assert 0.5 < (part() or 0) < 0.8
+    assert studio.client.get("/api/state").json()["sessions"] == []
+    go_on.set()
+    sending.join()
+    assert studio.folders() == [names[0]["id"]]  # type: ignore[index]
+    assert part() is None
 
 
 def test_too_large_is_refused_while_it_comes(start_studio: Callable[..., Studio]) -> None:

@@ -32,9 +32,12 @@ KINDS = {
     "masks": ("masks.zip", "application/zip"),
     "davis": ("davis.zip", "application/zip"),
     "coco": ("coco.json", "application/json"),
+    "frames": ("frames.zip", "application/zip"),
     "session": ("session.zip", "application/zip"),
 }
 """Name of the file and content type by kind."""
+_MASKLESS = frozenset({"frames", "session"})
+_QUALITY = 95
 Advance = Callable[[int, int], None]
 """Told how many of how many steps are done; raises to stop."""
 
@@ -67,7 +70,7 @@ class Order:
     score: float
 
     def __post_init__(self) -> None:
-        if self.kind != "session" and not self.ticks:
+        if self.kind not in _MASKLESS and not self.ticks:
             raise UsageError("there are no masks to export: press Listen, or click on an object first")
 
     @property
@@ -89,7 +92,14 @@ def make(order: Order, advance: Advance) -> Path:
     """
     with saving(order.file.name):
         order.file.parent.mkdir(exist_ok=True)
-    makers = {"overlay": _overlay, "masks": _masks, "davis": _davis, "coco": _coco, "session": _session}
+    makers = {
+        "overlay": _overlay,
+        "masks": _masks,
+        "davis": _davis,
+        "coco": _coco,
+        "frames": _frames,
+        "session": _session,
+    }
     makers[order.kind](order, advance)
     return order.file
 
@@ -150,7 +160,18 @@ def _coco(order: Order, advance: Advance) -> None:
             yield from _objects(order, tick)
             advance(done, len(order.ticks))
 
-    write_coco(order.file, info, found())
+    write_coco(order.file, info, found(), {number: style.name for number, style in order.objects.items()})
+
+
+def _frames(order: Order, advance: Advance) -> None:
+    """All frames, at the names and the size of the images in the COCO file."""
+    clip = order.clip
+    with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
+        for frame in frames:
+            data = io.BytesIO()
+            Image.fromarray(frame.image).save(data, format="JPEG", quality=_QUALITY)
+            archive.writestr(f"{frame.index:06d}.jpg", data.getvalue())
+            advance(frame.index + 1, len(clip.times))
 
 
 def _session(order: Order, advance: Advance) -> None:

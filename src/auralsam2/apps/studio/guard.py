@@ -14,9 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from auralsam2.apps.studio.store import ID
 
-COOKIE = "auralsam2"
 HEADER = "x-token"
-_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::[0-9]{1,5})?")
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::([0-9]{1,5}))?")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _PAGE = """<!doctype html>
@@ -61,11 +60,11 @@ class Guard:
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and "token" in query:
             if self._right(query["token"][0]):
-                await self._let_in(query.get("open", [""])[0], send)
+                await self._let_in(_cookie_name(host), query.get("open", [""])[0], send)
             else:
                 await _refuse(scope, send, 403, "")
             return
-        if not (self._right(headers.get(HEADER, "")) or self._right(_cookie(headers))):
+        if not (self._right(headers.get(HEADER, "")) or self._right(_cookie(headers, _cookie_name(host)))):
             await _refuse(scope, send, 403, "the token is missing or old: open the address that the studio printed")
             return
 
@@ -93,19 +92,26 @@ class Guard:
                 return True
         return name in _LOOPBACK or name == self._host
 
-    async def _let_in(self, session: str, send: Send) -> None:
+    async def _let_in(self, name: str, session: str, send: Send) -> None:
         """Give the browser its cookie, and the address without the token."""
         target = f"/?open={session}" if ID.fullmatch(session) else "/"
-        cookie = f"{COOKIE}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
+        cookie = f"{name}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", target.encode()), (b"set-cookie", cookie.encode())]
         headers += [(b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"), (b"content-length", b"0")]
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
 
-def _cookie(headers: Headers) -> str:
+def _cookie_name(host: str) -> str:
+    """The name of the cookie: browsers send one machine's cookies to all its ports, so each port needs its own."""
+    found = _HOST.fullmatch(host)
+    port = found[3] if found is not None else None
+    return f"auralsam2-{port}" if port else "auralsam2"
+
+
+def _cookie(headers: Headers, name: str) -> str:
     try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        morsel = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
     return morsel.value if morsel is not None else ""

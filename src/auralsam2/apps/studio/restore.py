@@ -15,7 +15,7 @@ from auralsam2.apps.studio.refusal import RefusalError
 from auralsam2.apps.studio.settings import Limits
 from auralsam2.apps.studio.state import State
 from auralsam2.apps.studio.store import Clip, Folder
-from auralsam2.apps.studio.upload import VIDEO_NAMES, admit, plain_name
+from auralsam2.apps.studio.upload import VIDEO_NAMES, Advance, admit, plain_name
 from auralsam2.errors import InputError
 
 _MASK = re.compile(r"masks/(0|[1-9][0-9]{0,2})/([0-9]{6})\.bin")
@@ -25,26 +25,27 @@ _PIECE = 1 << 20
 _REMEDY = "choose a .zip that the studio exported as a session"
 
 
-def restore(folder: Folder, file: Path, limits: Limits) -> State:
+def restore(folder: Folder, file: Path, limits: Limits, advance: Advance) -> State:
     """Fill the folder of a session from an archive.
 
     Args:
         folder: of the session to be.
         file: the archive.
         limits: bounds, as for an upload.
+        advance: told the part of the video that was looked through.
 
     Raises:
         RefusalError: it is no such archive, or its video is not taken.
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            return _restore(folder, archive, limits)
+            return _restore(folder, archive, limits, advance)
     # What the library says of archives that are damaged, encrypted or packed in ways it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
         raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
 
 
-def _restore(folder: Folder, archive: zipfile.ZipFile, limits: Limits) -> State:
+def _restore(folder: Folder, archive: zipfile.ZipFile, limits: Limits, advance: Advance) -> State:
     names = archive.namelist()
     videos = [name for name in names if name in VIDEO_NAMES]
     if len(videos) != 1 or names.count("session.json") != 1:
@@ -57,7 +58,7 @@ def _restore(folder: Folder, archive: zipfile.ZipFile, limits: Limits) -> State:
     fps = document.get("fps")
     if not isinstance(fps, int | float):
         raise RefusalError(422, f"not an exported session: it names no fps: {_REMEDY}")
-    clip = admit(folder, video, name, float(fps), limits)
+    clip = admit(folder, video, name, float(fps), limits, advance)
     for entry in names:
         if match := _MASK.fullmatch(entry):
             _keep_mask(folder, clip, int(match[1]), int(match[2]), _read(archive, entry, _LARGEST_MASK))

@@ -68,7 +68,7 @@ def run(job: Job) -> int:
 
     Raises:
         UnavailableError: the extra is not installed, or the model is out of reach.
-        UsageError: the options do not go together, or the port is taken.
+        UsageError: the options do not go together, the port is taken, or the model takes whole clips alone.
         InputError: the video is not taken.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -99,6 +99,8 @@ def _serve(job: Job, token: str, listener: socket.socket) -> int:
     with Store(settings.home) as store:
         _note(f"loading model {job.model}")
         model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
+        # Sessions need a model that takes videos of any length; better to say so now than when one is opened.
+        model.streaming()
         opened = None
         if job.video is not None:
             _note(f"looking through {job.video}")

@@ -7,7 +7,7 @@ import io
 import logging
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,20 +17,21 @@ from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from auralsam2 import hub
+from auralsam2.apps.studio.arrival import Arrivals
 from auralsam2.apps.studio.commands import Make, Settle
 from auralsam2.apps.studio.exports import KINDS
 from auralsam2.apps.studio.guard import Guard
 from auralsam2.apps.studio.live import live
+from auralsam2.apps.studio.playback import SOUND_TYPE
 from auralsam2.apps.studio.refusal import RefusalError
 from auralsam2.apps.studio.registry import Registry
 from auralsam2.apps.studio.restore import restore
 from auralsam2.apps.studio.settings import Limits, Settings
 from auralsam2.apps.studio.state import State
 from auralsam2.apps.studio.store import Folder, Store
-from auralsam2.apps.studio.upload import admit, plain_name, receive
+from auralsam2.apps.studio.upload import Advance, admit, plain_name
 from auralsam2.errors import AuralError
 from auralsam2.model import AuralSAM2
 from auralsam2.version import __version__
@@ -47,9 +48,6 @@ _PAGE_TYPES = {
 _DEMO = "demo.mp4"
 _LONGEST_BODY = 100_000
 _NARROWEST = 16
-_DRAINED = 64_000_000
-_READING = 2
-"""Videos that are looked at at the same time."""
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -72,7 +70,7 @@ def create_app(settings: Settings, model: AuralSAM2, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.registry = Registry(store, model, limits)
-        app.state.reading = asyncio.Semaphore(_READING)
+        app.state.arrivals = Arrivals(store, limits)
         app.state.registry.start()
         yield
         await app.state.registry.stop()
@@ -96,7 +94,7 @@ def bring_in(store: Store, file: Path, name: str, fps: float | None, limits: Lim
     with store.growing() as folder:
         copied = folder.path / "copied"
         shutil.copyfile(file, copied)
-        clip = admit(folder, copied, name, fps, limits)
+        clip = admit(folder, copied, name, fps, limits, lambda _: None)
         State.new(folder, clip, name, model)
         return store.finish(folder)
 
@@ -159,21 +157,25 @@ def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
         }
 
     @app.put("/api/upload")
-    async def upload(request: Request, name: str = "", fps: float | None = None) -> Any:
+    async def upload(request: Request, name: str = "", fps: float | None = None, job: str = "") -> Any:
         shown = plain_name(name)
 
-        def take(folder: Folder, file: Path) -> None:
-            State.new(folder, admit(folder, file, shown, fps, limits), shown, model.name)
+        def take(folder: Folder, file: Path, advance: Advance) -> None:
+            State.new(folder, admit(folder, file, shown, fps, limits, advance), shown, model.name)
 
-        return await _grow(request, limits, take)
+        return await _arrivals(request).grow(request, job, take)
 
     @app.put("/api/restore")
-    async def bring_back(request: Request) -> Any:
-        def take(folder: Folder, file: Path) -> None:
-            restore(folder, file, limits)
+    async def bring_back(request: Request, job: str = "") -> Any:
+        def take(folder: Folder, file: Path, advance: Advance) -> None:
+            restore(folder, file, limits, advance)
             file.unlink()
 
-        return await _grow(request, limits, take)
+        return await _arrivals(request).grow(request, job, take)
+
+    @app.get("/api/arrivals/{job}")
+    async def arriving(request: Request, job: str) -> Any:
+        return {"part": _arrivals(request).part(job)}
 
     @app.post("/api/sessions")
     async def demo(request: Request) -> Any:
@@ -181,10 +183,8 @@ def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
         clip = hub.BUNDLED / _DEMO
         if not clip.is_file():
             raise RefusalError(404, "this version comes without the demo clip: open a video of yours")
-        async with request.app.state.reading:
-            store = _registry(request).store
-            folder = await asyncio.to_thread(bring_in, store, clip, _DEMO, None, limits, model.name)
-        return {"id": folder.id}
+        store = _registry(request).store
+        return await _arrivals(request).bring(lambda: bring_in(store, clip, _DEMO, None, limits, model.name))
 
     @app.get("/api/sessions/{name}")
     async def whole(request: Request, name: str) -> Any:
@@ -238,6 +238,14 @@ def _media(app: FastAPI) -> None:
         clip = await asyncio.to_thread(folder.clip)
         return FileResponse(folder.path / clip.video, media_type=clip.media)
 
+    @app.get("/api/sessions/{name}/sound")
+    async def sound(request: Request, name: str) -> Response:
+        folder = _registry(request).store.get(name)
+        clip = await asyncio.to_thread(folder.clip)
+        if not clip.sound:
+            return FileResponse(folder.path / clip.video, media_type=clip.media)
+        return FileResponse(folder.path / clip.sound, media_type=SOUND_TYPE)
+
 
 def _exports(app: FastAPI) -> None:
     """Files to take away."""
@@ -265,39 +273,14 @@ def _registry(request: Request) -> Registry:
     return request.app.state.registry
 
 
+def _arrivals(request: Request) -> Arrivals:
+    return request.app.state.arrivals
+
+
 def _checked(answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         raise RefusalError(409, answer["error"])
     return answer
-
-
-async def _grow(request: Request, limits: Limits, take: Any) -> dict[str, str]:
-    """A new session out of what is sent; on any failure nothing of it stays."""
-    length = request.headers.get("content-length", "")
-    with _registry(request).store.growing() as folder:
-        file = folder.path / "received"
-        body = request.stream()
-        try:
-            await receive(body, int(length) if length.isdecimal() else None, file, limits)
-        except ClientDisconnect as error:
-            raise RefusalError(400, "the upload was broken off: send the file again") from error
-        except RefusalError:
-            file.unlink(missing_ok=True)
-            await _drain(body)
-            raise
-        async with request.app.state.reading:
-            await asyncio.to_thread(take, folder, file)
-        return {"id": _registry(request).store.finish(folder).id}
-
-
-async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Let some more come, unread: browsers hear the answer only when they have sent what is on its way."""
-    left = _DRAINED
-    with suppress(ClientDisconnect):
-        async for chunk in body:
-            left -= len(chunk)
-            if left < 0:
-                return
 
 
 async def _read(request: Request, kind: type[T]) -> T:

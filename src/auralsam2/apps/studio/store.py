@@ -42,6 +42,7 @@ class Clip:
         times: second of each processed frame.
         audio: whether there is sound.
         peaks: lowest and highest sample of equal stretches of the sound, in [-1, 1].
+        sound: name of the copy of the sound for browsers that cannot play the video; empty where they can.
     """
 
     video: str
@@ -53,6 +54,7 @@ class Clip:
     times: tuple[float, ...]
     audio: bool
     peaks: tuple[tuple[float, float], ...]
+    sound: str = ""
 
     def instant(self, tick: int) -> float:
         """The moment that a processed frame stands for, in seconds; see `FrameReader`."""
@@ -102,6 +104,7 @@ class Folder:
                     "video": Path(known["video"]).name,
                     "times": tuple(known["times"]),
                     "peaks": tuple((low, high) for low, high in known["peaks"]),
+                    "sound": Path(known.get("sound", "")).name,
                 }
             )
         except (TypeError, KeyError, ValueError) as error:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from PIL import Image
 
+from auralsam2.apps.studio.playback import SOUND, plays
 from auralsam2.apps.studio.refusal import RefusalError
 from auralsam2.apps.studio.settings import DEFAULT_FPS, MOST_TICKS, Limits
 from auralsam2.apps.studio.store import Clip, Folder, plainly
@@ -17,6 +18,7 @@ from auralsam2.errors import AuralError
 from auralsam2.media.container import open_input
 from auralsam2.media.probe import probe
 from auralsam2.media.reader import read_frames
+from auralsam2.media.sound_file import write_sound
 from auralsam2.types import MediaInfo
 
 _KINDS = {
@@ -37,6 +39,11 @@ VIDEO_NAMES = frozenset(f"video{ending}" for ending, _ in (*_KINDS.values(), _OT
 _LONGEST_SIDE = 1920
 _QUALITY = 88
 _UNNAMED = "video"
+_PICTURES, _WAVEFORM = 0.8, 0.9
+"""Parts of the way through a video at which its pictures and its waveform are done; a copy of its sound is the rest."""
+
+Advance = Callable[[float], None]
+"""Told the part that is done, in [0, 1], rising; raises to stop."""
 
 
 async def receive(body: AsyncIterator[bytes], announced: int | None, path: Path, limits: Limits) -> None:
@@ -71,10 +78,11 @@ def plain_name(name: str) -> str:
     return seen[:120] or _UNNAMED
 
 
-def admit(folder: Folder, file: Path, name: str, fps: float | None, limits: Limits) -> Clip:
+def admit(folder: Folder, file: Path, name: str, fps: float | None, limits: Limits, advance: Advance) -> Clip:
     """Look at a video, name it by what it is, and write its frames beside it.
 
-    Every frame is decoded once, so that what is damaged is found out now, and the frames count as for the model.
+    Every frame is decoded once, so that what is damaged is found out now, and the frames count as for the model. Where
+    browsers would not play the video, a copy of its sound that they play is put beside it.
 
     Args:
         folder: of the session to be.
@@ -82,6 +90,7 @@ def admit(folder: Folder, file: Path, name: str, fps: float | None, limits: Limi
         name: as the user knows it, for messages.
         fps: processed frames a second; None for `DEFAULT_FPS`, or what the limits leave.
         limits: bounds.
+        advance: told the part that was looked through.
 
     Raises:
         RefusalError: not a video, too long, or too many frames.
@@ -95,10 +104,12 @@ def admit(folder: Folder, file: Path, name: str, fps: float | None, limits: Limi
         if info.duration > limits.minutes * 60:
             raise _too_long(name, info.duration, limits)
         rate = _rate(name, info, fps, limits)
-        times = _write_frames(folder, video, name, rate, limits)
+        times = _write_frames(
+            folder, video, name, rate, limits, lambda second: advance(_PICTURES * _part(second, info.duration))
+        )
         # A file may announce nothing; then its last frame tells.
         duration = info.duration or times[-1] + 1 / rate
-        sounds = peaks(video, duration) if info.audio_rate is not None else ()
+        sounds, copy = _sound(folder, video, duration, advance) if info.audio_rate is not None else ((), "")
     except RefusalError:
         raise
     except AuralError as error:
@@ -113,6 +124,7 @@ def admit(folder: Folder, file: Path, name: str, fps: float | None, limits: Limi
         times=times,
         audio=info.audio_rate is not None,
         peaks=sounds,
+        sound=copy,
     )
     folder.keep_clip(clip)
     return clip
@@ -144,8 +156,27 @@ def _rate(name: str, info: MediaInfo, fps: float | None, limits: Limits) -> floa
     return min(rate, info.fps) if info.fps > 0 else rate
 
 
-def _write_frames(folder: Folder, video: Path, name: str, rate: float, limits: Limits) -> tuple[float, ...]:
-    """Seconds of the frames, each written as JPEG."""
+def _sound(
+    folder: Folder, video: Path, duration: float, advance: Advance
+) -> tuple[tuple[tuple[float, float], ...], str]:
+    """The waveform, and the name of a copy for browsers, empty where they need none."""
+    waveform = peaks(video, duration, lambda part: advance(_PICTURES + (_WAVEFORM - _PICTURES) * part))
+    if plays(video):
+        return waveform, ""
+    left = 1 - _WAVEFORM
+    write_sound(folder.path / SOUND, video, lambda second: advance(_WAVEFORM + left * _part(second, duration)))
+    return waveform, SOUND
+
+
+def _part(second: float, duration: float) -> float:
+    """How much of a video lies before a second, in [0, 1]; of one that tells no duration nothing is known."""
+    return min(1.0, second / duration) if duration else 0.0
+
+
+def _write_frames(
+    folder: Folder, video: Path, name: str, rate: float, limits: Limits, reached: Callable[[float], None]
+) -> tuple[float, ...]:
+    """Seconds of the frames, each written as JPEG; `reached` is told each."""
     times: list[float] = []
     folder.frame(0).parent.mkdir()
     with read_frames(video, fps=rate) as frames:
@@ -159,6 +190,7 @@ def _write_frames(folder: Folder, video: Path, name: str, rate: float, limits: L
             picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
             picture.save(folder.frame(frame.index), quality=_QUALITY)
             times.append(round(frame.time, 6))
+            reached(frame.time)
     return tuple(times)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from auralsam2.media.sound import SoundTrack
@@ -11,12 +12,13 @@ MOST = 2000
 _PER_SECOND = 100
 
 
-def peaks(path: Path, duration: float) -> tuple[tuple[float, float], ...]:
+def peaks(path: Path, duration: float, advance: Callable[[float], None]) -> tuple[tuple[float, float], ...]:
     """The lowest and the highest sample of equal stretches, both channels together; one stretch is held at a time.
 
     Args:
         path: a file with sound.
         duration: seconds to cover.
+        advance: told the part that is done, in [0, 1]; what it raises stops the work.
 
     Returns:
         at most `MOST` pairs in [-1, 1], rounded to a thousandth.
@@ -29,5 +31,6 @@ def peaks(path: Path, duration: float) -> tuple[tuple[float, float], ...]:
     with SoundTrack(path) as sound:
         for number in range(count):
             piece = sound.read(number * duration / count, (number + 1) * duration / count)
+            advance(number / count)
             found.append((round(float(piece.min(initial=0)), 3), round(float(piece.max(initial=0)), 3)))
     return tuple(found)

@@ -41,17 +41,51 @@ export async function bytes(path) {
   return response.status === 200 ? response.arrayBuffer() : null;
 }
 
+const LOOK_PERIOD = 300;
+
 /**
- * PUT a file, telling how far it is.
+ * PUT a file, telling how far it is: `progress(sent, all)` in bytes, then `looked(part)` in [0, 1] while the server
+ * looks it through.
  *
  * XMLHttpRequest, because fetch tells nothing of an upload's progress.
  */
-export function upload(path, file, { progress, signal }) {
+export async function upload(path, query, file, { progress, looked, signal }) {
+  const job = letters(22);
+  const watched = new AbortController();
+  try {
+    return await put(`${path}?${new URLSearchParams({ ...query, job })}`, file, {
+      progress,
+      signal,
+      sent: () => watch(job, looked, watched.signal),
+    });
+  } finally {
+    watched.abort();
+  }
+}
+
+/** Ask how far a job is, until it is over. */
+async function watch(job, looked, signal) {
+  while (!signal.aborted) {
+    // Whatever goes wrong here, the upload itself will say so.
+    const { part } = await get(`/api/arrivals/${job}`).catch(() => ({ part: null }));
+    if (part !== null && !signal.aborted) looked(part);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_PERIOD));
+  }
+}
+
+/** Random letters and figures. */
+function letters(count) {
+  const drawn = crypto.getRandomValues(new Uint8Array(count));
+  return [...drawn].map((value) => (value % 36).toString(36)).join("");
+}
+
+function put(path, file, { progress, sent, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("PUT", path);
     request.responseType = "json";
     request.upload.onprogress = (event) => progress(event.loaded, event.total);
+    request.upload.onload = sent;
     request.onload = () => {
       if (request.status < 400) resolve(request.response);
       else reject(new Error(request.response?.error ?? `The studio answered ${request.status}.`));

@@ -42,12 +42,12 @@ export function clock(seconds, decimals = 1) {
   return `${minutes}:${rest.padStart(decimals ? decimals + 3 : 2, "0")}`;
 }
 
-/** Bytes as 3.1 GB. */
+/** Bytes as 3.1 GB, in thousands as everywhere in the studio. */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;
-  while (bytes >= 1024 && unit < units.length - 1) {
-    bytes /= 1024;
+  while (bytes >= 1000 && unit < units.length - 1) {
+    bytes /= 1000;
     unit += 1;
   }
   return `${Number(bytes.toFixed(unit && bytes < 10 ? 1 : 0))} ${units[unit]}`;

@@ -9,6 +9,7 @@ const KINDS = [
   ["masks", "PNG masks", "black and white, for each object and frame"],
   ["davis", "DAVIS palette", "one indexed PNG for each frame"],
   ["coco", "COCO JSON", "for CVAT and training"],
+  ["frames", "Frames", "JPEG at full size, to go with COCO"],
   ["session", "Session", "all of it, to open again later"],
 ];
 

@@ -12,6 +12,7 @@ export class Objects {
   #session;
   #readsText;
   #editing = false;
+  #seen = null;
 
   constructor(session, { readsText }) {
     this.#session = session;
@@ -39,6 +40,13 @@ export class Objects {
     const objects = this.#session.objects;
     if (objects.length) this.list.replaceChildren(...objects.map((object) => this.#row(object)));
     else this.list.replaceChildren(this.#empty());
+    // What is chosen comes into sight with all that can be done with it, once the timeline has taken its room.
+    const row = this.list.querySelector(".chosen");
+    const seen = row && `${row.dataset.object} ${row.className}`;
+    if (seen !== this.#seen) {
+      requestAnimationFrame(() => this.list.querySelector(".chosen")?.scrollIntoView({ block: "nearest" }));
+    }
+    this.#seen = seen;
     if (held) this.list.querySelector(`[data-control="${held}"]`)?.focus({ preventScroll: true });
   }
 
@@ -120,7 +128,7 @@ export class Objects {
     const words = el("input", {
       type: "text",
       value: object.text ?? "",
-      placeholder: "the dog on the left",
+      placeholder: "in words: the dog on the left",
       "aria-label": "Say which object, in words",
       dataset: { control: `words-${number}` },
       onfocus: () => (this.#editing = true),

@@ -1,6 +1,8 @@
-// Plays: the sound comes from the video file, and the tick shown follows its clock.
+// Plays: the sound comes from the video file or a copy of its sound, and the tick shown follows its clock.
 
 import { note } from "./toast.js";
+
+const EARLY = 0.1; // seconds
 
 /** Events: `play` (started or stopped), `time` (the playhead moved between ticks). */
 export class Player extends EventTarget {
@@ -8,7 +10,7 @@ export class Player extends EventTarget {
   #session;
   #media;
   #frame = 0;
-  #silent = null; // {start, since} where the browser cannot play the file
+  #silent = null; // {start, since} where there is no sound, or none that the browser can play
 
   constructor(session) {
     super();
@@ -16,8 +18,8 @@ export class Player extends EventTarget {
     this.#media = document.createElement("video");
     this.#media.preload = "auto";
     this.#media.playsInline = true;
-    this.#media.src = `/api/sessions/${session.id}/media`;
-    this.#media.addEventListener("ended", () => this.pause());
+    this.#media.src = `/api/sessions/${session.id}/sound`;
+    this.#media.addEventListener("ended", () => this.#ended());
     this.#media.addEventListener("error", () => this.#unplayable());
     session.addEventListener("tick", () => this.#moved());
     this.time = session.times[0];
@@ -46,16 +48,7 @@ export class Player extends EventTarget {
     this.#session.playing = true;
     this.#session.seek(this.#session.tickAt(start));
     this.dispatchEvent(new Event("play"));
-    if (this.#media.error) this.#playSilently(start);
-    else {
-      this.#silent = null;
-      this.#media.currentTime = start;
-      try {
-        await this.#media.play();
-      } catch (error) {
-        if (error.name !== "AbortError") this.#playSilently(start);
-      }
-    }
+    await this.#playFrom(start);
     cancelAnimationFrame(this.#frame);
     if (this.playing) this.#follow();
   }
@@ -75,6 +68,33 @@ export class Player extends EventTarget {
     this.#media.load();
   }
 
+  async #playFrom(start) {
+    // Where the sound has ended, an element that is told to play would begin anew.
+    if (this.#media.error || start >= this.#media.duration) {
+      this.#media.pause();
+      this.#playSilently(start);
+      return;
+    }
+    this.#silent = null;
+    this.#media.currentTime = start;
+    try {
+      await this.#media.play();
+    } catch (error) {
+      if (error.name !== "AbortError") this.#playSilently(start);
+    }
+  }
+
+  /** The sound may end before the pictures. */
+  #ended() {
+    if (!this.playing) return;
+    if (this.#media.currentTime < this.#end - EARLY) this.#playSilently(this.#media.currentTime);
+    else this.pause();
+  }
+
+  get #end() {
+    return Math.max(this.#session.times.at(-1), this.#session.state.duration || 0);
+  }
+
   #playSilently(start) {
     this.#silent = { start, since: performance.now() };
   }
@@ -86,12 +106,10 @@ export class Player extends EventTarget {
   }
 
   #follow() {
-    const { times } = this.#session;
-    const last = Math.max(times.at(-1), this.#session.state.duration || 0);
     this.time = this.#silent
       ? this.#silent.start + (performance.now() - this.#silent.since) / 1000
       : this.#media.currentTime;
-    if (this.time >= last && this.#silent) {
+    if (this.time >= this.#end && this.#silent) {
       this.pause();
       return;
     }
@@ -104,10 +122,7 @@ export class Player extends EventTarget {
   #moved() {
     const { tick, times } = this.#session;
     const here = this.#session.tickAt(this.time);
-    if (this.playing && Math.abs(here - tick) > 1) {
-      if (this.#silent) this.#playSilently(times[tick]);
-      else this.#media.currentTime = times[tick];
-    }
+    if (this.playing && Math.abs(here - tick) > 1) this.#playFrom(times[tick]);
     if (!this.playing || Math.abs(here - tick) > 1) this.time = times[tick];
     this.dispatchEvent(new Event("time"));
   }

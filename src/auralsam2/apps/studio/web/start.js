@@ -9,6 +9,7 @@ import { fail } from "./toast.js";
 
 const RATES = [["", "Automatic"], ["1", "1 a second"], ["2", "2 a second"], ["5", "5 a second"], ["10", "10 a second"]];
 const CARD_WIDTH = 480;
+const HERE = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
 export class Start {
   #studio;
@@ -44,7 +45,8 @@ export class Start {
       el(
         "p",
         { class: "small-print" },
-        `Up to ${size(bytes)} and ${minutes} minutes. The file stays on this computer.`,
+        `Up to ${size(bytes)} and ${minutes} minutes.`,
+        HERE.has(location.hostname) ? " The file stays on this computer." : null,
         el("label", { class: "rate" }, "Frames", this.rate),
       ),
     );
@@ -97,14 +99,19 @@ export class Start {
     this.sending.hidden = false;
     const progress = (sent, all) => {
       this.bar.value = sent / all;
-      this.percent.textContent = sent < all ? `${size(sent)} of ${size(all)}` : "Reading the video …";
+      this.percent.textContent = sent < all ? `Sending: ${size(sent)} of ${size(all)}` : "Looking through …";
       if (sent === all) this.bar.removeAttribute("value");
     };
+    const looked = (part) => {
+      this.bar.value = part;
+      this.percent.textContent = `Looking through: ${Math.round(100 * part)} %`;
+    };
     progress(0, file.size || 1);
-    const query = new URLSearchParams({ name: file.name, ...(this.rate.value && { fps: this.rate.value }) });
-    const path = /\.zip$/i.test(file.name) ? "/api/restore" : `/api/upload?${query}`;
+    const zip = /\.zip$/i.test(file.name);
+    const query = zip ? {} : { name: file.name, ...(this.rate.value && { fps: this.rate.value }) };
+    const { signal } = this.#abort;
     try {
-      const { id } = await upload(path, file, { progress, signal: this.#abort.signal });
+      const { id } = await upload(zip ? "/api/restore" : "/api/upload", query, file, { progress, looked, signal });
       this.#open(id);
     } catch (error) {
       if (error.name !== "AbortError") fail(error);
@@ -162,9 +169,9 @@ export class Start {
   }
 }
 
-/** A time as "5 minutes ago". */
+/** A time as "5 min ago". */
 function ago(time) {
-  const words = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto" });
+  const words = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto", style: "narrow" });
   const seconds = (new Date(time) - Date.now()) / 1000;
   for (const [unit, length] of [["day", 86400], ["hour", 3600], ["minute", 60]]) {
     if (Math.abs(seconds) >= length) return words.format(Math.round(seconds / length), unit);

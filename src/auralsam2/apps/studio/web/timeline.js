@@ -135,7 +135,7 @@ export class Timeline {
       }
       context.fillStyle = style.color;
       const label = clock(mark * step, step < 1 ? 1 : 0);
-      if (x + context.measureText(label).width + 4 < width) context.fillText(label, x + 7, height / 2 - 1);
+      if (x + context.measureText(label).width + 4 < width) context.fillText(label, x + 7, height / 2 + 1);
     }
   }
 
