@@ -115,12 +115,12 @@ def test_recipes_differ_from_those_of_aural_sam2_in_the_way_of_the_sound_alone(m
     ]:
         baseline, aural = (Recipe.load(RECIPES / f"{file}.yaml") for file in (f"{name}-{method}", ours))
         assert baseline.model.method == method
-        for section in ("losses", "augment", "audio_from", "variant"):
+        for section in ("augment", "audio_from", "variant"):
             assert getattr(baseline, section) == getattr(aural, section)
         if name != "stampavs-mini":  # there other frames a step, and so other steps and rates, were found by trial
             assert (baseline.trainer.epochs, baseline.trainer.max_steps) == (
                 aural.trainer.epochs,
                 aural.trainer.max_steps,
             )
-            assert baseline.optimiser.rate == aural.optimiser.rate
+            assert (baseline.optimiser.rate, baseline.losses) == (aural.optimiser.rate, aural.losses)
         assert (baseline.model.sam2, baseline.model.text) == (aural.model.sam2, aural.model.text)
