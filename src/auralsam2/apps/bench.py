@@ -68,12 +68,7 @@ def speed(
         UsageError: device or precision cannot be had.
         UnavailableError: the model is not here.
     """
-    where = pick_device(device)
-    for dtype in dtypes:
-        pick_dtype(dtype, where)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    loaded = _random("large", where) if model is None else AuralSAM2.from_pretrained(model, device, "fp32")
+    loaded = _loaded(model, "large", dtypes, device, threads)
     window = loaded.config.clip.frames
     parts = bench_speed.stretches(frames, window)
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
@@ -85,7 +80,7 @@ def speed(
             for dtype in dtypes
         }
     report = {
-        "machine": machine(where.type),
+        "machine": machine(loaded.network.device.type),
         "model": loaded.name,
         "image_size": loaded.network.image_size,
         "video": {"width": WIDTH, "height": HEIGHT, "fps": SPEED_FPS, "seconds": frames},
@@ -123,12 +118,7 @@ def prompting(
         UsageError: device or precision cannot be had.
         UnavailableError: the model is not here.
     """
-    where = pick_device(device)
-    for dtype in dtypes:
-        pick_dtype(dtype, where)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    loaded = _random(backbone, where) if model is None else AuralSAM2.from_pretrained(model, device, "fp32")
+    loaded = _loaded(model, backbone, dtypes, device, threads)
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
         video = write_clip(Path(folder) / "clip.mp4", frames, SPEED_FPS)
         results = {
@@ -138,7 +128,7 @@ def prompting(
             for dtype in dtypes
         }
     report = {
-        "machine": machine(where.type),
+        "machine": machine(loaded.network.device.type),
         "model": loaded.name,
         "image_size": loaded.network.image_size,
         "frames": frames,
@@ -202,7 +192,15 @@ def compare_memory(model: str | None, short: float, long: float) -> bench_memory
         return bench_memory.Comparison(short=measured("short", short), long=measured("long", long))
 
 
-def _random(backbone: Size, where: torch.device) -> AuralSAM2:
+def _loaded(model: str | None, backbone: Size, dtypes: tuple[str, ...], device: str, threads: int | None) -> AuralSAM2:
+    """The model that is measured, on its device, random weights where none is named; all is checked before."""
+    where = pick_device(device)
+    for dtype in dtypes:
+        pick_dtype(dtype, where)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if model is not None:
+        return AuralSAM2.from_pretrained(model, device, "fp32")
     _note(f"making random weights at hiera-{backbone} size")
     return AuralSAM2(full_network(backbone).to(where), f"random hiera-{backbone}")
 
