@@ -63,7 +63,15 @@ def methods(runs: dict[str, Runs], rows: list[Row]) -> str:
     heard = [row for row in rows if row.prompts == "audio" and row.model in runs]
     reports = {(row.model, split): runs[row.model].report("stampavs", split) for split in SPLITS for row in heard}
     lines = [
-        [split, row.name, *_scores(reports[row.model, split]), *_published(row, 2)] for split in SPLITS for row in heard
+        [
+            split,
+            row.name,
+            *_scores(reports[row.model, split]),
+            _number(reports[row.model, split]["summary"]["J with target"]),
+            *_published(row, 2),
+        ]
+        for split in SPLITS
+        for row in heard
     ]
     gains = [
         [split, f"AuralSAM2 less {row.name}", _number(_gain(reports[OURS, split], reports[row.model, split]))]
@@ -71,7 +79,7 @@ def methods(runs: dict[str, Runs], rows: list[Row]) -> str:
         for row in heard
         if row.model != OURS
     ]
-    parts = [table(["split", "method", "M_J", "M_F", "paper, V1M: M_J", "M_F"], lines)]
+    parts = [table(["split", "method", "M_J", "M_F", "J with target", "paper, V1M: M_J", "M_F"], lines)]
     return "\n\n".join(parts + ([table(["split", "", "in M_J"], gains)] if gains else []))
 
 
