@@ -67,7 +67,7 @@ def methods(runs: dict[str, Runs], rows: list[Row]) -> str:
             split,
             row.name,
             *_scores(reports[row.model, split]),
-            _number(reports[row.model, split]["summary"]["J with target"]),
+            _number(reports[row.model, split]["summary"].get("J with target")),
             *_published(row, 2),
         ]
         for split in SPLITS
