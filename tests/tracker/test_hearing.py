@@ -41,7 +41,7 @@ def expected(sound: np.ndarray, begin: float) -> torch.Tensor:
 def alone(instant: float, index: int = 0) -> tuple[Moment, Window]:
     """A frame that is a window of its own: its sound begins half a second before it."""
     moment = Moment(index, instant, int(instant))
-    return moment, Window((moment,), moment.slot, 1, index, math.inf)
+    return moment, Window((moment,), moment.slot, 1, index)
 
 
 def heard(hearing: Hearing, instant: float, index: int = 0) -> torch.Tensor:
