@@ -33,7 +33,7 @@ lint: $(VENV)/installed-dev
 	$(IN)/ruff format --check .
 	$(IN)/pyright
 
-results: $(VENV)/installed-dev $(VENV)/installed-train
+results: $(VENV)/installed-test
 	$(IN)/auralsam2 train recipes/stampavs-mini-gavs.yaml --resume --set data.root=$(STAMP)
 	$(IN)/auralsam2 train recipes/stampavs-mini-sama.yaml --resume --set data.root=$(STAMP)
 	$(IN)/python benchmarks/methods.py $(STAMP) --gavs runs/stampavs-mini-gavs/best \
@@ -52,6 +52,6 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(IN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-train: $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-test $(VENV)/installed-dev: $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
 	$(IN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@
