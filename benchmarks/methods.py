@@ -30,7 +30,7 @@ from auralsam2.evaluation.aural import AuralPredictor
 from auralsam2.evaluation.options import COMBINES, Options
 from auralsam2.model import AuralSAM2
 from marked import table, write_marked, write_whole
-from paired import clip_sums, difference
+from paired import Number, cell, clip_sums, difference
 from stampavs_runs import Runs, heading, line
 
 ROWS = Path(__file__).with_suffix(".yaml")
@@ -67,14 +67,14 @@ def methods(runs: dict[str, Runs], rows: list[Row]) -> str:
             split,
             row.name,
             *_scores(reports[row.model, split]),
-            _number(reports[row.model, split]["summary"].get("J with target")),
+            cell(reports[row.model, split]["summary"].get("J with target")),
             *_published(row, 2),
         ]
         for split in SPLITS
         for row in heard
     ]
     gains = [
-        [split, f"AuralSAM2 less {row.name}", _number(_gain(reports[OURS, split], reports[row.model, split]))]
+        [split, f"AuralSAM2 less {row.name}", cell(_gain(reports[OURS, split], reports[row.model, split]))]
         for split in SPLITS
         for row in heard
         if row.model != OURS
@@ -93,7 +93,7 @@ def prompting(runs: dict[str, Runs], rows: list[Row], seconds: dict[Row, float])
             row.name,
             row.prompts.replace("+", ", "),
             *_scores(own[row]),
-            _number(_gain(own[row], own[pointed])) if row is not pointed else "-",
+            cell(_gain(own[row], own[pointed])) if row is not pointed else "-",
             f"{1 / seconds[row]:.1f}",
             f"{seconds[row] / seconds[pointed]:.2f}",
             *_published(row, 3),
@@ -110,7 +110,7 @@ def combine(runs: Runs) -> str:
     together = {rule: runs.report("stampavs", CHOOSING, BOTH, combine=rule) for rule in COMBINES}
     lines = [[prompts.replace("+", ", "), "-", *_scores(report), "-"] for prompts, report in alone.items()]
     for rule, report in together.items():
-        gain = _number(_gain(report, alone[POINTED]))
+        gain = cell(_gain(report, alone[POINTED]))
         lines.append([BOTH.replace("+", ", "), rule, *_scores(report), gain])
     return table(["prompts", "combine", "M_J", "M_F", "M_J less that of points, box"], lines)
 
@@ -134,15 +134,11 @@ def speed(models: dict[str, AuralSAM2], root: Path, rows: list[Row], clips: int)
 
 
 def _scores(report: dict[str, Any]) -> list[str]:
-    return [_number(report["summary"][name]) for name in ("M_J", "M_F")]
+    return [cell(report["summary"][name]) for name in ("M_J", "M_F")]
 
 
-def _gain(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any] | None:
+def _gain(one: dict[str, Any], other: dict[str, Any]) -> Number | None:
     return difference(clip_sums(one["samples"]), clip_sums(other["samples"]), 0)
-
-
-def _number(number: dict[str, Any] | None) -> str:
-    return "-" if number is None else f"{number['value']:.3f} [{number['low']:.3f}, {number['high']:.3f}]"
 
 
 def _published(row: Row, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""Differences between two runs over the same clips, with 95 % intervals by resampling clips."""
+"""Differences between two runs over the same clips, with 95 % intervals by resampling clips, and their cells."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ def ratio(terms: dict[str, tuple[float, float]], seed: int) -> Number | None:
     draws = ratio_draws(draw_weights(len(units), seed), columns[:, 0], columns[:, 1])
     low, high = interval(draws) or (math.nan, math.nan)
     return {"value": top / bottom, "low": low, "high": high, "count": int(sum(bool(terms[u][1]) for u in units))}
+
+
+def cell(number: Number | None, digits: int = 3) -> str:
+    """A number with its interval, as in a table; a dash for none."""
+    if number is None:
+        return "-"
+    return f"{number['value']:.{digits}f} [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"

@@ -25,7 +25,7 @@ from auralsam2.evaluation.options import SOUNDS
 from auralsam2.model import AuralSAM2
 from auralsam2.outputs.json_stream import plain
 from marked import table, write_marked, write_whole
-from paired import Number, clip_sums, difference, ratio
+from paired import Number, cell, clip_sums, difference, ratio
 from stampavs_masks import Terms
 from stampavs_runs import OWN, Runs, heading, line
 
@@ -81,13 +81,13 @@ def hearing_tables(results: dict[str, Any]) -> str:
         for sound, run in found["sounds"].items():
             numbers = run["numbers"]
             names = ("M_J", "J with target", "picked", "presence AUROC", "steadiness")
-            scores.append([split, sound, str(run["scored"]), *(_cell(numbers.get(name)) for name in names)])
-            kinds = [_cell(numbers.get(f"false area of {kind}"), 4) for kind in KINDS]
+            scores.append([split, sound, str(run["scored"]), *(cell(numbers.get(name)) for name in names)])
+            kinds = [cell(numbers.get(f"false area of {kind}"), 4) for kind in KINDS]
             others = ("false area in silence", "false area of sound without target")
-            robust.append([split, sound, *kinds, *(_cell(numbers.get(name), 4) for name in others)])
+            robust.append([split, sound, *kinds, *(cell(numbers.get(name), 4) for name in others)])
         for sound, each in found["differences"].items():
-            differences.append([split, f"own less {sound}", *(_cell(each[name]) for name in ("M_J", "J with target"))])
-        bounds.append([split, *(_cell(found["bounds"][name]) for name in found["bounds"])])
+            differences.append([split, f"own less {sound}", *(cell(each[name]) for name in ("M_J", "J with target"))])
+        bounds.append([split, *(cell(found["bounds"][name]) for name in found["bounds"])])
     return "\n\n".join(
         (
             table(
@@ -109,12 +109,12 @@ def hearing_tables(results: dict[str, Any]) -> str:
 def reading_tables(results: dict[str, Any]) -> str:
     """The tables of `reading`, as Markdown."""
     scores = [
-        [split, prompts, str(run["scored"]), *(_cell(run["numbers"].get(name)) for name in ("M_J", "M_F", "J&F", "S"))]
+        [split, prompts, str(run["scored"]), *(cell(run["numbers"].get(name)) for name in ("M_J", "M_F", "J&F", "S"))]
         for split, found in results.items()
         for prompts, run in found["prompts"].items()
     ]
     differences = [
-        [split, f"{REF_PROMPTS[0]} less {prompts}", _cell(number)]
+        [split, f"{REF_PROMPTS[0]} less {prompts}", cell(number)]
         for split, found in results.items()
         for prompts, number in found["differences"].items()
     ]
@@ -128,12 +128,6 @@ def reading_tables(results: dict[str, Any]) -> str:
 
 def _ratio(terms: dict[str, Terms], name: str, seed: int) -> Number | None:
     return ratio({clip: each[name] for clip, each in terms.items()}, seed)
-
-
-def _cell(number: Number | None, digits: int = 3) -> str:
-    if number is None:
-        return "-"
-    return f"{number['value']:.{digits}f} [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"
 
 
 def main() -> int:
