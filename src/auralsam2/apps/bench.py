@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import typer
 from auralsam2 import hub
 from auralsam2.apps import bench_memory, bench_prompting, bench_speed
 from auralsam2.apps.bench_material import HEIGHT, WIDTH, full_network, machine, write_clip, write_small_model
+from auralsam2.clock import STAGES
 from auralsam2.errors import EXIT_SOME_FAILED, UsageError
 from auralsam2.model import AuralSAM2, pick_device, pick_dtype
 from auralsam2.vision.sam2 import Size
@@ -208,33 +210,43 @@ def _loaded(model: str | None, backbone: Size, dtypes: tuple[str, ...], device: 
 def _prompting_lines(report: dict[str, Any]) -> list[str]:
     """The report of `prompting` for people."""
     dtypes = report["dtypes"]
-    lines = [
+    return [
         _machine_line(report["machine"]),
         f"{report['model']} at {report['image_size']} px; {report['rounds']} conversations of each kind about "
         f"{report['frames']} frames",
         "",
-        f"{'seconds':34}" + "".join(f"{dtype:>10}" for dtype in dtypes),
+        *_columns("seconds", 34, dtypes, ((label, key) for key, label in _PROMPTING_LABELS)),
     ]
-    for key, label in _PROMPTING_LABELS:
-        lines.append(f"{label:34}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values()))
-    return lines
 
 
 def _speed_lines(report: dict[str, Any]) -> list[str]:
     """The report of `speed` for people."""
-    video, dtypes = report["video"], report["dtypes"]
-    lines = [
+    video = report["video"]
+    dtypes = {dtype: numbers | numbers["stages"] for dtype, numbers in report["dtypes"].items()}
+    rows = [(name, name) for name in STAGES] + [(label, key) for key, label in _LABELS]
+    return [
         _machine_line(report["machine"]),
         f"{report['model']} at {report['image_size']} px; video of {video['width']}x{video['height']} at "
         f"{video['fps']} fps; {report['runs_per_prompt']} runs of {report['frames_per_run']} frames for each prompt",
         "",
-        f"{'seconds a frame':28}" + "".join(f"{dtype:>10}" for dtype in dtypes),
+        *_columns("seconds a frame", 28, dtypes, rows),
     ]
-    for name in next(iter(dtypes.values()))["stages"]:
-        lines.append(f"{name:28}" + "".join(f"{numbers['stages'][name]:10.4f}" for numbers in dtypes.values()))
-    for key, label in _LABELS:
-        lines.append(f"{label:28}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values()))
-    return lines
+
+
+def _columns(
+    head: str, width: int, dtypes: dict[str, dict[str, Any]], rows: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """A column for each precision, under its name.
+
+    Args:
+        head: stands over the labels.
+        width: characters of the labels.
+        dtypes: numbers by key, by precision.
+        rows: labels and keys.
+    """
+    yield f"{head:{width}}" + "".join(f"{dtype:>10}" for dtype in dtypes)
+    for label, key in rows:
+        yield f"{label:{width}}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values())
 
 
 def _machine_line(on: dict[str, Any]) -> str:

@@ -35,7 +35,7 @@ def bench_speed(
 
     speed(
         model,
-        tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
+        _dtypes(dtype),
         frames=frames,
         device=device,
         threads=threads,
@@ -66,7 +66,7 @@ def bench_prompting(
 
     prompting(
         model,
-        tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in dtype.split(",")),
+        _dtypes(dtype),
         backbone=parse.choice("--backbone", backbone, ("large", "base-plus")),
         frames=frames,
         rounds=rounds,
@@ -88,3 +88,7 @@ def bench_memory(
     from auralsam2.apps.bench import memory
 
     memory(model, minutes=minutes, as_json=as_json)
+
+
+def _dtypes(names: str) -> tuple[str, ...]:
+    return tuple(parse.choice("--dtype", name, ("fp32", "bf16", "fp16")) for name in names.split(","))

@@ -13,6 +13,8 @@ MOST_OBJECTS = 255
 """Objects of a session: the values that a palette picture has beside the ground."""
 Number = Annotated[int, Field(ge=0, lt=MOST_OBJECTS)]
 Tick = Annotated[int, Field(ge=0, lt=1_000_000)]
+Threshold = Annotated[FiniteFloat, Field(ge=-8, le=8)]
+Score = Annotated[FiniteFloat, Field(ge=-20, le=20)]
 Click = tuple[FiniteFloat, FiniteFloat, Literal[0, 1]]
 # A picture of 8192 x 8192 pixels with a mask in it takes less.
 Base64 = Annotated[str, Field(max_length=4_000_000)]
@@ -119,16 +121,16 @@ class Settle(Command):
 
     do: Literal["sliders"] = "sliders"
     name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
-    threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)] | None = None
-    score: Annotated[FiniteFloat, Field(ge=-20, le=20)] | None = None
+    threshold: Threshold | None = None
+    score: Score | None = None
 
 
 class Make(Command):
     """An export; sliders that are not given stand where they stood last. Asked for by a request of its own."""
 
     kind: str
-    threshold: Annotated[FiniteFloat, Field(ge=-8, le=8)] | None = None
-    score: Annotated[FiniteFloat, Field(ge=-20, le=20)] | None = None
+    threshold: Threshold | None = None
+    score: Score | None = None
 
 
 class Look(Command):
