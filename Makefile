@@ -1,16 +1,17 @@
 # The two commands of the README: `make demo` and `make test`; `make lint` is what a change must pass beside the tests.
-# `make results` fills docs/results.md, in hours where nothing is trained yet.
+# `make results` fills docs/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
 # `make browser` installs what the tests of the Studio's page need beside; without it they are skipped, and say so.
 PYTHON ?= python3
 VENV ?= .venv
 STAMP ?= stamp
+BASELINES = gavs sama gavs-words sama-words
 IN = $(VENV)/bin
 
 # Seconds for each step that asks the network.
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
 
-.PHONY: demo test browser lint results clean
+.PHONY: demo test browser lint results clean $(BASELINES:%=trained-%)
 
 demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
@@ -33,13 +34,14 @@ lint: $(VENV)/installed-dev
 	$(IN)/ruff format --check .
 	$(IN)/pyright
 
-results: $(VENV)/installed-test
-	$(IN)/auralsam2 train recipes/stampavs-mini-gavs.yaml --resume --set data.root=$(STAMP)
-	$(IN)/auralsam2 train recipes/stampavs-mini-sama.yaml --resume --set data.root=$(STAMP)
-	$(IN)/python benchmarks/methods.py $(STAMP) --gavs runs/stampavs-mini-gavs/best \
-		--sama runs/stampavs-mini-sama/best --write docs/results.md
-	$(IN)/python benchmarks/ablations.py recipes/stampavs-mini-ablations.yaml --tables pyramid,prompts,contrast \
-		--seeds 1 --set data.root=$(STAMP) --write docs/results.md
+results: $(BASELINES:%=trained-%)
+	$(IN)/python benchmarks/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/results.md \
+		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
+	$(IN)/python benchmarks/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
+		--models GAVS=runs/stampavs-mini-gavs/best SAMA-AVS=runs/stampavs-mini-sama/best AuralSAM2=mini
+
+$(BASELINES:%=trained-%): trained-%: $(VENV)/installed-test
+	$(IN)/auralsam2 train recipes/stampavs-mini-$*.yaml --resume --set data.root=$(STAMP)
 
 clean:
 	rm -rf $(VENV) out

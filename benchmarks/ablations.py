@@ -18,7 +18,7 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from statistics import fmean, stdev
@@ -27,11 +27,12 @@ import torch
 import yaml
 
 from auralsam2.apps.bench_material import machine
+from auralsam2.evaluation.published import published
 from auralsam2.model import AuralSAM2
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.run import BEST, LAST, RECIPE_FILE, train
 from marked import table, write_marked, write_whole
-from stampavs_runs import Runs
+from runs import Runs
 
 ROWS = Path(__file__).with_suffix(".yaml")
 READS = "model.fuser.modality=audio+text"
@@ -55,6 +56,9 @@ class Table:
         splits: of it.
         rows: names.
         orderings: pairs of rows, the lower one first.
+        paper: number of the paper's table; None where it has none.
+        place: `DATASET/SPLIT` of its figures, of Hiera-l.
+        names: the paper's rows, where they have other names than ours.
     """
 
     title: str
@@ -62,6 +66,30 @@ class Table:
     splits: list[str]
     rows: list[str]
     orderings: list[list[str]]
+    paper: str | None = None
+    place: str = "v1m/test"
+    names: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How rows are trained and evaluated.
+
+    Attributes:
+        recipe: that each row changes.
+        changes: of all rows, `KEY=VALUE`.
+        seeds: how many.
+        text: folder of a text encoder, for rows that read.
+        clips: evaluate on the first ones of each split; None for all.
+        out: folder of trainings, reports and tables.
+    """
+
+    recipe: Path
+    changes: tuple[str, ...]
+    seeds: int
+    out: Path
+    text: Path | None = None
+    clips: int | None = None
 
 
 def interval(values: list[float]) -> tuple[float, float] | None:
@@ -92,11 +120,15 @@ def verdict(differences: list[float]) -> str:
 
 def markdown(chosen: Table, scores: Scores, seeds: int) -> str:
     """A table and its orderings."""
+    theirs = _published(chosen)
+    beside = SCORES if theirs else ()
     rows = []
     for row in chosen.rows:
         cells = [_cell([scores[row, seed][split][name] for seed in range(seeds)]) for split, name in _columns(chosen)]
-        rows.append([row, *cells])
-    parts = [table(["row", *(f"{split}, {name}" for split, name in _columns(chosen))], rows)]
+        values = theirs.get(chosen.names.get(row, row))
+        rows.append([row, *cells, *(f"{values[name]:.4f}" if values else "-" for name in beside)])
+    head = ["row", *(f"{split}, {name}" for split, name in _columns(chosen))]
+    parts = [table(head + [f"paper, {chosen.place}: {name}" for name in beside], rows)]
     if chosen.orderings:
         told = []
         for split in chosen.splits:
@@ -153,6 +185,42 @@ def measure(chosen: Table, row: str, recipe: Recipe, folder: Path, clips: int | 
     return {split: {name: report["summary"][name]["value"] for name in SCORES} for split, report in reports.items()}
 
 
+def known_rows() -> dict[str, list[str]]:
+    """The changes of each row."""
+    return yaml.safe_load(ROWS.read_text(encoding="utf-8"))["rows"]
+
+
+def known_tables() -> dict[str, Table]:
+    """The tables by name."""
+    return {name: Table(**each) for name, each in yaml.safe_load(ROWS.read_text(encoding="utf-8"))["tables"].items()}
+
+
+def compare(name: str, chosen: Table, plan: Plan) -> str:
+    """Train and evaluate what is not there yet; the table with its heading, which is kept in the plan's folder.
+
+    Seed by seed, so that a table of one seed is whole before the next one begins.
+
+    Args:
+        name: of its files.
+        chosen: the table.
+        plan: how.
+    """
+    rows, scores, text = known_rows(), {}, ""
+    for seed in range(plan.seeds):
+        for row in chosen.rows:
+            recipe = recipe_of(plan.recipe, [*plan.changes, *rows[row]], seed, plan.text)
+            folder = plan.out / row.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
+            scores[row, seed] = measure(chosen, row, recipe, folder, plan.clips)
+        head = about(plan, seed + 1)
+        text = f"{chosen.title}. {head}\n\n{markdown(chosen, scores, seed + 1)}"
+        print(f"\n{text}\n", flush=True)
+        write_whole(plan.out / f"{name}.md", text + "\n")
+        found = {row: [scores[row, s] for s in range(seed + 1)] for row in chosen.rows}
+        whole = {"table": name, "about": head, "rows": found}
+        write_whole(plan.out / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+    return text
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -166,42 +234,36 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--write", type=Path, help="document with the marks of the tables")
     arguments = parser.parse_args()
-    known = yaml.safe_load(ROWS.read_text(encoding="utf-8"))
-    tables = {name: Table(**values) for name, values in known["tables"].items()}
-    possible = [name for name, each in tables.items() if arguments.text or not _reads(each, known["rows"])]
+    tables, rows = known_tables(), known_rows()
+    possible = [name for name, each in tables.items() if arguments.text or not _reads(each, rows)]
     asked = arguments.tables.split(",") if arguments.tables else possible
     if unknown := sorted(set(asked) - tables.keys()):
         parser.error(f"--tables {unknown[0]}: choose from {', '.join(tables)}")
     if missing := sorted(set(asked) - set(possible)):
         parser.error(f"--tables {missing[0]}: its rows read: name a text encoder with --text FOLDER")
     torch.set_num_threads(arguments.threads)
+    plan = Plan(
+        recipe=arguments.recipe,
+        changes=tuple(arguments.set),
+        seeds=arguments.seeds,
+        text=arguments.text,
+        clips=arguments.clips,
+        out=arguments.out,
+    )
     for name in asked:
-        chosen, scores = tables[name], {}
-        # Seed by seed, so that a table of one seed is whole before the next one begins.
-        for seed in range(arguments.seeds):
-            for row in chosen.rows:
-                changes = [*arguments.set, *known["rows"][row]]
-                recipe = recipe_of(arguments.recipe, changes, seed, arguments.text)
-                folder = arguments.out / row.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
-                scores[row, seed] = measure(chosen, row, recipe, folder, arguments.clips)
-            text = f"{chosen.title}. {about(arguments, seed + 1)}\n\n{markdown(chosen, scores, seed + 1)}"
-            print(f"\n{text}\n", flush=True)
-            write_whole(arguments.out / f"{name}.md", text + "\n")
-            rows = {row: [scores[row, s] for s in range(seed + 1)] for row in chosen.rows}
-            whole = {"table": name, "about": about(arguments, seed + 1), "rows": rows}
-            write_whole(arguments.out / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+        text = compare(name, tables[name], plan)
         if arguments.write:
             write_marked(arguments.write, name, text)
     return 0
 
 
-def about(arguments: argparse.Namespace, seeds: int) -> str:
+def about(plan: Plan, seeds: int) -> str:
     """What the figures depend on, in a sentence."""
     on = machine("cpu")
-    changes = "".join(f", {change}" for change in arguments.set if change.startswith("trainer."))
-    clips = "all clips" if arguments.clips is None else f"the first {arguments.clips} clips"
+    changes = "".join(f", {change}" for change in plan.changes if change.startswith("trainer."))
+    clips = "all clips" if plan.clips is None else f"the first {plan.clips} clips"
     return (
-        f"{arguments.recipe.name}{changes}, {seeds} seed{'s' * (seeds > 1)}, {clips} of each split; {on['cpu']}, "
+        f"{plan.recipe.name}{changes}, {seeds} seed{'s' * (seeds > 1)}, {clips} of each split; {on['cpu']}, "
         f"{on['threads']} threads, fp32, torch {on['torch']}; {date.today().isoformat()}."
     )
 
@@ -209,6 +271,14 @@ def about(arguments: argparse.Namespace, seeds: int) -> str:
 def _reads(chosen: Table, rows: dict[str, list[str]]) -> bool:
     """Whether a row of the table reads text."""
     return any(READS in rows[row] for row in chosen.rows)
+
+
+def _published(chosen: Table) -> dict[str, dict[str, float]]:
+    """What the paper has of the table, by row and score."""
+    if chosen.paper is None:
+        return {}
+    dataset, _, split = chosen.place.partition("/")
+    return {entry["method"]: entry["values"] for entry in published(dataset, split, tables=[chosen.paper])}
 
 
 def _columns(chosen: Table) -> list[tuple[str, str]]:

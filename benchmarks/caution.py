@@ -21,7 +21,7 @@ import torch
 
 from auralsam2.model import AuralSAM2
 from marked import table
-from stampavs_runs import Runs, heading, line
+from runs import Runs, heading, line
 
 CAUTIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 

@@ -26,8 +26,8 @@ from auralsam2.model import AuralSAM2
 from auralsam2.outputs.json_stream import plain
 from marked import table, write_marked, write_whole
 from paired import Number, cell, clip_sums, difference, ratio
+from runs import OWN, Runs, heading, line
 from stampavs_masks import Terms
-from stampavs_runs import OWN, Runs, heading, line
 
 SPLITS = (
     "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust", "test-seen-hard",

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import stampavs_runs
 import stampavs_tables
 from auralsam2.model import AuralSAM2
 from data_trees import write_picture, write_stampavs
 from marked import replace_marked
 from networks import save_small_model, save_small_text_model
 from paired import clip_sums, difference, ratio
+from runs import Runs
 from stampavs_masks import clip_terms
 
 
@@ -107,7 +107,7 @@ def test_the_command_writes_tables_and_goes_on_from_reports(tmp_path: Path, monk
     def again(*_: object, **__: object) -> None:
         raise AssertionError("evaluated twice")
 
-    monkeypatch.setattr(stampavs_runs, "evaluate", again)
+    monkeypatch.setattr("runs.evaluate", again)
     assert stampavs_tables.main() == 0
     assert document.read_text() == text
 
@@ -123,7 +123,7 @@ def test_reading_compares_both_with_either_alone(tmp_path: Path) -> None:
     model = AuralSAM2.from_pretrained(str(save_small_text_model(tmp_path / "model")), "cpu", "fp32")
     out = tmp_path / "out"
     out.mkdir()
-    runs = stampavs_runs.Runs(model, root, out, seed=0, clips=1)
+    runs = Runs(model, root, out, seed=0, clips=1)
     found = {split: stampavs_tables.reading(runs, split) for split in stampavs_tables.REF_SPLITS}
     seen = found["test-seen"]
     assert {prompts: run["scored"] for prompts, run in seen["prompts"].items()} == {

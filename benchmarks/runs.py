@@ -1,4 +1,4 @@
-"""Evaluations of a model on StampAVS, one report each, which a second call takes as they are."""
+"""Evaluations of a model on a data set, one report each, which a second call takes as they are."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Runs:
 
     Args:
         model: loaded.
-        root: of StampAVS.
+        root: of the data set.
         out: folder of the reports and masks.
         seed: of shuffled sound and intervals.
         clips: only the first ones of each split; None for all.
-        keep_masks: keep masks beside the reports.
+        keep_masks: keep masks beside the reports, of StampAVS.
     """
 
     def __init__(
@@ -51,7 +51,6 @@ class Runs:
             dataset=dataset,
             split=split,
             prompts=prompts,
-            protocol="per-frame",
             combine=combine,
             sound=sound,
             seed=self.seed,
