@@ -41,6 +41,7 @@ class Row:
         prompts: as of `auralsam2 evaluate`; None takes those of the place.
         combine: as of `auralsam2 evaluate`.
         paper: name of the method in what was published; None where there is nothing.
+        backbone: of these figures; None for that of the table.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     prompts: str | None = None
     combine: str = JOINT
     paper: str | None = None
+    backbone: str | None = None
 
     def told(self, place: Place) -> str:
         """The prompts at a place."""
@@ -197,7 +199,7 @@ def _gain(one: dict[str, Any], other: dict[str, Any]) -> Number | None:
 def _published(chosen: Table, place: Place, row: Row) -> dict[str, float]:
     """What was published of a row at a place, by name of the score."""
     for entry in published(*place.beside, row.told(place), [chosen.published]):
-        if (entry["method"], entry["backbone"]) == (row.paper, chosen.backbone):
+        if (entry["method"], entry["backbone"]) == (row.paper, row.backbone or chosen.backbone):
             return entry["values"]
     return {}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from auralsam2.apps.bench_material import machine
+from auralsam2.baselines.external.pipeline import ExternalPipeline
+from auralsam2.baselines.external.predictor import ExternalPredictor
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load
 from auralsam2.evaluation.aural import AuralPredictor
@@ -31,13 +33,22 @@ class Runs:
         seed: of shuffled sound and intervals.
         clips: only the first ones of each split; None for all.
         keep_masks: keep masks beside the reports, of StampAVS.
+        pipeline: a zero-shot one on the model's SAM 2, which finds what sounds in its place.
     """
 
     def __init__(
-        self, model: AuralSAM2, root: Path, out: Path, seed: int, clips: int | None, *, keep_masks: bool = False
+        self,
+        model: AuralSAM2,
+        root: Path,
+        out: Path,
+        seed: int,
+        clips: int | None,
+        *,
+        keep_masks: bool = False,
+        pipeline: ExternalPipeline | None = None,
     ) -> None:
         self.model, self.root, self.out, self.seed, self.clips = model, root, out, seed, clips
-        self.keep_masks = keep_masks
+        self.keep_masks, self.pipeline = keep_masks, pipeline
         self._listings: dict[tuple[str, str], Any] = {}
 
     def report(
@@ -56,7 +67,8 @@ class Runs:
             seed=self.seed,
             limit=limit,
         )
-        predictor = AuralPredictor(self.model, options)
+        zero_shot = self.pipeline is not None
+        predictor = ExternalPredictor(self.pipeline, options) if zero_shot else AuralPredictor(self.model, options)
         path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}.json"
         run = plain({"model": {"name": predictor.name, **predictor.identity}, "options": options.as_json()})
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

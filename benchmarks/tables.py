@@ -7,7 +7,7 @@ are not given and splits that are not at ROOT are left out. Tables 3, 4 and 5 do
 are trained, each from the start, where they are not trained yet (`benchmarks/ablations.py`). Beyond the paper:
 `combine`, all ways to bring together what is heard and what is pointed at, and, on StampAVS, `fusion`, the block that
 the paper's was adapted from. Which model is which row says `benchmarks/tables.yaml`; on StampAVS `ours` and `words` are
-`mini` where nothing else is given.
+`mini` where nothing else is given. `zero-shot` is a file such as recipes/zero-shot-avsbench.yaml.
 
 What is evaluated is kept in --out, and a second call goes on where the first one stopped. `--write` puts each table
 between its marks, `<!-- begin table-N -->` and `<!-- end table-N -->`.
@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 import ablations
+from auralsam2.baselines.external.zero_shot import ZeroShot
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.model import AuralSAM2
 from evaluated import Row, Table, defined, measured, possible, speed
@@ -32,20 +33,24 @@ from runs import Runs, heading, line
 
 RECIPE = Path(__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
 BUNDLED = {"ours": "mini", "words": "mini"}
+ZERO_SHOT = "zero-shot"
+"""Key of a zero-shot pipeline on the SAM 2 of `ours`: not a model, but a file."""
 
 
-def given(pairs: list[str], keys: set[str]) -> dict[str, str]:
+def given(pairs: list[str], keys: set[str], bundled: dict[str, str]) -> dict[str, str]:
     """Models by key.
 
     Raises:
         UsageError: a key is unknown, or there is no model behind it.
     """
-    found = {}
+    found = dict(bundled)
     for pair in pairs:
         key, _, name = pair.partition("=")
         if key not in keys or not name:
             raise UsageError(f"--model {pair}: give KEY=MODEL, with a key of {', '.join(sorted(keys))}")
         found[key] = name
+    if ZERO_SHOT in found and "ours" not in found:
+        raise UsageError(f"--model {ZERO_SHOT}={found[ZERO_SHOT]}: give ours=MODEL too, whose SAM 2 it takes")
     return found
 
 
@@ -63,9 +68,12 @@ def evaluate(
     needed = {row.model for each in asked.values() for row in each.rows}
     models, runs = {}, {}
     for key in sorted(names.keys() & needed):
-        models[key] = AuralSAM2.from_pretrained(names[key], arguments.device, arguments.dtype)
+        roles = ZeroShot.load(Path(names[key])) if key == ZERO_SHOT else None
+        name = names[key] if roles is None else names["ours"]
+        models[key] = AuralSAM2.from_pretrained(name, arguments.device, arguments.dtype)
+        pipeline = None if roles is None else roles.pipeline(models[key])
         (arguments.out / key).mkdir(parents=True, exist_ok=True)
-        runs[key] = Runs(models[key], arguments.root, arguments.out / key, 0, arguments.clips)
+        runs[key] = Runs(models[key], arguments.root, arguments.out / key, 0, arguments.clips, pipeline=pipeline)
     seconds: dict[Row, float] = {}
     for number, table in asked.items():
         chosen = possible(table, arguments.root, models)
@@ -124,7 +132,7 @@ def main() -> int:
     stamp = (arguments.root / "stampavs.json").is_file()
     done = False
     try:
-        names = (BUNDLED if stamp else {}) | given(arguments.model, keys)
+        names = given(arguments.model, keys, BUNDLED if stamp else {})
         rows = trained(asked) if stamp else {}
         others = {number: known[number] for number in asked if number in known and number not in rows}
         for number, text in chain(evaluate(others, arguments, names), train(rows, arguments)):

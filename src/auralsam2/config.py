@@ -361,7 +361,8 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         matches = any(_is(kind, value) for kind in inner)
     elif origin is tuple:
         value = tuple(value) if isinstance(value, list | tuple) else value
-        matches = isinstance(value, tuple) and len(value) == len(inner) and all(map(_is, inner, value))
+        kinds = inner[:1] * len(value) if isinstance(value, tuple) and Ellipsis in inner else inner
+        matches = isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is, kinds, value))
     else:
         matches = _is(hint, value)
     if not matches:

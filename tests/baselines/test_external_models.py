@@ -5,88 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import (
-    BertConfig,
-    ClapAudioConfig,
-    ClapConfig,
-    ClapFeatureExtractor,
-    ClapModel,
-    ClapTextConfig,
-    GroundingDinoConfig,
-    GroundingDinoForObjectDetection,
-    PreTrainedTokenizerFast,
-    SwinConfig,
-)
+from transformers import ClapFeatureExtractor
 
 from auralsam2.baselines.external.clap import ClapTagger
 from auralsam2.baselines.external.grounding import GroundingProposer
 from auralsam2.errors import UnavailableError, UsageError
-
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", "?", "the", "sound", "of", "dog", "cat", "bell", "silence", "wind"]
-LABELS = ("dog", "cat", "bell")
+from small_roles import LABELS, small_clap, small_dino, small_tokeniser
 
 
 @pytest.fixture(scope="module")
-def tokeniser() -> PreTrainedTokenizerFast:
-    words = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    words.pre_tokenizer = pre_tokenizers.Whitespace()
-    words.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return PreTrainedTokenizerFast(tokenizer_object=words, pad_token="[PAD]", unk_token="[UNK]")
+def tokeniser():
+    return small_tokeniser()
 
 
 @pytest.fixture(scope="module")
-def clap() -> ClapModel:
-    torch.manual_seed(0)
-    audio = ClapAudioConfig(
-        patch_embeds_hidden_size=8,
-        hidden_size=64,
-        depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 1, 1],
-        projection_dim=16,
-        window_size=4,
-    )
-    text = ClapTextConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
-        projection_dim=16,
-        pad_token_id=0,
-    )
-    model = ClapModel(ClapConfig(text_config=text.to_dict(), audio_config=audio.to_dict(), projection_dim=16)).eval()
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.kaiming_normal_(parameter)
-    return model
+def clap():
+    return small_clap()
 
 
 @pytest.fixture(scope="module")
-def dino() -> GroundingDinoForObjectDetection:
-    torch.manual_seed(0)
-    backbone = SwinConfig(
-        image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=2,
-        out_features=["stage2", "stage3", "stage4"],
-    )  # fmt: skip
-    text = BertConfig(
-        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
-    )
-    config = GroundingDinoConfig(
-        backbone_config=backbone,
-        text_config=text,
-        num_queries=12,
-        d_model=32,
-        encoder_layers=1,
-        decoder_layers=2,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=16,
-        decoder_ffn_dim=16,
-        num_feature_levels=4,
-    )
-    return GroundingDinoForObjectDetection(config).eval()
+def dino():
+    return small_dino()
 
 
 def sounds() -> np.ndarray:

@@ -13,6 +13,7 @@ import tables
 from auralsam2.evaluation.options import Options
 from data_trees import AVSBENCH, REF_AVS, write_avsbench, write_ref_avs, write_stampavs
 from networks import save_small_model, save_small_text_model
+from small_roles import save_small_roles
 from small_training import SCENES, values, write_parts
 
 
@@ -99,12 +100,23 @@ def test_on_stampavs_the_rows_of_ablations_are_trained(call, tmp_path: Path, mon
     assert (tmp_path / "trained/no-dense-prompts/seed0/best").is_dir()
 
 
+def test_the_zero_shot_pipeline_has_its_row(call, tmp_path: Path):
+    root = write_stampavs(tmp_path / "stamp", splits("test-seen"))
+    model = save_small_model(tmp_path / "model", frames=3)
+    roles = save_small_roles(tmp_path / "roles")
+    code, text = call(root, "2", "--clips", "1", "--model", f"ours={model}", f"zero-shot={roles}")
+    assert code == 0
+    row = next(line for line in text.splitlines() if "| zero-shot pipeline |" in line)
+    assert row.endswith("| 0.4860 | 0.5350 |")
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (["--table", "8"], "--table 8: choose from 1, 2, 3, 4, 5, 6, 7, fig3, combine, fusion"),
         (["--table", "2", "--model", "mine=mini"], "--model mine=mini: give KEY=MODEL, with a key of"),
         (["--table", "2", "--model", "ours=nowhere"], "no model 'nowhere'"),
+        (["--table", "2", "--model", "zero-shot=roles.yaml"], "give ours=MODEL too, whose SAM 2 it takes"),
     ],
 )
 def test_what_cannot_be_is_told(more: list[str], said: str, tmp_path: Path, monkeypatch, capsys):

@@ -201,6 +201,13 @@ def evaluate(
     sound: Annotated[
         str, typer.Option(metavar="own|shuffled|silent|swapped", help="What is heard, to test the hearing.")
     ] = "own",
+    zero_shot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="Find what sounds by a tagger and a detector that the file names; of the model SAM 2 alone is used.",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N samples.")] = None,
     save_masks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the masks as DIR/ID/FRAME.png, at the frames' size.")
@@ -233,6 +240,7 @@ def evaluate(
     job = evaluating.Job(
         root=root,
         model=model,
+        zero_shot=zero_shot,
         report=report,
         masks=save_masks,
         device=parse.device(device),

@@ -19,6 +19,7 @@ class Job:
     Attributes:
         root: folder of the data set.
         model: name, folder or hub id.
+        zero_shot: file of a zero-shot pipeline, which finds what sounds in the place of the model; None for none.
         report: the JSON file to write, None for none.
         masks: folder for the masks, None for none.
         device, dtype: as on the command line.
@@ -28,6 +29,7 @@ class Job:
 
     root: Path
     model: str
+    zero_shot: Path | None
     report: Path | None
     masks: Path | None
     device: str
@@ -51,6 +53,8 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
         raise UsageError(f"--root {job.root}: no such folder")
     if job.report is not None and job.report.is_dir():
         raise UsageError(f"--report {job.report} is a folder: name a file")
+    if job.zero_shot is not None:
+        _check_zero_shot(job.zero_shot, options)
     from auralsam2 import hub
     from auralsam2.data import open_dataset
     from auralsam2.evaluation.listing import check
@@ -77,8 +81,15 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
     _note(f"loading model {job.model}")
     model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
     says = all(sample.expression is not None for sample in listing.samples)
-    if not prompts_given and says and model.network.text_encoder is not None:
-        options = replace(options, prompts="audio+text")
+    if job.zero_shot is not None:
+        from auralsam2.baselines.external.predictor import ExternalPredictor
+        from auralsam2.baselines.external.zero_shot import ZeroShot
+
+        predictor = ExternalPredictor(ZeroShot.load(job.zero_shot).pipeline(model), options)
+    else:
+        if not prompts_given and says and model.network.text_encoder is not None:
+            options = replace(options, prompts="audio+text")
+        predictor = AuralPredictor(model, options)
     if job.report is not None and (journal := journal_path(job.report)).exists():
         _note(f"going on after the rows of {journal}")
     total = len(listing.samples[: options.limit])
@@ -90,7 +101,7 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
             advance(row)
 
         evaluation = evaluate(
-            AuralPredictor(model, options),
+            predictor,
             listing,
             options,
             load=load,
@@ -105,6 +116,17 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
     if job.report is not None:
         _note(f"report written to {job.report}")
     return EXIT_SOME_FAILED if evaluation.excluded or evaluation.left_out else EXIT_DONE
+
+
+def _check_zero_shot(path: Path, options: Options) -> None:
+    """Refuse a file that is not there, and options that mean nothing to roles that know sound alone."""
+    if not path.is_file():
+        raise UsageError(f"--zero-shot {path}: no such file: name one such as recipes/zero-shot-avsbench.yaml")
+    own = replace(options, prompts="audio", select="iou", combine="joint", sound="own")
+    if options != own:
+        raise UsageError(
+            "--zero-shot finds what sounds by roles of its own: leave out --prompts, --select, --combine and --sound"
+        )
 
 
 def _note(text: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import nn
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from auralsam2.baselines.external.roles import Tag
@@ -55,7 +56,9 @@ class ClapTagger:
             self._words = _unit(model.get_text_features(batch["input_ids"], batch["attention_mask"]))
 
     @classmethod
-    def from_pretrained(cls, labels: Sequence[str], model: str = CLAP, **options: Any) -> ClapTagger:
+    def from_pretrained(
+        cls, labels: Sequence[str], model: str = CLAP, device: str = "cpu", **options: Any
+    ) -> ClapTagger:
         """Load a published one from the hub, or a folder.
 
         Raises:
@@ -69,6 +72,7 @@ class ClapTagger:
             )
         except (OSError, ValueError) as error:
             raise UnavailableError(f"{model}: no CLAP ({str(error).splitlines()[0]})") from error
+        cast(nn.Module, parts[0]).to(device)
         return cls(*parts, labels, name=model, **options)
 
     @torch.inference_mode()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import nn
 from transformers import AutoTokenizer, GroundingDinoForObjectDetection
 
 from auralsam2.baselines.external.roles import Box
@@ -41,16 +42,20 @@ class GroundingProposer:
         self.name = f"{name} {most} {shorter} {longer}"
 
     @classmethod
-    def from_pretrained(cls, model: str = GROUNDING_DINO, **options: Any) -> GroundingProposer:
+    def from_pretrained(cls, model: str = GROUNDING_DINO, device: str = "cpu", **options: Any) -> GroundingProposer:
         """Load a published one from the hub, or a folder.
 
         Raises:
             UnavailableError: it is not here and cannot be fetched.
         """
         try:
-            parts = GroundingDinoForObjectDetection.from_pretrained(model), AutoTokenizer.from_pretrained(model)
+            parts = (
+                GroundingDinoForObjectDetection.from_pretrained(model),
+                AutoTokenizer.from_pretrained(model),
+            )
         except (OSError, ValueError) as error:
             raise UnavailableError(f"{model}: no Grounding DINO ({str(error).splitlines()[0]})") from error
+        cast(nn.Module, parts[0]).to(device)
         return cls(*parts, name=model, **options)
 
     @torch.inference_mode()
