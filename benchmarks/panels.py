@@ -1,9 +1,11 @@
 """Qualitative panels, as in the paper's Figures 4 and 9 to 14: frames, truth, each method's masks, the sound beneath.
 
-    python benchmarks/panels.py ROOT OUT.jpg --models AuralSAM2=mini [GAVS=DIR …] [--clips test-seen:2,test-unseen:2]
+    python benchmarks/panels.py ROOT OUT.jpg --models AuralSAM2=mini [GAVS=DIR …] [--dataset stampavs-ref]
+        [--clips test-seen:2,test-unseen:2]
 
 Shown are the first clips of each split in which something is to be found, and of each its first seconds: nothing is
-picked by how it looks. The truth is tinted green, what a method finds by sound alone pink.
+picked by how it looks. The truth is tinted green, what a method finds by sound pink. Where the data ask by a sentence,
+it stands above, and methods that read are told it; of each clip the first sentence that refers to something is taken.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.outputs.overlay import COLOUR, draw
 from auralsam2.outputs.staging import writing
 
-SIDE, GAP, LABEL, WAVE = 144, 4, 92, 40
+SIDE, GAP, LABEL, TITLE, WAVE = 144, 4, 92, 20, 40
 SECONDS = 10
 TRUTH, INK, PAPER, SOUND = (64, 200, 120), (40, 40, 40), (255, 255, 255), (70, 110, 160)
 
@@ -41,19 +43,23 @@ def panel(clip: LoadedClip, found: dict[str, torch.Tensor]) -> Image.Image:
         found: by method, (T, S, S) bool.
     """
     seconds = min(SECONDS, len(clip.frames))
+    said = clip.sample.expression
+    first = TITLE if said else 0
     rows = [("frames", torch.zeros_like(clip.labels), TRUTH), ("truth", clip.labels, TRUTH)]
     rows += [(name, masks, COLOUR) for name, masks in found.items()]
     step = SIDE + GAP
-    sheet = Image.new("RGB", (LABEL + seconds * step, len(rows) * step + WAVE), PAPER)
+    sheet = Image.new("RGB", (LABEL + seconds * step, first + len(rows) * step + WAVE), PAPER)
     pen = ImageDraw.Draw(sheet)
+    if said:
+        pen.text((LABEL, GAP), said, fill=INK)
     for place, (name, masks, colour) in enumerate(rows):
-        pen.text((GAP, place * step + SIDE // 2 - 6), name, fill=INK)
+        pen.text((GAP, first + place * step + SIDE // 2 - 6), name, fill=INK)
         for t in range(seconds):
             picture = clip.frames[t]
             mask = F.interpolate(masks[t][None, None].float(), picture.shape[:2], mode="nearest")[0, 0] > 0.5
             tinted = Image.fromarray(draw(picture, mask.numpy(), colour)).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-            sheet.paste(tinted, (LABEL + t * step, place * step))
-    top = len(rows) * step
+            sheet.paste(tinted, (LABEL + t * step, first + place * step))
+    top = first + len(rows) * step
     pen.text((GAP, top + WAVE // 2 - 6), "left, right", fill=INK)
     for channel, edges in enumerate(_envelopes(clip.sample.sounds[0], seconds, SIDE)):
         middle = top + (2 * channel + 1) * WAVE // 4
@@ -72,36 +78,39 @@ def _envelopes(path: Path, seconds: int, columns: int) -> np.ndarray:
     return np.stack([np.abs(piece).max(axis=0, initial=0) for piece in pieces], axis=1)
 
 
-def clips(root: Path, wanted: str, size: int) -> Iterator[LoadedClip]:
-    """The first clips with a target of each split in `split:count,…`."""
+def clips(dataset: str, root: Path, wanted: str, size: int) -> Iterator[LoadedClip]:
+    """The first clips with a target of each split in `split:count,…`, each once."""
     for part in wanted.split(","):
         split, _, count = part.partition(":")
-        taken = 0
-        for sample in open_dataset("stampavs", root).listing(split).samples:
-            if taken < int(count or 1) and (clip := load(sample, size)).labels.any():
-                taken += 1
+        taken: set[str] = set()
+        for sample in open_dataset(dataset, root).listing(split).samples:
+            fresh = len(taken) < int(count or 1) and sample.clip not in taken
+            if fresh and (clip := load(sample, size)).labels.any():
+                taken.add(sample.clip)
                 yield clip
 
 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
+    parser.add_argument("root", type=Path, help="folder of the data set")
     parser.add_argument("out", type=Path, help="the picture")
     parser.add_argument(
         "--models", nargs="+", required=True, metavar="NAME=MODEL", help="name in the picture, and model"
     )
+    parser.add_argument("--dataset", default="stampavs")
     parser.add_argument("--clips", default="test-seen:2,test-unseen:2", help="how many of which splits")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     named = [given.partition("=")[::2] for given in arguments.models]
-    options = Options(dataset="stampavs", split="test-seen")
-    predictors = {
-        name: AuralPredictor(AuralSAM2.from_pretrained(model, "cpu", "fp32"), options) for name, model in named
-    }
+    predictors = {}
+    for name, folder in named:
+        model = AuralSAM2.from_pretrained(folder, "cpu", "fp32")
+        prompts = "audio" if model.network.text_encoder is None else "audio+text"
+        predictors[name] = AuralPredictor(model, Options(dataset=arguments.dataset, split="", prompts=prompts))
     size = max(predictor.model.network.image_size for predictor in predictors.values())
     panels = []
-    for clip in clips(arguments.root, arguments.clips, size):
+    for clip in clips(arguments.dataset, arguments.root, arguments.clips, size):
         found = {
             name: predictor.predict(clip, predictor.prepare(clip)).logits > 0 for name, predictor in predictors.items()
         }

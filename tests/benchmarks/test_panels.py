@@ -12,8 +12,8 @@ from PIL import Image
 import panels
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load
-from data_trees import write_stampavs
-from networks import save_small_model
+from data_trees import write_ref_avs, write_stampavs
+from networks import save_small_model, save_small_text_model
 
 
 def test_truth_is_green_and_what_was_found_pink(tmp_path: Path) -> None:
@@ -43,3 +43,15 @@ def test_the_command_draws_the_first_clips_with_a_target(tmp_path: Path, monkeyp
     assert panels.main() == 0
     step, pad = panels.SIDE + panels.GAP, 4 * panels.GAP
     assert Image.open(tmp_path / "out.jpg").size == (panels.LABEL + 3 * step, 2 * (3 * step + panels.WAVE + pad))
+
+
+def test_a_sentence_stands_above_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write_ref_avs(tmp_path / "ref")
+    save_small_text_model(tmp_path / "model")
+    call = ["panels", str(root), str(tmp_path / "out.png"), "--models", f"ours={tmp_path / 'model'}"]
+    monkeypatch.setattr("sys.argv", [*call, "--dataset", "ref-avs", "--clips", "test_s:2"])
+    assert panels.main() == 0
+    sheet = np.asarray(Image.open(tmp_path / "out.png"))
+    step, pad = panels.SIDE + panels.GAP, 4 * panels.GAP
+    assert len(sheet) == panels.TITLE + 3 * step + panels.WAVE + pad, "two sentences of one clip: it is shown once"
+    assert (sheet[: panels.TITLE, panels.LABEL :] < 128).any(), "the sentence"
