@@ -39,6 +39,9 @@ results: $(BASELINES:%=trained-%)
 		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
 	$(IN)/python benchmarks/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
 		--models GAVS=runs/stampavs-mini-gavs/best SAMA-AVS=runs/stampavs-mini-sama/best AuralSAM2=mini
+	$(IN)/python benchmarks/panels.py $(STAMP) docs/images/panels-words.jpg --clips test-seen:2,test-unseen:1 \
+		--dataset stampavs-ref --models GAVS=runs/stampavs-mini-gavs-words/best \
+		SAMA-AVS=runs/stampavs-mini-sama-words/best AuralSAM2=mini
 
 $(BASELINES:%=trained-%): trained-%: $(VENV)/installed-test
 	$(IN)/auralsam2 train recipes/stampavs-mini-$*.yaml --resume --set data.root=$(STAMP)
