@@ -116,6 +116,7 @@ def test_the_zero_shot_pipeline_has_its_row(call, tmp_path: Path):
         (["--table", "8"], "--table 8: choose from 1, 2, 3, 4, 5, 6, 7, fig3, combine, fusion"),
         (["--table", "2", "--model", "mine=mini"], "--model mine=mini: give KEY=MODEL, with a key of"),
         (["--table", "2", "--model", "ours=nowhere"], "no model 'nowhere'"),
+        (["--root", "nowhere"], "--root nowhere: no such folder"),
         (["--table", "2", "--model", "zero-shot=roles.yaml"], "give ours=MODEL too, whose SAM 2 it takes"),
     ],
 )
