@@ -13,7 +13,7 @@ from auralsam2.errors import ConfigError
 from data_trees import write_stampavs
 from small_roles import LABELS, save_small_roles
 
-RECIPE = Path(__file__).parents[2] / "recipes/zero-shot-avsbench.yaml"
+RECIPE = Path(__file__).parents[2] / "recipes/zero-shot/avsbench.yaml"
 SCENES = (("test-seen_00000", "test-seen", "standard", "single", 3),)
 
 
@@ -71,4 +71,4 @@ def test_a_file_that_is_not_there(command, small_model, tmp_path):
     base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
     outcome = command(*base, "--zero-shot", tmp_path / "no.yaml")
     assert outcome.code == 2
-    assert "no.yaml: no such file: name one such as recipes/zero-shot-avsbench.yaml" in outcome.err
+    assert "no.yaml: no such file: name one such as recipes/zero-shot/avsbench.yaml" in outcome.err

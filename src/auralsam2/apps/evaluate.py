@@ -121,7 +121,7 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
 def _check_zero_shot(path: Path, options: Options) -> None:
     """Refuse a file that is not there, and options that mean nothing to roles that know sound alone."""
     if not path.is_file():
-        raise UsageError(f"--zero-shot {path}: no such file: name one such as recipes/zero-shot-avsbench.yaml")
+        raise UsageError(f"--zero-shot {path}: no such file: name one such as recipes/zero-shot/avsbench.yaml")
     own = replace(options, prompts="audio", select="iou", combine="joint", sound="own")
     if options != own:
         raise UsageError(

@@ -50,7 +50,7 @@ class ProposerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShot:
-    """A pipeline as values, such as `recipes/zero-shot-avsbench.yaml`.
+    """A pipeline as values, such as `recipes/zero-shot/avsbench.yaml`.
 
     Attributes:
         tagger, proposer, selector: the three roles.
