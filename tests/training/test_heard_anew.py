@@ -71,6 +71,13 @@ def test_a_draw_is_the_same_again(tree, voices):
     assert not np.array_equal(one.log_mel, later.log_mel)
 
 
+def test_strange_voices_reach_the_clips(tree, voices):
+    given = clips(tree, voices, 1.0).samples
+    strange = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0, strange=1.0), seed=0, voices=voices)
+    usual = clips(tree, voices, 1.0)
+    assert any(not torch.equal(usual[number].log_mel, strange[number].log_mel) for number in range(8))
+
+
 def test_what_a_sentence_was_made_for_is_still_heard(tree, voices):
     config = DataConfig(dataset="stampavs+stampavs-ref", root=str(tree / "stamp"))
     given = samples(config, "train")

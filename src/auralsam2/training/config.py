@@ -130,6 +130,7 @@ class AugmentConfig:
     Attributes:
         resound: probability that who sounds is drawn anew, for the scenes of StampAVS: the picture stays, and other
             things in it are heard.
+        strange: probability that they then have voices of things that are not seen: the side alone tells which it is.
         flip: probability of a horizontal flip.
         swap_sound: left and right of the sound change places where the picture is flipped.
         rotation: largest angle, either way, in degrees.
@@ -140,6 +141,7 @@ class AugmentConfig:
     """
 
     resound: float = 0.0
+    strange: float = 0.0
     flip: float = 0.0
     swap_sound: bool = True
     rotation: float = 0.0
@@ -154,7 +156,9 @@ class AugmentConfig:
         return any((self.rotation, self.shear, self.grayscale, *self.clip_jitter, *self.frame_jitter))
 
     def __post_init__(self) -> None:
-        for name in ("resound", "flip", "grayscale"):
+        if self.strange and not self.resound:
+            raise ConfigError("augment.strange changes who is heard anew: it goes with augment.resound")
+        for name in ("resound", "strange", "flip", "grayscale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} {getattr(self, name):g} is not a probability")
         for name, most in (("rotation", 180), ("shear", 89)):

@@ -124,7 +124,7 @@ class TrainingClips(Dataset[TrainingClip]):
         if anew:
             assert self.voices is not None
             assert objects is not None, "a scene of StampAVS knows its objects"
-            log_mel, heard = sound_anew(whole, self.voices, random)
+            log_mel, heard = sound_anew(whole, self.voices, random, self.augment.strange)
             labels = (objects & heard[:, seconds or slice(None), None, None]).any(0)
         else:
             log_mel, labels = hear(whole), clip.labels
@@ -201,13 +201,16 @@ def look_up(
     return keys, cache.get(keys)
 
 
-def sound_anew(sample: Sample, voices: Pool, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def sound_anew(
+    sample: Sample, voices: Pool, random: np.random.Generator, strange: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Another sound for a scene of StampAVS.
 
     Args:
         sample: of the scene, or a window of it, of T frames.
         voices: what may sound.
         random: draws who does.
+        strange: probability of voices of things that are not seen.
 
     Returns:
         (T, 2, 96, 64), what is heard, and (n, T) bool, which of the n objects in which second.
@@ -215,7 +218,7 @@ def sound_anew(sample: Sample, voices: Pool, random: np.random.Generator) -> tup
     Raises:
         InputError: a file of the scene cannot be read.
     """
-    sounding = resound(describe(sample.frames[0].parent.parent), voices, random)
+    sounding = resound(describe(sample.frames[0].parent.parent), voices, random, strange)
     first, frames = sample.first_example, len(sample.frames)
     log_mel = aligned(examples(torch.from_numpy(sounding.samples)), first, frames)
     return log_mel, torch.from_numpy(sounding.sounding[:, first : first + frames])

@@ -11,6 +11,7 @@ from auralsam2.data.stampavs.clip import describe as describe_scene
 from auralsam2.data.stampavs.mixes import HARD, STANDARD
 from auralsam2.data.stampavs.resound import SHARES, describe, resound
 from auralsam2.data.stampavs.scenes import draw
+from auralsam2.data.stampavs.soundtrack import draw_track
 from auralsam2.errors import InputError
 from auralsam2.types import AUDIO_RATE
 
@@ -78,6 +79,40 @@ def test_of_twins_one_is_heard(train):
         assert heard.sum() <= 1
         chosen |= set(np.flatnonzero(heard).tolist())
     assert chosen == {0, 1}
+
+
+def test_strange_voices_let_anything_be_heard_from_its_side(train):
+    """Even a silent thing: what it is does not tell, only where it is."""
+    built = scene(train, "multi")
+    for number, item in enumerate(built["objects"]):
+        item["pan"] = [float(number % 2)] * 5
+    built["objects"][0]["category"] = "brick"
+    silent_ones = 0
+    for seed in range(DRAWS):
+        sound = resound(built, train, np.random.default_rng(seed), strange=1.0)
+        heard = np.flatnonzero(sound.sounding.any(1))
+        assert len(heard) == {"single": 1, "multi": 2}.get(sound.kind, 0)
+        silent_ones += 0 in heard
+        if sound.kind == "single":
+            side = heard[0] % 2
+            assert np.abs(sound.samples[:, side]).max() > np.abs(sound.samples[:, 1 - side]).max()
+    assert silent_ones > 0
+
+
+def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
+    built = scene(train, "distractor")
+    seen = {item["category"] for item in built["objects"]}
+    drawn = []
+
+    def keep(category, *others):
+        drawn.append(category.name)
+        return draw_track(category, *others)
+
+    monkeypatch.setattr("auralsam2.data.stampavs.resound.draw_track", keep)
+    for seed in range(DRAWS):
+        resound(built, train, np.random.default_rng(seed), strange=1.0)
+    assert len(drawn) > DRAWS // 2
+    assert not seen & set(drawn)
 
 
 def test_hard_scenes_have_their_hiss(train):

@@ -57,7 +57,7 @@ def describe(folder: Path) -> dict[str, Any]:
     return found
 
 
-def resound(scene: Mapping[str, Any], pool: Pool, rng: np.random.Generator) -> Sounding:
+def resound(scene: Mapping[str, Any], pool: Pool, rng: np.random.Generator, strange: float = 0.0) -> Sounding:
     """Draw who is heard.
 
     Of several objects of one category, or of categories that sound alike, one is heard at most: its side tells which.
@@ -66,20 +66,26 @@ def resound(scene: Mapping[str, Any], pool: Pool, rng: np.random.Generator) -> S
         scene: of `describe`.
         pool: what may sound.
         rng: everything comes from it.
+        strange: probability that what is heard has voices of things that are not seen, silent things too: the side
+            alone tells which it is, as with things that were never met.
     """
     mix = next(mix for mix in MIXES if mix.name == scene["mix"])
     seconds, objects = int(scene["frames"]), scene["objects"]
     kinds, shares = [kind for kind, _ in SHARES], [share for _, share in SHARES]
     kind = str(rng.choice(kinds, p=shares))
     known = {category.name: category for category in pool.targets}
-    heard = _voices(objects, known, {"single": 1, "multi": 2}.get(kind, 0), rng)
+    count = {"single": 1, "multi": 2}.get(kind, 0)
+    strangers = _strangers(objects, known)
+    if strange and strangers and rng.random() < strange:
+        places = rng.permutation(len(objects))[:count].tolist()
+        heard = {place: strangers[int(rng.integers(len(strangers)))] for place in places}
+    else:
+        heard = _voices(objects, known, count, rng)
     away = []
     if kind == "offscreen" or (heard and rng.random() < mix.offscreen):
-        seen = {item["category"] for item in objects}
-        near = {name for item in objects if item["category"] in known for name in known[item["category"]].alike}
-        strangers = [c for c in pool.targets if c.name not in seen | near and not seen & set(c.alike)]
-        if strangers:
-            away = [draw_track(strangers[int(rng.integers(len(strangers)))], seconds, mix, rng)]
+        others = [each for each in strangers if each not in heard.values()]
+        if others:
+            away = [draw_track(others[int(rng.integers(len(others)))], seconds, mix, rng)]
     tracks = [draw_track(heard[place], seconds, mix, rng) if place in heard else None for place in range(len(objects))]
     never = np.zeros(seconds, dtype=bool)
     pans = [np.array(item["pan"]) for item in objects]
@@ -89,6 +95,13 @@ def resound(scene: Mapping[str, Any], pool: Pool, rng: np.random.Generator) -> S
         samples=samples,
         sounding=np.array([never if track is None else track.sounding for track in tracks]).reshape(-1, seconds),
     )
+
+
+def _strangers(objects: Sequence[Mapping[str, Any]], known: Mapping[str, Category]) -> list[Category]:
+    """Categories that are not seen and do not sound like anything that is."""
+    seen = {item["category"] for item in objects}
+    near = {name for name in seen & known.keys() for name in known[name].alike}
+    return [each for each in known.values() if each.name not in seen | near and not seen & set(each.alike)]
 
 
 def _voices(
