@@ -32,7 +32,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.training.recipe import Recipe
 from auralsam2.training.run import BEST, LAST, RECIPE_FILE, train
 from marked import table, write_marked, write_whole
-from runs import Runs
+from runs import Runs, dataset_and_split
 
 ROWS = Path(__file__).with_suffix(".yaml")
 READS = "model.fuser.modality=audio+text"
@@ -277,8 +277,8 @@ def _published(chosen: Table) -> dict[str, dict[str, float]]:
     """What the paper has of the table, by row and score."""
     if chosen.paper is None:
         return {}
-    dataset, _, split = chosen.place.partition("/")
-    return {entry["method"]: entry["values"] for entry in published(dataset, split, tables=[chosen.paper])}
+    found = published(*dataset_and_split(chosen.place), tables=[chosen.paper])
+    return {entry["method"]: entry["values"] for entry in found}
 
 
 def _columns(chosen: Table) -> list[tuple[str, str]]:

@@ -25,10 +25,9 @@ from auralsam2.evaluation.published import SPEED, published
 from auralsam2.model import AuralSAM2
 from marked import table
 from paired import Number, cell, clip_sums, difference
-from runs import Runs
+from runs import JOINT, Runs, dataset_and_split
 
 DEFINED = Path(__file__).with_name("tables.yaml")
-JOINT = "joint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,14 +72,12 @@ class Place:
     @property
     def names(self) -> tuple[str, str]:
         """Data set and split."""
-        dataset, _, split = self.at.partition("/")
-        return dataset, split
+        return dataset_and_split(self.at)
 
     @property
     def beside(self) -> tuple[str, str]:
         """Data set and split of the published figures."""
-        dataset, _, split = (self.paper or self.at).partition("/")
-        return dataset, split
+        return dataset_and_split(self.paper or self.at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +140,8 @@ def measured(chosen: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, floa
         runs: by key of the models.
         seconds: processor seconds a frame; empty where they are not wanted.
     """
-    beside = [_published(chosen, place, row) for place in chosen.places for row in chosen.rows]
-    theirs = [name for name in (*chosen.scores, SPEED) if any(name in values for values in beside)]
+    beside = {(place, row): _published(chosen, place, row) for place in chosen.places for row in chosen.rows}
+    theirs = [name for name in (*chosen.scores, SPEED) if any(name in values for values in beside.values())]
     where = {"/".join(place.beside) for place in chosen.places if place.paper}
     label = f"paper, {where.pop()}: " if len(where) == 1 else "paper: "
     asked = len({row.prompts for row in chosen.rows}) > 1
@@ -167,7 +164,7 @@ def measured(chosen: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, floa
             if seconds:
                 base = seconds[less or chosen.rows[0]]
                 line += [f"{1 / seconds[row]:.1f}", f"{seconds[row] / base:.2f}"]
-            values = _published(chosen, place, row)
+            values = beside[place, row]
             line += [_figure(name, values[name]) if name in values else "-" for name in theirs]
             lines.append(line)
     return table(head, lines)

@@ -67,8 +67,8 @@ class Runs:
             seed=self.seed,
             limit=limit,
         )
-        zero_shot = self.pipeline is not None
-        predictor = ExternalPredictor(self.pipeline, options) if zero_shot else AuralPredictor(self.model, options)
+        pipeline = self.pipeline
+        predictor = AuralPredictor(self.model, options) if pipeline is None else ExternalPredictor(pipeline, options)
         path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}.json"
         run = plain({"model": {"name": predictor.name, **predictor.identity}, "options": options.as_json()})
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -93,6 +93,12 @@ class Runs:
         if key not in self._listings:
             self._listings = {key: open_dataset(dataset, self.root).listing(split)}
         return self._listings[key]
+
+
+def dataset_and_split(place: str) -> tuple[str, str]:
+    """The two parts of `DATASET/SPLIT`."""
+    dataset, _, split = place.partition("/")
+    return dataset, split
 
 
 def heading(model: AuralSAM2, seed: int) -> dict[str, Any]:

@@ -75,17 +75,20 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
     from auralsam2.evaluation.tables import lines
     from auralsam2.model import AuralSAM2, pick_device, pick_dtype
 
+    roles = None
+    if job.zero_shot is not None:
+        from auralsam2.baselines.external.predictor import ExternalPredictor
+        from auralsam2.baselines.external.zero_shot import ZeroShot
+
+        roles = ZeroShot.load(job.zero_shot)
     pick_dtype(job.dtype, pick_device(job.device))
     if job.threads is not None:
         torch.set_num_threads(job.threads)
     _note(f"loading model {job.model}")
     model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
     says = all(sample.expression is not None for sample in listing.samples)
-    if job.zero_shot is not None:
-        from auralsam2.baselines.external.predictor import ExternalPredictor
-        from auralsam2.baselines.external.zero_shot import ZeroShot
-
-        predictor = ExternalPredictor(ZeroShot.load(job.zero_shot).pipeline(model), options)
+    if roles is not None:
+        predictor = ExternalPredictor(roles.pipeline(model), options)
     else:
         if not prompts_given and says and model.network.text_encoder is not None:
             options = replace(options, prompts="audio+text")

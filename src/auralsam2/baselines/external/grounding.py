@@ -49,10 +49,7 @@ class GroundingProposer:
             UnavailableError: it is not here and cannot be fetched.
         """
         try:
-            parts = (
-                GroundingDinoForObjectDetection.from_pretrained(model),
-                AutoTokenizer.from_pretrained(model),
-            )
+            parts = GroundingDinoForObjectDetection.from_pretrained(model), AutoTokenizer.from_pretrained(model)
         except (OSError, ValueError) as error:
             raise UnavailableError(f"{model}: no Grounding DINO ({str(error).splitlines()[0]})") from error
         cast(nn.Module, parts[0]).to(device)
