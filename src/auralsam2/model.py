@@ -253,7 +253,7 @@ class VideoSegmentation:
             out: made where missing.
             save: of overlay, masks, json, coco, frames.
             overlay: whether the overlay is among them, whatever `save` says of it; None leaves it to `save`.
-            options: what must agree for a later run to skip this video.
+            options: for `result.json`; with a `request`, as of `outputs.request`, a later run can skip this video.
             on_frame: called after each frame, for progress.
 
         Returns:

@@ -13,7 +13,7 @@ import typer
 
 from auralsam2.apps import cli_bench, cli_data, cli_studio, parse
 from auralsam2.apps.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
-from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError, message_line
+from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, as_aural, message_line
 from auralsam2.version import __version__
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def common(
 ) -> None:
     """Options of all commands."""
     logging.basicConfig(level=logging.DEBUG if debug else logging.ERROR, format="auralsam2: %(levelname)s: %(message)s")
-    # What the other rooms warn of stands in the result, and is told from there.
+    # The result has the warnings of all other packages, and the command prints them from there.
     logging.getLogger("auralsam2.outputs").setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
@@ -296,34 +296,33 @@ def run(arguments: list[str]) -> int:
     command: Any = typer.main.get_command(app)
     try:
         outcome = command.main(arguments, prog_name="auralsam2", standalone_mode=False)
-    except AuralError as error:
-        return _fail(error, error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         outcome = EXIT_INTERRUPTED
-    except OSError as error:
-        return _fail(OutputError(f"{error.filename or 'system'}: {error.strerror or error}"), EXIT_UNUSABLE, debug)
-    except Exception as error:  # of the command line's parser, or a bug: no traceback for users
+    except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)
             return EXIT_UNUSABLE
-        return _fail(_explain(error), EXIT_UNUSABLE, debug)
+        return _fail(error, debug)
     if outcome == EXIT_INTERRUPTED:
         print("auralsam2: interrupted; finished files stay", file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
 
 
-def _explain(error: Exception) -> str:
-    """What users shall read of an error that is not of our family."""
+def _explain(error: Exception) -> tuple[str, int]:
+    """Return the message for an exception, and the exit code."""
     # The parser's errors come from one package or another, by the version of typer.
     formatted = getattr(error, "format_message", None)
-    if formatted is None:
-        return f"{type(error).__name__}: {error}: a bug, please report it with what --debug shows"
-    context = getattr(error, "ctx", None)
-    return f"{formatted()} See {context.command_path if context else 'auralsam2'} --help"
+    if formatted is not None:
+        context = getattr(error, "ctx", None)
+        return f"{formatted()} See {context.command_path if context else 'auralsam2'} --help", EXIT_UNUSABLE
+    known = as_aural(error)
+    return str(known), known.exit_code
 
 
-def _fail(error: object, code: int, debug: bool) -> int:
+def _fail(error: Exception, debug: bool) -> int:
+    """Print an exception as one line, after its traceback with --debug; returns the exit code."""
     if debug:
         traceback.print_exc()
-    print(message_line("error", error), file=sys.stderr)
+    message, code = _explain(error)
+    print(message_line("error", message), file=sys.stderr)
     return code

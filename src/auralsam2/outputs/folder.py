@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -67,9 +67,8 @@ class ResultFolder:
             folder: where the files go, created where missing.
             info: the video.
             save: what to write, of `NAMES`.
-            header: `model`, `prompts`, `options`, `device` and `dtype` as `result.json` shall show them; paths, tuples,
-                sets and dataclasses are welcome. `options` holds what must agree for the result to count as this
-                run's, `save` among it; see `is_complete`.
+            header: `model`, `prompts`, `options`, `device` and `dtype` for `result.json`; paths, tuples, sets and
+                dataclasses are welcome. A later run can skip the input if `options` has a `request`; see `is_complete`.
             audio_from: the file whose sound the overlay gets, None for a silent one.
             start: first processed second.
             end: last processed second, None for the end of the video.
@@ -238,36 +237,40 @@ class ResultFolder:
         return self.folder / NAMES[kind]
 
 
-def is_complete(folder: Path, options: Mapping[str, Any]) -> bool:
-    """Whether a folder holds everything that a run with these options would write.
+def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
+    """Whether a folder holds every file of a request.
 
-    `result.json` must be whole, of this schema and written with equal options, and each file that it speaks of must be
-    there. A run that does not save `json` is therefore never complete.
+    `result.json` must be whole, of this schema and of an equal request, and each file that it speaks of must be there.
+    A request that does not save `json` is never complete, nor is a result that was written without a request hash.
 
     Args:
         folder: need not exist.
-        options: as in the header of `ResultFolder`; `save` names what was to be written.
+        request: as `request_hash` returns it; the `request` among the `options` in the header of `ResultFolder`.
+        save: kinds of files that the request writes, of `NAMES`.
 
     Raises:
-        KeyError: the options have no `save`, or it names something unknown.
+        KeyError: a kind is unknown.
     """
-    wanted = {"schema": formats.SCHEMA, "options": json_stream.plain(options)}
-    kinds = [(kind, folder / NAMES[kind]) for kind in options["save"]]
+    kinds = [(kind, folder / NAMES[kind]) for kind in save]
+    if "json" not in save:
+        return False
     seen: set[str] = set()
     frames = 0
     try:
         for name, value in json_stream.read_object(folder / NAMES["json"]):
-            if name in wanted and value != wanted[name]:
+            if name == "schema" and value != formats.SCHEMA:
+                return False
+            if name == "options" and value.get("request") != request:
                 return False
             seen.add(name)
             frames += name == "frames"
-        return wanted.keys() <= seen and all(
+        return {"schema", "options"} <= seen and all(
             sum(_is_numbered(entry.name, kind) for entry in path.iterdir()) == frames
             if kind in _SERIES
             else path.is_file()
             for kind, path in kinds
         )
-    except (OSError, ValueError):  # missing, cut short, or no longer as it was written
+    except (OSError, ValueError, AttributeError):  # missing, cut short, or no longer as it was written
         return False
 
 

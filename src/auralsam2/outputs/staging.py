@@ -12,18 +12,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from auralsam2.errors import OutputError
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows has no flock; there a folder with open files cannot be removed either
-    fcntl = None
+from auralsam2.errors import DiskFullError, OutputError
 
 _log = logging.getLogger(__name__)
 
+_LOCK = ".auralsam2.lock"
+_LOCK_SECONDS = 0.2  # in which a lock file that another run is just removing can be made anew
+_ATTEMPTS = 10  # at a folder that another run removes, because it is empty, while this one locks it
+_NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}  # some network file systems have no locks
 _PREFIX, _SUFFIX = ".auralsam2-", ".part"
 _NAME = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
 
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _REMEDIES = {
     errno.ENOSPC: "free some space or choose another folder with --out",
     errno.EDQUOT: "free some space or choose another folder with --out",
@@ -37,24 +39,81 @@ _REMEDIES = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal into an error for the user.
+    """Turn an OSError into an error for the user.
 
     Args:
-        path: what is being written, by the name under which the user would look for it.
+        path: the file or folder that is written, by the name under which the user would look for it.
 
     Raises:
-        OutputError: for any OSError inside; names the path, the reason and the remedy.
+        DiskFullError: the disk is full.
+        OutputError: any other OSError inside; names the path, the reason and the remedy.
     """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
         remedy = _REMEDIES.get(error.errno or 0, "choose another folder with --out")
-        raise OutputError(f"{path}: cannot be written ({reason}): {remedy}") from error
+        kind = DiskFullError if error.errno in _DISK_FULL else OutputError
+        raise kind(f"{path}: cannot be written ({reason}): {remedy}") from error
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[bool]:
+    """Create a folder of results, where missing, and lock it against other runs.
+
+    The lock is a hidden file in the folder, removed at the end together with the folders that were made for it and are
+    still empty. The lock ends with its process, however that ends; the file of a killed process does not count. A
+    thread may claim a folder again that it has claimed.
+
+    Args:
+        folder: folder of results.
+
+    Yields:
+        False where another run, or another thread, has locked the folder.
+
+    Raises:
+        OutputError: the folder cannot be created or written.
+    """
+    lock = FileLock(folder / _LOCK, timeout=_LOCK_SECONDS, is_singleton=True)
+    again = lock.is_locked
+    with ExitStack() as stack:
+        with writing(folder):
+            held = _acquire(folder, lock, stack)
+        try:
+            yield held
+        finally:
+            if held:
+                if not again:
+                    # Whoever opened this file before finds it removed when its turn comes, and makes a new one.
+                    with suppress(OSError):
+                        (folder / _LOCK).unlink(missing_ok=True)
+                lock.release()
+
+
+def _acquire(folder: Path, lock: FileLock, stack: ExitStack) -> bool:
+    """Create a folder and take its lock; the stack gets the removal of each created folder, where still empty."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            for path in reversed((folder, *folder.parents)):
+                if not path.is_dir():
+                    path.mkdir(exist_ok=True)
+                    stack.callback(_remove_if_empty, path)
+            lock.acquire()
+        except Timeout:
+            return False
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                _log.debug("%s: no lock (%s)", folder, error)
+                return True
+            if error.errno != errno.ENOENT or attempt == _ATTEMPTS:
+                raise
+        else:
+            return True
+    raise AssertionError
 
 
 def clean(folder: Path) -> None:
-    """Remove what killed runs left in a folder of results; a run that is still alive keeps its own.
+    """Remove the hidden folders of killed runs from a folder of results, unless another run has locked it.
 
     Args:
         folder: need not exist.
@@ -63,7 +122,7 @@ def clean(folder: Path) -> None:
         OutputError: something cannot be removed.
     """
     if folder.is_dir():
-        with writing(folder), _holding(folder) as held:
+        with claim(folder) as held, writing(folder):
             if held:
                 _sweep(folder)
 
@@ -71,8 +130,7 @@ def clean(folder: Path) -> None:
 class Staging:
     """A context manager: a hidden folder inside the folder of results, so that moving out of it is one rename.
 
-    While it lasts the folder of results is locked against other processes, where the system has locks. The lock ends
-    with the process, however it ends, so leftovers of a killed run can be told from the work of a running one.
+    It claims the folder of results, so that the hidden folders of killed runs can be removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -91,15 +149,12 @@ class Staging:
         Raises:
             OutputError: it cannot be created or written, or another run is writing into it.
         """
-        with writing(self.folder), ExitStack() as stack:
-            for folder in reversed((self.folder, *self.folder.parents)):
-                if not folder.is_dir():
-                    folder.mkdir(exist_ok=True)
-                    stack.callback(_remove_if_empty, folder)
-            if not stack.enter_context(_holding(self.folder)):
+        with ExitStack() as stack:
+            if not stack.enter_context(claim(self.folder)):
                 raise OutputError(f"{self.folder}: another run is writing here: wait for it or choose another --out")
-            _sweep(self.folder)
-            self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self.folder))
+            with writing(self.folder):
+                _sweep(self.folder)
+                self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self.folder))
             stack.callback(shutil.rmtree, self.path, ignore_errors=True)
             self._stack = stack.pop_all()
         return self
@@ -133,26 +188,6 @@ class Staging:
             for source, target in reversed(done):
                 target.replace(source)
             raise
-
-
-@contextmanager
-def _holding(folder: Path) -> Iterator[bool]:
-    """Lock a folder while inside; gives False where another process has it."""
-    if fcntl is None:
-        yield True
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        held = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            held = False
-        except OSError as error:  # some network file systems have no locks; then one run a folder is the user's care
-            _log.debug("%s: no lock (%s)", folder, error)
-        yield held
-    finally:
-        os.close(descriptor)
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -1,0 +1,77 @@
+"""The hash of a request: a result whose request hash is equal need not be computed again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from auralsam2.outputs.json_stream import dump
+from auralsam2.types import Prompts
+from auralsam2.version import __version__
+
+_END_BYTES = 2**20
+
+
+def request_hash(
+    video: Path,
+    *,
+    weights: str,
+    prompts: Prompts,
+    audio: Path | str,
+    fps: float | None,
+    start: float,
+    end: float | None,
+    dtype: str,
+    save: Collection[str],
+) -> str:
+    """Return a hash of everything that a result depends on, the version of this package included.
+
+    Video and sound file count by size, modification time and their first and last MiB, wherever they lie; mask files
+    count by their content, and the model by its weights, whatever its name.
+
+    Args:
+        video: input.
+        weights: as `hub.weights_hash` returns it.
+        prompts: points, boxes, masks and text.
+        audio: `track`, `none` or a file.
+        fps: processed frames a second; None for every frame.
+        start: first processed second.
+        end: last processed second; None for the end of the video.
+        dtype: fp32, bf16 or fp16.
+        save: kinds of files that are written.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    request: dict[str, Any] = {
+        "version": __version__,
+        "weights": weights,
+        "video": _identity(video),
+        "audio": _identity(audio) if isinstance(audio, Path) else audio,
+        "points": prompts.points,
+        "boxes": prompts.boxes,
+        "masks": [(hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time) for mask in prompts.masks],
+        "text": prompts.text,
+        "fps": fps,
+        "start": start,
+        "end": end,
+        "dtype": dtype,
+        "save": sorted(save),
+    }
+    return hashlib.sha256(dump(request).encode()).hexdigest()
+
+
+def _identity(path: Path) -> tuple[int, int, str]:
+    """Size in bytes, modification time in nanoseconds, and a hash of both ends of a file."""
+    status = path.stat()
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_END_BYTES))
+        if status.st_size > _END_BYTES:
+            file.seek(max(_END_BYTES, status.st_size - _END_BYTES))
+            digest.update(file.read(_END_BYTES))
+    return status.st_size, status.st_mtime_ns, digest.hexdigest()
