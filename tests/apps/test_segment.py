@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -11,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from auralsam2.media.sound import SoundTrack
 from auralsam2.outputs import rle
@@ -157,27 +159,49 @@ def test_a_kill_in_the_middle_and_resume(start, small_model, tmp_path):
     assert without_times(tmp_path / "out") == without_times(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("change", ["option", "file gone", "other input"])
-def test_resume_does_again_what_does_not_fit(segment, clip, tmp_path, change):
-    assert segment(clip).code == 0
-    options = ["--resume", "--json"]
+@pytest.mark.parametrize(
+    "change", ["option", "file gone", "other input", "same size", "weights", "mask", "sound", "no hash", "version"]
+)
+def test_resume_does_again_what_does_not_fit(segment, clip, small_model, tmp_path, monkeypatch, change):
+    model, label = shutil.copytree(small_model, tmp_path / "model"), np.zeros(SIZE[::-1], np.uint8)
+    mask, result = tmp_path / "mask.png", tmp_path / "out" / "dog" / "result.json"
+    label[10:30, 20:40] = 255
+    Image.fromarray(label).save(mask)
+    sound = write_media(tmp_path / "sound.wav", sound=tone(3.0), audio_codec="pcm_s16le")
+    options = ["--model", model, "--mask", mask, "--audio", sound, "--save", "masks,json", "--json"]
+    assert segment(clip, *options).code == 0
+    options += ["--resume"]
     assert segment(clip, *options).lines[0]["status"] == "skipped"
     if change == "option":
         options += ["--fps", "2"]
     elif change == "file gone":
         (tmp_path / "out" / "dog" / "masks" / "000001.png").unlink()
-    else:
+    elif change == "other input":
         write_clip(clip, 2.0)
-    outcome = segment(clip, *options)
-    assert outcome.code == 0
-    assert outcome.lines[0]["status"] == "done"
+    elif change == "same size":
+        data = clip.read_bytes()
+        clip.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    elif change == "weights":
+        weights = load_file(model / "model.safetensors")
+        save_file({name: tensor + 0.01 for name, tensor in weights.items()}, model / "model.safetensors")
+    elif change == "mask":
+        Image.fromarray(255 - label).save(mask)
+    elif change == "sound":
+        write_media(sound, sound=tone(3.0, frequency=900.0), audio_codec="pcm_s16le")
+    elif change == "no hash":
+        result.write_text(re.sub(r'"request": "[0-9a-f]{64}", ', "", result.read_text()))
+    else:
+        monkeypatch.setattr("auralsam2.outputs.request.__version__", "0.0.0")
+    assert [segment(clip, *options).lines[0]["status"] for _ in range(2)] == ["done", "skipped"]
 
 
-def test_resume_needs_no_model_where_nothing_is_left_to_do(segment, clip, small_model, tmp_path):
-    model = shutil.copytree(small_model, tmp_path / "model")
-    assert segment(clip, "--model", model).code == 0
-    shutil.rmtree(model)
-    assert segment(clip, "--model", model, "--resume", "--json").lines[0]["status"] == "skipped"
+def test_resume_loads_no_model_where_nothing_is_left_to_do(segment, clip, small_model, tmp_path):
+    """A model of another name and the same files counts as the same."""
+    assert segment(clip).code == 0
+    other = shutil.copytree(small_model, tmp_path / "other")
+    outcome = segment(clip, "--model", other, "--resume", "--json")
+    assert outcome.lines[0]["status"] == "skipped"
+    assert "loading model" not in outcome.err
 
 
 def test_a_silent_track_is_told(segment, tmp_path):

@@ -253,3 +253,13 @@ def test_categories_of_s4_stay_in_their_folder(objects):
     problem = only_problem(open_dataset("s4", objects).listing("test"))
     assert "column category is not a plain name" in problem.what
     assert problem.line == 4
+
+
+def test_a_name_that_no_file_can_have_is_left_out(root):
+    rows = [("x", "y" * 300, 0, 0, "", "test", "v1s"), ("x", "bb-bbbbbb_b_5000_10000", 0, 0, "", "test", "v1s")]
+    write_csv(root / "metadata.csv", "vid,uid,s_min,s_sec,a_obj,split,label", rows)
+    listing = open_dataset("v1s", root).listing("test")
+    problem = only_problem(listing)
+    assert (problem.kind, problem.line) == ("row", 2)
+    assert "File name too long" in problem.what
+    assert len(listing.samples) == 1

@@ -188,6 +188,39 @@ def test_masks_that_are_no_numbers_exclude_a_clip():
     assert "not finite" in evaluation.excluded[0]["error"]
 
 
+class Failing(Guess):
+    """Memory lacks for one clip, and a bug concerns another."""
+
+    def prepare(self, clip):
+        return np.zeros(2**58, np.uint8) if clip.sample.clip == "clip1" else None
+
+    def predict(self, clip, prepared):
+        return [][0] if clip.sample.clip == "clip3" else super().predict(clip, prepared)
+
+
+def test_any_exception_excludes_a_clip():
+    evaluation = run(Failing())
+    assert evaluation.scored == 3
+    assert {entry["id"]: entry["error"] for entry in evaluation.excluded} == {
+        "clip1/0": "not enough memory (allocating 256. PiB failed): use a smaller model or more memory",
+        "clip3/0": "IndexError: list index out of range: a bug, please report it with what --debug shows",
+    }
+
+
+def test_a_stopped_run_tries_clips_again_that_lacked_memory_or_met_a_bug(tmp_path):
+    def stop(row):
+        if row["id"] == "clip4/0":
+            raise KeyboardInterrupt
+
+    report, load = tmp_path / "report.json", Loader()
+    bad = Loader(frozenset({"clip0"}))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Failing(), listing(), options(), load=bad, report=report, on_sample=stop)
+    evaluation = run(Guess(), load=load, report=report)
+    assert load.calls == ["clip1/0", "clip3/0"]
+    assert [entry["id"] for entry in evaluation.excluded] == ["clip0/0"]
+
+
 def test_goes_on_after_it_was_stopped(tmp_path):
     report = tmp_path / "report.json"
     whole = run(Guess(), protocol="ref-avs").numbers

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import signal
+import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def run(tmp_path: Path, info: MediaInfo, header: dict[str, Any], segmentation: M
     """Writes frames into `tmp_path/dog`."""
 
     def write(frames: int = 3, save: frozenset[str] = QUICK, radius: float = 10.0, **options: Any) -> Path:
-        head = header | {"options": {"fps": "all", "save": sorted(save), "radius": radius}}
+        head = header | {"options": {"request": f"hash {radius}"}}
         with ResultFolder(tmp_path / "dog", info, save, head, **options) as folder:
             for index in range(frames):
                 folder.write(segmentation(index, radius=radius))
@@ -279,7 +280,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, info: MediaInfo, heade
             folder.close()
             _, most = tracemalloc.get_traced_memory()
             tracemalloc.stop()
-        is_complete(path, header["options"])
+        is_complete(path, "hash", header["options"]["save"])
         return most, (path / "result.json").stat().st_size
 
     peak(10)  # imports and caches
@@ -290,38 +291,62 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, info: MediaInfo, heade
 
 
 @pytest.mark.parametrize("save", [QUICK, ALL])
-def test_a_result_is_complete_for_its_own_options(run: Run, save: frozenset[str]) -> None:
+def test_a_result_is_complete_for_its_own_request(run: Run, save: frozenset[str]) -> None:
     folder = run(3, save)
-    options = {"fps": "all", "save": sorted(save), "radius": 10.0}
-    assert is_complete(folder, options)
-    assert is_complete(folder, options | {"save": tuple(sorted(save))})
-    assert not is_complete(folder, options | {"fps": 5})
-    assert not is_complete(folder, {name: options[name] for name in ("fps", "save")})
-    assert not is_complete(folder, options | {"save": ["json"]})
+    assert is_complete(folder, "hash 10.0", save)
+    assert not is_complete(folder, "hash 11.0", save)
+    assert not is_complete(folder, "hash 10.0", save - {"json"})
+
+
+def test_a_reader_finds_a_whole_result_or_none(run: Run, tmp_path: Path) -> None:
+    """While another run replaces it again and again."""
+    path = tmp_path / "dog" / "result.json"
+    over, seen = threading.Event(), []
+
+    def read() -> None:
+        while not over.is_set():
+            try:
+                seen.append(len(json.loads(path.read_text())["frames"]))
+            except FileNotFoundError:
+                seen.append(None)
+            except ValueError as error:
+                seen.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(30):
+        run(3)
+    over.set()
+    reader.join()
+    assert 3 in seen
+    assert set(seen) <= {3, None}
 
 
 @pytest.mark.parametrize("lost", ["masks/000001.png", "frames/000002.jpg", "coco.json", "overlay.mp4", "result.json"])
 def test_a_result_with_a_lost_file_is_not_complete(run: Run, lost: str) -> None:
     folder = run(3, ALL)
     (folder / lost).unlink()
-    assert not is_complete(folder, {"fps": "all", "save": sorted(ALL), "radius": 10.0})
+    assert not is_complete(folder, "hash 10.0", ALL)
 
 
-@pytest.mark.parametrize("change", ["cut", "schema", "binary"])
+@pytest.mark.parametrize("change", ["cut", "schema", "binary", "no request", "no options"])
 def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
     folder = run(3)
-    options = {"fps": "all", "save": sorted(QUICK), "radius": 10.0}
     path = folder / "result.json"
     text = path.read_text()
-    assert is_complete(folder, options)
+    assert is_complete(folder, "hash 10.0", QUICK)
     if change == "cut":
         path.write_text(text[: len(text) // 2])
     elif change == "schema":
         path.write_text(text.replace("auralsam2.result/1", "auralsam2.result/2"))
+    elif change == "no request":
+        path.write_text(text.replace('{"request": "hash 10.0"}', "{}"))
+    elif change == "no options":
+        path.write_text(text.replace('{"request": "hash 10.0"}', "null"))
     else:
         path.write_bytes(b"{\n\xff\xfe\x00")
-    assert not is_complete(folder, options)
+    assert not is_complete(folder, "hash 10.0", QUICK)
 
 
 def test_a_missing_folder_is_not_complete(tmp_path: Path) -> None:
-    assert not is_complete(tmp_path / "missing", {"save": ["json"]})
+    assert not is_complete(tmp_path / "missing", "hash 10.0", ["json"])

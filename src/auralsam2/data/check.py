@@ -16,7 +16,7 @@ from auralsam2.data.problems import Kind, MissingError, Problem
 from auralsam2.data.reader import Listing, Published, Reader
 from auralsam2.data.samples import Coding, Mix, Sample
 from auralsam2.data.sound import read_track
-from auralsam2.errors import InputError
+from auralsam2.errors import InputError, as_aural
 from auralsam2.media.probe import probe
 from auralsam2.types import AUDIO_RATE
 
@@ -130,7 +130,7 @@ class _Sound:
 
 
 class _Files:
-    """Opens files, each once. What cannot be read gives the error instead, as a value."""
+    """Opens files, each once; a file that cannot be read gives the error as a value."""
 
     def __init__(self) -> None:
         self.frame = cache(_open_frame)
@@ -141,8 +141,8 @@ class _Files:
 def _open_frame(path: Path) -> _Picture | InputError:
     try:
         image = read_frame(path)
-    except InputError as error:
-        return error
+    except Exception as error:
+        return _as_input(error, path)
     return _Picture((image.shape[1], image.shape[0]))
 
 
@@ -154,8 +154,8 @@ def _open_label(path: Path, coding: Coding) -> _Picture | InputError:
             pixels, strange = (
                 classes.of_colours(read_frame(path)) if coding == "avss" else classes.of_values(read_values(path))
             )
-    except InputError as error:
-        return error
+    except Exception as error:
+        return _as_input(error, path)
     return _Picture((pixels.shape[1], pixels.shape[0]), strange, not pixels.any())
 
 
@@ -163,9 +163,16 @@ def _open_sound(path: Path) -> _Sound | InputError:
     try:
         channels = probe(path).audio_channels
         track = read_track(path)
-    except InputError as error:
-        return error
+    except Exception as error:
+        return _as_input(error, path)
     return _Sound(channels, track.length, track.damage)
+
+
+def _as_input(error: Exception, path: Path) -> InputError:
+    """Return the error of a file that could not be read."""
+    if isinstance(error, InputError):
+        return error
+    return InputError(str(as_aural(error, path, memory="use fewer pixels or more memory")))
 
 
 _Finding = tuple[Kind, str]

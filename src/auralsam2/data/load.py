@@ -15,7 +15,7 @@ from auralsam2.data import classes
 from auralsam2.data.picture import read_frame, read_grey, read_values
 from auralsam2.data.samples import LoadedClip, Sample
 from auralsam2.data.sound import read_sound
-from auralsam2.errors import InputError
+from auralsam2.errors import InputError, as_aural
 from auralsam2.types import AUDIO_RATE
 from auralsam2.vision.preprocess import label_to_square
 
@@ -121,12 +121,18 @@ def aligned(log_mel: torch.Tensor, first: int, frames: int) -> torch.Tensor:
 
 @contextmanager
 def _named(sample: Sample) -> Iterator[None]:
-    """Errors say of which sample they are."""
+    """Name the sample in every error inside.
+
+    Raises:
+        InputError: a file cannot be read.
+        AuralError: any other exception; see `as_aural`.
+    """
     try:
         yield
-    except InputError as error:
-        line = "" if sample.line is None else f", line {sample.line} of the csv"
-        raise InputError(f"{sample.dataset} {sample.id}{line}: {error}") from error
+    except Exception as error:
+        name = f"{sample.dataset} {sample.id}" + ("" if sample.line is None else f", line {sample.line} of the csv")
+        known = as_aural(error, memory="use fewer pixels or more memory")
+        raise type(known)(f"{name}: {known}") from error
 
 
 def _examples(sample: Sample) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import ClassVar
 from auralsam2.data.problems import Problem, kind_of
 from auralsam2.data.samples import Sample
 from auralsam2.data.table import Row, Table
-from auralsam2.errors import InputError, UsageError
+from auralsam2.errors import AuralError, InputError, UsageError, as_aural
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +130,11 @@ class Reader(ABC):
                     raise InputError(f"listed before, in line {lines[0]}")
             except InputError as error:
                 problems.append(self._left_out(group[0], error, split))
+                continue
+            except AuralError:
+                raise
+            except Exception as error:  # such as the OSError of a name that is too long
+                problems.append(self._left_out(group[0], InputError(str(as_aural(error))), split))
                 continue
             number = len(lines)
             samples.append(sample if number == 1 else dataclasses.replace(sample, id=f"{sample.id}.{number}"))

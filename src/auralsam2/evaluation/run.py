@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from auralsam2.data.samples import LoadedClip, Sample
-from auralsam2.errors import AuralError, InputError
+from auralsam2.errors import DiskFullError, InputError, OutOfMemoryError, UnexpectedError, UsageError, as_aural
 from auralsam2.evaluation.journal import Journal, journal_path
 from auralsam2.evaluation.listing import Listing, check
 from auralsam2.evaluation.masks import save_masks
@@ -23,11 +24,12 @@ from auralsam2.evaluation.sound import Loader, Sounds
 from auralsam2.evaluation.summary import Summary
 from auralsam2.tracker.ahead import ReadAhead
 
+_log = logging.getLogger(__name__)
+
 SCHEMA = "auralsam2.evaluation/1"
 AHEAD = 2
 """Clips that are loaded while another one is predicted."""
-UNREADABLE = (AuralError, OSError, ValueError)
-"""What a damaged sample can raise; anything else is a bug and ends the run."""
+MEMORY_REMEDY = "use a smaller model or more memory"
 WITH_CLASSES = "v2-semantic"
 """The data set whose classes are scored."""
 
@@ -84,9 +86,9 @@ def evaluate(
 ) -> Evaluation:
     """Score a predictor on a split.
 
-    A sample that cannot be read, or gives no numbers, is excluded and listed; the run goes on. With `report`, rows
-    are kept in `REPORT.partial.jsonl` as they come, and a second run with the same options, model and data goes on
-    after them; the report itself appears when all is done.
+    A sample that raises any exception is excluded and listed, and the next sample follows. With `report`, rows are kept
+    in `REPORT.partial.jsonl` as they come, and a second run with the same options, model and data continues after them;
+    it tries samples again that a lack of memory or a bug excluded. The report itself appears at the end.
 
     Args:
         predictor: makes the masks.
@@ -103,7 +105,7 @@ def evaluate(
     Raises:
         UsageError: the prompts do not fit the data, or the journal is of another run.
         InputError: the split has no samples, or none could be scored.
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or the disk is full.
     """
     began = time.perf_counter()
     samples = list(listing.samples)[: options.limit]
@@ -125,9 +127,9 @@ def evaluate(
             totals.add(row)
         waiting = [sample for sample in samples if sample.id not in done]
         model_seconds = 0.0
-        for row in stack.enter_context(contextlib.closing(_rows(predictor, waiting, sounds, options, masks))):
+        for row, final in stack.enter_context(contextlib.closing(_rows(predictor, waiting, sounds, options, masks))):
             model_seconds += row.get("seconds", 0.0)
-            if journal is not None:
+            if journal is not None and final:
                 journal.add(row)
             totals.add(row)
         if totals.scored:
@@ -174,8 +176,12 @@ def _hash(samples: list[Sample]) -> str:
 
 def _rows(
     predictor: Predictor, samples: list[Sample], sounds: Sounds, options: Options, masks: Path | None
-) -> Generator[dict[str, Any], None, None]:
-    """Predict and score; a row with `error` for what cannot be."""
+) -> Generator[tuple[dict[str, Any], bool], None, None]:
+    """Predict and score; a sample that fails gets a row with `error`.
+
+    Yields:
+        A row, and whether another run would get the same one.
+    """
     rules = options.rules
 
     def loaded() -> Iterator[tuple[Sample, LoadedClip | None, Any]]:
@@ -185,22 +191,40 @@ def _rows(
                 if options.dataset != WITH_CLASSES:
                     clip = replace(clip, classes=None)
                 yield sample, clip, predictor.prepare(clip)
-            except UNREADABLE as error:
+            except Exception as error:
                 yield sample, None, error
 
     with ReadAhead(loaded(), AHEAD) as items:
         for sample, clip, prepared in items:
             if clip is None:
-                yield {"id": sample.id, "error": " ".join(str(prepared).split())}
+                yield _failure(sample, prepared)
                 continue
-            began = time.perf_counter()
-            prediction = predictor.predict(clip, prepared)
-            took = time.perf_counter() - began
             try:
+                began = time.perf_counter()
+                prediction = predictor.predict(clip, prepared)
+                took = time.perf_counter() - began
                 row = score_clip(prediction, clip, rules)
-            except ValueError as error:
-                yield {"id": sample.id, "error": str(error)}
+            except UsageError:
+                raise
+            except Exception as error:
+                yield _failure(sample, error)
                 continue
             if masks is not None:
                 save_masks(masks, clip, prediction, rules.threshold)
-            yield row | {"seconds": took}
+            yield row | {"seconds": took}, True
+
+
+def _failure(sample: Sample, error: Exception) -> tuple[dict[str, Any], bool]:
+    """Return the row of a sample that failed, and whether another run would get the same one.
+
+    Raises:
+        DiskFullError: the disk is full.
+    """
+    _log.debug("%s failed", sample.id, exc_info=error)
+    if isinstance(error, ValueError):  # files or masks that are out of range
+        return {"id": sample.id, "error": " ".join(str(error).split())}, True
+    failure = as_aural(error, memory=MEMORY_REMEDY)
+    if isinstance(failure, DiskFullError):
+        raise failure from error
+    final = not isinstance(failure, OutOfMemoryError | UnexpectedError)
+    return {"id": sample.id, "error": " ".join(str(failure).split())}, final
