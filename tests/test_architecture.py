@@ -22,6 +22,7 @@ ORDER = (
     ("audio", "text", "vision"),
     ("release", "registry", "weights"),
     ("checkpoint",),
+    ("snapshots",),
     ("hub",),
     ("fuser",),
     ("decoder",),
@@ -47,7 +48,7 @@ BASE = {"errors", "version", "clock", "pipe", "types", "config"}
 # The package itself hands out lazily what lies in `model`; `python -m auralsam2` is a command.
 TOP = {"": "model", "__main__": "apps"}
 
-FROM_THE_HUB = {"release", "registry", "weights", "checkpoint", "hub"}
+FROM_THE_HUB = {"release", "registry", "weights", "checkpoint", "snapshots", "hub"}
 MOST_LINES = 400
 # Unpickles its own file, to prove that the refusal it tests was needed.
 UNSAFE_ON_PURPOSE = {"tests/test_checkpoint.py": 1}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +19,9 @@ from auralsam2 import hub
 from auralsam2.checkpoint import fuser_shapes
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError, UnavailableError
-from auralsam2.hub import available, fetch_release, fetch_sam2, fetch_text, resolve
+from auralsam2.hub import available, fetch_release, fetch_sam2, fetch_text, resolve, weights_hash
 from auralsam2.registry import REGISTRY, Entry
+from networks import save_small_model
 
 OLD, NEW = "a" * 40, "b" * 40
 
@@ -509,3 +511,32 @@ def test_listing_is_plain_and_tells_true_sizes(server: LocalHub) -> None:
         values = sum(torch.Size(shape).numel() for name, shape in shapes.items() if not unused.search(name))
         assert row["size_mb"] == round(4 * values / 1e6)
     assert server.requests == []
+
+
+def test_the_hash_of_a_model_follows_its_files_not_its_place(tmp_path: Path) -> None:
+    first = save_small_model(tmp_path / "first")
+    second = Path(shutil.copytree(first, tmp_path / "second"))
+    whole = weights_hash(first)
+    assert re.fullmatch("[0-9a-f]{16}", whole)
+    assert weights_hash(second) == whole
+    for name in ("model.safetensors", "config.json", "sam2/model.safetensors", "sam2/config.json"):
+        path = second / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"\n" if name.endswith("safetensors") else content + b"\n")
+        assert weights_hash(second) != whole, name
+        path.write_bytes(content)
+        assert weights_hash(second) == whole, name
+
+
+def test_the_hash_of_a_model_with_a_part_of_the_hub(tmp_path: Path, server: LocalHub) -> None:
+    folder = save_small_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"sam2": "some/sam2"}))
+    server.add("some/sam2", {"config.json": b"{}", "model.safetensors": b"weights"})
+    before, asked = weights_hash(folder), list(server.requests)
+    assert server.requests == asked, "nothing is downloaded"
+    fetch_sam2("some/sam2", folder)
+    assert weights_hash(folder) != before
+    (folder / "config.json").write_text(json.dumps(config | {"sam2": "nowhere"}))
+    with pytest.raises(UnavailableError, match="no such folder"):
+        weights_hash(folder)

@@ -14,41 +14,39 @@ Our own cache, `$AURALSAM2_CACHE` or `~/.cache/auralsam2`, holds for each releas
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download, hf_hub_url, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HTTPError,  # pyright: ignore[reportPrivateImportUsage] - of httpx or httpx2, whichever huggingface_hub is built on
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import hf_hub_download, hf_hub_url
 from huggingface_hub.utils import WeakFileLock
 
 from auralsam2.checkpoint import HUB_ID, SAM2_FOLDER, convert
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UnavailableError
 from auralsam2.registry import REGISTRY, Entry
+from auralsam2.snapshots import (
+    DOWNLOAD_ERRORS,
+    Needs,
+    cached_snapshot,
+    checked,
+    endpoint,
+    hub_options,
+    missing_file,
+    snapshot,
+    unavailable,
+)
+from auralsam2.weights import file_hash, verify_blob
 
 logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parent / "bundled"
 """Models that come with the package."""
 
-# Whatever huggingface_hub lets through: its own errors are mostly OSError, the transport's are HTTPError.
-_DOWNLOAD_ERRORS = (HTTPError, EntryNotFoundError, OSError, RuntimeError, ValueError)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # What a folder must hold; one of the names suffices.
 _WEIGHTS = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json")
@@ -87,7 +85,7 @@ def resolve(name_or_dir: str) -> Path:
     entry = REGISTRY.get(name_or_dir)
     if entry is not None:
         return _released_folder(entry)
-    return _snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
+    return snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
 
 
 def check(name_or_dir: str) -> None:
@@ -106,7 +104,7 @@ def _local(name_or_dir: str) -> Path | None:
         return _bundled(entry) if entry.repo is None else None
     folder = Path(name_or_dir).expanduser()
     if folder.is_dir():
-        return _checked(folder, _MODEL_NEEDS, "give a model folder, as `auralsam2 convert` writes it")
+        return checked(folder, _MODEL_NEEDS, "give a model folder, as `auralsam2 convert` writes it")
     if folder.is_file():
         raise UnavailableError(f"{folder}: a file, not a model folder; run: auralsam2 convert {folder} DIR")
     if not HUB_ID.fullmatch(name_or_dir):
@@ -145,6 +143,47 @@ def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
     return _part(id_or_dir, base, "text", _TEXT_NEEDS, _TEXT_FILES, remedy)
 
 
+def weights_hash(folder: Path) -> str:
+    """Return a short hash of all files that a model computes with: trained part, SAM 2 and text encoder.
+
+    Local files count by `weights.file_hash`, whatever their folder; parts in the hub's cache count by their commit, and
+    parts that are not on this machine yet by their hub id. Nothing is downloaded.
+
+    Args:
+        folder: a model folder, as `resolve` returns it.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        ConfigError: the configuration is damaged, or a part lies outside the model folder.
+        UnavailableError: a file cannot be read, or a named folder does not exist.
+    """
+    config = ModelConfig.load(folder)
+    lines = [_files_hash(folder)]
+    for name, what in ((config.sam2, "sam2"), (config.text, "text")):
+        if name is None:
+            continue
+        part = _inside(name, folder, what)
+        if part.is_dir():
+            lines.append(f"{what} {_files_hash(part)}")
+        elif match := HUB_ID.fullmatch(name):
+            cached = cached_snapshot(match["repo"], match["revision"], ["*"])
+            lines.append(f"{what} {match['repo']} {cached.name if cached else match['revision']}")
+        else:
+            raise UnavailableError(f"{part}: no such folder, which the model names as its {what}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _files_hash(folder: Path) -> str:
+    """The names and hashes of the JSON, text and safetensors files directly in a folder."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".safetensors"))
+        return " ".join(f"{path.name} {file_hash(path)}" for path in paths)
+    except OSError as error:
+        raise UnavailableError(f"{folder}: cannot be read ({error.strerror or error}); copy the model again") from error
+
+
 def available() -> list[dict[str, Any]]:
     """What `auralsam2 models` lists: one dictionary of plain values for each registered model.
 
@@ -155,7 +194,7 @@ def available() -> list[dict[str, Any]]:
     listing = []
     for entry in REGISTRY.values():
         folder = _folder(entry)
-        cached = not _missing(folder, _MODEL_NEEDS)
+        cached = not missing_file(folder, _MODEL_NEEDS)
         size = round((folder / WEIGHTS_FILE).stat().st_size / 1e6, 1) if cached else entry.size_mb
         source = f"https://huggingface.co/{entry.repo}" if entry.repo else "in the package"
         listing.append(
@@ -186,15 +225,15 @@ def fetch_release(entry: Entry) -> Path:
     pin_file = cache_dir() / "pins" / f"{entry.name}.json"
     pin = _read_pin(pin_file, entry)
     revision = pin.get("commit", entry.revision)
-    url = hf_hub_url(entry.repo, entry.filename, revision=revision, endpoint=_endpoint())
+    url = hf_hub_url(entry.repo, entry.filename, revision=revision, endpoint=endpoint())
     what = f"{entry.filename} of {entry.repo}"
     remedy = "download it elsewhere, run: auralsam2 convert FILE.pth DIR, and give DIR as the model"
     try:
-        path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **_hub_options()))
-    except _DOWNLOAD_ERRORS as error:
-        raise _unavailable(what, url, error, remedy) from error
+        path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **hub_options()))
+    except DOWNLOAD_ERRORS as error:
+        raise unavailable(what, url, error, remedy) from error
 
-    digest = _verify(path)
+    digest = verify_blob(path)
     if pin.get("sha256", digest) != digest:
         raise UnavailableError(
             f"{path}: SHA-256 is {digest}, but {pin['sha256']} was recorded at the first download; "
@@ -215,14 +254,14 @@ def _folder(entry: Entry) -> Path:
 
 def _modalities(entry: Entry, folder: Path) -> list[str]:
     """What a model reads: by its own configuration, where it comes with the package."""
-    if entry.repo is None and not _missing(folder, _MODEL_NEEDS):
+    if entry.repo is None and not missing_file(folder, _MODEL_NEEDS):
         return [str(part) for part in ModelConfig.load(folder).fuser.modality.split("+")]
     return list(entry.modalities)
 
 
 def _bundled(entry: Entry) -> Path:
     folder = _folder(entry)
-    if _missing(folder, _MODEL_NEEDS):
+    if missing_file(folder, _MODEL_NEEDS):
         others = ", ".join(name for name, other in REGISTRY.items() if other.repo)
         raise UnavailableError(
             f"the bundled model {entry.name!r} is not part of this version yet; give one of {others}"
@@ -233,12 +272,12 @@ def _bundled(entry: Entry) -> Path:
 def _released_folder(entry: Entry) -> Path:
     """The converted folder of a released model; made by the first process that asks, while others wait."""
     folder = _folder(entry)
-    if not _missing(folder, _MODEL_NEEDS):
+    if not missing_file(folder, _MODEL_NEEDS):
         return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(folder.parent / f"{entry.name}.lock"):
-            if _missing(folder, _MODEL_NEEDS):
+            if missing_file(folder, _MODEL_NEEDS):
                 # Whoever holds the lock is alone: these are what a killed conversion left.
                 for draft in folder.parent.glob(f".{entry.name}.*"):
                     shutil.rmtree(draft, ignore_errors=True)
@@ -253,10 +292,18 @@ def _released_folder(entry: Entry) -> Path:
     return folder
 
 
-def _part(
-    id_or_dir: str, base: Path | None, what: str, needs: tuple[tuple[str, ...], ...], files: list[str], remedy: str
-) -> Path:
+def _part(id_or_dir: str, base: Path | None, what: str, needs: Needs, files: list[str], remedy: str) -> Path:
     """The folder of one of the frozen parts."""
+    folder = _inside(id_or_dir, base, what)
+    if folder.is_dir():
+        return checked(folder, needs, remedy)
+    if not HUB_ID.fullmatch(id_or_dir):
+        raise UnavailableError(f"{folder}: no such folder, which the model names as its {what}; {remedy}")
+    return snapshot(id_or_dir, needs, files, remedy)
+
+
+def _inside(id_or_dir: str, base: Path | None, what: str) -> Path:
+    """The folder that the name of a part means if it is one: a relative name lies inside the model folder `base`."""
     folder = Path(id_or_dir).expanduser()
     if base is not None and not folder.is_absolute():
         folder = (base / folder).resolve()
@@ -265,113 +312,7 @@ def _part(
                 f"{base / CONFIG_FILE}: {what} {id_or_dir!r} leads out of the model folder; "
                 "give a folder inside, an absolute path or a hub id"
             )
-    if folder.is_dir():
-        return _checked(folder, needs, remedy)
-    if not HUB_ID.fullmatch(id_or_dir):
-        raise UnavailableError(f"{folder}: no such folder, which the model names as its {what}; {remedy}")
-    return _snapshot(id_or_dir, needs, files, remedy)
-
-
-def _snapshot(hub_id: str, needs: tuple[tuple[str, ...], ...], files: list[str], remedy: str) -> Path:
-    """The needed files of a hub repository: from its cache where they are there, else downloaded and verified."""
-    match = HUB_ID.fullmatch(hub_id)
-    assert match is not None
-    repo, revision = match["repo"], match["revision"]
-    options: dict[str, Any] = {"repo_id": repo, "revision": revision, "allow_patterns": files} | _hub_options()
-    cached: dict[str, Any] = options | {"local_files_only": True}
-    try:
-        folder = Path(snapshot_download(**cached))
-        if not _missing(folder, needs):
-            return folder
-    except (LocalEntryNotFoundError, HTTPError, ValueError) as error:
-        logger.debug("%s is not in the hub's cache: %s", hub_id, error)
-    what = f"{' and '.join(' or '.join(names) for names in needs)} of {repo}"
-    url = f"{_endpoint() or 'https://huggingface.co'}/{repo}"
-    remedy = f"download it elsewhere (hf download {repo}) and {remedy}"
-    try:
-        folder = Path(snapshot_download(**options))
-    except _DOWNLOAD_ERRORS as error:
-        raise _unavailable(what, url, error, remedy) from error
-    damage: list[UnavailableError] = []
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        try:
-            _verify(path)
-        except UnavailableError as error:
-            damage.append(error)
-    if damage:
-        raise damage[0]
-    return _checked(folder, needs, f"{url} does not hold what is needed; {remedy}")
-
-
-def _endpoint() -> str | None:
-    """The hub's address, None for the usual one. huggingface_hub reads it only once, when it is imported."""
-    return (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
-
-
-def _offline() -> bool:
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def _hub_options() -> dict[str, Any]:
-    return {
-        "endpoint": _endpoint(),
-        "cache_dir": os.environ.get("HF_HUB_CACHE") or None,
-        "local_files_only": _offline(),
-        "library_name": "auralsam2",
-    }
-
-
-def _unavailable(what: str, url: str, error: Exception, remedy: str) -> UnavailableError | OutputError:
-    """The one line for a failed download."""
-    root = error
-    while isinstance(root.__cause__, Exception) and not isinstance(root, HfHubHTTPError):
-        root = root.__cause__
-    if getattr(root, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-        return OutputError(f"{what} cannot be stored ({root}); free space or set HF_HUB_CACHE to another folder")
-    if _offline():
-        reason = "HF_HUB_OFFLINE is set"
-        remedy = f"unset it, or {remedy}"
-    elif isinstance(root, GatedRepoError | RepositoryNotFoundError):
-        reason = "no such repository, or not open to everyone: set HF_TOKEN"
-    elif isinstance(root, RevisionNotFoundError):
-        reason = "no such revision"
-    elif isinstance(root, HfHubHTTPError):
-        reason = f"the server says {root.response.status_code}"
-    else:
-        reason = (str(root).strip() or type(root).__name__).splitlines()[0]
-    return UnavailableError(f"{what} is not on this machine and cannot be fetched from {url} ({reason}); {remedy}")
-
-
-def _missing(folder: Path, needs: tuple[tuple[str, ...], ...]) -> str | None:
-    """The first needed file that a folder lacks, None if it is complete."""
-    return next((names[0] for names in needs if not any((folder / name).is_file() for name in names)), None)
-
-
-def _checked(folder: Path, needs: tuple[tuple[str, ...], ...], remedy: str) -> Path:
-    missing = _missing(folder, needs)
-    if missing:
-        raise UnavailableError(f"{folder}: {missing} is missing; {remedy}")
     return folder
-
-
-def _verify(path: Path) -> str:
-    """The SHA-256 of a file of the hub's cache; UnavailableError where it is not what the hub announced.
-
-    A snapshot's file is a link to a blob, named by the ETag: the SHA-256 of large files, something else (not checked)
-    of small ones. Only this first link counts: the blob itself may be a link into a store with names of another kind.
-    """
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    blob = path.parent / path.readlink() if path.is_symlink() else path
-    if _SHA256.fullmatch(blob.name) and blob.name != digest:
-        # A later run would take it for good: the hub's cache does not look inside its files.
-        for damaged in (path.resolve(), blob, path):
-            damaged.unlink(missing_ok=True)
-        raise UnavailableError(
-            f"{path}: damaged on its way, SHA-256 is {digest} where the hub announced {blob.name}; "
-            "it was removed: run again"
-        )
-    return digest
 
 
 def _commit(path: Path) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
-from auralsam2.errors import ConfigError
+from auralsam2.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +19,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 _SHOWN = 8
 """How many keys of each kind a message lists."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_WHOLE, _EDGE, _BLOCK, _BLOCKS = 32 * 2**20, 2**20, 4096, 256
+"""Bytes: files up to `_WHOLE` are hashed whole; of larger ones both ends and evenly spaced blocks."""
 
 
 def misfit(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
@@ -71,3 +78,56 @@ def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: boo
         raise OSError(str(error)) from error
     # safetensors makes files for their owner's eyes only; a model may be shared.
     path.chmod((folder / CONFIG_FILE).stat().st_mode & 0o777)
+
+
+def file_hash(path: Path) -> str:
+    """Return a SHA-256 that identifies the content of a file within a fraction of a second.
+
+    A file of at most 32 MiB is hashed whole. Of a larger file, the hash covers its size, the safetensors header, the
+    first and the last MiB, and 256 evenly spaced blocks of 4 KiB: two trainings never agree in these, but a change of
+    a few bytes between the blocks goes unnoticed. The result is cached by path, size and modification time.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    state = path.stat()
+    return _file_hash(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1024)
+def _file_hash(path: Path, size: int, _modified: int) -> str:
+    with path.open("rb") as file:
+        if size <= _WHOLE:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        # A safetensors file starts with the length of its JSON header, 8 bytes, little-endian.
+        header = min(int.from_bytes(file.read(8), "little"), _WHOLE)
+        spans = [(0, 8 + header + _EDGE), (size - _EDGE, _EDGE)]
+        spans += [(size * number // _BLOCKS, _BLOCK) for number in range(_BLOCKS)]
+        digest = hashlib.sha256(str(size).encode())
+        for start, length in spans:
+            file.seek(start)
+            digest.update(file.read(length))
+    return digest.hexdigest()
+
+
+def verify_blob(path: Path) -> str:
+    """Return the SHA-256 of a file in the hub's cache, and remove a file that is not the one the hub announced.
+
+    A snapshot's file is a link to a blob, named by the ETag: the SHA-256 of large files, something else (not checked)
+    of small ones. Only this first link counts: the blob itself may be a link into a store with names of another kind.
+
+    Raises:
+        UnavailableError: the content is not the one announced.
+    """
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    blob = path.parent / path.readlink() if path.is_symlink() else path
+    if _SHA256.fullmatch(blob.name) and blob.name != digest:
+        # A later run would accept it: the hub's cache does not look inside its files.
+        for damaged in (path.resolve(), blob, path):
+            damaged.unlink(missing_ok=True)
+        raise UnavailableError(
+            f"{path}: damaged on its way, SHA-256 is {digest} where the hub announced {blob.name}; "
+            "it was removed: run again"
+        )
+    return digest
