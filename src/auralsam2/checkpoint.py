@@ -23,7 +23,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from auralsam2.config import CONFIG_FILE, SAM2_LARGE, WEIGHTS_FILE, Modality, ModelConfig
+from auralsam2.config import CONFIG_FILE, SAM2_FOLDER, SAM2_LARGE, TEXT_FOLDER, WEIGHTS_FILE, Modality, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UsageError
 from auralsam2.release import FUSER_PREFIXES, UNUSED, Shapes, fuser_shapes, modern_names, sam2_names
 from auralsam2.weights import misfit, save_weights
@@ -36,9 +36,6 @@ logger = logging.getLogger(__name__)
 
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 """What a model on the Hugging Face hub is called: `owner/name`, or `owner/name@revision` for a fixed state of it."""
-
-SAM2_FOLDER = "sam2"
-"""Where, inside a model folder, a SAM 2 lies that came with the checkpoint."""
 
 _FULL_PREFIXES = ("v_model.", "aural_fuser.", "audio_prompter.", "t_model.")
 
@@ -304,7 +301,7 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder}: a file is in the way; give a folder")
     names = {path.name for path in folder.iterdir()}
-    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER})
+    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER, TEXT_FOLDER})
     if not strange and names:
         try:
             ModelConfig.load(folder)
