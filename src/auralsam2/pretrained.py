@@ -54,9 +54,8 @@ def reading(folder: Path, kind: str) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an error's message, or its class where it has none."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = lines[0] if lines else type(error).__name__
+    """Return an error's message on one line, cut to 300 characters, or its class where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:300]}…"
 
 
@@ -162,8 +161,10 @@ def refuse_non_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: Path 
     for name, tensor in tensors:
         if not tensor.is_floating_point():
             continue
-        # Types of one byte have no isfinite.
-        if not (tensor.float() if tensor.element_size() == 1 else tensor).isfinite().all():
+        # What is repeated is looked at once.
+        tensor = tensor[tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())]
+        # Types of one byte have no isfinite, and float64 becomes float32.
+        if not (tensor if tensor.element_size() in (2, 4) else tensor.float()).isfinite().all():
             raise ConfigError(f"{source}: {shown(name)} holds NaN or infinity; copy or train the model again")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
 from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.fields import shown
 from auralsam2.pretrained import reason, refuse_non_finite
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def misfit(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
     missing, unexpected, wrong = [], [], []
     for prefix, found, expected in parts:
         missing += [f"{prefix}{name}" for name in expected if name not in found]
-        unexpected += [f"{prefix}{name}" for name in found if name not in expected]
+        # Names in a damaged file may hold anything.
+        unexpected += [
+            f"{prefix}{name}" if name.isprintable() else shown(name) for name in found if name not in expected
+        ]
         for name, shape in found.items():
             if name in expected and shape != expected[name]:
                 wrong.append(f"{prefix}{name} {list(shape)} instead of {list(expected[name])}")
