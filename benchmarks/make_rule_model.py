@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from transformers import Sam2VideoModel
 
-from auralsam2.checkpoint import SAM2_FOLDER, sort_tensors
-from auralsam2.config import Modality, ModelConfig
+from auralsam2.checkpoint import sort_tensors
+from auralsam2.config import SAM2_FOLDER, Modality, ModelConfig
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
 from auralsam2.vision.sam2 import sam2_config

@@ -23,8 +23,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
-from auralsam2.config import CONFIG_FILE, SAM2_LARGE, WEIGHTS_FILE, Modality, ModelConfig
+from auralsam2.config import CONFIG_FILE, SAM2_FOLDER, SAM2_LARGE, TEXT_FOLDER, WEIGHTS_FILE, Modality, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UsageError
+from auralsam2.fields import shown
+from auralsam2.pretrained import refuse_non_finite
 from auralsam2.release import FUSER_PREFIXES, UNUSED, Shapes, fuser_shapes, modern_names, sam2_names
 from auralsam2.weights import misfit, save_weights
 
@@ -36,9 +38,6 @@ logger = logging.getLogger(__name__)
 
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
 """What a model on the Hugging Face hub is called: `owner/name`, or `owner/name@revision` for a fixed state of it."""
-
-SAM2_FOLDER = "sam2"
-"""Where, inside a model folder, a SAM 2 lies that came with the checkpoint."""
 
 _FULL_PREFIXES = ("v_model.", "aural_fuser.", "audio_prompter.", "t_model.")
 
@@ -86,20 +85,19 @@ def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
         source: what to call the checkpoint in messages.
 
     Raises:
-        ConfigError: something is no tensor, or names or shapes are not those of a release.
+        ConfigError: something is no tensor, a tensor is not finite, or names, shapes or types are not those of a
+            release.
     """
-    import torch
-
     for wrapper in ("model", "state_dict"):
         if isinstance(tensors.get(wrapper), Mapping):
             tensors = tensors[wrapper]
             break
-    if tensors and all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    strangers = [name for name, tensor in tensors.items() if not isinstance(tensor, torch.Tensor)]
-    if strangers or not tensors:
-        what = f"{strangers[0]!r} is no tensor" if strangers else "it is empty"
+    complaint = next(filter(None, (_complaint(name, tensor) for name, tensor in tensors.items())), "")
+    if complaint or not tensors:
+        what = complaint or "it is empty"
         raise ConfigError(f"{source}: not a table of tensors ({what}); give the state_dict of a released checkpoint")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
     full = any(name.startswith(_FULL_PREFIXES) for name in tensors)
     sam2, text, fuser = _part(tensors, "v_model."), _part(tensors, "t_model."), {}
@@ -110,10 +108,11 @@ def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
 
     checks = [("", fuser, fuser_shapes(ModelConfig.released(modality)))]
     if full:
-        sam2 = _to_transformers(sam2)
+        sam2 = _to_transformers(sam2, source)
         checks.append(("v_model: ", sam2, _shapes(_empty_sam2().state_dict())))
         checks.append(("t_model.", text, _shapes(_empty_text().state_dict()) if modality == "audio+text" else {}))
     _compare(checks, source)
+    refuse_non_finite(tensors.items(), source)
     logger.info("%s: %s layout, %s", source, "full" if full else "fuser-only", modality)
     return Checkpoint(
         fuser={name: t for name, t in fuser.items() if not name.startswith("vgg.") and not UNUSED.match(name)},
@@ -194,7 +193,6 @@ def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
 def _load(path: Path) -> dict[str, Any]:
     """The table in a file, tensors memory-mapped, nothing run."""
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
@@ -215,11 +213,29 @@ def _load(path: Path) -> dict[str, Any]:
             f"{path}: refused: it holds more than plain tensors, and opening it could run code; "
             "save its state_dict alone, or as .safetensors"
         ) from error
-    except (RuntimeError, OSError, EOFError, KeyError, ValueError, SafetensorError) as error:
+    except Exception as error:  # of torch, pickle, zipfile or safetensors: damaged bytes can raise any
         raise ConfigError(f"{path}: damaged or incomplete; download it again") from error
     if not isinstance(tensors, Mapping):
         raise ConfigError(f"{path}: not a table of tensors; give the state_dict of a released checkpoint")
     return dict(tensors)
+
+
+def _complaint(name: object, tensor: object) -> str:
+    """The first reason why an entry of a checkpoint cannot be a weight, "" if there is none."""
+    import torch
+
+    if not isinstance(name, str):
+        return f"the key {shown(name)} is no string"
+    if not isinstance(tensor, torch.Tensor):
+        return f"{shown(name)} is no tensor"
+    if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
+        return f"{shown(name)} is sparse, quantised or without values"
+    # Batch normalisations count their batches.
+    if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
+        return f"{shown(name)} holds {tensor.dtype}, not floats"
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        return f"{shown(name)} holds {tensor.dtype}, not numbers"
+    return ""
 
 
 def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
@@ -227,8 +243,12 @@ def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _to_transformers(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """SAM 2's tensors by transformers' names; rows that became one table are stacked."""
+def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[str, torch.Tensor]:
+    """SAM 2's tensors by transformers' names; rows that became one table are stacked.
+
+    Raises:
+        ConfigError: rows of one table have different shapes.
+    """
     import torch
 
     result: dict[str, torch.Tensor] = {}
@@ -242,7 +262,13 @@ def _to_transformers(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
                 # safetensors refuses two names for one piece of memory.
                 result[new] = tensor.clone() if place else tensor
     for table, parts in rows.items():
-        result[table] = torch.cat([parts[row] for row in sorted(parts)])
+        stacked = [parts[row] for row in sorted(parts)]
+        if len({row.shape for row in stacked}) > 1 or not stacked[0].ndim:
+            shapes = ", ".join(str(list(row.shape)) for row in stacked)
+            raise ConfigError(
+                f"{source}: not a released AuralSAM2 checkpoint; the rows of {table} have shapes {shapes}"
+            )
+        result[table] = torch.cat(stacked)
     return result
 
 
@@ -304,7 +330,7 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder}: a file is in the way; give a folder")
     names = {path.name for path in folder.iterdir()}
-    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER})
+    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER, TEXT_FOLDER})
     if not strange and names:
         try:
             ModelConfig.load(folder)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from auralsam2.errors import ConfigError
+from auralsam2.fields import bounded, build, check, shown
 
 Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
@@ -26,11 +25,14 @@ TextAttention = Literal["shared", "per_block"]
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+SAM2_FOLDER, TEXT_FOLDER = "sam2", "text"
+"""Where, inside a model folder, its own SAM 2 and text encoder lie."""
 SCHEMA = "auralsam2.model/1"
 SAM2_LARGE = "facebook/sam2-hiera-large"
 DISTILROBERTA = "distilbert/distilroberta-base"
 
-T = TypeVar("T")
+# The greatest numbers that a configuration may ask for: far above any published model, and still constructible.
+_WIDEST, _DEEPEST, _LONGEST, _LARGEST = 16_384, 128, 100_000, 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +45,12 @@ class AudioEncoderConfig:
         embedding: width of the result; left and right together give one token of twice this width.
     """
 
-    channels: tuple[int, int, int, int] = (64, 128, 256, 512)
-    hidden: int = 4096
-    embedding: int = 128
+    channels: tuple[int, int, int, int] = bounded((64, 128, 256, 512), 1, _WIDEST)
+    hidden: int = bounded(4096, 1, _WIDEST)
+    embedding: int = bounded(128, 1, _WIDEST)
+
+    def __post_init__(self) -> None:
+        check(self, "audio_encoder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +89,19 @@ class FuserConfig:
     fusion: Fusion = "two_way"
     draws: bool = False
     standardise: bool = False
-    width: int = 256
-    inner_width: int = 128
-    heads: int = 4
-    visual_depths: tuple[int, int, int] = (3, 6, 12)
-    token_depth: int = 3
-    dropout: float = 0.1
-    projection: int = 128
-    text_width: int = 768
+    width: int = bounded(256, 1, _WIDEST)
+    inner_width: int = bounded(128, 1, _WIDEST)
+    heads: int = bounded(4, 1, 1024)
+    visual_depths: tuple[int, int, int] = bounded((3, 6, 12), 0, _DEEPEST)
+    token_depth: int = bounded(3, 0, _DEEPEST)
+    dropout: float = bounded(0.1, 0, 1)
+    projection: int = bounded(128, 1, _WIDEST)
+    text_width: int = bounded(768, 1, _WIDEST)
     levels: Literal[1, 2, 3] = 3
     hears: bool = True
 
     def __post_init__(self) -> None:
+        check(self, "fuser")
         if self.width % self.heads:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
         if self.scope == "frame" and self.variant != "paper":
@@ -142,9 +148,10 @@ class PromptingConfig:
     dense: bool = True
     sparse: bool = True
     gated: bool = False
-    caution: float = 0.0
+    caution: float = bounded(0.0, -1000, 1000)
 
     def __post_init__(self) -> None:
+        check(self, "prompting")
         if not (self.dense or self.sparse):
             raise ConfigError("prompting.dense and prompting.sparse are both false: nothing would prompt the decoder")
 
@@ -169,15 +176,16 @@ class GavsConfig:
         standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
     """
 
-    start_block: int = 9
-    width: int = 128
+    start_block: int = bounded(9, 0, 1000)
+    width: int = bounded(128, 4, _WIDEST)
     zero_init_last: bool = True
     norms: bool = False
     stereo: bool = False
     standardise: bool = False
 
     def __post_init__(self) -> None:
-        _check_adapters("gavs", self.start_block, self.width)
+        check(self, "gavs")
+        _check_adapters("gavs", self.width)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +203,8 @@ class SamaConfig:
         standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
     """
 
-    start_block: int = 0
-    width: int = 512
+    start_block: int = bounded(0, 0, 1000)
+    width: int = bounded(512, 4, _WIDEST)
     form: AdapterForm = "audio_vector"
     text_attention: TextAttention = "shared"
     zero_init_last: bool = False
@@ -204,14 +212,13 @@ class SamaConfig:
     standardise: bool = False
 
     def __post_init__(self) -> None:
-        _check_adapters("sama", self.start_block, self.width)
+        check(self, "sama")
+        _check_adapters("sama", self.width)
 
 
-def _check_adapters(method: str, start_block: int, width: int) -> None:
-    if start_block < 0:
-        raise ConfigError(f"{method}.start_block {start_block} is negative: blocks count from 0")
-    if width < 4 or width % 4:
-        raise ConfigError(f"{method}.width {width} is not a positive multiple of 4, the heads that read text")
+def _check_adapters(method: str, width: int) -> None:
+    if width % 4:
+        raise ConfigError(f"{method}.width {width} is not a multiple of 4, the heads that read text")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,12 +231,11 @@ class ClipConfig:
             sound finds its objects in every frame anew, and memory serves what the user points at alone.
     """
 
-    frames: int = 5
+    frames: int = bounded(5, 1, _LONGEST)
     conditioning: Conditioning = "first"
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ConfigError(f"clip.frames {self.frames} is not a positive number")
+        check(self, "clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +258,7 @@ class ModelConfig:
     method: Method = "auralsam2"
     sam2: str = SAM2_LARGE
     text: str | None = None
-    image_size: int | None = None
+    image_size: int | None = bounded(None, 32, _LARGEST)
     audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     fuser: FuserConfig = field(default_factory=FuserConfig)
     prompting: PromptingConfig = field(default_factory=PromptingConfig)
@@ -261,6 +267,10 @@ class ModelConfig:
     clip: ClipConfig = field(default_factory=ClipConfig)
 
     def __post_init__(self) -> None:
+        check(self)
+        for key, name in (("sam2", self.sam2), ("text", self.text)):
+            if name is not None and not (name.strip() and name.isprintable() and len(name) <= 4096):
+                raise ConfigError(f"{key} is {shown(name)}, expected a hub id or a folder")
         if 2 * self.audio_encoder.embedding != self.fuser.width:
             raise ConfigError(
                 f"audio_encoder.embedding {self.audio_encoder.embedding} must be half of fuser.width "
@@ -306,7 +316,7 @@ class ModelConfig:
         values = dict(values)
         schema = values.pop("schema", None)
         if schema != SCHEMA:
-            raise ConfigError(f"schema is {schema!r}, not {SCHEMA!r}: not a configuration of this package")
+            raise ConfigError(f"schema is {shown(schema)}, not {SCHEMA!r}: not a configuration of this package")
         return build(cls, values)
 
     def save(self, folder: Path) -> Path:
@@ -320,7 +330,7 @@ class ModelConfig:
         """Read `config.json` of a model folder.
 
         Raises:
-            ConfigError: the file is no JSON object or not a configuration of this package.
+            ConfigError: the file is missing, no JSON object, or not a configuration of this package.
         """
         path = folder / CONFIG_FILE
         try:
@@ -330,49 +340,7 @@ class ModelConfig:
             return cls.from_dict(values)
         except (ConfigError, ValueError) as error:
             raise ConfigError(f"{path}: {error}") from error
-
-
-def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Make a (nested) dataclass from plain values, strictly.
-
-    Args:
-        kind: a dataclass.
-        values: its fields; nested dataclasses as dictionaries, tuples as lists.
-        where: prefix for messages, such as `fuser.`.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong type; the message names the key.
-    """
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(f"unknown key {where}{unknown[0]}; known: {', '.join(hints)}")
-    return kind(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    """`value` as the type of the hint: only the few types that configurations are made of."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return build(hint, value, f"{key}.")
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        matches = value in inner
-    elif origin in (types.UnionType, typing.Union):
-        matches = any(_is(kind, value) for kind in inner)
-    elif origin is tuple:
-        value = tuple(value) if isinstance(value, list | tuple) else value
-        kinds = inner[:1] * len(value) if isinstance(value, tuple) and Ellipsis in inner else inner
-        matches = isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is, kinds, value))
-    else:
-        matches = _is(hint, value)
-    if not matches:
-        raise ConfigError(f"{key} is {value!r}, expected {getattr(hint, '__name__', hint)}")
-    return value
-
-
-def _is(kind: Any, value: Any) -> bool:
-    if kind is type(None):
-        return value is None
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror or error}); copy the model again") from error
+        except RecursionError as error:
+            raise ConfigError(f"{path}: nested too deeply; copy the model again") from error

@@ -25,8 +25,8 @@ from typing import Any
 from huggingface_hub import hf_hub_download, hf_hub_url
 from huggingface_hub.utils import WeakFileLock
 
-from auralsam2.checkpoint import HUB_ID, SAM2_FOLDER, convert
-from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
+from auralsam2.checkpoint import HUB_ID, convert
+from auralsam2.config import CONFIG_FILE, SAM2_FOLDER, TEXT_FOLDER, WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UnavailableError
 from auralsam2.registry import REGISTRY, Entry
 from auralsam2.snapshots import (
@@ -54,9 +54,13 @@ _MODEL_NEEDS = ((CONFIG_FILE,), (WEIGHTS_FILE,))
 _SAM2_NEEDS = ((CONFIG_FILE,), _WEIGHTS)
 _TEXT_NEEDS = ((CONFIG_FILE,), _WEIGHTS, ("tokenizer.json", "vocab.json"))
 
-_MODEL_FILES = [CONFIG_FILE, WEIGHTS_FILE, f"{SAM2_FOLDER}/*.json", f"{SAM2_FOLDER}/*.safetensors"]
 _SAM2_FILES = [CONFIG_FILE, "model*.safetensors", "model.safetensors.index.json"]
 _TEXT_FILES = [*_SAM2_FILES, "tokenizer*.json", "special_tokens_map.json", "vocab.json", "merges.txt"]
+_MODEL_FILES = [
+    *(CONFIG_FILE, WEIGHTS_FILE),
+    *(f"{SAM2_FOLDER}/{name}" for name in ("*.json", "*.safetensors")),
+    *(f"{TEXT_FOLDER}/{name}" for name in ("*.json", "*.txt", "*.safetensors")),
+]
 
 
 def cache_dir() -> Path:

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from auralsam2 import hub
-from auralsam2.baselines.network import assemble
 from auralsam2.clock import Clock
-from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
-from auralsam2.errors import UnavailableError, UsageError
+from auralsam2.config import ModelConfig
+from auralsam2.devices import DTYPES, pick_device, pick_dtype
+from auralsam2.errors import UsageError
+from auralsam2.model_folder import check_parts, load_network, save_network
 from auralsam2.network import AuralNetwork, HearingNetwork
 from auralsam2.outputs.behind import WriteBehind
 from auralsam2.outputs.folder import ResultFolder
-from auralsam2.outputs.staging import writing
-from auralsam2.text.encoder import TextEncoder
 from auralsam2.tracker.converse.conversation import Conversation
 from auralsam2.tracker.converse.follower import Combine
 from auralsam2.tracker.converse.found import Merge
@@ -31,12 +26,10 @@ from auralsam2.tracker.converse.monologue import Monologue
 from auralsam2.tracker.session import Session
 from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
 from auralsam2.types import Prompts, Segmentation
-from auralsam2.vision.sam2 import load_sam2
-from auralsam2.weights import save_weights
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
+_MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
+"""Raised by torch and transformers where sizes or values of a configuration do not go together."""
 
 
 class AuralSAM2:
@@ -46,12 +39,14 @@ class AuralSAM2:
         network: on its device; AuralSAM2's, or that of a baseline, which can be evaluated alone.
         name: by which results name the model.
         dtype: fp32, bf16 or fp16: what the network computes in; the weights stay float32.
+        folder: the model folder that the network was loaded from, if any.
     """
 
-    def __init__(self, network: HearingNetwork, name: str, dtype: str = "fp32") -> None:
+    def __init__(self, network: HearingNetwork, name: str, dtype: str = "fp32", folder: Path | None = None) -> None:
         self.network = network.eval()
         self.name = name
         self.dtype = dtype
+        self.folder = folder
 
     @property
     def config(self) -> ModelConfig:
@@ -59,13 +54,15 @@ class AuralSAM2:
         return self.network.config
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, device: str = "auto", dtype: str = "auto") -> AuralSAM2:
+    def from_pretrained(
+        cls, model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto"
+    ) -> AuralSAM2:
         """Load a model by name, folder or hub id.
 
         Args:
             model: `auralsam2 models` lists the names.
-            device: auto, cpu, cuda or mps; auto takes an accelerator where there is one.
-            dtype: auto, fp32, bf16 or fp16; auto is fp32 on a CPU and bf16 elsewhere.
+            device: auto, cpu, cuda, cuda:N or mps, or a `torch.device`; auto takes an accelerator where there is one.
+            dtype: auto, fp32, bf16 or fp16, or torch's type; auto is fp32 on a CPU and bf16 elsewhere.
 
         Raises:
             UnavailableError: the model, or a part of it, is not here and cannot be fetched.
@@ -75,20 +72,13 @@ class AuralSAM2:
         where = pick_device(device)
         precision = pick_dtype(dtype, where)
         folder = hub.resolve(str(model))
-        config = ModelConfig.load(folder)
-        sam2 = load_sam2(hub.fetch_sam2(config.sam2, folder), config.image_size)
-        text = TextEncoder(hub.fetch_text(config.text, folder)) if config.text is not None else None
-        network = assemble(config, sam2, text)
-        path = folder / WEIGHTS_FILE
-        try:
-            state = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise UnavailableError(f"{path}: cannot be read ({error}); fetch or convert the model again") from error
-        network.load_trained(state, path)
-        return cls(network.to(where), str(model), precision)
+        return cls(load_network(folder).to(where), str(model), precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
-        """Write config.json and model.safetensors: the trained parts; the frozen ones stay where the config says.
+        """Write a model folder that loads from any place.
+
+        Its SAM 2 and its text encoder are written too, as `sam2/` and `text/`, if they lie inside the folder that the
+        model was loaded from. A part that the configuration names by hub id or by an absolute path stays there.
 
         Returns:
             the folder, made where missing.
@@ -96,14 +86,8 @@ class AuralSAM2:
         Raises:
             OutputError: the folder cannot be written; earlier files in it stay as they are.
         """
-        folder = Path(folder)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=folder) as hidden:
-                self.config.save(Path(hidden))
-                save_weights(self.network.trained_state(), Path(hidden))
-                for name in (WEIGHTS_FILE, CONFIG_FILE):
-                    (Path(hidden) / name).replace(folder / name)
+        folder = Path(folder).expanduser()
+        save_network(self.network, folder, self.folder)
         return folder
 
     def segment(
@@ -195,11 +179,21 @@ class AuralSAM2:
             )
         return self.network
 
-    def compute(self) -> AbstractContextManager[object]:
-        """The context in which the network runs."""
-        if self.dtype == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.network.device.type, DTYPES[self.dtype])
+    @contextlib.contextmanager
+    def compute(self) -> Iterator[None]:
+        """The context in which the network runs.
+
+        Raises:
+            ConfigError: the network failed because its parts do not fit each other.
+        """
+        narrow = self.dtype != "fp32"
+        try:
+            with torch.autocast(self.network.device.type, DTYPES[self.dtype]) if narrow else contextlib.nullcontext():
+                yield
+        except _MISFITS as error:
+            if not isinstance(error, torch.OutOfMemoryError):
+                check_parts(self.network, self.folder or self.name)
+            raise
 
 
 class VideoSegmentation:
@@ -308,36 +302,6 @@ def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
         raise UsageError(f"model {name} reads no text: leave --text out, or take a model such as ref-avs")
 
 
-def pick_device(name: str) -> torch.device:
-    """The device that a name stands for.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    if not available.get(name, False):
-        here = ", ".join(kind for kind, there in available.items() if there)
-        raise UsageError(f"--device {name} is not available here; available: {here}")
-    return torch.device(name)
-
-
-def pick_dtype(name: str, device: torch.device) -> str:
-    """The precision that a name stands for on a device.
-
-    Raises:
-        UsageError: the device cannot compute in it.
-    """
-    if name == "auto":
-        return "fp32" if device.type == "cpu" else "bf16"
-    if name not in DTYPES:
-        raise UsageError(f"--dtype {name}: choose from auto, {', '.join(DTYPES)}")
-    if name == "fp16" and device.type == "cpu":
-        raise UsageError("--dtype fp16 needs an accelerator; on a CPU take bf16 or fp32")
-    return name
-
-
-def load(model: str | Path, device: str = "auto", dtype: str = "auto") -> AuralSAM2:
+def load(model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto") -> AuralSAM2:
     """Load a model by name, folder or hub id; see `AuralSAM2.from_pretrained`."""
     return AuralSAM2.from_pretrained(model, device, dtype)

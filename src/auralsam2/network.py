@@ -189,12 +189,26 @@ class HearingNetwork(nn.Module):
         Raises:
             ConfigError: names missing or unexpected, or shapes that differ.
         """
-        found, expected = (
-            {name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, self.trained_state())
-        )
+        self.check_trained(state, source)
+        self.load_state_dict(state, strict=False)
+
+    def check_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
+        """Compare tensors with those that `load_trained` needs.
+
+        Args:
+            state: by name.
+            source: where the tensors come from, for the message.
+
+        Raises:
+            ConfigError: names missing or unexpected, shapes that differ, or whole numbers instead of floats.
+        """
+        needed = self.trained_state()
+        found, expected = ({name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, needed))
         if complaint := misfit([("", found, expected)]):
             raise ConfigError(f"{source}: the weights do not fit the configuration: {complaint}")
-        self.load_state_dict(state, strict=False)
+        for name, tensor in state.items():
+            if tensor.is_floating_point() != needed[name].is_floating_point():
+                raise ConfigError(f"{source}: {name} is {tensor.dtype}, not {needed[name].dtype}; copy the model again")
 
 
 class AuralNetwork(HearingNetwork):

@@ -118,7 +118,7 @@ def modern_names(names: Iterable[str]) -> dict[str, str]:
                 continue
             if kind == "finetuning_layers" and index == "0":
                 new = f"vgg.{tail}"
-            elif kind == "training_layers" and index.isdecimal():
+            elif kind == "training_layers" and index.isdecimal() and len(index) < 5:
                 if int(index) >= len(_LISTED):
                     continue
                 new = f"{_LISTED[int(index)]}.{tail}"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
 from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.fields import shown
+from auralsam2.pretrained import reason, refuse_non_finite
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +36,10 @@ def misfit(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
     missing, unexpected, wrong = [], [], []
     for prefix, found, expected in parts:
         missing += [f"{prefix}{name}" for name in expected if name not in found]
-        unexpected += [f"{prefix}{name}" for name in found if name not in expected]
+        # Names in a damaged file may hold anything.
+        unexpected += [
+            f"{prefix}{name}" if name.isprintable() else shown(name) for name in found if name not in expected
+        ]
         for name, shape in found.items():
             if name in expected and shape != expected[name]:
                 wrong.append(f"{prefix}{name} {list(shape)} instead of {list(expected[name])}")
@@ -78,6 +83,29 @@ def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: boo
         raise OSError(str(error)) from error
     # safetensors makes files for their owner's eyes only; a model may be shared.
     path.chmod((folder / CONFIG_FILE).stat().st_mode & 0o777)
+
+
+def load_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read `model.safetensors` of a model folder.
+
+    Returns:
+        the tensors by name, floats in the precision of the file.
+
+    Raises:
+        UnavailableError: the file is damaged or cannot be read.
+        ConfigError: a tensor holds NaN or infinity.
+    """
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS_FILE
+    try:
+        state = load_file(path)
+    except Exception as error:  # of safetensors, torch or the system
+        raise UnavailableError(
+            f"{path}: cannot be read ({reason(error)}); fetch, convert or train the model again"
+        ) from error
+    refuse_non_finite(state.items(), path)
+    return state
 
 
 def file_hash(path: Path) -> str:

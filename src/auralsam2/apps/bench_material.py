@@ -15,8 +15,7 @@ from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from transformers import Sam2VideoModel
 
-from auralsam2.checkpoint import SAM2_FOLDER
-from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
+from auralsam2.config import SAM2_FOLDER, AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
 from auralsam2.network import AuralNetwork
 from auralsam2.version import __version__
 from auralsam2.vision.sam2 import Size, sam2_config

@@ -124,8 +124,12 @@ def _numbers(parts: list[str], count: int, where: str, form: str) -> list[float]
 
 
 def device(name: str) -> str:
-    """Where to compute."""
-    return choice("--device", name, ("auto", "cpu", "cuda", "mps"))
+    """A device by torch's name, or `auto`; whether it is on this machine is checked when torch is imported."""
+    if re.fullmatch(r"cuda:\d{1,3}", name, re.ASCII):
+        return name
+    if name not in ("auto", "cpu", "cuda", "mps"):
+        raise UsageError(f"--device {name}: choose from auto, cpu, cuda, mps, or cuda:N such as cuda:1")
+    return name
 
 
 def dtype(name: str) -> str:

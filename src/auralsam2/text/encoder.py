@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-from auralsam2.errors import UnavailableError
+from auralsam2.errors import ConfigError
+from auralsam2.pretrained import check_config, load_part, outline, reading
 
 MAX_TOKENS = 25
 
@@ -20,19 +21,30 @@ class TextEncoder(nn.Module):
         folder: encoder and tokeniser in transformers' format.
 
     Raises:
-        UnavailableError: the folder holds no such encoder.
+        UnavailableError: the folder holds no such encoder, or its files are damaged.
+        ConfigError: its configuration is out of range, weights are missing or not finite, or the tokeniser
+            belongs to another encoder.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        try:
-            self.tokeniser = AutoTokenizer.from_pretrained(folder)
-            model = AutoModel.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
-            self.model = model.eval().requires_grad_(False)
-        except (OSError, ValueError) as error:
-            raise UnavailableError(
-                f"{folder}: no text encoder with tokeniser ({str(error).splitlines()[0]})"
-            ) from error
+        with reading(folder, "text encoder with tokeniser"):
+            large = check_config(folder)
+            self.tokeniser = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+            if large:
+                outline(lambda: AutoModel.from_config(config, trust_remote_code=False), folder)
+            # Nothing reads a pooler, and encoders that were trained on masked words come without one.
+            self.model = load_part(AutoModel, folder, config, optional=("pooler.",))
+            if max(self.tokeniser.get_vocab().values()) >= config.vocab_size:
+                raise ConfigError(f"{folder}: the tokeniser knows more tokens than the encoder's {config.vocab_size}")
+            if not self("the object making a sound").isfinite().all():
+                raise ConfigError(f"{folder}: the text encoder's features are not finite; copy or download it again")
+
+    @property
+    def width(self) -> int:
+        """Width of the features."""
+        return self.model.config.hidden_size
 
     @torch.no_grad()
     def forward(self, text: str) -> torch.Tensor:

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from auralsam2 import hub
 from auralsam2.baselines.network import AdapterNetwork, assemble
-from auralsam2.config import WEIGHTS_FILE, ModelConfig
-from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.config import ModelConfig
+from auralsam2.errors import ConfigError
 from auralsam2.fuser.standard import Standard
 from auralsam2.network import AuralNetwork, HearingNetwork
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.recipe import Recipe
 from auralsam2.vision.pyramid import encode
 from auralsam2.vision.sam2 import load_sam2
+from auralsam2.weights import load_weights
 
 HEARING, FUSER, WORDS = "audio_encoder.", "fuser.", "text_proj."
 FAINT = 0.1
@@ -120,9 +119,5 @@ def go_on(made: AuralNetwork, model: str) -> None:
 
 def _weights(model: str, part: str) -> dict[str, torch.Tensor]:
     """The tensors of a part of a model, without its name."""
-    path = hub.resolve(model) / WEIGHTS_FILE
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UnavailableError(f"{path}: cannot be read ({error})") from error
+    state = load_weights(hub.resolve(model))
     return {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}

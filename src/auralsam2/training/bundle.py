@@ -13,12 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from auralsam2 import hub
-from auralsam2.checkpoint import SAM2_FOLDER
-from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE, ModelConfig
+from auralsam2.config import CONFIG_FILE, SAM2_FOLDER, TEXT_FOLDER, WEIGHTS_FILE, ModelConfig
 from auralsam2.errors import AuralError, OutputError, UnavailableError, UsageError, message_line
 from auralsam2.model import AuralSAM2
 from auralsam2.network import AuralNetwork
@@ -27,9 +23,8 @@ from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.promptable.save import save_model
 from auralsam2.training.run import BEST
 from auralsam2.vision.sam2 import load_sam2
-from auralsam2.weights import save_weights
+from auralsam2.weights import load_weights, save_weights
 
-TEXT_FOLDER = "text"
 LARGEST = 25_000_000
 """Bytes of the whole model: the package is fetched by everybody who tries it."""
 OUT = hub.BUNDLED / "mini"
@@ -119,12 +114,7 @@ def _network(folder: Path, config: ModelConfig, sam2: Path, text: Path | None) -
             raise UnavailableError(f"{part}: no such folder")
     encoder = TextEncoder(hub.fetch_text(str(text))) if text else None
     network = AuralNetwork(config, load_sam2(hub.fetch_sam2(str(sam2)), config.image_size), encoder)
-    path = folder / WEIGHTS_FILE
-    try:
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UnavailableError(f"{path}: cannot be read ({error}); train or copy the model again") from error
-    network.load_trained(state, path)
+    network.load_trained(load_weights(folder), folder / WEIGHTS_FILE)
     return network
 
 

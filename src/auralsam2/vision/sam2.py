@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from transformers import Sam2VideoConfig, Sam2VideoModel
 from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoMaskDecoderConfig,
     Sam2VideoPromptEncoderConfig,
 )
 
-from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.errors import ConfigError
+from auralsam2.pretrained import check_config, load_part, outline, reading
 
 Size = Literal["tiny", "small", "base-plus", "large"]
 Version = Literal["2.0", "2.1"]
@@ -149,17 +149,20 @@ def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
         image_size: S; None for the size it was made for.
 
     Raises:
-        UnavailableError: the folder holds no such model.
+        UnavailableError: the folder holds no such model, or its files are damaged.
+        ConfigError: its configuration is out of range, or weights are missing or not finite.
     """
-    try:
+    with reading(folder, "SAM 2 in transformers' format"):
+        large = check_config(folder)
         config = Sam2VideoConfig.from_pretrained(folder)
-        if image_size is not None and image_size != config.image_size:
+        own = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
+        if image_size is not None and image_size != own:
             config = resized(config, image_size)
-        model = Sam2VideoModel.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UnavailableError(f"{folder}: no SAM 2 in transformers' format ({reason})") from error
-    return freeze(model)
+        elif own % 32 or not 32 <= own <= 8192:
+            raise ConfigError(f"{folder / 'config.json'}: image_size {own} is no multiple of 32 from 32 to 8192")
+        if large:
+            outline(lambda: Sam2VideoModel(config), folder)
+        return load_part(Sam2VideoModel, folder, config)
 
 
 def side(model: Sam2VideoModel) -> int:

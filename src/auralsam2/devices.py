@@ -1,0 +1,58 @@
+"""Devices and precisions, by the names of this package and by those of torch."""
+
+from __future__ import annotations
+
+import torch
+
+from auralsam2.errors import UsageError
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_SYNONYMS = {"float32": "fp32", "float": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16"}
+
+
+def pick_device(device: str | int | torch.device) -> torch.device:
+    """Return the device that a user asks for.
+
+    Args:
+        device: `auto` for an accelerator where there is one, `cpu`, `cuda`, `cuda:N`, `mps`, a `torch.device`, or, as
+            in torch, the number of a GPU.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    available = {"cpu": 1, "cuda": gpus, "mps": int(torch.backends.mps.is_available())}
+    here = ", ".join(
+        kind if count == 1 else f"{kind}:0 to {kind}:{count - 1}" for kind, count in available.items() if count
+    )
+    name = f"cuda:{device}" if isinstance(device, int) and not isinstance(device, bool) else str(device)
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    try:
+        found = torch.device(name)
+    except RuntimeError:
+        found = None
+    if found is None or (found.index or 0) >= available.get(found.type, 0):
+        raise UsageError(f"--device {name} is not available here; available: {here}")
+    return found
+
+
+def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
+    """Return the precision that a user asks for: fp32, bf16 or fp16.
+
+    Args:
+        dtype: `auto` for fp32 on a CPU and bf16 elsewhere, one of these three, or torch's name or type for one of them.
+        device: on which the network computes.
+
+    Raises:
+        UsageError: the device cannot compute in it, or it is none of these.
+    """
+    name = str(dtype).removeprefix("torch.")
+    name = _SYNONYMS.get(name, name)
+    if name == "auto":
+        return "fp32" if device.type == "cpu" else "bf16"
+    if name not in DTYPES:
+        raise UsageError(f"--dtype {name}: choose from auto, {', '.join(DTYPES)}")
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("--dtype fp16 needs an accelerator; on a CPU take bf16 or fp32")
+    return name
