@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
+from auralsam2 import strict_json
 from auralsam2.errors import ConfigError
+from auralsam2.strict_config import build, check_range
 
 Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
@@ -30,7 +30,8 @@ SCHEMA = "auralsam2.model/1"
 SAM2_LARGE = "facebook/sam2-hiera-large"
 DISTILROBERTA = "distilbert/distilroberta-base"
 
-T = TypeVar("T")
+_WIDEST, _DEEPEST = 4096, 64
+"""Bounds on the sizes of a network: a mistyped one would exhaust the memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,10 @@ class AudioEncoderConfig:
     channels: tuple[int, int, int, int] = (64, 128, 256, 512)
     hidden: int = 4096
     embedding: int = 128
+
+    def __post_init__(self) -> None:
+        check_range(self, "audio_encoder", 1, _WIDEST, "channels", "embedding")
+        check_range(self, "audio_encoder", 1, 4 * _WIDEST, "hidden")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +101,10 @@ class FuserConfig:
     hears: bool = True
 
     def __post_init__(self) -> None:
+        check_range(self, "fuser", 1, _WIDEST, "width", "inner_width", "heads", "projection")
+        check_range(self, "fuser", 1, 4 * _WIDEST, "text_width")
+        check_range(self, "fuser", 0, _DEEPEST, "visual_depths", "token_depth")
+        check_range(self, "fuser", 0, 1, "dropout")
         if self.width % self.heads:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
         if self.scope == "frame" and self.variant != "paper":
@@ -210,6 +219,8 @@ class SamaConfig:
 def _check_adapters(method: str, start_block: int, width: int) -> None:
     if start_block < 0:
         raise ConfigError(f"{method}.start_block {start_block} is negative: blocks count from 0")
+    if width > _WIDEST:
+        raise ConfigError(f"{method}.width {width} is above {_WIDEST}")
     if width < 4 or width % 4:
         raise ConfigError(f"{method}.width {width} is not a positive multiple of 4, the heads that read text")
 
@@ -228,8 +239,7 @@ class ClipConfig:
     conditioning: Conditioning = "first"
 
     def __post_init__(self) -> None:
-        if self.frames < 1:
-            raise ConfigError(f"clip.frames {self.frames} is not a positive number")
+        check_range(self, "clip", 1, 1000, "frames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,8 +278,8 @@ class ModelConfig:
             )
         if (self.text is not None) != (self.fuser.modality == "audio+text"):
             raise ConfigError(f"text encoder {self.text!r} does not go with fuser.modality {self.fuser.modality!r}")
-        if self.image_size is not None and self.image_size % 32:
-            raise ConfigError(f"image_size {self.image_size} is not a multiple of 32")
+        if self.image_size is not None and (self.image_size % 32 or not 32 <= self.image_size <= 4096):
+            raise ConfigError(f"image_size {self.image_size} is not a multiple of 32 from 32 to 4096")
         if self.method != "auralsam2" and self.clip.conditioning != "each":
             raise ConfigError(f"method {self.method} takes each frame by itself: set clip.conditioning each")
 
@@ -324,55 +334,9 @@ class ModelConfig:
         """
         path = folder / CONFIG_FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = strict_json.read(path)
             if not isinstance(values, dict):
                 raise ConfigError("not a JSON object")
             return cls.from_dict(values)
         except (ConfigError, ValueError) as error:
             raise ConfigError(f"{path}: {error}") from error
-
-
-def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Make a (nested) dataclass from plain values, strictly.
-
-    Args:
-        kind: a dataclass.
-        values: its fields; nested dataclasses as dictionaries, tuples as lists.
-        where: prefix for messages, such as `fuser.`.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong type; the message names the key.
-    """
-    hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise ConfigError(f"unknown key {where}{unknown[0]}; known: {', '.join(hints)}")
-    return kind(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
-
-
-def _convert(hint: Any, value: Any, key: str) -> Any:
-    """`value` as the type of the hint: only the few types that configurations are made of."""
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return build(hint, value, f"{key}.")
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is Literal:
-        matches = value in inner
-    elif origin in (types.UnionType, typing.Union):
-        matches = any(_is(kind, value) for kind in inner)
-    elif origin is tuple:
-        value = tuple(value) if isinstance(value, list | tuple) else value
-        kinds = inner[:1] * len(value) if isinstance(value, tuple) and Ellipsis in inner else inner
-        matches = isinstance(value, tuple) and len(value) == len(kinds) and all(map(_is, kinds, value))
-    else:
-        matches = _is(hint, value)
-    if not matches:
-        raise ConfigError(f"{key} is {value!r}, expected {getattr(hint, '__name__', hint)}")
-    return value
-
-
-def _is(kind: Any, value: Any) -> bool:
-    if kind is type(None):
-        return value is None
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auralsam2.apps import cli_bench, cli_data, cli_studio, parse
+from auralsam2.apps import cli_bench, cli_data, cli_studio, parse, signals
 from auralsam2.apps.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, AuralError, OutputError, message_line
 from auralsam2.version import __version__
@@ -281,8 +281,15 @@ def train(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code; errors are one line on stderr."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Run the command line and exit with its code; errors are one line on stderr.
+
+    Ctrl-C, SIGTERM and SIGHUP remove unfinished files; the exit codes are 130, 143 and 129.
+    """
+    with signals.handled() as received:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        if code and received.exit_code is not None:
+            code = received.exit_code
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -296,24 +303,31 @@ def run(arguments: list[str]) -> int:
     command: Any = typer.main.get_command(app)
     try:
         outcome = command.main(arguments, prog_name="auralsam2", standalone_mode=False)
-    except AuralError as error:
-        return _fail(error, error.exit_code, debug)
     except (KeyboardInterrupt, typer.Abort):
         outcome = EXIT_INTERRUPTED
-    except OSError as error:
-        return _fail(OutputError(f"{error.filename or 'system'}: {error.strerror or error}"), EXIT_UNUSABLE, debug)
-    except Exception as error:  # of the command line's parser, or a bug: no traceback for users
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(error, file=sys.stderr)
-            return EXIT_UNUSABLE
-        return _fail(_explain(error), EXIT_UNUSABLE, debug)
+    except Exception as error:
+        if signals.exit_code() is None:
+            return _report(error, debug)
+        outcome = EXIT_INTERRUPTED  # the error follows from the signal, such as a worker process that it ended too
     if outcome == EXIT_INTERRUPTED:
         print("auralsam2: interrupted; finished files stay", file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0
 
 
+def _report(error: Exception, debug: bool) -> int:
+    """Print an error; returns the exit code."""
+    if isinstance(error, AuralError):
+        return _fail(error, error.exit_code, debug)
+    if isinstance(error, OSError):
+        return _fail(OutputError(f"{error.filename or 'system'}: {error.strerror or error}"), EXIT_UNUSABLE, debug)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error, file=sys.stderr)
+        return EXIT_UNUSABLE
+    return _fail(_explain(error), EXIT_UNUSABLE, debug)
+
+
 def _explain(error: Exception) -> str:
-    """What users shall read of an error that is not of our family."""
+    """The message for an error of the command line's parser, or for a bug."""
     # The parser's errors come from one package or another, by the version of typer.
     formatted = getattr(error, "format_message", None)
     if formatted is None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from auralsam2 import strict_json
 from auralsam2.apps.studio import payload
 from auralsam2.apps.studio.refusal import RefusalError
 from auralsam2.errors import AuralError, InputError, OutputError, UsageError
@@ -147,7 +148,7 @@ class Folder:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = strict_json.read(path)
         except (OSError, ValueError) as error:
             raise InputError(f"session {self.id}: {path.name} cannot be read: delete the session") from error
         if not isinstance(found, dict):
