@@ -11,7 +11,8 @@ MOST_BYTES = 32 << 20
 """Size of a document."""
 MOST_DEPTH = 32
 """Arrays and objects inside each other."""
-_MOST_DIGITS = 18
+_MOST_DIGITS = 300
+"""Longer integers exceed the range of a float."""
 
 
 def parse(text: str | bytes) -> Any:
@@ -21,7 +22,7 @@ def parse(text: str | bytes) -> Any:
         text: at most `MOST_BYTES` long.
 
     Raises:
-        ValueError: it is not JSON, too long or too deep, or a number is not finite or an integer beyond 18 digits.
+        ValueError: it is not JSON, too long or too deep, or has a number that is not finite or of more than 300 digits.
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"longer than {MOST_BYTES >> 20} MiB")

@@ -267,7 +267,7 @@ def is_complete(folder: Path, options: Mapping[str, Any]) -> bool:
             else path.is_file()
             for kind, path in kinds
         )
-    except (OSError, ValueError):  # missing, cut short, or no longer as it was written
+    except (OSError, ValueError):  # missing, cut short, or damaged
         return False
 
 

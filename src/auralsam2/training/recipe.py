@@ -20,8 +20,6 @@ from auralsam2.config import (
     ModelConfig,
     PromptingConfig,
     Variant,
-    build,
-    check_range,
 )
 from auralsam2.errors import ConfigError, quoted
 from auralsam2.strict_config import build, check_range
