@@ -40,6 +40,7 @@ class RecipeCases:
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
+        import auralsam2.training.run  # noqa: F401 - so that no case pays for the import
         from auralsam2.training.recipe import Recipe
 
         self._folder, self._seed = folder, seed

@@ -307,7 +307,7 @@ def test_a_result_with_a_lost_file_is_not_complete(run: Run, lost: str) -> None:
     assert not is_complete(folder, {"fps": "all", "save": sorted(ALL), "radius": 10.0})
 
 
-@pytest.mark.parametrize("change", ["cut", "schema", "binary"])
+@pytest.mark.parametrize("change", ["cut", "schema", "binary", "deep", "name", "digits"])
 def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
     folder = run(3)
     options = {"fps": "all", "save": sorted(QUICK), "radius": 10.0}
@@ -318,8 +318,11 @@ def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
         path.write_text(text[: len(text) // 2])
     elif change == "schema":
         path.write_text(text.replace("auralsam2.result/1", "auralsam2.result/2"))
-    else:
+    elif change == "binary":
         path.write_bytes(b"{\n\xff\xfe\x00")
+    else:
+        line = {"deep": '"x": ' + "[" * 100_000, "name": "[1]: [", "digits": '"x": 1' + "0" * 5000}[change]
+        path.write_text(text.replace("{\n", f"{{\n{line}\n", 1))
     assert not is_complete(folder, options)
 
 

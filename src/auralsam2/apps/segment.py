@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, AuralError, InputError, UsageError, message_line
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, AuralError, InputError, OutputError, UsageError, message_line
 from auralsam2.types import Prompts
 
 _ENDINGS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .ogv .3gp .gif"
@@ -157,10 +157,9 @@ def _segment(sources: list[tuple[Path, Any]], job: Job, report: Report, *, alone
             result = model.segment_source(source, job.prompts)
             with report.progress(video, source) as on_frame:
                 folder = result.save(job.out, save=job.save, options=job.options(video, dtype), on_frame=on_frame)
+            report.done(video, folder, result.warnings)
         except AuralError as error:
             report.failed(video, error, alone=alone)
-        else:
-            report.done(video, folder, result.warnings)
 
 
 class Report:
@@ -199,13 +198,17 @@ class Report:
 
             # Lists arrive element by element.
             line |= {"frames": 0, "intervals": []}
-            for name, value in read_object(folder / "result.json"):
-                if name == "frames":
-                    line["frames"] += 1
-                elif name == "intervals":
-                    line["intervals"].append(value)
-                elif name in ("timing", "device", "dtype"):
-                    line[name] = value
+            file = folder / "result.json"
+            try:
+                for name, value in read_object(file):
+                    if name == "frames":
+                        line["frames"] += 1
+                    elif name == "intervals":
+                        line["intervals"].append(value)
+                    elif name in ("timing", "device", "dtype"):
+                        line[name] = value
+            except (OSError, ValueError) as error:
+                raise OutputError(f"{file}: another program has changed it: run this input again") from error
         self._line(line)
 
     def progress(self, video: Path, source: Any) -> Any:
