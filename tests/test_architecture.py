@@ -16,8 +16,8 @@ REPOSITORY = Path(__file__).parents[1]
 # From the bottom up. A module may import its own room and those above it in this list; modules of one line do not
 # import each other. A longer name wins over the room it lies in.
 ORDER = (
-    ("errors", "version", "clock", "pipe"),
-    ("fields",),
+    ("errors", "version", "clock", "pipe", "strict_json"),
+    ("strict_config",),
     ("types", "config"),
     ("pretrained",),
     ("media",),
@@ -47,7 +47,7 @@ ORDER = (
     ("baselines.external",),
     ("apps",),
 )
-BASE = {"errors", "version", "clock", "pipe", "fields", "types", "config"}
+BASE = {"errors", "version", "clock", "pipe", "strict_json", "strict_config", "types", "config"}
 # The package itself hands out lazily what lies in `model`; `python -m auralsam2` is a command.
 TOP = {"": "model", "__main__": "apps"}
 

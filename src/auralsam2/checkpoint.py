@@ -24,8 +24,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from auralsam2.config import CONFIG_FILE, SAM2_FOLDER, SAM2_LARGE, TEXT_FOLDER, WEIGHTS_FILE, Modality, ModelConfig
-from auralsam2.errors import ConfigError, OutputError, UsageError
-from auralsam2.fields import shown
+from auralsam2.errors import ConfigError, OutputError, UsageError, quoted
 from auralsam2.pretrained import refuse_non_finite
 from auralsam2.release import FUSER_PREFIXES, UNUSED, Shapes, fuser_shapes, modern_names, sam2_names
 from auralsam2.weights import misfit, save_weights
@@ -225,16 +224,16 @@ def _complaint(name: object, tensor: object) -> str:
     import torch
 
     if not isinstance(name, str):
-        return f"the key {shown(name)} is no string"
+        return f"the key {quoted(name)} is no string"
     if not isinstance(tensor, torch.Tensor):
-        return f"{shown(name)} is no tensor"
+        return f"{quoted(name)} is no tensor"
     if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
-        return f"{shown(name)} is sparse, quantised or without values"
+        return f"{quoted(name)} is sparse, quantised or without values"
     # Batch normalisations count their batches.
     if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
-        return f"{shown(name)} holds {tensor.dtype}, not floats"
+        return f"{quoted(name)} holds {tensor.dtype}, not floats"
     if tensor.is_complex() or tensor.dtype == torch.bool:
-        return f"{shown(name)} holds {tensor.dtype}, not numbers"
+        return f"{quoted(name)} holds {tensor.dtype}, not numbers"
     return ""
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from auralsam2.errors import ConfigError
-from auralsam2.fields import bounded, build, check, shown
+from auralsam2 import strict_json
+from auralsam2.errors import ConfigError, quoted
+from auralsam2.strict_config import bounded, build, check
 
 Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
@@ -270,7 +271,7 @@ class ModelConfig:
         check(self)
         for key, name in (("sam2", self.sam2), ("text", self.text)):
             if name is not None and not (name.strip() and name.isprintable() and len(name) <= 4096):
-                raise ConfigError(f"{key} is {shown(name)}, expected a hub id or a folder")
+                raise ConfigError(f"{key} is {quoted(name)}, expected a hub id or a folder")
         if 2 * self.audio_encoder.embedding != self.fuser.width:
             raise ConfigError(
                 f"audio_encoder.embedding {self.audio_encoder.embedding} must be half of fuser.width "
@@ -278,8 +279,8 @@ class ModelConfig:
             )
         if (self.text is not None) != (self.fuser.modality == "audio+text"):
             raise ConfigError(f"text encoder {self.text!r} does not go with fuser.modality {self.fuser.modality!r}")
-        if self.image_size is not None and self.image_size % 32:
-            raise ConfigError(f"image_size {self.image_size} is not a multiple of 32")
+        if self.image_size is not None and (self.image_size % 32 or not 32 <= self.image_size <= 4096):
+            raise ConfigError(f"image_size {self.image_size} is not a multiple of 32 from 32 to 4096")
         if self.method != "auralsam2" and self.clip.conditioning != "each":
             raise ConfigError(f"method {self.method} takes each frame by itself: set clip.conditioning each")
 
@@ -316,7 +317,7 @@ class ModelConfig:
         values = dict(values)
         schema = values.pop("schema", None)
         if schema != SCHEMA:
-            raise ConfigError(f"schema is {shown(schema)}, not {SCHEMA!r}: not a configuration of this package")
+            raise ConfigError(f"schema is {quoted(schema)}, not {SCHEMA!r}: not a configuration of this package")
         return build(cls, values)
 
     def save(self, folder: Path) -> Path:
@@ -334,7 +335,7 @@ class ModelConfig:
         """
         path = folder / CONFIG_FILE
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = strict_json.read(path)
             if not isinstance(values, dict):
                 raise ConfigError("not a JSON object")
             return cls.from_dict(values)

@@ -14,6 +14,8 @@ EXIT_SOME_FAILED = 1
 EXIT_UNUSABLE = 2
 EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
+_QUOTED = 80
+"""Characters of a wrong value that a message quotes."""
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OUT_OF_MEMORY = re.compile(
@@ -119,3 +121,12 @@ def message_line(kind: str, message: object) -> str:
         message: what to say.
     """
     return ": ".join(part for part in ("auralsam2", kind, " ".join(str(message).split())) if part)
+
+
+def quoted(value: object) -> str:
+    """A wrong value for a message, shortened where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or nested too deep
+        return f"a {type(value).__name__} too long to show"
+    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"

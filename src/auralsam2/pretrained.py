@@ -14,8 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from auralsam2.errors import AuralError, ConfigError, UnavailableError
-from auralsam2.fields import shown
+from auralsam2.errors import AuralError, ConfigError, UnavailableError, quoted
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +78,7 @@ def check_config(folder: Path) -> bool:
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{path}: {key} is {value}; copy or download the file again")
         if isinstance(value, int) and abs(value) > most:
-            raise ConfigError(f"{path}: {key} is {shown(value)}, beyond {most}; copy or download the file again")
+            raise ConfigError(f"{path}: {key} is {quoted(value)}, beyond {most}; copy or download the file again")
     return is_large(values)
 
 
@@ -165,7 +164,7 @@ def refuse_non_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: Path 
         tensor = tensor[tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())]
         # Types of one byte have no isfinite, and float64 becomes float32.
         if not (tensor if tensor.element_size() in (2, 4) else tensor.float()).isfinite().all():
-            raise ConfigError(f"{source}: {shown(name)} holds NaN or infinity; copy or train the model again")
+            raise ConfigError(f"{source}: {quoted(name)} holds NaN or infinity; copy or train the model again")
 
 
 def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:

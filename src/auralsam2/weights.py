@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auralsam2.config import CONFIG_FILE, WEIGHTS_FILE
-from auralsam2.errors import ConfigError, UnavailableError
-from auralsam2.fields import shown
+from auralsam2.errors import ConfigError, UnavailableError, quoted
 from auralsam2.pretrained import reason, refuse_non_finite
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def misfit(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
         missing += [f"{prefix}{name}" for name in expected if name not in found]
         # Names in a damaged file may hold anything.
         unexpected += [
-            f"{prefix}{name}" if name.isprintable() else shown(name) for name in found if name not in expected
+            f"{prefix}{name}" if name.isprintable() else quoted(name) for name in found if name not in expected
         ]
         for name, shape in found.items():
             if name in expected and shape != expected[name]:

@@ -90,3 +90,11 @@ def test_no_numbers(table, text):
     (row,) = table(f"uid,split\n{text},train\n").rows()
     with pytest.raises(InputError, match="column uid is not a number"):
         row.number("uid")
+
+
+def test_a_name_that_no_file_can_have(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text("uid\n" + "x" * 300 + "\n", encoding="utf-8")
+    (row,) = Table(path, {"uid": None}).rows()
+    with pytest.raises(InputError, match="longer than 240 bytes"):
+        row.name("uid")

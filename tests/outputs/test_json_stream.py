@@ -65,3 +65,23 @@ def test_what_has_no_json_form_is_refused() -> None:
         plain(object())
     with pytest.raises(ValueError, match="JSON"):
         plain(float("nan"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{\n[1]: [\n  1\n]\n}\n",
+        "{\n" + '"a": ' + "[" * 100_000 + "\n}\n",
+        "{\n" + '"a": ' + "[" * 50 + "]" * 50 + "\n}\n",
+        "{\n" + '"a": 1' + "0" * 5000 + "\n}\n",
+        '{\n"a": NaN\n}\n',
+        '{\n"a": 1e999\n}\n',
+        '{\n"a": [\n  [[[[\n]\n}\n',
+        "{\n" + " " * 40_000_000,
+    ],
+)
+def test_damage_is_one_kind_of_error(tmp_path, text):
+    path = tmp_path / "result.json"
+    path.write_text(text)
+    with pytest.raises(ValueError):  # noqa: PT011 - of any kind
+        list(read_object(path))

@@ -329,7 +329,7 @@ def test_a_result_with_a_lost_file_is_not_complete(run: Run, lost: str) -> None:
     assert not is_complete(folder, "hash 10.0", ALL)
 
 
-@pytest.mark.parametrize("change", ["cut", "schema", "binary", "no request", "no options"])
+@pytest.mark.parametrize("change", ["cut", "schema", "binary", "deep", "name", "digits", "no request", "no options"])
 def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
     folder = run(3)
     path = folder / "result.json"
@@ -339,12 +339,15 @@ def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
         path.write_text(text[: len(text) // 2])
     elif change == "schema":
         path.write_text(text.replace("auralsam2.result/1", "auralsam2.result/2"))
+    elif change == "binary":
+        path.write_bytes(b"{\n\xff\xfe\x00")
     elif change == "no request":
         path.write_text(text.replace('{"request": "hash 10.0"}', "{}"))
     elif change == "no options":
         path.write_text(text.replace('{"request": "hash 10.0"}', "null"))
     else:
-        path.write_bytes(b"{\n\xff\xfe\x00")
+        line = {"deep": '"x": ' + "[" * 100_000, "name": "[1]: [", "digits": '"x": 1' + "0" * 5000}[change]
+        path.write_text(text.replace("{\n", f"{{\n{line}\n", 1))
     assert not is_complete(folder, "hash 10.0", QUICK)
 
 

@@ -147,3 +147,73 @@ def test_steps_of_an_epoch(tmp_path):
     trainer = Recipe.load(file, ["trainer.epochs=3", "trainer.accumulate=2", "trainer.devices=4"]).trainer
     assert trainer.steps(10) == 4  # 30 clips, 8 a step
     assert Recipe.load(file, ["trainer.max_steps=7"]).trainer.steps(10) == 7
+
+
+IMPOSSIBLE = {
+    "deep": "[" * 20_000,
+    "deep mapping": SMALL + "losses: " + "{a: " * 200 + "1" + "}" * 200,
+    "date": "model: 2021-13-45\ndata: {}\n",
+    "date alone": "2021-02-30",
+    "long integer": SMALL + "trainer: {max_steps: 1" + "0" * 5000 + "}\n",
+    "long hexadecimal": SMALL + "trainer: {max_steps: 0x" + "f" * 9000 + "}\n",
+    "integer of 70 bits": SMALL + "trainer: {max_steps: 0x" + "f" * 18 + "}\n",
+    "digits that are none": SMALL + "trainer: {seed: 0b_}\n",
+    "empty integer": SMALL + "trainer: {seed: !!int ''}\n",
+    "timestamp": SMALL + "trainer: {seed: !!timestamp soon}\n",
+    "set": SMALL + "losses: !!set {a, b}\n",
+    "binary": SMALL + "out: !!binary aGVsbG8=\n",
+    "keys of several types": SMALL + "trainer: {1: 2, a: 3}\n",
+    "circular alias": SMALL + "losses: &a {b: *a}\n",
+    "infinity": SMALL + "optimiser: {rate: .inf}\n",
+    "not a number": SMALL + "optimiser: {rate: .nan}\n",
+    "no heads": "model: {sam2: there, fuser: {heads: 0}}\ndata: {dataset: stampavs, root: stamp}\n",
+    "negative heads": "model: {sam2: there, fuser: {heads: -1}}\ndata: {dataset: stampavs, root: stamp}\n",
+    "levels": "model: {sam2: there, fuser: {levels: true}}\ndata: {dataset: stampavs, root: stamp}\n",
+    "width": "model: {sam2: there, audio_encoder: {hidden: 1000000000}}\ndata: {dataset: stampavs, root: stamp}\n",
+    "too large": SMALL + "# " + "x" * 200_000,
+}
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_impossible_files_are_refused_in_one_line(tmp_path, name):
+    with pytest.raises(ConfigError) as caught:
+        Recipe.load(write(tmp_path, IMPOSSIBLE[name]))
+    assert len(str(caught.value)) < 1000
+    assert "\n" not in str(caught.value)
+
+
+def test_aliases_cannot_stand_for_billions_of_values(tmp_path):
+    lines = ["a0: &a0 {x: 1}"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    with pytest.raises(ConfigError, match=r"alias \*a0"):
+        Recipe.load(write(tmp_path, "\n".join(lines)))
+
+
+def test_a_date_is_text(tmp_path):
+    assert Recipe.load(write(tmp_path, SMALL + "out: 2026-01-02\n")).out == "2026-01-02"
+
+
+def test_a_circle_of_bases_is_named(tmp_path):
+    write(tmp_path, "base: [b.yaml]\n", "a.yaml")
+    write(tmp_path, "base: [../" + tmp_path.name + "/a.yaml]\n", "b.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml -> .*b\.yaml -> .*a\.yaml: base leads in a circle"):
+        Recipe.load(tmp_path / "a.yaml")
+
+
+def test_bases_are_bounded(tmp_path):
+    for number in range(12):
+        write(tmp_path, f"base: [{number + 1}.yaml]\n", f"{number}.yaml")
+    write(tmp_path, SMALL, "12.yaml")
+    with pytest.raises(ConfigError, match="8 deep"):
+        Recipe.load(tmp_path / "0.yaml")
+    for number in range(5):
+        write(tmp_path, f"base: [{', '.join([f'wide{number + 1}.yaml'] * 10)}]\n", f"wide{number}.yaml")
+    write(tmp_path, SMALL, "wide5.yaml")
+    with pytest.raises(ConfigError, match="32 files"):
+        Recipe.load(tmp_path / "wide0.yaml")
+
+
+@pytest.mark.parametrize("name", ["folder.yaml", "\0", "a" * 300])
+def test_a_path_that_is_no_file_is_refused(tmp_path, name):
+    (tmp_path / "folder.yaml").mkdir()
+    with pytest.raises(UsageError):
+        Recipe.load(tmp_path / name)

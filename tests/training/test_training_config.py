@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from auralsam2.config import build
 from auralsam2.errors import ConfigError
+from auralsam2.strict_config import build
 from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
 
 KINDS = (MaskLossConfig, ContrastConfig, OptimiserConfig, AugmentConfig)

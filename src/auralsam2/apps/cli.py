@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auralsam2.apps import cli_bench, cli_data, cli_studio, parse
+from auralsam2.apps import cli_bench, cli_data, cli_studio, parse, signals
 from auralsam2.apps.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, as_aural, message_line
 from auralsam2.version import __version__
@@ -281,8 +281,15 @@ def train(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with its code; errors are one line on stderr."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    """Run the command line and exit with its code; errors are one line on stderr.
+
+    Ctrl-C, SIGTERM and SIGHUP remove unfinished files; the exit codes are 130, 143 and 129.
+    """
+    with signals.handled() as received:
+        code = run(sys.argv[1:] if arguments is None else arguments)
+        if code and received.exit_code is not None:
+            code = received.exit_code
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -299,10 +306,12 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         outcome = EXIT_INTERRUPTED
     except Exception as error:
-        if type(error).__name__ == "NoArgsIsHelpError":
-            print(error, file=sys.stderr)
-            return EXIT_UNUSABLE
-        return _fail(error, debug)
+        if signals.exit_code() is None:
+            if type(error).__name__ == "NoArgsIsHelpError":
+                print(error, file=sys.stderr)
+                return EXIT_UNUSABLE
+            return _fail(error, debug)
+        outcome = EXIT_INTERRUPTED  # the error follows from the signal, such as a worker process that it ended too
     if outcome == EXIT_INTERRUPTED:
         print("auralsam2: interrupted; finished files stay", file=sys.stderr)
     return outcome if isinstance(outcome, int) else 0

@@ -18,6 +18,7 @@ from auralsam2.errors import (
     EXIT_SOME_FAILED,
     DiskFullError,
     InputError,
+    OutputError,
     UnavailableError,
     UsageError,
     as_aural,
@@ -346,13 +347,17 @@ class Report:
 
             # Lists arrive element by element.
             line |= {"frames": 0, "intervals": []}
-            for name, value in read_object(folder / "result.json"):
-                if name == "frames":
-                    line["frames"] += 1
-                elif name == "intervals":
-                    line["intervals"].append(value)
-                elif name in ("timing", "device", "dtype"):
-                    line[name] = value
+            file = folder / "result.json"
+            try:
+                for name, value in read_object(file):
+                    if name == "frames":
+                        line["frames"] += 1
+                    elif name == "intervals":
+                        line["intervals"].append(value)
+                    elif name in ("timing", "device", "dtype"):
+                        line[name] = value
+            except (OSError, ValueError) as error:
+                raise OutputError(f"{file}: another program has changed it: run this input again") from error
         self._line(line)
 
     def progress(self, video: Path, source: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 from zlib import crc32
 
+from auralsam2 import strict_json
 from auralsam2.data.folder import find, present
 from auralsam2.data.reader import Published, Reader
 from auralsam2.data.samples import Sample
@@ -87,7 +87,7 @@ def _read_sounds(path: Path) -> dict[str, list[str]]:
     """
     remedy = "export the pickle of the release once, see docs/datasets.md"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = strict_json.read(path)
     except FileNotFoundError as error:
         raise UnavailableError(f"{path}: no such file, training clips need it: {remedy}") from error
     except (OSError, ValueError) as error:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from auralsam2.errors import InputError
+from auralsam2.errors import InputError, quoted
 
 _UNDECODABLE = "\ufffd"
 _MOST_DIGITS = 15
+_LONGEST_NAME = 240
+"""Bytes of the name of a file or folder; file systems allow 255, an ending included."""
 
 
 def plain_name(text: str, where: str) -> str:
@@ -24,7 +26,9 @@ def plain_name(text: str, where: str) -> str:
         InputError: it would lead out of its folder.
     """
     if text in ("", ".", "..") or not {"/", "\\", "\0"}.isdisjoint(text):
-        raise InputError(f"{where} is not a plain name: {text!r}")
+        raise InputError(f"{where} is not a plain name: {quoted(text)}")
+    if len(text.encode(errors="replace")) > _LONGEST_NAME:
+        raise InputError(f"{where} is longer than {_LONGEST_NAME} bytes: {quoted(text)}")
     return text
 
 
@@ -57,7 +61,7 @@ class Row:
         if not text:
             raise InputError(f"column {column} is empty")
         if _UNDECODABLE in text:
-            raise InputError(f"column {column} is not UTF-8: {text}")
+            raise InputError(f"column {column} is not UTF-8: {quoted(text)}")
         return text
 
     def name(self, column: str) -> str:
@@ -76,7 +80,7 @@ class Row:
         """
         text = self.need(column)
         if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
-            raise InputError(f"column {column} is not a number: {text!r}")
+            raise InputError(f"column {column} is not a number: {quoted(text)}")
         return int(text)
 
 
@@ -105,7 +109,7 @@ class Table:
             elif position is not None:
                 self._columns[column] = position
             else:
-                told = ", ".join(header) or "nothing"
+                told = ", ".join(header)[:300] or "nothing"
                 raise InputError(f"{path}: no column {column} in the header, which has {told}")
 
     def rows(self) -> Iterator[Row]:

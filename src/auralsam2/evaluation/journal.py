@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from auralsam2 import strict_json
 from auralsam2.errors import UsageError
 from auralsam2.outputs.json_stream import dump, plain
 from auralsam2.outputs.staging import writing
@@ -52,11 +52,21 @@ class Journal:
         self._file.close()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All rows so far."""
+        """All rows so far.
+
+        Raises:
+            UsageError: the file was damaged meanwhile or by an earlier run.
+        """
         with self.path.open(encoding="utf-8") as file:
             next(file)
-            for line in file:
-                yield json.loads(line)
+            for number, line in enumerate(file, 2):
+                try:
+                    row = strict_json.parse(line)
+                except ValueError as error:
+                    raise UsageError(
+                        f"{self.path}:{number}: damaged ({error}): delete the file to start anew"
+                    ) from error
+                yield row
 
     def add(self, row: dict[str, Any]) -> None:
         """Append a row; it outlives the process when this returns."""
@@ -83,7 +93,7 @@ class Journal:
 
     def _check(self, line: bytes) -> None:
         try:
-            earlier = json.loads(line)
+            earlier = strict_json.parse(line)
         except ValueError:
             earlier = None
         if not isinstance(earlier, dict):

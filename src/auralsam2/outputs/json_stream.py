@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from auralsam2 import strict_json
+
 
 def plain(value: Any) -> Any:
     """The value as JSON would give it back: paths become text, tuples lists, sets sorted lists, dataclasses objects.
@@ -56,32 +58,40 @@ def write_object(path: Path, members: Iterable[tuple[str, Any]]) -> None:
 
 
 def read_object(path: Path) -> Iterator[tuple[str, Any]]:
-    """Read what `write_object` wrote.
+    """Read the members of a file that `write_object` wrote.
 
     Yields:
         Name and value of each member; of an array that was streamed, its name with each of its items.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the file is cut short, not JSON, or laid out by another program.
+        ValueError: the file is cut short, not JSON, laid out by another program, or has a line that `strict_json`
+            refuses.
     """
     with path.open(encoding="utf-8") as file:
         if file.readline(2) != "{\n":
             raise ValueError(f"{path}: not laid out by auralsam2")
         array: str | None = None
-        for line in file:
+        while line := file.readline(strict_json.MOST_BYTES + 1):
             text = line.rstrip("\n").removesuffix(",")
             if array is None and text == "}":
                 return
             if array is not None and text == "]":
                 array = None
             elif array is not None:
-                yield array, json.loads(text)
+                yield array, strict_json.parse(text)
             elif text.endswith(": ["):
-                array = json.loads(text.removesuffix(": ["))
+                array = _name(text.removesuffix(": ["))
             else:
-                yield from json.loads("{" + text + "}").items()
+                yield from strict_json.parse("{" + text + "}").items()
     raise ValueError(f"{path}: cut short")
+
+
+def _name(text: str) -> str:
+    name = strict_json.parse(text)
+    if not isinstance(name, str):
+        raise ValueError(f"{text[:40]} is not the name of a member")
+    return name
 
 
 def _as_json(value: Any) -> Any:

@@ -8,19 +8,25 @@ optimiser and augmentation. Nothing here imports torch, so that a recipe is chec
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from auralsam2.config import Conditioning, FuserConfig, Modality, ModelConfig, PromptingConfig, Variant, build
-from auralsam2.errors import ConfigError, UnavailableError, UsageError
+from auralsam2.config import (
+    Conditioning,
+    FuserConfig,
+    Modality,
+    ModelConfig,
+    PromptingConfig,
+    Variant,
+)
+from auralsam2.errors import ConfigError, quoted
+from auralsam2.strict_config import build, check_range
 from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
+from auralsam2.training.yaml_layers import read_values, yaml_package
 
 T = TypeVar("T")
-MOST_BASES = 8
-"""How deep files may start from others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +61,8 @@ class DataConfig:
     stamps: str | None = None
 
     def __post_init__(self) -> None:
-        _at_least("data", self, 0, "workers")
+        check_range(self, "data", 0, 1024, "workers")
+        _at_least("data", self, 0, "cache_gigabytes")
         _at_least("data", self, 1, "validation_clips", "shown")
 
 
@@ -94,6 +101,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         names = ("epochs", "max_steps", "accumulate", "devices", "nodes", "checkpoint_every", "validate_every")
         _at_least("trainer", self, 1, *names, "log_every")
+        check_range(self, "trainer", 1, 1024, "devices", "nodes")
         _at_least("trainer", self, 0, "seed", "clip_norm")
 
     def steps(self, clips: int) -> int:
@@ -172,7 +180,7 @@ class Recipe:
         """
         for name in ("model", "data"):
             if not isinstance(values.get(name), dict):
-                raise ConfigError(f"{name} is {values.get(name)!r}: a recipe needs this section")
+                raise ConfigError(f"{name} is {quoted(values.get(name))}: a recipe needs this section")
         for name in ("dataset", "root"):
             if name not in values["data"]:
                 raise ConfigError(f"data.{name} is missing")
@@ -219,7 +227,7 @@ class Recipe:
 
     def to_yaml(self) -> str:
         """The same as YAML."""
-        return _yaml().safe_dump(self.to_dict(), sort_keys=False)
+        return yaml_package().safe_dump(self.to_dict(), sort_keys=False)
 
 
 def read_into(kind: type[T], path: Path, changes: Sequence[str]) -> T:
@@ -231,95 +239,16 @@ def read_into(kind: type[T], path: Path, changes: Sequence[str]) -> T:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
-    """The values of a file and its layers, with `KEY=VALUE` changes made to them; see `Recipe.load`."""
-    values = read_layers(path)
-    for change in changes:
-        _set(values, change)
-    return values
-
-
-def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
-    """The values of a file over those of the files that it starts from.
-
-    Raises:
-        UsageError: a file is not there.
-        ConfigError: a file is no YAML mapping, or starts from too many others.
-    """
-    if depth > MOST_BASES:
-        raise ConfigError(f"{path}: base leads through more than {MOST_BASES} files, or in a circle")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}): name a YAML file such as those in recipes/") from error
-    values = _parse(text, str(path))
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: not a mapping of keys to values")
-    bases = values.pop("base", [])
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise ConfigError(f"{path}: base is {bases!r}, expected a list of files")
-    merged: dict[str, Any] = {}
-    for base in bases:
-        merged = _over(merged, read_layers(path.parent / base, depth + 1))
-    return _over(merged, values)
-
-
-def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Merge mappings, however deep."""
-    merged = dict(below)
-    for key, value in above.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _over(merged[key], value) if both else value
-    return merged
-
-
-def _set(values: dict[str, Any], change: str) -> None:
-    name, equals, text = change.partition("=")
-    keys = name.strip().split(".")
-    if not equals or not all(keys):
-        raise UsageError(f"--set {change}: give KEY=VALUE, such as trainer.max_steps=200")
-    section = values
-    for key in keys[:-1]:
-        inner = section.setdefault(key, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {change}: {key} is a value, not a section")
-        section = inner
-    section[keys[-1]] = _parse(text, f"--set {change}")
-
-
-def _parse(text: str, where: str) -> Any:
-    yaml = _yaml()
-
-    class Loader(yaml.SafeLoader):
-        """Reads 1e-4 as a number, which YAML 1.1 does not."""
-
-    Loader.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-    )
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: no YAML ({' '.join(str(error).split())})") from error
-
-
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ImportError as error:
-        raise UnavailableError("training needs more packages: pip install 'auralsam2[train]'") from error
-    return yaml
-
-
 def _section(values: dict[str, Any], where: str, name: str) -> dict[str, Any]:
     section = values.get(name) or {}
     if not isinstance(section, dict):
-        raise ConfigError(f"{where}{name} is {section!r}, expected keys and values")
+        raise ConfigError(f"{where}{name} is {quoted(section)}, expected keys and values")
     return section
 
 
 def _choice(name: str, value: Any, kind: Any) -> Any:
     if value not in get_args(kind):
-        raise ConfigError(f"{name} is {value!r}, expected one of {', '.join(get_args(kind))}")
+        raise ConfigError(f"{name} is {quoted(value)}, expected one of {', '.join(get_args(kind))}")
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -217,6 +218,21 @@ def changed(data: bytes, change: Callable[[dict[str, bytes]], None]) -> bytes:
     return out.getvalue()
 
 
+def test_a_small_archive_of_190_mb_is_refused_before_it_is_unpacked(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        data = studio.export(Page(socket), name, "session")
+    bomb = changed(data, lambda files: files.update({"session.json": b" " * 190_000_000}))
+    assert len(bomb) < len(data) + 300_000
+    tracemalloc.start()
+    answer = studio.client.put("/api/restore", content=bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.status_code == 413
+    assert "too large" in answer.json()["error"]
+    assert peak < 20_000_000
+
+
 def test_archives_of_strangers(start_studio: Callable[..., Studio], clip: Path, tmp_path: Path) -> None:
     """What is no session is refused, and nothing leaves the session's folder."""
     studio = start_studio(upload=1_000_000)
@@ -253,6 +269,14 @@ def test_archives_of_strangers(start_studio: Callable[..., Studio], clip: Path, 
         changed(data, edited(log={"a": 1})),
         changed(data, edited(objects=[{"number": -1}])),
         changed(data, edited(threshold=1e9)),
+        changed(data, edited(fps=10**400)),
+        changed(data, edited(fps=True)),
+        changed(data, edited(log=[{"do": "clear", "object": 1, "tick": 99}])),
+        changed(data, edited(objects=[[]])),
+        changed(data, edited(model=["x" * 5000])),
+        changed(data, lambda files: files.update({"session.json": files["session.json"] + b" " * 190_000_000})),
+        changed(data, lambda files: files.update({"session.json": b" " * 20_000_000 + files["session.json"]})),
+        changed(data, lambda files: files.update({mask: files[mask] + bytes(15_000_000)})),
     ]
     for number, archive in enumerate(bad):
         answer = studio.client.put("/api/restore", content=archive)

@@ -17,6 +17,8 @@ from auralsam2.apps.studio.store import ID, Folder, Store
 from auralsam2.apps.studio.upload import Advance, receive
 
 _DRAINED = 64_000_000
+_DIGITS = 18
+"""Digits of a length that are read; a longer one is too large in any case."""
 _READING = 2
 """Videos that are looked through at the same time."""
 _PERIOD = 0.5
@@ -71,7 +73,7 @@ class Arrivals:
         length = request.headers.get("content-length", "")
         body = request.stream()
         try:
-            await receive(body, int(length) if length.isdecimal() else None, file, self._limits)
+            await receive(body, int(length[:_DIGITS]) if length.isdecimal() else None, file, self._limits)
         except ClientDisconnect as error:
             raise _broken_off() from error
         except RefusalError:

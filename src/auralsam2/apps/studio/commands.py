@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
+from auralsam2 import strict_json
 from auralsam2.errors import UsageError
 
 MOST_OBJECTS = 255
@@ -174,8 +174,8 @@ def parse(text: str) -> tuple[int | None, Asked]:
         UsageError: it is none; the message names what is wrong.
     """
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        message = strict_json.parse(text)
+    except ValueError as error:
         raise UsageError("a message that is not JSON: reload the page") from error
     if not isinstance(message, dict):
         raise UsageError("a message that is no JSON object: reload the page")
@@ -187,8 +187,8 @@ def parse(text: str) -> tuple[int | None, Asked]:
 def number_of(text: str) -> int | None:
     """The number of a message that may be no command."""
     try:
-        message = json.loads(text)
-    except (ValueError, RecursionError):
+        message = strict_json.parse(text)
+    except ValueError:
         return None
     number = message.get("n") if isinstance(message, dict) else None
     return number if isinstance(number, int) else None

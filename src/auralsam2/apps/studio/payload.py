@@ -22,6 +22,7 @@ _SOUNDING = 1
 SHOWN = 10.0
 """Logits beyond are cut for the page: thresholds go to 8, and finer steps near them matter more."""
 _LONGEST_SIDE = 4096
+_LARGEST_SCALE = 1e4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +88,10 @@ def read_header(data: bytes) -> Header:
         raise InputError("not a mask of the Studio: export the session again")
     _, number, tick, height, width, scale, iou, object_score, flags = _HEADER.unpack_from(data)
     if not (
-        0 < height <= _LONGEST_SIDE and 0 < width <= _LONGEST_SIDE and np.isfinite([scale, iou, object_score]).all()
+        0 < height <= _LONGEST_SIDE
+        and 0 < width <= _LONGEST_SIDE
+        and 0 <= scale <= _LARGEST_SCALE
+        and np.isfinite([iou, object_score]).all()
     ):
         raise InputError("a damaged mask of the Studio: export the session again")
     return Header(

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import json
+import errno
+import lzma
 import re
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from auralsam2 import strict_json
 from auralsam2.apps.studio import payload
 from auralsam2.apps.studio.commands import MOST_OBJECTS
 from auralsam2.apps.studio.refusal import RefusalError
 from auralsam2.apps.studio.settings import Limits
 from auralsam2.apps.studio.state import State
-from auralsam2.apps.studio.store import Clip, Folder
+from auralsam2.apps.studio.store import Folder
 from auralsam2.apps.studio.upload import VIDEO_NAMES, Advance, admit, plain_name
 from auralsam2.errors import InputError
 
 _MASK = re.compile(r"masks/(0|[1-9][0-9]{0,2})/([0-9]{6})\.bin")
-_LONGEST_DOCUMENT = 200_000_000
 _LARGEST_MASK = 16_000_000
+_UNSUSPICIOUS, _MOST_RATIO = 4_000_000, 100
+"""Bytes up to which a member may unpack from anything; how many times its packed size a larger one may have."""
+_MOST_MEMBERS = 200_000
 _PIECE = 1 << 20
 _REMEDY = "choose a .zip that the studio exported as a session"
 
@@ -37,31 +44,34 @@ def restore(folder: Folder, file: Path, limits: Limits, advance: Advance) -> Sta
     Raises:
         RefusalError: it is no such archive, or its video is not taken.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return _restore(folder, archive, limits, advance)
-    # What the library says of archives that are damaged, encrypted or packed in ways it does not know.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, KeyError) as error:
-        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+    with ExitStack() as stack:
+        with _unpacking():
+            archive = stack.enter_context(zipfile.ZipFile(file))
+        return _restore(folder, archive, limits, advance)
 
 
 def _restore(folder: Folder, archive: zipfile.ZipFile, limits: Limits, advance: Advance) -> State:
     names = archive.namelist()
+    if len(names) > _MOST_MEMBERS:
+        raise RefusalError(413, f"more than {_MOST_MEMBERS} files in the archive: {_REMEDY}")
     videos = [name for name in names if name in VIDEO_NAMES]
     if len(videos) != 1 or names.count("session.json") != 1:
         raise RefusalError(422, f"not an exported session: {_REMEDY}")
-    document = _document(_read(archive, "session.json", _LONGEST_DOCUMENT))
-    name = plain_name(str(document.get("name", "")))
+    document = _document(_read(archive, "session.json", strict_json.MOST_BYTES))
+    name = document.get("name")
+    name = plain_name(name if isinstance(name, str) else "")
     video = folder.path / "restored"
-    with archive.open(videos[0]) as source, video.open("xb") as target:
-        _copy(source, target, limits)
+    with _unpacking():
+        _copy(archive, videos[0], video, limits)
     fps = document.get("fps")
-    if not isinstance(fps, int | float):
+    if not isinstance(fps, int | float) or isinstance(fps, bool):
         raise RefusalError(422, f"not an exported session: it names no fps: {_REMEDY}")
     clip = admit(folder, video, name, float(fps), limits, advance)
-    for entry in names:
+    for entry in dict.fromkeys(names):
         if match := _MASK.fullmatch(entry):
-            _keep_mask(folder, clip, int(match[1]), int(match[2]), _read(archive, entry, _LARGEST_MASK))
+            number, tick = int(match[1]), int(match[2])
+            if number < MOST_OBJECTS and tick < len(clip.times):
+                _keep_mask(folder, number, tick, _read(archive, entry, _LARGEST_MASK))
     try:
         state = State(folder, clip, document | {"name": name})
     except InputError as error:
@@ -72,8 +82,8 @@ def _restore(folder: Folder, archive: zipfile.ZipFile, limits: Limits, advance: 
 
 def _document(data: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        document = strict_json.parse(data)
+    except ValueError as error:
         raise RefusalError(422, f"session.json in the archive is damaged: {_REMEDY}") from error
     if not isinstance(document, dict):
         raise RefusalError(422, f"session.json in the archive is damaged: {_REMEDY}")
@@ -81,29 +91,61 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    with archive.open(name) as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise RefusalError(413, f"{Path(name).name} in the archive is too large: {_REMEDY}")
-    return data
+    """The bytes of a member of at most `most` bytes. The size that the archive states bounds what is unpacked.
+
+    Raises:
+        RefusalError: it is larger, a bomb, or damaged.
+    """
+    with _unpacking():
+        member = archive.getinfo(name)
+        bomb = member.file_size > max(_UNSUSPICIOUS, _MOST_RATIO * member.compress_size)
+        if member.file_size > most or bomb:
+            raise RefusalError(413, f"{Path(name).name} in the archive is too large: {_REMEDY}")
+        return archive.read(member)
 
 
-def _copy(source: IO[bytes], target: IO[bytes], limits: Limits) -> None:
+def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> None:
+    """Unpack a member into a new file.
+
+    Raises:
+        RefusalError: it is larger than an upload may be.
+    """
     got = 0
-    while piece := source.read(_PIECE):
-        got += len(piece)
-        if got > limits.upload:
-            raise RefusalError(
-                413, "the video in the archive is too large: start the studio with a larger --max-upload"
-            )
-        target.write(piece)
+    with archive.open(name) as source, path.open("xb") as target:
+        while piece := source.read(_PIECE):
+            got += len(piece)
+            if got > limits.upload:
+                raise RefusalError(
+                    413, "the video in the archive is too large: start the studio with a larger --max-upload"
+                )
+            target.write(piece)
 
 
-def _keep_mask(folder: Folder, clip: Clip, number: int, tick: int, data: bytes) -> None:
-    """Take a mask over, if it is one of this session."""
+@contextmanager
+def _unpacking() -> Iterator[None]:
+    """Turn errors of the zip library into a refusal.
+
+    Raises:
+        RefusalError: the archive is damaged, encrypted, or packed in a way that is not supported.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # such as a full disk
+            raise
+        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+    except (
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, LookupError, ValueError,
+        OverflowError,
+    ) as error:  # fmt: skip
+        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+
+
+def _keep_mask(folder: Folder, number: int, tick: int, data: bytes) -> None:
+    """Write a mask of this session; one whose header names another place is skipped."""
     try:
         header, _ = payload.unpack(data)
     except InputError as error:
         raise RefusalError(422, f"a mask in the archive is damaged: {_REMEDY}") from error
-    if (header.object, header.tick) == (number, tick) and number < MOST_OBJECTS and tick < len(clip.times):
+    if (header.object, header.tick) == (number, tick):
         folder.keep_mask(number, tick, data)

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from auralsam2 import hub
+from auralsam2.apps import signals
 from auralsam2.apps.studio.settings import Limits, Settings, default_home
 from auralsam2.errors import EXIT_DONE, InputError, UnavailableError, UsageError, message_line
 
@@ -64,7 +65,7 @@ def run(job: Job) -> int:
     """Serve until interrupted.
 
     Returns:
-        the exit code.
+        the exit code: 0 after Ctrl-C, 128 + its number after another signal.
 
     Raises:
         UnavailableError: the extra is not installed, or the model is out of reach.
@@ -120,10 +121,16 @@ def _serve(job: Job, token: str, listener: socket.socket) -> int:
         print(url, flush=True)
         if job.open_page and _has_screen():
             webbrowser.open(url)
-        with suppress(KeyboardInterrupt):  # which uvicorn passes on when all is closed
-            uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+
+        def stop() -> None:
+            server.should_exit = True
+
+        # Uvicorn handles SIGINT and SIGTERM itself, and passes them on when all is closed.
+        with suppress(KeyboardInterrupt), signals.hang_up_calls(stop):
+            server.run(sockets=[listener])
     _note("stopped; the sessions are saved")
-    return EXIT_DONE
+    return signals.exit_code() or EXIT_DONE
 
 
 def _token(job: Job) -> str:

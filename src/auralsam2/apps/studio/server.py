@@ -6,12 +6,14 @@ import asyncio
 import io
 import logging
 import shutil
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from PIL import Image
@@ -32,7 +34,8 @@ from auralsam2.apps.studio.settings import Limits, Settings
 from auralsam2.apps.studio.state import State
 from auralsam2.apps.studio.store import Folder, Store
 from auralsam2.apps.studio.upload import Advance, admit, plain_name
-from auralsam2.errors import AuralError
+from auralsam2.errors import AuralError, InputError
+from auralsam2.media.container import MAX_PIXELS
 from auralsam2.model import AuralSAM2
 from auralsam2.version import __version__
 
@@ -47,7 +50,8 @@ _PAGE_TYPES = {
 }
 _DEMO = "demo.mp4"
 _LONGEST_BODY = 100_000
-_NARROWEST = 16
+_NARROWEST, _WIDEST = 16, 4096
+Index = Annotated[int, PathParameter(ge=0, lt=1_000_000)]
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -215,18 +219,18 @@ def _media(app: FastAPI) -> None:
     """Frames, masks and the video itself."""
 
     @app.get("/api/sessions/{name}/frame/{tick}.jpg")
-    async def frame(request: Request, name: str, tick: int, w: int | None = None) -> Response:
+    async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
         path = _registry(request).store.get(name).frame(tick)
         headers = {"Cache-Control": "private, max-age=31536000, immutable"}
         if not path.is_file():
             raise RefusalError(404, "no such frame: reload the page")
         if w is None:
             return FileResponse(path, media_type="image/jpeg", headers=headers)
-        data = await asyncio.to_thread(_narrowed, path, max(_NARROWEST, w))
+        data = await asyncio.to_thread(_narrowed, path, min(max(_NARROWEST, w), _WIDEST))
         return Response(data, media_type="image/jpeg", headers=headers)
 
     @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")
-    async def mask(request: Request, name: str, number: int, tick: int) -> Response:
+    async def mask(request: Request, name: str, number: Index, tick: Index) -> Response:
         path = _registry(request).store.get(name).mask(number, tick)
         if not path.is_file():  # which is no error: none is known yet
             return Response(status_code=204)
@@ -236,15 +240,15 @@ def _media(app: FastAPI) -> None:
     async def media(request: Request, name: str) -> Response:
         folder = _registry(request).store.get(name)
         clip = await asyncio.to_thread(folder.clip)
-        return FileResponse(folder.path / clip.video, media_type=clip.media)
+        return _media_file(folder, clip.video, clip.media)
 
     @app.get("/api/sessions/{name}/sound")
     async def sound(request: Request, name: str) -> Response:
         folder = _registry(request).store.get(name)
         clip = await asyncio.to_thread(folder.clip)
         if not clip.sound:
-            return FileResponse(folder.path / clip.video, media_type=clip.media)
-        return FileResponse(folder.path / clip.sound, media_type=SOUND_TYPE)
+            return _media_file(folder, clip.video, clip.media)
+        return _media_file(folder, clip.sound, SOUND_TYPE)
 
 
 def _exports(app: FastAPI) -> None:
@@ -311,11 +315,32 @@ def _summaries(registry: Registry) -> list[dict[str, Any]]:
     return found
 
 
+def _media_file(folder: Folder, name: str, media: str) -> Response:
+    """A file of a session.
+
+    Raises:
+        RefusalError: it is missing.
+    """
+    path = folder.path / name
+    if not path.is_file():
+        raise RefusalError(404, f"session {folder.id}: {name} is missing: restore it from an export, or delete it")
+    return FileResponse(path, media_type=media)
+
+
 def _narrowed(path: Path, width: int) -> bytes:
-    """A JPEG no wider than asked for."""
-    with Image.open(path) as picture:
-        picture.draft("RGB", (width, picture.height * width // picture.width))
-        picture.thumbnail((width, picture.height))
-        data = io.BytesIO()
-        picture.save(data, format="JPEG", quality=85)
+    """A frame as a JPEG of at most `width` pixels a row.
+
+    Raises:
+        InputError: the file is damaged, or has too many pixels.
+    """
+    try:
+        with Image.open(path, formats=["JPEG"]) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise InputError(f"frame {path.name} has {picture.width} x {picture.height} pixels: delete the session")
+            picture.draft("RGB", (width, max(1, picture.height * width // picture.width)))
+            picture.thumbnail((width, picture.height))
+            data = io.BytesIO()
+            picture.save(data, format="JPEG", quality=85)
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
+        raise InputError(f"frame {path.name} is damaged: restore the session from an export, or delete it") from error
     return data.getvalue()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 MOST_TICKS = 600
 """Frames of a session: what a page can hold, and a person look through."""
+MIN_FPS = 0.001
+"""Lowest rate of processed frames a second."""
 DEFAULT_FPS = 5.0
 """Frames a second, where the video has as many and is short enough."""
 

@@ -119,7 +119,7 @@ def _click(conversation: Conversation, clip: Clip, entry: Points, *, first: bool
     if first and entry.object in conversation.objects:
         # The mask that these clicks correct may have come of a run; a log does not know of runs.
         if entry.shown is not None:
-            header, low = payload.unpack(base64.b64decode(entry.shown))
+            header, low = payload.unpack(_decode(entry.shown))
             found = Found(torch.from_numpy(low), header.iou, header.object_score)
             conversation.show(found, time, entry.object)
         elif (shown := conversation.shown(time, entry.object)) is not None:
@@ -135,6 +135,18 @@ def _click(conversation: Conversation, clip: Clip, entry: Points, *, first: bool
     places = [(x, y) for x, y, _ in entry.points]
     labels = [label for *_, label in entry.points]
     return entry, [conversation.add_points(places, labels, time, entry.object)]
+
+
+def _decode(text: str) -> bytes:
+    """The bytes of a base64 text.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise UsageError("the session has a damaged mask: restore it from an export, or delete it") from error
 
 
 def _time(clip: Clip, tick: int) -> float:

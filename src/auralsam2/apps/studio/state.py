@@ -9,7 +9,8 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from auralsam2.apps.studio.commands import Logged, Restyle, Settle, read_logged
+from auralsam2 import strict_json
+from auralsam2.apps.studio.commands import MOST_OBJECTS, Logged, Restyle, Settle, read_logged
 from auralsam2.apps.studio.store import Clip, Folder, write_whole
 from auralsam2.apps.studio.style import Style
 from auralsam2.apps.studio.told import Told, as_json, told
@@ -21,6 +22,9 @@ from auralsam2.version import __version__
 SCHEMA = 1
 MOST_ENTRIES = 5000
 """Entries of a log."""
+MOST_BYTES = strict_json.MOST_BYTES - (10 << 20)
+"""Size of the document from which no prompts are added: one entry, with a mask and a picture, has at most 8 MB."""
+_LONGEST_TEXT = 1000
 OFF = -20.0
 """A score that hides no mask."""
 
@@ -54,9 +58,9 @@ class State:
         self.stale: set[int] = set()
         try:
             settled = Settle(**{key: document[key] for key in ("name", "threshold", "score")})
-            self.model, self.created, self.saved = (str(document[key]) for key in ("model", "created", "saved"))
-            self.log: list[Logged] = [read_logged(entry) for entry in document["log"][:MOST_ENTRIES]]
-            for known in document["objects"]:
+            self.model, self.created, self.saved = (_text(document[key]) for key in ("model", "created", "saved"))
+            self.log: list[Logged] = [self._entry(entry) for entry in _list(document["log"])[:MOST_ENTRIES]]
+            for known in _list(document["objects"]):
                 restyle = Restyle(
                     do="style", object=known["number"], **{k: known[k] for k in ("name", "colour", "hidden")}
                 )
@@ -68,10 +72,12 @@ class State:
         self.name = settled.name or clip.video
         self.threshold, self.score = settled.threshold or 0.0, OFF if settled.score is None else settled.score
         self.undone: list[Logged] = []
+        self._bytes = 0
         self._undoable = min(len(self.log), DEPTH)
         self._told = told(self.log)
         for header in folder.masks():
-            self.marks[header.object][header.tick] = header.sounding
+            if header.object < MOST_OBJECTS and header.tick < len(clip.times):
+                self.marks[header.object][header.tick] = header.sounding
 
     @classmethod
     def new(cls, folder: Folder, clip: Clip, name: str, model: str) -> Self:
@@ -123,6 +129,8 @@ class State:
         """
         if len(self.log) >= MOST_ENTRIES:
             raise UsageError(f"this session has {MOST_ENTRIES} steps: open the video in a new one")
+        if self._bytes > MOST_BYTES:
+            raise UsageError(f"this session has prompts of {MOST_BYTES >> 20} MB: open the video in a new one")
 
     def add(self, entry: Logged) -> set[int]:
         """Write down what was said.
@@ -195,7 +203,9 @@ class State:
             "threshold": self.threshold,
             "score": self.score,
         }
-        write_whole(self.folder.document, json.dumps(document).encode())
+        data = json.dumps(document).encode()
+        self._bytes = len(data)
+        write_whole(self.folder.document, data)
 
     def summary(self) -> dict[str, Any]:
         """What the list of sessions shows."""
@@ -241,8 +251,31 @@ class State:
             "stale": number in self.stale,
         }
 
+    def _entry(self, given: object) -> Logged:
+        """An entry of the log.
+
+        Raises:
+            UsageError: it is no command, or its frame is not one of the clip.
+        """
+        entry = read_logged(given)
+        if getattr(entry, "tick", 0) >= len(self.clip.times):
+            raise UsageError(f"the clip has no frame {getattr(entry, 'tick', 0)}")
+        return entry
+
     def _retell(self) -> None:
         self._told = told(self.log)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise TypeError("not a short text")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return value
 
 
 def _runs(ticks: list[int]) -> list[tuple[int, int]]:

@@ -12,10 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+
+from auralsam2 import strict_json
 from auralsam2.apps.studio import payload
 from auralsam2.apps.studio.refusal import RefusalError
+from auralsam2.apps.studio.settings import MIN_FPS, MOST_TICKS
 from auralsam2.errors import AuralError, InputError, OutputError, UsageError
 from auralsam2.outputs.staging import writing
 
@@ -27,11 +31,15 @@ except ImportError:  # Windows: there a second server on the same home is the us
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _GROWING, _GOING = ".new-", ".gone-"
 _MASK = re.compile(r"[0-9]{6}\.bin")
+_MOST_FRAMES = 2 * MOST_TICKS + 1
+Side = Annotated[int, Field(ge=1, le=65_536)]
+Second = Annotated[FiniteFloat, Field(ge=0, le=1e9)]
+Sample = Annotated[FiniteFloat, Field(ge=-1e3, le=1e3)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """What was found out about the video of a session, once.
+    """Properties of the video of a session.
 
     Attributes:
         video: name of its file in the session's folder.
@@ -45,21 +53,24 @@ class Clip:
         sound: name of the copy of the sound for browsers that cannot play the video; empty where they can.
     """
 
-    video: str
-    media: str
-    duration: float
-    width: int
-    height: int
-    fps: float
-    times: tuple[float, ...]
+    video: Annotated[str, Field(pattern=r"^video\.[a-z0-9]{2,4}$")]
+    media: Annotated[str, Field(pattern=r"^[a-z]{1,20}/[a-z0-9.+-]{1,40}$")]
+    duration: Second
+    width: Side
+    height: Side
+    fps: Annotated[FiniteFloat, Field(ge=MIN_FPS, le=1e6)]
+    times: Annotated[tuple[Second, ...], Field(min_length=1, max_length=_MOST_FRAMES)]
     audio: bool
-    peaks: tuple[tuple[float, float], ...]
-    sound: str = ""
+    peaks: tuple[tuple[Sample, Sample], ...]
+    sound: Annotated[str, Field(pattern=r"^(sound\.m4a)?$")] = ""
 
     def instant(self, tick: int) -> float:
         """The moment that a processed frame stands for, in seconds; see `FrameReader`."""
         instant = (tick + 0.5) / self.fps
         return min(instant, self.duration) if self.duration else instant
+
+
+_CLIP: TypeAdapter[Clip] = TypeAdapter(Clip)
 
 
 @dataclass(frozen=True)
@@ -91,23 +102,14 @@ class Folder:
         return self.path / "exports" / name
 
     def clip(self) -> Clip:
-        """What is known of the video.
+        """The properties of the video, read from `clip.json`.
 
         Raises:
-            InputError: the session is damaged.
+            InputError: the file is missing or damaged.
         """
-        known = self._read(self.path / "clip.json")
         try:
-            return Clip(
-                **known
-                | {
-                    "video": Path(known["video"]).name,
-                    "times": tuple(known["times"]),
-                    "peaks": tuple((low, high) for low, high in known["peaks"]),
-                    "sound": Path(known.get("sound", "")).name,
-                }
-            )
-        except (TypeError, KeyError, ValueError) as error:
+            return _CLIP.validate_python(self._read(self.path / "clip.json"))
+        except ValidationError as error:
             raise InputError(f"session {self.id}: clip.json is damaged: delete the session") from error
 
     def keep_clip(self, clip: Clip) -> None:
@@ -133,21 +135,21 @@ class Folder:
         shutil.rmtree(self.path / "masks" / str(number), ignore_errors=True)
 
     def masks(self) -> Iterator[payload.Header]:
-        """The headers of all masks; files that are no masks are passed over."""
+        """The headers of all masks; other files, and masks that cannot be read, are skipped."""
         for path in sorted((self.path / "masks").glob("*/*.bin")):
             if not (path.parent.name.isdecimal() and _MASK.fullmatch(path.name)):
                 continue
-            with path.open("rb") as file:
-                try:
+            try:
+                with path.open("rb") as file:
                     header = payload.read_header(file.read(payload.HEADER_BYTES))
-                except InputError:
-                    continue
+            except (InputError, OSError):
+                continue
             if (header.object, header.tick) == (int(path.parent.name), int(path.stem)):
                 yield header
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = strict_json.read(path)
         except (OSError, ValueError) as error:
             raise InputError(f"session {self.id}: {path.name} cannot be read: delete the session") from error
         if not isinstance(found, dict):

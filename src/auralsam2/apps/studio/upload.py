@@ -11,7 +11,7 @@ from PIL import Image
 
 from auralsam2.apps.studio.playback import SOUND, plays
 from auralsam2.apps.studio.refusal import RefusalError
-from auralsam2.apps.studio.settings import DEFAULT_FPS, MOST_TICKS, Limits
+from auralsam2.apps.studio.settings import DEFAULT_FPS, MIN_FPS, MOST_TICKS, Limits
 from auralsam2.apps.studio.store import Clip, Folder, plainly
 from auralsam2.apps.studio.waveform import peaks
 from auralsam2.errors import AuralError
@@ -145,8 +145,8 @@ def _rate(name: str, info: MediaInfo, fps: float | None, limits: Limits) -> floa
     most = MOST_TICKS / (info.duration or limits.minutes * 60)
     if fps is None:
         rate = min(DEFAULT_FPS, most)
-    elif not (math.isfinite(fps) and fps > 0):
-        raise RefusalError(422, f"fps {fps:g}: give a number above 0")
+    elif not (math.isfinite(fps) and fps >= MIN_FPS):
+        raise RefusalError(422, f"fps {fps:g}: give a number above 0, {MIN_FPS:g} or more")
     elif min(fps, info.fps or fps) > most:
         raise RefusalError(
             422, f"{name}: {fps:g} frames a second are more than {MOST_TICKS} in all: choose {most:.2g} or less"

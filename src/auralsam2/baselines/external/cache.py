@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from auralsam2 import strict_json
 from auralsam2.outputs.staging import writing
 
 
@@ -29,7 +30,7 @@ class Answers:
             return
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                entry = json.loads(line)
+                entry = strict_json.parse(line)
                 self._known[entry["question"]] = entry["answer"]
             except (ValueError, KeyError, TypeError):
                 continue

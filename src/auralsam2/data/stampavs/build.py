@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from auralsam2 import strict_json
 from auralsam2.data.stampavs import clip, expressions, scenes, splits
 from auralsam2.data.stampavs.assets import Collection, collect
 from auralsam2.data.stampavs.clip import Rows
@@ -107,7 +108,10 @@ class _Shop:
         """Make a clip, unless it is there."""
         media, masks = self.root / "media" / task.uid, self.root / "gt_mask" / task.uid
         if media.is_dir() and masks.is_dir():
-            return clip.rows(json.loads((media / "scene.json").read_text(encoding="utf-8")))
+            try:
+                return clip.rows(strict_json.read(media / "scene.json"))
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
         scene, said = self.draw(task)
         hidden = self.staging / task.uid
         clip.save(hidden / "media", hidden / "gt_mask", task.uid, task.split, scene, said)
@@ -135,10 +139,12 @@ _shop: _Shop | None = None
 
 
 def _open(shop: _Shop) -> None:
-    """Prepare a process: it leaves interrupts to the one that started it, and ends with it, however that ends."""
+    """Prepare a worker process: it ignores Ctrl-C and SIGHUP, and ends when its parent process ends."""
     global _shop
     _shop = shop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all processes; the parent ends its workers
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
@@ -280,9 +286,9 @@ def _refuse_others(root: Path, facts: dict[str, Any]) -> None:
 
 
 def _read(path: Path) -> Any:
-    """The content of a JSON file, None where there is none."""
+    """The content of a JSON file; None if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return strict_json.read(path)
     except (OSError, ValueError):
         return None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
+from auralsam2 import strict_json
 from auralsam2.data.folder import LABELS, PICTURES, find, numbered_from, present
 from auralsam2.data.reader import Listing, Published, Reader
 from auralsam2.data.ref_avs import null_labels
@@ -189,7 +189,7 @@ def _planned(root: Path) -> dict[str, Published]:
     """
     path = find(root, ("stampavs.json",), _REMEDY)
     try:
-        counts = json.loads(path.read_text(encoding="utf-8"))["counts"]
+        counts = strict_json.read(path)["counts"]
         sizes = {
             f"{split}{behind}": int(counts.get(split, {}).get(mix, 0))
             for mix, behind in _MIXES.items()

@@ -5,7 +5,6 @@ The picture stays. So what is seen says nothing about what sounds, and a frozen 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from auralsam2 import strict_json
 from auralsam2.data.stampavs.assets import Category
 from auralsam2.data.stampavs.mixes import MIXES
 from auralsam2.data.stampavs.soundtrack import draw_track, mix_down
@@ -50,7 +50,7 @@ def describe(folder: Path) -> dict[str, Any]:
     """
     path = folder / DESCRIPTION
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = strict_json.read(path)
         {key: found[key] for key in ("mix", "frames", "objects")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: does not describe a scene of StampAVS ({error}): build it again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import wave
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from auralsam2 import strict_json
 from auralsam2.errors import InputError, UsageError
 
 _COLUMNS = 5
@@ -78,7 +78,7 @@ def _tile(root: Path, sample: Sample) -> Image.Image:
     """One clip."""
     media, masks = root / "media" / sample.uid, root / "gt_mask" / sample.uid
     try:
-        scene = json.loads((media / "scene.json").read_text(encoding="utf-8"))
+        scene = strict_json.read(media / "scene.json")
         frames = [Image.open(media / "frames" / f"{number}.jpg").convert("RGB") for number in range(_COLUMNS)]
         layers = [
             [
@@ -88,7 +88,7 @@ def _tile(root: Path, sample: Sample) -> Image.Image:
             for number in range(_COLUMNS)
         ]
         sound = _read_sound(media / "audio.wav")
-    except (OSError, ValueError, KeyError, wave.Error) as error:
+    except (OSError, ValueError, KeyError, TypeError, wave.Error) as error:
         raise InputError(f"{media}: cannot be read ({error}): build the data set anew") from error
     width = _COLUMNS * _SIDE
     tile = Image.new("RGB", (width, _TEXT + _SIDE + _WAVE + _TEXT), _PAPER)

@@ -20,6 +20,7 @@ from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.cast import Cast
 from auralsam2.tracker.converse.course import Course
 from auralsam2.tracker.converse.display import Display
+from auralsam2.tracker.converse.exclusive import exclusive
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.follower import COMBINES, Combine, Follower
 from auralsam2.tracker.converse.found import MERGES, Found, Merge
@@ -39,11 +40,11 @@ LEAST_PART = 0.002
 """Fraction of the frame that a part of a mask must cover to become an object of its own."""
 
 
+@exclusive
 class Conversation:
-    """An interactive session; a context manager.
+    """An interactive session; a context manager. Threads may take turns; a call while another runs is a `UsageError`.
 
-    Each frame is encoded once, when it is first needed. What is asked later costs the decoder alone. Objects are
-    numbered; each is a track of its own, and number 0 is what sounds.
+    Each frame is encoded once, when it is first needed; later prompts cost the decoder alone. Object 0 is what sounds.
 
     Args:
         network: in evaluation mode.
@@ -98,7 +99,7 @@ class Conversation:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file and of all that was kept."""
+        """Close the file and free all cached data."""
         self._film.close()
         self._sounds.close()
         self._kept.close()

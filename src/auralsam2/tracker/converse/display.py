@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from auralsam2.errors import UsageError
 from auralsam2.network import AuralNetwork
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.found import Found
@@ -12,6 +13,9 @@ from auralsam2.tracker.converse.sounds import Sounds
 from auralsam2.tracker.converse.track import Track
 from auralsam2.tracker.result import segmentation
 from auralsam2.types import Segmentation
+
+_STRIDE = 4
+"""Pixels of the model's square for each pixel of a mask."""
 
 
 class Display:
@@ -29,7 +33,15 @@ class Display:
         self._film, self._sounds, self._kept = film, sounds, kept
 
     def show(self, track: Track, index: int, found: Found) -> Segmentation:
-        """Put a mask on display, and give it out."""
+        """Make a mask the newest of its frame, and return it at the size of the video.
+
+        Raises:
+            UsageError: the mask has another size than those of the decoder.
+        """
+        if found.low.shape != (self._size // _STRIDE, self._size // _STRIDE):
+            raise UsageError(
+                f"a mask of {tuple(found.low.shape)}: this model's masks have {self._size // _STRIDE} rows and columns"
+            )
         self.put(track, index, found)
         return segmentation(
             index,

@@ -87,6 +87,9 @@ class Recipe:
     final_clips: int = 100
 
     def __post_init__(self) -> None:
+        for name in ("save_every", "log_every", "test_every", "test_clips", "final_clips"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)} must be 1 or more")
         if self.save_every % self.log_every:
             raise ConfigError(
                 f"save_every {self.save_every} must be a multiple of log_every {self.log_every}: a row of the log is a "

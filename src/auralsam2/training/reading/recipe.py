@@ -62,6 +62,9 @@ class Recipe:
     final_scenes: int = 100
 
     def __post_init__(self) -> None:
+        for name in ("vocabulary", "width", "layers", "heads", "inner"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)} must be 1 or more")
         if self.width % self.heads:
             raise ConfigError(f"width {self.width} must be a multiple of heads, {self.heads}")
         if not 0 < self.masked < 1 or not 0 <= self.cut < 1:

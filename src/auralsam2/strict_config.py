@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from typing import Any, Literal, TypeVar
 
-from auralsam2.errors import ConfigError
+from auralsam2.errors import ConfigError, quoted
 
 T = TypeVar("T")
-
-_SHOWN = 80
-"""Characters of a value in a message."""
 
 
 def bounded(default: Any, low: float, high: float) -> Any:
@@ -47,7 +45,27 @@ def check(config: Any, section: str = "") -> None:
             low, high = field.metadata["range"]
             numbers = [number for number in (value if isinstance(value, tuple) else (value,)) if number is not None]
             if not all(low <= number <= high for number in numbers):  # NaN is outside any range
-                raise ConfigError(f"{key} is {shown(value)}, expected {low} to {high}")
+                raise ConfigError(f"{key} is {quoted(value)}, expected {low} to {high}")
+
+
+def check_range(config: object, section: str, least: float, most: float, *names: str) -> None:
+    """Check the numbers of a dataclass; None passes.
+
+    Args:
+        config: the dataclass.
+        section: its key, for messages.
+        least: lowest value allowed.
+        most: highest value allowed.
+        names: fields with a number or a tuple of numbers.
+
+    Raises:
+        ConfigError: a number lies outside; the message names the key.
+    """
+    for name in names:
+        value = getattr(config, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and not least <= number <= most:
+                raise ConfigError(f"{section}.{name} {quoted(value)} must lie between {least:g} and {most:g}")
 
 
 def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
@@ -64,17 +82,8 @@ def build(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     hints = typing.get_type_hints(kind)
     unknown = sorted(str(key) for key in values if key not in hints)
     if unknown:
-        raise ConfigError(f"unknown key {where}{unknown[0][:_SHOWN]}; known: {', '.join(hints)}")
+        raise ConfigError(f"unknown key {where}{unknown[0][:80]}; known: {', '.join(hints)}")
     return kind(**{key: _convert(hints[key], value, f"{where}{key}") for key, value in values.items()})
-
-
-def shown(value: Any) -> str:
-    """Return a value as a message shows it: on one line, long ones cut."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or endless nesting
-        text = f"a very large {type(value).__name__}"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:
@@ -94,7 +103,7 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
     else:
         matches = _is(hint, value)
     if not matches:
-        raise ConfigError(f"{key} is {shown(value)}, expected {_name(hint)}")
+        raise ConfigError(f"{key} is {quoted(value)}, expected {_name(hint)}")
     return value
 
 
@@ -103,7 +112,9 @@ def _is(kind: Any, value: Any) -> bool:
         return value is None
     if isinstance(value, bool):
         return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)
 
 
 def _name(hint: Any) -> str:
