@@ -60,7 +60,7 @@ LIGHT = (
     "types",
     "errors",
     "config",
-    "fields",
+    "strict_config",
     "apps.cli",
     "apps.parse",
     "data.registry",
