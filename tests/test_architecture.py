@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).parents[1]
 # import each other. A longer name wins over the room it lies in.
 ORDER = (
     ("errors", "version", "clock", "pipe"),
-    ("types", "config"),
+    ("types", "config", "samples"),
     ("media",),
     ("audio", "text", "vision"),
     ("release", "registry", "weights"),
@@ -60,6 +60,7 @@ LIGHT = (
     "apps.parse",
     "data.registry",
     "hub",
+    "samples",
     "checkpoint",
     "release",
     "media.probe",
@@ -75,7 +76,7 @@ def module_name(path: Path) -> str:
 FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 PYTHON = [
     path
-    for folder in (PACKAGE, REPOSITORY / "tests", REPOSITORY / "benchmarks")
+    for folder in (PACKAGE, REPOSITORY / "tests", REPOSITORY / "benchmarks", REPOSITORY / "dev")
     for path in sorted(folder.rglob("*.py"))
 ]
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from auralsam2.config import Conditioning, FuserConfig, Modality, ModelConfig, PromptingConfig, Variant, build
 from auralsam2.errors import ConfigError, UnavailableError, UsageError
+from auralsam2.samples import find_recipe
 from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
 
 T = TypeVar("T")
@@ -200,7 +201,7 @@ class Recipe:
         """Read a YAML file.
 
         Args:
-            path: the file.
+            path: the file, or the name of a packaged recipe.
             changes: `key.key=value`, the value in YAML.
 
         Raises:
@@ -233,7 +234,7 @@ def read_into(kind: type[T], path: Path, changes: Sequence[str]) -> T:
 
 def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
     """The values of a file and its layers, with `KEY=VALUE` changes made to them; see `Recipe.load`."""
-    values = read_layers(path)
+    values = read_layers(find_recipe(path))
     for change in changes:
         _set(values, change)
     return values
@@ -241,6 +242,8 @@ def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
 
 def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
     """The values of a file over those of the files that it starts from.
+
+    A base that does not lie beside the file is looked for among the packaged recipes.
 
     Raises:
         UsageError: a file is not there.
@@ -251,7 +254,7 @@ def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read ({error}): name a YAML file such as those in recipes/") from error
+        raise UsageError(f"{path}: cannot be read ({error}): give a YAML file in UTF-8") from error
     values = _parse(text, str(path))
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: not a mapping of keys to values")
@@ -260,7 +263,9 @@ def read_layers(path: Path, depth: int = 0) -> dict[str, Any]:
         raise ConfigError(f"{path}: base is {bases!r}, expected a list of files")
     merged: dict[str, Any] = {}
     for base in bases:
-        merged = _over(merged, read_layers(path.parent / base, depth + 1))
+        beside = path.parent / base
+        file = beside if beside.exists() else find_recipe(Path(base))
+        merged = _over(merged, read_layers(file, depth + 1))
     return _over(merged, values)
 
 
