@@ -1,5 +1,7 @@
 # The two commands of the README: `make demo` and `make test`; `make lint` is what a change must pass beside the tests.
 # `make results` fills docs/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
+# `make matrix` tests the wheel with each Python of this machine and the lowest and newest dependencies, which it downloads:
+# gigabytes for each Python. `make matrix MATRIX='--python 3.13 --newest'` limits it.
 # `make browser` installs what the tests of the Studio's page need beside; without it they are skipped, and say so.
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,7 +13,7 @@ IN = $(VENV)/bin
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
 
-.PHONY: demo test browser lint results clean $(BASELINES:%=trained-%)
+.PHONY: demo test browser lint matrix results clean $(BASELINES:%=trained-%)
 
 demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
@@ -33,6 +35,9 @@ lint: $(VENV)/installed-dev
 	$(IN)/ruff check .
 	$(IN)/ruff format --check .
 	$(IN)/pyright
+
+matrix:
+	$(PYTHON) dev/matrix.py $(MATRIX)
 
 results: $(BASELINES:%=trained-%)
 	$(IN)/python benchmarks/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/results.md \

@@ -1,6 +1,6 @@
 """Talk about the bundled clip: listen, correct, add an object, follow both, drop one, export.
 
-    python examples/converse.py [OUT]
+    python "$(auralsam2 samples converse)" [OUT]
 
 A sheep bleats and a goose honks, now and then; a pig is silent. The goose is to be an object of its own. Writes
 `both.json` (COCO, both objects), `goose.json` (the goose alone) and a picture of each frame into OUT, by default
@@ -16,9 +16,9 @@ from pathlib import Path
 from PIL import Image
 
 import auralsam2
-from auralsam2 import hub
 from auralsam2.outputs.overlay import draw
 from auralsam2.outputs.tracks import write_coco
+from auralsam2.samples import demo_clip
 
 WHAT_SOUNDS, GOOSE = 0, 1
 COLOURS = {WHAT_SOUNDS: (255, 64, 160), GOOSE: (64, 160, 255)}
@@ -27,7 +27,7 @@ COLOURS = {WHAT_SOUNDS: (255, 64, 160), GOOSE: (64, 160, 255)}
 def main(out: Path) -> None:
     """Hold the conversation."""
     model = auralsam2.load("mini")
-    with model.open(hub.BUNDLED / "demo.mp4") as session:
+    with model.open(demo_clip()) as session:
         session.hear(True)
         heard = session.look(time=3.5)
         print(f"what sounds at {heard.time:.1f} s: {heard.mask.mean():.1%} of the frame")

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 ORDER = (
     ("errors", "version", "clock", "pipe", "strict_json"),
     ("strict_config",),
-    ("types", "config"),
+    ("types", "config", "samples"),
     ("pretrained",),
     ("media",),
     ("audio", "text", "vision"),
@@ -65,6 +65,7 @@ LIGHT = (
     "apps.parse",
     "data.registry",
     "hub",
+    "samples",
     "checkpoint",
     "release",
     "pretrained",
@@ -81,7 +82,7 @@ def module_name(path: Path) -> str:
 FILES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 PYTHON = [
     path
-    for folder in (PACKAGE, REPOSITORY / "tests", REPOSITORY / "benchmarks")
+    for folder in (PACKAGE, REPOSITORY / "tests", REPOSITORY / "benchmarks", REPOSITORY / "dev")
     for path in sorted(folder.rglob("*.py"))
 ]
 

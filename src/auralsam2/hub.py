@@ -121,7 +121,7 @@ def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
     """The folder of a frozen SAM 2 in transformers' format.
 
     Args:
-        id_or_dir: a folder, or a hub id `owner/name[@revision]`.
+        id_or_dir: a folder, a hub id `owner/name[@revision]`, or the name of a bundled model.
         base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
 
     Raises:
@@ -136,7 +136,7 @@ def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
     """The folder of a frozen text encoder with its tokeniser in transformers' format.
 
     Args:
-        id_or_dir: a folder, or a hub id `owner/name[@revision]`.
+        id_or_dir: a folder, a hub id `owner/name[@revision]`, or the name of a bundled model.
         base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
 
     Raises:
@@ -297,7 +297,10 @@ def _released_folder(entry: Entry) -> Path:
 
 
 def _part(id_or_dir: str, base: Path | None, what: str, needs: Needs, files: list[str], remedy: str) -> Path:
-    """The folder of one of the frozen parts."""
+    """The folder of one of the frozen parts; the name of a bundled model stands for its part."""
+    entry = REGISTRY.get(id_or_dir)
+    if entry is not None and entry.repo is None:
+        return checked(_bundled(entry) / what, needs, remedy)
     folder = _inside(id_or_dir, base, what)
     if folder.is_dir():
         return checked(folder, needs, remedy)

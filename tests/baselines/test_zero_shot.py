@@ -71,4 +71,5 @@ def test_a_file_that_is_not_there(command, small_model, tmp_path):
     base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
     outcome = command(*base, "--zero-shot", tmp_path / "no.yaml")
     assert outcome.code == 2
-    assert "no.yaml: no such file: name one such as recipes/zero-shot/avsbench.yaml" in outcome.err
+    assert outcome.error.endswith("give a YAML file or one of recipes/zero-shot/avsbench.yaml")
+    assert "no.yaml: no such file" in outcome.error

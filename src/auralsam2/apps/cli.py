@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from auralsam2 import samples as packaged
 from auralsam2.apps import cli_bench, cli_data, cli_studio, parse, signals
 from auralsam2.apps.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, as_aural, message_line
@@ -156,6 +157,27 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = F
     show(as_json=as_json)
 
 
+SAMPLES_EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 segment "$(auralsam2 samples)"                  the demo clip
+  cp "$(auralsam2 samples v1m-large-paper)" mine.yaml       a recipe to start from
+  python "$(auralsam2 samples converse)"                    an example script
+"""
+
+
+@app.command(epilog=SAMPLES_EXAMPLES)
+def samples(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="File, as --list names it; folder and suffix may be left out.")
+    ] = packaged.CLIP,
+    names: Annotated[bool, typer.Option("--list", help="Print the names of all files instead.")] = False,
+) -> None:
+    """Print the path of a file that comes with the package: the demo clip, a recipe or an example."""
+    print("\n".join(packaged.names()) if names else packaged.find(name))
+
+
 EVALUATE_EXAMPLES = """
 Examples:
 
@@ -258,12 +280,16 @@ Examples:
   auralsam2 train recipes/stampavs-mini-fuser.yaml --set data.root=stamp
   auralsam2 train recipes/v1m-large-paper.yaml --set trainer.devices=4 --set optimiser.rate=5e-5
   auralsam2 train recipes/v1m-large-paper.yaml --resume     go on after a stop
+
+auralsam2 samples --list names the packaged recipes.
 """
 
 
 @app.command(epilog=TRAIN_EXAMPLES)
 def train(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="A recipe, such as those in recipes/.")],
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="A recipe: a file, or the name of a packaged one.")
+    ],
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
     ] = None,

@@ -10,6 +10,7 @@ from typing import Any
 
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError, message_line
 from auralsam2.evaluation.options import Options
+from auralsam2.samples import find_recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +123,8 @@ def run(options: Options, job: Job, *, prompts_given: bool) -> int:
 
 
 def _check_zero_shot(path: Path, options: Options) -> None:
-    """Refuse a file that is not there, and options that mean nothing to roles that know sound alone."""
-    if not path.is_file():
-        raise UsageError(f"--zero-shot {path}: no such file: name one such as recipes/zero-shot/avsbench.yaml")
+    """Raise UsageError for a missing file, and for options that the zero-shot pipeline does not read."""
+    find_recipe(path, "zero-shot")
     own = replace(options, prompts="audio", select="iou", combine="joint", sound="own")
     if options != own:
         raise UsageError(

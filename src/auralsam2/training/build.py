@@ -14,6 +14,7 @@ from auralsam2.config import ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.fuser.standard import Standard
 from auralsam2.network import AuralNetwork, HearingNetwork
+from auralsam2.registry import REGISTRY
 from auralsam2.text.encoder import TextEncoder
 from auralsam2.training.recipe import Recipe
 from auralsam2.vision.pyramid import encode
@@ -82,10 +83,11 @@ def fit_ear(made: AdapterNetwork, log_mel: torch.Tensor) -> None:
 
 
 def here(config: ModelConfig) -> ModelConfig:
-    """The same with whole paths for folders: a saved model is used from anywhere."""
+    """Make the folders absolute, so that a saved model works from any directory; names of models stay names."""
 
     def whole(name: str | None) -> str | None:
-        return str(Path(name).resolve()) if name is not None and Path(name).is_dir() else name
+        is_folder = name is not None and name not in REGISTRY and Path(name).is_dir()
+        return str(Path(name).resolve()) if name is not None and is_folder else name
 
     return dataclasses.replace(config, sam2=whole(config.sam2), text=whole(config.text))
 

@@ -208,7 +208,7 @@ class Recipe:
         """Read a YAML file.
 
         Args:
-            path: the file.
+            path: the file, or the name of a packaged recipe.
             changes: `key.key=value`, the value in YAML.
 
         Raises:

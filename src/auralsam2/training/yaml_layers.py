@@ -10,6 +10,7 @@ from typing import Any
 
 from auralsam2 import strict_json
 from auralsam2.errors import ConfigError, UnavailableError, UsageError, quoted
+from auralsam2.samples import find_recipe
 
 MOST_BASES = 8
 """How deep files may start from others."""
@@ -27,7 +28,7 @@ def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
         UsageError: a file cannot be read, or a change has another form.
         ConfigError: a file or a value of a change is not plain YAML, or the bases are too many or form a circle.
     """
-    values = read_layers(path)
+    values = read_layers(find_recipe(path))
     for change in changes:
         _set(values, change)
     return values
@@ -35,6 +36,8 @@ def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
 
 def read_layers(path: Path) -> dict[str, Any]:
     """The values of a file, over those of the files that its `base` names.
+
+    A base that is not beside the file is taken from the packaged recipes.
 
     Raises:
         UsageError: a file cannot be read.
@@ -68,7 +71,9 @@ def _read(path: Path, above: tuple[Path, ...], count: list[int]) -> dict[str, An
         raise ConfigError(f"{path}: base is {quoted(bases)}, expected a list of files")
     merged: dict[str, Any] = {}
     for base in bases:
-        merged = _over(merged, _read(path.parent / base, (*above, path), count))
+        beside = path.parent / base
+        file = beside if beside.exists() else find_recipe(Path(base))
+        merged = _over(merged, _read(file, (*above, path), count))
     return _over(merged, values)
 
 

@@ -1,6 +1,6 @@
 """How well the model follows prompts on stamps that training never met.
 
-`python -m auralsam2.training.promptable.evaluate FOLDER [--size S] [--clips N]` prints the figures of a model.
+`python -m auralsam2.training.promptable.evaluate MODEL [--size S] [--clips N]` prints the figures of a model.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from auralsam2.decoder.memory import MemoryNetwork
 from auralsam2.decoder.prompted import PromptedDecoder
 from auralsam2.decoder.visual import POSITIVE, VisualPrompts, embed
 from auralsam2.errors import AuralError, message_line
+from auralsam2.hub import fetch_sam2
 from auralsam2.tracker.tracker import Tracker, full_size
 from auralsam2.training.promptable.prompts import SMALLEST, box
 from auralsam2.training.promptable.scenes import Scenes
@@ -165,16 +166,16 @@ def _clicked(point: tuple[int, int]) -> VisualPrompts:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line: `python -m auralsam2.training.promptable.evaluate FOLDER`; returns the exit code."""
+    """The command line: `python -m auralsam2.training.promptable.evaluate MODEL`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m auralsam2.training.promptable.evaluate")
-    parser.add_argument("model", type=Path, help="folder of a SAM 2 in transformers' format")
+    parser.add_argument("model", help="SAM 2 in transformers' format: a folder, a hub id, or mini for the bundled one")
     parser.add_argument("--size", type=int, help="side of the images in pixels, by default the model's own")
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--stamps", type=Path, help="folder of stamps, by default the Debian package's")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     try:
-        sam2 = load_sam2(options.model, options.size)
+        sam2 = load_sam2(fetch_sam2(options.model), options.size)
         held_out = HeldOut(options.clips, options.clips, size=side(sam2), stamps=options.stamps)
         print(json.dumps(held_out.measure(sam2).to_dict()))
     except AuralError as error:

@@ -1,0 +1,89 @@
+"""Files that come with the package: the demo clip, training recipes and example scripts."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from auralsam2.errors import UsageError
+
+PACKAGE = Path(__file__).parent
+CLIP = "demo.mp4"
+_FOLDERS = ("examples", "recipes")
+_LAYERS = "recipes/parts/"
+"""Layers that recipes share: a recipe may start from them, but none is a recipe."""
+
+
+def demo_clip() -> Path:
+    """Return the path of the demo clip: ten seconds of 384 x 384 pixels with sound."""
+    return PACKAGE / "bundled" / CLIP
+
+
+def names() -> tuple[str, ...]:
+    """List the files by name: `demo.mp4`, then `examples/NAME.py` and `recipes/NAME.yaml`, sorted."""
+    return (CLIP, *(name for name in _files() if not name.startswith(_LAYERS)))
+
+
+def find(name: str) -> Path:
+    """Return the path of a file by its name.
+
+    Args:
+        name: as `names` lists it; its first folder and its suffix may be left out.
+
+    Raises:
+        UsageError: no file has this name.
+    """
+    path = _find(name)
+    if path is None:
+        raise UsageError(f"no file {name!r} comes with auralsam2: give one of {', '.join(names())}")
+    return path
+
+
+def find_recipe(path: Path, folder: str = "") -> Path:
+    """Return the path of a recipe: the file itself, or the packaged recipe of that name.
+
+    Args:
+        path: a file; where there is none, the name of a packaged recipe, such as `recipes/v1m-large-paper.yaml`,
+            `v1m-large-paper` or `zero-shot/avsbench`.
+        folder: subfolder of `recipes/` whose names the error lists.
+
+    Raises:
+        UsageError: neither exists.
+    """
+    if path.exists():
+        return path
+    found = None if path.is_absolute() else _find(path.as_posix())
+    if found is None or found.suffix != ".yaml":
+        listed = [name for name in names() if PurePosixPath(name).parent == PurePosixPath("recipes", folder)]
+        raise UsageError(
+            f"{path}: no such file, and no recipe of this name comes with auralsam2: "
+            f"give a YAML file or one of {', '.join(listed)}"
+        )
+    return found
+
+
+def _find(name: str) -> Path | None:
+    """Return the path of a file by its name, with or without first folder and suffix; None if there is none."""
+    if name in (CLIP, CLIP.removesuffix(".mp4")):
+        return demo_clip()
+    for known, path in _files().items():
+        short = known.partition("/")[2]
+        if name in (known, short) or name in (known.removesuffix(path.suffix), short.removesuffix(path.suffix)):
+            return path
+    return None
+
+
+def _files() -> dict[str, Path]:
+    """Return the paths of recipes, their layers and examples by name."""
+    found = {}
+    for name in _FOLDERS:
+        folder = _folder(name)
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in (".py", ".yaml"):
+                found[str(PurePosixPath(name, *path.relative_to(folder).parts))] = path
+    return found
+
+
+def _folder(name: str) -> Path:
+    """Return a folder of the wheel, or of the checkout where the package is installed in place."""
+    packaged = PACKAGE / name
+    return packaged if packaged.is_dir() else PACKAGE.parents[1] / name
