@@ -92,9 +92,7 @@ class Tally:
             self.failures.append(f"{COLUMNS[outcome]}: {failure}")
 
 
-def fuzz(
-    kind: str, count: int, seed: int = 0, seconds: float = 20.0, jobs: int = 1, keep: Path | None = None
-) -> Tally:
+def fuzz(kind: str, count: int, seed: int = 0, seconds: float = 20.0, jobs: int = 1, keep: Path | None = None) -> Tally:
     """Run cases 0 … count - 1 of a kind.
 
     Args:
