@@ -1,5 +1,6 @@
 """Damaged files end in frames and sound or in an InputError, and soon."""
 
+import contextlib
 import logging
 import time
 from itertools import islice
@@ -163,3 +164,63 @@ def test_announced_size_beyond_all_screens(tmp_path):
     path.write_bytes(data)
     with pytest.raises(InputError):
         probe(path)
+
+
+def late_first_picture(path, seconds):
+    """A program stream whose first picture has a damaged time stamp."""
+    write_clip(path, 2.0, codec="mpeg2video", fps=25, audio_codec="mp2", options={"bf": "0"})
+    data = bytearray(path.read_bytes())
+    at, ticks = data.index(b"\0\0\1\xe0") + 9, round(seconds * 90_000)
+    assert data[at - 2] & 0x80  # has a time stamp
+    data[at] = data[at] & 0xF1 | ticks >> 29 & 0x0E
+    data[at + 1 : at + 5] = bytes((ticks >> 22 & 255, ticks >> 14 & 254 | 1, ticks >> 7 & 255, ticks << 1 & 254 | 1))
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("fps", [2.0, None])
+def test_a_damaged_first_time_stamp_does_not_repeat_the_picture_for_hours(tmp_path, fps):
+    frames, _, damage, _ = everything(late_first_picture(tmp_path / "late.mpg", 20_000.0), fps)
+    assert len(frames) in ((19, 20) if fps is None else (1, 2))
+    assert frames[-1].time < 2.0
+    assert [frame.time for frame in frames] == sorted(frame.time for frame in frames)
+    assert damage
+
+
+def test_a_damaged_duration_ends_with_the_stream(tmp_path):
+    """The table of an MP4 gives its pictures a day each, its header two seconds in all."""
+    path = write_clip(tmp_path / "clip.mp4", 2.0)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"stts") + 12
+    data[at : at + 4] = (86_400 * 10_240).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert len(everything(path, 2.0)[0]) <= 4
+
+
+def test_a_picture_does_not_stay_for_hours_after_the_sound(tmp_path):
+    path = write_media(tmp_path / "still.mp4", [numbered(n) for n in range(3)], [0.0, 1.0, 5000.0], sound=tone(2.0))
+    with read_frames(path, fps=2.0) as reader:
+        frames = list(reader)
+    assert 2 * 60 <= len(frames) <= 2 * 63
+    assert reader.damage == [pytest.approx(62.0, abs=1.0)]
+
+
+@pytest.mark.parametrize("sound", [None, tone(200.0, 8000)], ids=["silent", "with sound"])
+def test_a_slide_show_is_whole(tmp_path, sound):
+    path = write_media(
+        tmp_path / "slides.mp4", [numbered(n) for n in range(3)], [0.0, 65.0, 190.0], sound=sound, rate=8000
+    )
+    with read_frames(path, fps=1.0) as reader:
+        shown = [(number_of(frame.image), id(frame.image)) for frame in iter(reader) if frame.index < 190]
+    assert [number for number, _ in shown] == [0] * 65 + [1] * 125
+    assert not reader.damage
+
+
+def test_an_error_of_the_library_is_damage(tmp_path):
+    """An FLV file whose second half redefines its streams: PyAV raises IndexError when it is read on."""
+    path = write_clip(tmp_path / "clip.flv", 2.0, codec="flv", audio_codec="mp3", rate=44_100, sound=tone(2.0, 44_100))
+    whole = path.read_bytes()
+    for number in range(60):
+        path.write_bytes(mutated(whole, np.random.default_rng(number)))
+        with contextlib.suppress(InputError):
+            everything(path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -308,3 +309,59 @@ def test_the_clock_counts(model: AuralSAM2, video: Path, prompts: Prompts) -> No
     seconds = segmentation.clock.seconds
     assert all(seconds[stage] > 0 for stage in ("decode", "encoder", "fuser", "decoder", "memory"))
     assert seconds["write"] == 0
+
+
+@pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
+def test_a_slide_show_costs_one_encoding_a_picture(
+    tmp_path: Path, model: AuralSAM2, monkeypatch: pytest.MonkeyPatch, prompts: Prompts
+) -> None:
+    times = [0.0, 9.0, 21.0]
+    slides = write_media(
+        tmp_path / "slides.mkv", [numbered(number) for number in range(3)], times, sound=sound(25), audio_codec="mp3"
+    )
+    encoded = 0
+    encode = model.network.encode
+
+    def counted(pixels: torch.Tensor, **options: bool) -> object:
+        nonlocal encoded
+        encoded += len(pixels)
+        return encode(pixels, **options)
+
+    monkeypatch.setattr(model.network, "encode", counted)
+    frames = list(model.segment(slides, prompts=prompts))
+    assert [number_of(frame.image) for frame in frames[:21]] == [0] * 9 + [1] * 12
+    assert encoded == 3
+
+
+MEMORY = """
+import sys
+from auralsam2.apps.bench_material import small_network
+from auralsam2.apps.bench_memory import peak_bytes
+from auralsam2.tracker.session import Session
+from auralsam2.tracker.source import Source
+from auralsam2.types import Prompts
+
+network = small_network(64)
+for video in sys.argv[1:]:
+    session = Session(network, Source.open(video, Prompts(), fps=None), memory=16 << 20)
+    frames = sum(1 for _ in session)
+    print(frames, peak_bytes() / (1 << 20))
+"""
+
+
+def test_memory_does_not_grow_with_the_length_at_30_frames_a_second(
+    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """A window of 10 s has 69 MB of pictures, half a minute 207 MB; 16 MiB may stay in memory."""
+    clips = []
+    for seconds in (1, 10, 30):
+        pictures = [numbered(number % 100, 320, 240) for number in range(30 * seconds)]
+        clips.append(write_media(tmp_path / f"{seconds}.mp4", pictures, fps=30, sound=sound(seconds)))
+    process = start("-c", MEMORY, *clips)
+    lines, errors = process.communicate()
+    assert process.returncode == 0, errors
+    rows = [tuple(map(float, line.split())) for line in lines.splitlines()]
+    assert [frames for frames, _ in rows] == [30, 300, 900]
+    first, short, long = (peak for _, peak in rows)
+    assert short - first < 60
+    assert long - short < 24

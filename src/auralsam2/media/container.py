@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import av
 import av.error
@@ -30,6 +31,9 @@ SEEK_FROM = 20.0
 
 _NOT_MEDIA = frozenset({"tty", "bin", "xbin", "adf", "idf", "lavfi", "concat", "hls", "dash", "sdp"})
 """Formats that turn text into pictures or lead to other files."""
+
+_TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""PyAV 18 refuses metadata that is not UTF-8 unless told otherwise; PyAV 19 always accepts it."""
 
 _INDEXED = ("mov", "matroska")
 _KNOWS_LENGTH = ("mov", "matroska", "avi", "wav", "flac", "ogg", "flv", "asf")
@@ -75,18 +79,21 @@ def open_input(path: Path) -> InputContainer:
             raise InputError(f"{path}: not a regular file, give a video file")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty")
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
+    try:
         container = av.open(
             f"file:{path}",
             mode="r",
-            metadata_errors="replace",
             options={"max_pixels": str(MAX_PIXELS), "protocol_whitelist": "file"},
+            **_TOLERANT,
         )
     except av.error.PermissionError as error:
         raise InputError(f"{path}: no permission to read it") from error
-    except av.error.FFmpegError as error:
+    except (
+        Exception
+    ) as error:  # PyAV raises FFmpegError, and ValueError, IndexError or MemoryError from damaged headers
         raise InputError(f"{path}: not a video or sound file, or damaged beyond repair ({_reason(error)})") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        raise InputError(f"{path}: cannot be read ({_reason(error)})") from error
     if not _NOT_MEDIA.isdisjoint(container.format.name.split(",")):
         container.close()
         raise InputError(f"{path}: not a video or sound file")
@@ -112,7 +119,16 @@ def audio_stream(container: InputContainer) -> AudioStream | None:
 
 
 def _decodable(stream: Any) -> bool:
+    """Whether FFmpeg has a decoder for a stream and the file gives its unit of time."""
     return stream.codec_context is not None and bool(stream.time_base)
+
+
+def positive(value: Any) -> Fraction | None:
+    """A rate or ratio of PyAV as a fraction; None where it is unknown or not above 0.
+
+    PyAV 18 writes None for unknown; PyAV 19 writes 0/1 or n/0.
+    """
+    return Fraction(value.numerator, value.denominator) if value and value > 0 else None
 
 
 def zero_of(container: InputContainer) -> Fraction:
@@ -153,8 +169,27 @@ def announced_end(container: InputContainer, stream: VideoStream | AudioStream) 
     return announced_duration(container) if len(container.streams) == 1 else 0.0
 
 
+def sound_end(container: InputContainer) -> float | None:
+    """Second at which the first sound stream ends, estimated by FFmpeg if need be; None where it is unknown."""
+    stream = audio_stream(container)
+    if stream is None:
+        return None
+    if stream.duration and stream.time_base:
+        return float(((stream.start_time or 0) + stream.duration) * stream.time_base - zero_of(container))
+    return announced_end(container, stream) or None
+
+
 class Decoder:
-    """Draws the frames of one stream with their times, mending what damage did to both.
+    """Decodes the frames of one stream with their times and corrects damaged ones; a context manager.
+
+    This is the only place that demultiplexes and decodes. PyAV raises `FFmpegError` for damaged data, but also
+    IndexError, ValueError, MemoryError and others. All of them count as damage here.
+
+    Decoders must be closed before they are freed. PyAV frees a codec context while it holds the GIL, and FFmpeg then
+    waits for its frame threads. Once `av.logging.set_level` has been called, as older versions of torchvision do when
+    they are imported, a frame thread that logs waits for the GIL, so both wait for ever. `close` flushes the codec,
+    which waits for the frame threads without the GIL. Freeing an idle codec cannot block. Changing the log level
+    instead would affect the whole process, and fail when another thread sets it during decoding.
 
     Args:
         container: an open container.
@@ -169,8 +204,21 @@ class Decoder:
         self.zero = zero_of(container)
         self._limit = announced_duration(container) + _MAX_JUMP
         self._last = 0.0
-        stream.codec_context.thread_type = "AUTO"
-        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        self._codec: Any = stream.codec_context
+        self._codec.thread_type = "AUTO"
+        self._codec.options = {"max_pixels": str(MAX_PIXELS)}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the threads of the codec."""
+        self._codec.flush_buffers()
 
     def seek(self, time: float) -> bool:
         """Move to the key frame before `time` seconds, if the format keeps an index that makes this exact."""
@@ -178,7 +226,7 @@ class Decoder:
             return False
         try:
             self._container.seek(int((time + float(self.zero)) * av.time_base), backward=True)
-        except av.error.FFmpegError:
+        except Exception:
             return False
         return True
 
@@ -213,7 +261,7 @@ class Decoder:
                 return packet.decode()
             except av.error.EOFError:
                 return []
-            except (av.error.FFmpegError, MemoryError):
+            except Exception:
                 self._damage.note(self._last if time is None else time)
         return []
 
@@ -228,7 +276,7 @@ class Decoder:
                 return
             except av.error.EOFError:
                 return
-            except (av.error.FFmpegError, MemoryError):
+            except Exception:
                 self._damage.note(self._last)
                 failures += 1
                 if failures >= _MAX_FAILURES:

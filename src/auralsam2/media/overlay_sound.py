@@ -62,22 +62,22 @@ def _copied(target: Any, path: Path, start: float, end: float) -> Iterator[tuple
         stream = audio_stream(container)
         if stream is None or stream.time_base is None:
             raise InputError(f"{path}: no audio track")
-        decoder = Decoder(container, stream, DamageLog(path, "sound"))
-        decoder.seek(start - 1.0)
-        shift = round((decoder.zero + Fraction(start)) / stream.time_base)
-        last: int | None = None
-        for packet in decoder.packets():
-            time = decoder.seconds(packet.pts)
-            if time is None or packet.pts is None or packet.size == 0 or (start > 0 and time < start - _RUN_IN):
-                continue
-            if time >= end:
-                return
-            packet.pts -= shift
-            packet.dts = packet.pts  # neither codec reorders
-            if last is None or packet.pts > last:
-                last = packet.pts
-                packet.stream = target
-                yield time - start, packet
+        with Decoder(container, stream, DamageLog(path, "sound")) as decoder:
+            decoder.seek(start - 1.0)
+            shift = round((decoder.zero + Fraction(start)) / stream.time_base)
+            last: int | None = None
+            for packet in decoder.packets():
+                time = decoder.seconds(packet.pts)
+                if time is None or packet.pts is None or packet.size == 0 or (start > 0 and time < start - _RUN_IN):
+                    continue
+                if time >= end:
+                    return
+                packet.pts -= shift
+                packet.dts = packet.pts  # neither codec reorders
+                if last is None or packet.pts > last:
+                    last = packet.pts
+                    packet.stream = target
+                    yield time - start, packet
 
 
 def _encoded(encoder: Any, rate: int, path: Path, start: float, end: float) -> Iterator[tuple[float, Any]]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from auralsam2.media.container import MAX_PIXELS
 
@@ -76,8 +76,12 @@ def display_size(frame: VideoFrame, aspect: Fraction | None, orientation: Orient
     return (height, width) if orientation.transposed else (width, height)
 
 
-def to_rgb(frame: VideoFrame, width: int, height: int, orientation: Orientation) -> np.ndarray:
+def to_rgb(
+    frame: VideoFrame, width: int, height: int, orientation: Orientation, reformatter: VideoReformatter
+) -> np.ndarray:
     """Convert a frame to an image (height, width, 3) uint8 RGB in display orientation, scaled where sizes differ.
+
+    `reformatter` is shared by the frames of a video: each one keeps about 15 MB.
 
     Alpha is dropped. The colour matrix and the range come from the frame; without a tag, as in players, BT.709 above
     standard definition, else BT.601.
@@ -86,5 +90,5 @@ def to_rgb(frame: VideoFrame, width: int, height: int, orientation: Orientation)
     matrix = None
     if frame.colorspace not in _KNOWN_MATRICES:
         matrix = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
-    rgb = frame.reformat(stored_width, stored_height, "rgb24", src_colorspace=matrix, interpolation=_EXACT)
+    rgb = reformatter.reformat(frame, stored_width, stored_height, "rgb24", src_colorspace=matrix, interpolation=_EXACT)
     return orientation.apply(rgb.to_ndarray())

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from auralsam2.errors import InputError
-from auralsam2.media.container import DamageLog, Decoder, announced_duration, audio_stream, open_input, video_stream
+from auralsam2.media.container import (
+    DamageLog,
+    Decoder,
+    announced_duration,
+    audio_stream,
+    open_input,
+    positive,
+    video_stream,
+)
 from auralsam2.media.picture import Orientation, display_size
 from auralsam2.types import MediaInfo
 
@@ -28,12 +36,12 @@ def probe(path: Path | str) -> MediaInfo:
         width = height = 0
         fps = 0.0
         if video is not None:
-            damage = DamageLog(path, "picture")
-            first = next((frame for _, frame in Decoder(container, video, damage).frames()), None)
+            with Decoder(container, video, DamageLog(path, "picture")) as decoder:
+                first = next((frame for _, frame in decoder.frames()), None)
             if first is None:
                 raise InputError(f"{path}: no picture could be decoded, the file is damaged or incomplete")
-            width, height = display_size(first, video.sample_aspect_ratio, Orientation.of(first))
-            fps = float(video.average_rate or video.guessed_rate or 0)
+            width, height = display_size(first, positive(video.sample_aspect_ratio), Orientation.of(first))
+            fps = float(positive(video.average_rate) or positive(video.guessed_rate) or 0)
         return MediaInfo(
             path=path,
             width=width,

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from av.video.reformatter import VideoReformatter
+
 from auralsam2.errors import InputError, UsageError
-from auralsam2.media.container import DamageLog, Decoder, announced_duration, announced_end, open_input, video_stream
+from auralsam2.media.container import (
+    DamageLog,
+    Decoder,
+    announced_duration,
+    announced_end,
+    open_input,
+    positive,
+    sound_end,
+    video_stream,
+)
 from auralsam2.media.picture import Orientation, display_size, to_rgb
 from auralsam2.types import Frame
 
@@ -21,6 +33,9 @@ _SLACK = 1e-6
 """Seconds by which a start may miss a frame that it means, since time stamps are not decimal."""
 
 _LONG = 10.0
+"""Seconds of display that are plausible without further evidence."""
+_LONGEST_STILL = 60.0
+"""Seconds for which a picture may stay after the sound of the file has ended."""
 _MAX_STEP_BACK = 0.5
 _MAX_MISSING = 0.5
 
@@ -48,9 +63,13 @@ class FrameReader:
 
     With `fps`, the wanted instants are start + (j + 0.5) / fps for j = 0, 1, … and the frame of an instant is the one
     on display then: the last that is not later, or the first of all where none is earlier. With variable frame rate
-    one picture may thus be yielded several times, with the same `time`. Without `fps` every frame of [start, end) is
-    yielded and `instant` equals `time`. Where nothing falls into [start, end), the picture on display at start is
-    yielded, once.
+    one picture may thus be yielded several times, with the same `time` and the same `image`; different pictures have
+    different times. Without `fps` every frame of [start, end) is yielded and `instant` equals `time`. Where nothing
+    falls into [start, end), the picture on display at start is yielded, once.
+
+    Damaged time stamps are corrected where the next picture contradicts them. The last picture is shown up to the
+    announced end of the stream. Frames end with a note of damage where the sound of the file has ended and a picture
+    would be shown for more than 60 s after it.
 
     Attributes:
         damage: seconds at which the pictures turned out damaged, so far.
@@ -73,6 +92,7 @@ class FrameReader:
         self._damage = DamageLog(path, "picture")
         self._size: tuple[int, int] | None = None
         self._orientation = Orientation()
+        self._reformatter = VideoReformatter()
         self._video_end = 0.0
         self._index = 0
         self._may_seek = True
@@ -104,7 +124,7 @@ class FrameReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; reading on ends."""
+        """Close the file; no more frames are yielded."""
         self._frames.close()
         self._container.close()
 
@@ -126,7 +146,11 @@ class FrameReader:
         at_start: tuple[float, VideoFrame] | None = None
         for time, picture in self._pictures():
             if shown is not None:
-                yield from self._while_shown(*shown, fps, time)
+                until = self._plausible(time, fps)
+                yield from self._while_shown(*shown, fps, until)
+                if until < min(time, self._end):
+                    self._damage.note(until)
+                    break
             if self._instant(fps) >= self._end and time > self._start:
                 break
             shown = (time, picture)
@@ -134,12 +158,20 @@ class FrameReader:
                 at_start = shown
         else:
             if shown is not None:
-                yield from self._while_shown(*shown, fps, self._video_end)
+                yield from self._while_shown(*shown, fps, self._plausible(self._video_end, fps))
         if self._index == 0:
             yield self._only(at_start)
 
     def _instant(self, fps: float) -> float:
         return self._start + (self._index + 0.5) / fps
+
+    def _plausible(self, until: float, fps: float) -> float:
+        """Second at which the picture on display disappears: `until`, or earlier where a damaged stamp is likely."""
+        begin = self._instant(fps)
+        if until - begin <= _LONGEST_STILL:
+            return until
+        heard = sound_end(self._container)
+        return until if heard is None else min(until, max(heard, begin) + _LONGEST_STILL)
 
     def _while_shown(self, time: float, picture: VideoFrame, fps: float, until: float) -> Iterator[Frame]:
         """The frames of the instants that pass before `until` with this picture on display."""
@@ -164,37 +196,57 @@ class FrameReader:
         if image is None:
             if self._size is None:
                 self._orientation = Orientation.of(picture)
-                self._size = display_size(picture, self._stream.sample_aspect_ratio, self._orientation)
-            image = to_rgb(picture, *self._size, self._orientation)
+                aspect = positive(self._stream.sample_aspect_ratio)
+                self._size = display_size(picture, aspect, self._orientation)
+            image = to_rgb(picture, *self._size, self._orientation, self._reformatter)
         self._index += 1
         return Frame(index=self._index - 1, time=time, instant=instant, image=image)
 
     def _pictures(self) -> Iterator[tuple[float, VideoFrame]]:
         """Yield (time, picture) in rising order of time, from the one on display at start or earlier."""
         spacing = self._spacing()
-        decoder = Decoder(self._container, self._stream, self._damage)
-        sought = self._may_seek and decoder.seek(self._start)
-        last: float | None = None
-        duration = spacing
-        for moment, picture in decoder.frames():
-            if sought and last is None and (moment is None or moment > self._start):
-                yield from self._from_the_top()
-                return
-            time = (0.0 if last is None else last + duration) if moment is None else moment
-            if last is not None and time <= last:
-                if time < last - _MAX_STEP_BACK:
-                    self._damage.note(last)
-                continue
-            duration = self._duration_of(picture, spacing)
-            last = time
-            self._video_end = time + duration
-            yield time, picture
-        if sought and last is None:
+        with Decoder(self._container, self._stream, self._damage) as decoder:
+            sought = self._may_seek and decoder.seek(self._start)
+            moments = decoder.frames()
+            first = next(moments, None)
+            if first is not None and not (sought and (first[0] is None or first[0] > self._start)):
+                yield from self._ordered(chain([first], moments), spacing)
+                first, sought = None, False
+        if sought:
             yield from self._from_the_top()
             return
         missing = announced_end(self._container, self._stream) - self._video_end
-        if last is not None and missing > max(_MAX_MISSING, 3 * spacing):
+        if self._video_end > 0 and missing > max(_MAX_MISSING, 3 * spacing):
             self._damage.note(self._video_end)
+
+    def _ordered(
+        self, moments: Iterable[tuple[float | None, VideoFrame]], spacing: float
+    ) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield decoded pictures in rising order of time, each after the next one has confirmed its time stamp.
+
+        A picture is late by mistake if the next one is more than half a second earlier, but later than the one before.
+        Its time then follows from the picture before.
+        """
+        before: float | None = None  # where the picture before the held one ends
+        held: tuple[float, VideoFrame] | None = None
+        last = -math.inf  # time of the picture before the held one
+        for moment, picture in moments:
+            time = (0.0 if held is None else self._end_of(*held, spacing)) if moment is None else moment
+            if held is not None and time <= held[0]:
+                if held[0] - time <= _MAX_STEP_BACK:
+                    continue
+                self._damage.note(held[0] if time <= last else max(last, 0.0))
+                if time <= last:
+                    continue
+                corrected = time - spacing if before is None else before
+                held = (corrected, held[1]) if max(last, 0.0) <= corrected < time else None
+            if held is not None:
+                yield held
+                last, before = held[0], self._end_of(*held, spacing)
+            held = (time, picture)
+            self._video_end = self._end_of(*held, spacing)
+        if held is not None:
+            yield held
 
     def _from_the_top(self) -> Iterator[tuple[float, VideoFrame]]:
         """Start again without seeking, where the index of the file proved wrong."""
@@ -208,12 +260,21 @@ class FrameReader:
         yield from self._pictures()
 
     def _spacing(self) -> float:
-        """Seconds from frame to frame on average, by the word of the file."""
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        return 1 / float(rate) if rate is not None and rate > 0 else 0.04
+        """Average seconds from frame to frame according to the file."""
+        rate = positive(self._stream.average_rate) or positive(self._stream.guessed_rate)
+        return 0.04 if rate is None else 1 / float(rate)
 
-    def _duration_of(self, picture: VideoFrame, spacing: float) -> float:
-        """Seconds for which a picture is shown should none follow; a damaged duration does not count."""
-        time_base = picture.time_base
+    def _end_of(self, time: float, picture: VideoFrame, spacing: float) -> float:
+        """Second at which the display of a picture ends should none follow.
+
+        Its duration counts unless it is damaged, then `spacing`. What lasts more than 10 s ends with the stream.
+        """
+        time_base = positive(picture.time_base)
         seconds = float(picture.duration * time_base) if picture.duration > 0 and time_base else 0.0
-        return seconds if 0 < seconds <= max(_LONG, announced_duration(self._container)) else spacing
+        announced = announced_duration(self._container)
+        if not 0 < seconds <= max(_LONG, announced):
+            seconds = spacing
+        if seconds > _LONG:
+            left = (announced_end(self._container, self._stream) or announced) - time
+            seconds = min(seconds, left if left > 0 else _LONG)
+        return time + seconds

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av.error
 import numpy as np
 from av.audio.resampler import AudioResampler
 
@@ -62,27 +61,27 @@ def read_chunks(path: Path, damage: DamageLog, start: float = 0.0) -> Iterator[C
         stream = audio_stream(container)
         if stream is None:
             raise InputError(f"{path}: no audio track")
-        decoder = Decoder(container, stream, damage)
-        sought = decoder.seek(start - _PREROLL)
         converter = _Converter()
         end: float | None = None
-        for time, frame in decoder.frames():
-            if end is None and sought and (time is None or time > start):
-                break
-            samples = converter.stereo(frame)
-            rate = frame.sample_rate
-            if len(samples) == 0 or not 0 < rate <= MAX_RATE:
-                continue
-            expected = 0.0 if end is None else end
-            if time is None or (end is not None and abs(time - end) <= _MAX_DRIFT):
-                time = expected
-            first = round(time * rate)
-            late = max(0, round(expected * rate) - first) if end is not None else 0
-            end = max(expected, (first + len(samples)) / rate) if end is not None else (first + len(samples)) / rate
-            if late > rate * _MAX_STEP_BACK:
-                damage.note(expected)
-            if late < len(samples):
-                yield Chunk(first + late, rate, samples[late:])
+        with Decoder(container, stream, damage) as decoder:
+            sought = decoder.seek(start - _PREROLL)
+            for time, frame in decoder.frames():
+                if end is None and sought and (time is None or time > start):
+                    break
+                samples = converter.stereo(frame)
+                rate = frame.sample_rate
+                if len(samples) == 0 or not 0 < rate <= MAX_RATE:
+                    continue
+                expected = 0.0 if end is None else end
+                if time is None or (end is not None and abs(time - end) <= _MAX_DRIFT):
+                    time = expected
+                first = round(time * rate)
+                late = max(0, round(expected * rate) - first) if end is not None else 0
+                end = max(expected, (first + len(samples)) / rate) if end is not None else (first + len(samples)) / rate
+                if late > rate * _MAX_STEP_BACK:
+                    damage.note(expected)
+                if late < len(samples):
+                    yield Chunk(first + late, rate, samples[late:])
         if end is not None:
             if announced_end(container, stream) - end > _MAX_MISSING:
                 damage.note(end)
@@ -109,7 +108,7 @@ class _Converter:
             self._resampler = AudioResampler("fltp", layout, frame.sample_rate, options={"rematrix_maxval": "1"})
         try:
             planes = [piece.to_ndarray() for piece in self._resampler.resample(frame)]
-        except (av.error.FFmpegError, ValueError):
+        except Exception:
             self._key = None
             return np.zeros((0, 2), dtype=np.float32)
         if not planes:

@@ -14,7 +14,7 @@ import av
 import av.error
 import numpy as np
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from auralsam2.errors import OutputError
 from auralsam2.media.overlay_sound import overlay_sound
@@ -60,7 +60,8 @@ class OverlayWriter:
         self._start = start
         self._ends = [second for second in (end, pictures_end) if second is not None]
         self._part = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}.part")
-        self._held: VideoFrame | None = None
+        self._held: tuple[np.ndarray, int] | None = None  # the last picture and its ticks, not yet encoded
+        self._reformatter = VideoReformatter()
         self._gap: int | None = None
         self._shape: tuple[int, ...] | None = None
         self._durations: dict[int, int] = {}
@@ -93,7 +94,7 @@ class OverlayWriter:
         """Add a picture, shown from `time` until the next.
 
         Args:
-            image: (H, W, 3) uint8 RGB, all of one size.
+            image: (H, W, 3) uint8 RGB, all of one size; must not change afterwards.
             time: second of the source; before start counts as start. At the time of the picture before, it takes that
                 picture's place.
 
@@ -108,16 +109,16 @@ class OverlayWriter:
             raise ValueError(f"image of shape {image.shape} after images of shape {self._shape}")
         ticks = max(0, round((time - self._start) * _TICKS))
         held = self._held
-        if held is not None and ticks < _ticks(held):
+        if held is not None and ticks < held[1]:
             raise ValueError(f"picture at {time:g} s comes after a later one")
         with self._writing():
             if self._shape is None:
                 self._shape = image.shape
                 self._configure(image)
-            if held is not None and ticks > _ticks(held):
-                self._gap = ticks - _ticks(held)
-                self._encode(held, self._gap)
-            self._held = _to_yuv(image, ticks)
+            if held is not None and ticks > held[1]:
+                self._gap = ticks - held[1]
+                self._encode(*held, self._gap)
+            self._held = (image, ticks)
 
     def close(self) -> None:
         """Finish the file and move it to its place.
@@ -132,7 +133,7 @@ class OverlayWriter:
             if self._held is None:
                 raise OutputError(f"{self._path}: no picture to write, choose a part of the video that has some")
             with self._writing():
-                self._encode(self._held, self._last_duration(_ticks(self._held)))
+                self._encode(*self._held, self._last_duration(self._held[1]))
                 self._mux(self._stream.encode(None))
                 for _, packet in self._sound:
                     self._container.mux(packet)
@@ -161,8 +162,18 @@ class OverlayWriter:
         # An end before the picture is a wrong announcement.
         return min([duration, *(ticks_left for ticks_left in left if ticks_left > 0)])
 
-    def _encode(self, frame: VideoFrame, duration: int) -> None:
-        self._durations[_ticks(frame)] = duration
+    def _encode(self, image: np.ndarray, ticks: int, duration: int) -> None:
+        height, width = image.shape[:2]
+        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = self._reformatter.reformat(
+            VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24"),
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+        )
+        frame.pts = ticks
+        frame.time_base = Fraction(1, _TICKS)
+        self._durations[ticks] = duration
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[Any]) -> None:
@@ -177,9 +188,12 @@ class OverlayWriter:
                     break
 
     def _abandon(self) -> None:
-        """Leave nothing behind."""
+        """Remove the file."""
         self._closed = True
         self._sound = iter(())
+        # Like a decoder, the encoder must be idle when it is freed; see `container.Decoder`.
+        with suppress(Exception):
+            self._stream.encode(None)
         with suppress(av.error.FFmpegError, OSError):
             self._container.close()
         with suppress(OSError):
@@ -187,7 +201,7 @@ class OverlayWriter:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Turn the system's refusal into an error for the user."""
+        """Raise OutputError for errors of the system and of FFmpeg."""
         try:
             yield
         except (OSError, av.error.FFmpegError) as error:
@@ -195,19 +209,3 @@ class OverlayWriter:
             raise OutputError(
                 f"{self._path}: cannot be written ({reason}): check the folder, its permissions and its free space"
             ) from error
-
-
-def _ticks(frame: VideoFrame) -> int:
-    assert frame.pts is not None
-    return frame.pts
-
-
-def _to_yuv(image: np.ndarray, ticks: int) -> VideoFrame:
-    height, width = image.shape[:2]
-    padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    frame = VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24").reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
-    )
-    frame.pts = ticks
-    frame.time_base = Fraction(1, _TICKS)
-    return frame

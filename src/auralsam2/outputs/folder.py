@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -99,6 +100,8 @@ class ResultFolder:
         self._rows: TextIO | None = None
         self._overlay: OverlayWriter | None = None
         self._count = 0
+        self._jpeg = b""
+        self._jpeg_time: float | None = None  # presentation time of the picture in `_jpeg`
         self._closed = False
 
     def __enter__(self) -> ResultFolder:
@@ -154,7 +157,7 @@ class ResultFolder:
         if "masks" in self._save:
             self._write_picture("masks", segmentation.mask * np.uint8(255))
         if "frames" in self._save:
-            self._write_picture("frames", segmentation.image, quality=_JPEG_QUALITY)
+            self._write_frame(segmentation)
         if self._rows is not None:
             with writing(self.folder):
                 self._rows.write(json_stream.dump(formats.frame_row(segmentation)) + "\n")
@@ -192,6 +195,16 @@ class ResultFolder:
         self._staging.publish(names, sorted(withdrawn))
         if stale := sorted(kept - withdrawn):
             _log.warning("%s: %s from an earlier run may not fit the new results", self.folder, ", ".join(stale))
+
+    def _write_frame(self, segmentation: Segmentation) -> None:
+        """Write the picture of a frame; encodes a picture that several frames show once."""
+        if segmentation.time != self._jpeg_time:
+            buffer = io.BytesIO()
+            Image.fromarray(segmentation.image).save(buffer, format="JPEG", quality=_JPEG_QUALITY)
+            self._jpeg, self._jpeg_time = buffer.getvalue(), segmentation.time
+        name = f"{self._count:06d}{_SERIES['frames']}"
+        with writing(self._final("frames") / name):
+            (self._hidden("frames") / name).write_bytes(self._jpeg)
 
     def _write_picture(self, kind: str, pixels: np.ndarray, **options: Any) -> None:
         name = f"{self._count:06d}{_SERIES[kind]}"

@@ -1,7 +1,8 @@
-"""The frames on their way: what the encoder made of each, kept in the spool until the mask is given out."""
+"""Encoded frames: the features, prompts and pictures of the frames of a window, kept until the masks are found."""
 
 from __future__ import annotations
 
+from collections import Counter
 from types import TracebackType
 
 import numpy as np
@@ -24,6 +25,9 @@ class EncodedFrames:
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._spool = Spool(limit)
         self._times: dict[int, float] = {}
+        # A picture is known by its presentation time: different pictures of a video have different ones.
+        self._shown: Counter[float] = Counter()  # number of frames that show it
+        self._pictures: set[float] = set()
 
     def __enter__(self) -> EncodedFrames:
         return self
@@ -37,11 +41,21 @@ class EncodedFrames:
         """Frames held."""
         return len(self._times)
 
-    def add(self, frame: Frame, features: FrameFeatures) -> None:
-        """Keep an encoded frame."""
-        self._spool.put(("features", frame.index), pack_features(features))
-        self._spool.put(("picture", frame.index), {"image": torch.from_numpy(frame.image)})
-        self._times[frame.index] = frame.time
+    def add(self, frame: Frame, features: FrameFeatures | None) -> None:
+        """Keep an encoded frame.
+
+        Args:
+            frame: in the order of time.
+            features: of its picture; None where the frame before shows the same picture, whose features serve both.
+        """
+        time = frame.time
+        if features is not None:
+            self._spool.put(("features", time), pack_features(features))
+        if time not in self._pictures:
+            self._spool.put(("picture", time), {"image": torch.from_numpy(frame.image)})
+            self._pictures.add(time)
+        self._times[frame.index] = time
+        self._shown[time] += 1
 
     def add_prompts(self, index: int, prompts: FeaturePrompts) -> None:
         """Keep the feature prompts of one frame (T = 1)."""
@@ -52,27 +66,37 @@ class EncodedFrames:
         return self._times[index]
 
     def features(self, index: int) -> FrameFeatures:
-        """What the encoder made of a frame."""
-        return unpack_features(self._spool.get(("features", index)))
+        """Features of a frame."""
+        return unpack_features(self._spool.get(("features", self._times[index])))
 
     def take_prompts(self, index: int) -> FeaturePrompts:
-        """The feature prompts of a frame, which are dropped."""
+        """Feature prompts of a frame; drops them."""
         tensors = self._spool.get(("prompts", index))
         self._spool.drop(("prompts", index))
         return unpack_prompts(tensors)
 
     def take_picture(self, index: int) -> np.ndarray:
-        """The picture of a frame, (H, W, 3) uint8, which is dropped."""
-        image = self._spool.get(("picture", index))["image"].numpy()
-        self._spool.drop(("picture", index))
+        """Picture of a frame, (H, W, 3) uint8; drops it unless the next frame shows it too."""
+        time = self._times[index]
+        image = self._spool.get(("picture", time))["image"].numpy()
+        if self._times.get(index + 1) != time:
+            self._drop_picture(time)
         return image
 
     def forget_before(self, index: int) -> None:
-        """Drop all frames of lower index."""
+        """Drop all frames of lower index; a picture stays while a frame that shows it is held."""
         for old in [kept for kept in self._times if kept < index]:
-            for kind in ("features", "prompts", "picture"):
-                self._spool.drop((kind, old))
-            del self._times[old]
+            self._spool.drop(("prompts", old))
+            time = self._times.pop(old)
+            self._shown[time] -= 1
+            if not self._shown[time]:
+                del self._shown[time]
+                self._spool.drop(("features", time))
+                self._drop_picture(time)
+
+    def _drop_picture(self, time: float) -> None:
+        self._spool.drop(("picture", time))
+        self._pictures.discard(time)
 
 
 def pack_features(features: FrameFeatures) -> dict[str, torch.Tensor]:

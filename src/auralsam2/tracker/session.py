@@ -17,10 +17,12 @@ from auralsam2.tracker.encoded import EncodedFrames
 from auralsam2.tracker.hearing import Hearing
 from auralsam2.tracker.result import SILENT, damage_notes, segmentation
 from auralsam2.tracker.source import Source
+from auralsam2.tracker.spool import DEFAULT_LIMIT
 from auralsam2.tracker.tracker import Tracked, Tracker, processing_order
 from auralsam2.tracker.windows import Moment, Window, slot_length, slot_of, windows
 from auralsam2.types import Frame, Segmentation
 from auralsam2.vision.preprocess import normalise, to_square
+from auralsam2.vision.pyramid import FrameFeatures
 
 SMALL_IMAGE, SMALL_BATCH = 512, 8
 """Images up to this size go through the encoder in batches of so many."""
@@ -35,6 +37,7 @@ class Session:
         text: an expression, for networks that read; None for what sounds.
         compute: makes the context in which the network runs, for instance autocast.
         clock: counts seconds per stage.
+        memory: bytes of encoded frames to keep in memory; more lies in a temporary file.
 
     Attributes:
         warnings: notes for the user, complete after the last frame.
@@ -50,6 +53,7 @@ class Session:
         text: str | None = None,
         compute: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
         clock: Clock | None = None,
+        memory: int = DEFAULT_LIMIT,
     ) -> None:
         if source.sound is None and text is None:
             raise UsageError(f"{source.info.path}: nothing to look for: give sound, text, points, boxes or masks")
@@ -57,6 +61,7 @@ class Session:
         self.clock = clock or Clock()
         self.warnings: list[str] = []
         self._autocast = compute
+        self._memory = memory
         self._hears = source.sound is not None
         self._length = slot_length(source.fps)
 
@@ -73,7 +78,7 @@ class Session:
             contextlib.closing(Hearing(source.sound, source.start)) as hearing,
         ):
             try:
-                with EncodedFrames() as kept, ReadAhead(self._read(reader)) as frames:
+                with EncodedFrames(self._memory) as kept, ReadAhead(self._read(reader)) as frames:
                     with self._network("encoder"):
                         text = self.network.read(self.text)
                     for window in windows(self._encode(frames, kept), self.network.config.clip.frames):
@@ -91,26 +96,34 @@ class Session:
         with self.clock.stage(stage), torch.inference_mode(), self._autocast():
             yield
 
-    def _read(self, reader: FrameReader) -> Iterator[tuple[Frame, torch.Tensor]]:
-        """Frames with their squares, decoded in the thread that reads ahead."""
+    def _read(self, reader: FrameReader) -> Iterator[tuple[Frame, torch.Tensor | None]]:
+        """Yield frames with their squares, None for the square of a picture that the frame before shows too.
+
+        Runs in the thread that reads ahead.
+        """
+        shown: float | None = None
         while True:
             with self.clock.stage("decode"):
                 frame = next(reader, None)
                 if frame is None:
                     return
-                square = to_square(frame.image, self.network.image_size)
+                square = None if frame.time == shown else to_square(frame.image, self.network.image_size)
+                shown = frame.time
             yield frame, square
 
-    def _encode(self, frames: ReadAhead[tuple[Frame, torch.Tensor]], kept: EncodedFrames) -> Iterator[Moment]:
-        """The one pass of the encoder, in small batches: keep what it makes, yield the moments."""
+    def _encode(self, frames: ReadAhead[tuple[Frame, torch.Tensor | None]], kept: EncodedFrames) -> Iterator[Moment]:
+        """Encode each picture once, in small batches; keep the features and yield the moments."""
         size = SMALL_BATCH if self.network.image_size <= SMALL_IMAGE else 1
         items = iter(frames)
         while batch := [item for _, item in zip(range(size), items, strict=False)]:
-            with self._network("encoder"):
-                pixels = normalise(torch.stack([square for _, square in batch]).to(self.network.device))
-                encoded = self.network.encode(pixels)
-            for (frame, _), features in zip(batch, encoded, strict=True):
-                kept.add(frame, features)
+            squares = [square for _, square in batch if square is not None]
+            encoded: Iterator[FrameFeatures] = iter(())
+            if squares:
+                with self._network("encoder"):
+                    pixels = normalise(torch.stack(squares).to(self.network.device))
+                    encoded = iter(self.network.encode(pixels))
+            for frame, square in batch:
+                kept.add(frame, None if square is None else next(encoded))
                 yield Moment(frame.index, frame.instant, slot_of(frame.instant, self.source.start, self._length))
 
     def _segment(

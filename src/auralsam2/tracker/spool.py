@@ -14,8 +14,8 @@ import torch
 from auralsam2.errors import OutputError
 
 Tensors = Mapping[str, torch.Tensor]
-DEFAULT_LIMIT = 2 << 30
-"""Bytes of memory: 2 GiB."""
+DEFAULT_LIMIT = 1 << 30
+"""Bytes of memory: 1 GiB, the bound on what the frames of a video take beside the model at any length and rate."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Conversation:
         self._display = Display(network, self._film, self._sounds, self._kept)
         self._pointing = Pointing(source, network.image_size)
         self._sower = Sower(self._follower, self._display, network.image_size)
-        self._course = Course(self._film, self._follower, self._display, self._kept)
+        self._course = Course(self._film, self._follower, self._display)
         self._cast = Cast()
 
     def __enter__(self) -> Conversation:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from auralsam2.tracker.converse.display import Display
 from auralsam2.tracker.converse.film import Film
 from auralsam2.tracker.converse.follower import Follower
-from auralsam2.tracker.converse.kept import Kept
 from auralsam2.tracker.converse.track import Track
 from auralsam2.types import Segmentation
 
@@ -19,11 +18,10 @@ class Course:
         film: the frames.
         follower: follows each object.
         display: gives the masks out.
-        kept: owned by the caller.
     """
 
-    def __init__(self, film: Film, follower: Follower, display: Display, kept: Kept) -> None:
-        self._film, self._follower, self._display, self._kept = film, follower, display, kept
+    def __init__(self, film: Film, follower: Follower, display: Display) -> None:
+        self._film, self._follower, self._display = film, follower, display
 
     def start(self, tracks: Sequence[Track], *, reverse: bool) -> int:
         """The frame at which to start where the user names none."""
@@ -78,7 +76,7 @@ class Course:
                 self._display.put(track, index, next(result))
             done = self._clip(tracks, index).stop
             # What is audible there stays: it is told with the mask.
-            self._kept.forget(range(done, end), "features", "picture", "prompts")
+            self._film.forget(range(done, end), "features", "picture", "prompts")
             end = min(end, done)
         gone = 0
         for index in range(first):
@@ -86,12 +84,12 @@ class Course:
             for track in tracks:
                 found = self._display.shown(track, index) or self._follower.at(track, index)
                 yield self._display.show(track, index, found)
-            self._kept.forget(range(gone, min(index, begin)))
+            self._film.forget(range(gone, min(index, begin)))
             gone = max(gone, min(index, begin))
         for shown in self.run(tracks, first, reverse=False):
             yield shown
             begin = self._clip(tracks, shown.index).start
-            self._kept.forget(range(gone, begin))
+            self._film.forget(range(gone, begin))
             gone = max(gone, begin)
 
     def _clip(self, tracks: Sequence[Track], index: int) -> range:

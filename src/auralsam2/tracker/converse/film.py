@@ -146,13 +146,15 @@ class Film:
 
     def picture(self, index: int) -> np.ndarray:
         """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again if it is no longer kept."""
+        index = self._first(index)
         backward, self._asked = index < self._asked, index
         kept = self._kept.get(("picture", index))
         if kept is not None:
             return _locked(kept["image"].numpy())
         with self._clock.stage("decode"):
             for earlier in range(max(0, index - _STRETCH), index) if backward else ():
-                self._keep_picture(earlier, self._picture_at(self._times[earlier]))
+                if self._first(earlier) == earlier:
+                    self._keep_picture(earlier, self._picture_at(self._times[earlier]))
             image = self._picture_at(self._times[index])
         self._keep_picture(index, image)
         return _locked(image)
@@ -161,7 +163,9 @@ class Film:
         """What the encoder makes of a frame that was read.
 
         Frames go through the encoder one by one, so that the numbers do not depend on the order of the questions.
+        Frames that show the same picture share its features.
         """
+        index = self._first(index)
         kept = self._kept.get(("features", index))
         if kept is not None:
             return unpack_features(kept)
@@ -172,6 +176,13 @@ class Film:
         self._kept.put(("features", index), pack_features(features))
         return features
 
+    def forget(self, frames: range, *kinds: str) -> None:
+        """Drop what is kept of some frames, or only some kinds; the picture that the next frame shows too stays."""
+        if not frames:
+            return
+        shared = self._first(frames.stop) if frames.stop < len(self._times) else -1
+        self._kept.forget((index for index in range(self._first(frames.start), frames.stop) if index != shared), *kinds)
+
     def _read(self, keep_from: float = -np.inf) -> None:
         """Pass one more frame; keep its picture if its instant is not earlier than `keep_from`."""
         with self._clock.stage("decode"):
@@ -181,8 +192,12 @@ class Film:
             return
         self._times.append(frame.time)
         self._instants.append(frame.instant)
-        if frame.instant >= keep_from:
-            self._keep_picture(frame.index, frame.image)
+        if frame.instant >= keep_from and self._kept.get(("picture", self._first(frame.index))) is None:
+            self._keep_picture(self._first(frame.index), frame.image)
+
+    def _first(self, index: int) -> int:
+        """Index of the first frame that shows the same picture; under it, the picture and its features are kept."""
+        return bisect_left(self._times, self._times[index])
 
     def _keep_picture(self, index: int, image: np.ndarray) -> None:
         self._kept.put(("picture", index), {"image": torch.from_numpy(image)})

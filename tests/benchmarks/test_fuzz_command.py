@@ -1,0 +1,50 @@
+"""The command that runs damaged inputs through the program."""
+
+from pathlib import Path
+
+import fuzz
+from auralsam2.errors import InputError
+
+
+class Example:
+    def __init__(self, error: Exception | None = None, left: list[Path] | None = None) -> None:
+        self.error, self.left = error, left or []
+
+    def make(self, number: int) -> Path:
+        return Path(str(number))
+
+    def run(self, case: Path) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def leftovers(self, case: Path) -> list[Path]:
+        return self.left
+
+
+def test_outcomes():
+    cases = {
+        "result": Example(),
+        "error": Example(InputError("case: is empty")),
+        "traceback": Example(IndexError("list index out of range")),
+        "half": Example(left=[Path("part")]),
+    }
+    for outcome, kind in cases.items():
+        assert fuzz._outcome(kind, Path("case"))[0] == outcome
+    assert fuzz._outcome(Example(InputError("two\nlines")), Path("case"))[0] == "traceback"
+
+
+def test_media(tmp_path):
+    tally = fuzz.fuzz("media", 8, seconds=60.0)
+    assert tally.cases == 8
+    assert not tally.failures
+    assert tally.counts["result"] >= 2
+    heads, row = fuzz.table({"media": tally}).splitlines()
+    assert heads.split()[:3] == ["kind", "cases", "results"]
+    assert row.split()[:3] == ["media", "8", str(tally.counts["result"])]
+
+
+def test_a_case_over_the_limit_is_a_failure_and_is_kept(tmp_path):
+    tally = fuzz.fuzz("media", 2, seconds=0.0, keep=tmp_path / "kept")
+    assert tally.counts["timeout"] == 2
+    assert len(tally.failures) == 2
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["media-0-0.mp4", "media-0-1.mp4"]
