@@ -168,14 +168,14 @@ def test_resume_does_again_what_does_not_fit(segment, clip, small_model, tmp_pat
     label[10:30, 20:40] = 255
     Image.fromarray(label).save(mask)
     sound = write_media(tmp_path / "sound.wav", sound=tone(3.0), audio_codec="pcm_s16le")
-    options = ["--model", model, "--mask", mask, "--audio", sound, "--save", "masks,json", "--json"]
+    options = ["--model", model, "--mask", mask, "--audio", sound, "--end", "1", "--save", "masks,json", "--json"]
     assert segment(clip, *options).code == 0
     options += ["--resume"]
     assert segment(clip, *options).lines[0]["status"] == "skipped"
     if change == "option":
         options += ["--fps", "2"]
     elif change == "file gone":
-        (tmp_path / "out" / "dog" / "masks" / "000001.png").unlink()
+        (tmp_path / "out" / "dog" / "masks" / "000000.png").unlink()
     elif change == "other input":
         write_clip(clip, 2.0)
     elif change == "same size":

@@ -273,7 +273,7 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
         for name, value in json_stream.read_object(folder / NAMES["json"]):
             if name == "schema" and value != formats.SCHEMA:
                 return False
-            if name == "options" and value.get("request") != request:
+            if name == "options" and not (isinstance(value, dict) and value.get("request") == request):
                 return False
             seen.add(name)
             frames += name == "frames"
@@ -283,7 +283,7 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
             else path.is_file()
             for kind, path in kinds
         )
-    except (OSError, ValueError, AttributeError):  # missing, cut short, or no longer as it was written
+    except (OSError, ValueError):  # missing, cut short, or no longer as it was written
         return False
 
 
