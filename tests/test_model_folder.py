@@ -30,13 +30,10 @@ def linked(source: Path, target: Path) -> Path:
     return Path(shutil.copytree(source, target))
 
 
-def state(model: AuralSAM2) -> dict[str, torch.Tensor]:
-    return model.network.state_dict()
-
-
 def assert_same(one: AuralSAM2, other: AuralSAM2) -> None:
-    assert state(one).keys() == state(other).keys()
-    assert all(torch.equal(tensor, state(other)[name]) for name, tensor in state(one).items())
+    first, second = one.network.state_dict(), other.network.state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
 def set_value(path: Path, key: str, value: Any) -> None:
@@ -141,7 +138,7 @@ def test_cut_files_are_refused(tmp_path: Path, file: str, part: float) -> None:
         ("text/config.json", "vocab_size", 10),
         ("text/config.json", "layer_norm_eps", "x"),
         ("text/config.json", "layer_norm_eps", float("nan")),
-        ("text/config.json", "model_type", "bert"),
+        ("text/config.json", "model_type", "clip"),
         ("config.json", "fuser.text_width", 7),
         ("config.json", "audio_encoder.hidden", 16_384),
     ],

@@ -27,6 +27,12 @@ def test_everything_that_does_not_fit_is_named():
     assert "1 wrongly shaped: fuser: a [2, 3] instead of [3, 2]" in told
 
 
+def test_names_of_a_damaged_file_stay_on_one_short_line():
+    told = misfit([("", {"a\nb": (1,), "x" * 100_000: (1,)}, {})])
+    assert "\n" not in told
+    assert len(told) < 300
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
 def test_saved_tensors(tmp_path, mode):
     (tmp_path / CONFIG_FILE).write_text("{}")

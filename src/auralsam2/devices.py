@@ -32,8 +32,9 @@ def pick_device(device: str | int | torch.device) -> torch.device:
         found = torch.device(name)
     except RuntimeError:
         found = None
-    if found is None or (found.index or 0) >= available.get(found.type, 0):
-        raise UsageError(f"--device {name} is not available here; available: {here}")
+    # torch wraps numbers beyond 127: cuda:256 would be cuda:0.
+    if found is None or str(found) != name or (found.index or 0) >= available.get(found.type, 0):
+        raise UsageError(f"--device {' '.join(name.split())} is not available here; available: {here}")
     return found
 
 
@@ -52,7 +53,7 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
     if name == "auto":
         return "fp32" if device.type == "cpu" else "bf16"
     if name not in DTYPES:
-        raise UsageError(f"--dtype {name}: choose from auto, {', '.join(DTYPES)}")
+        raise UsageError(f"--dtype {' '.join(name.split())}: choose from auto, {', '.join(DTYPES)}")
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--dtype fp16 needs an accelerator; on a CPU take bf16 or fp32")
     return name

@@ -35,10 +35,9 @@ def misfit(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
     missing, unexpected, wrong = [], [], []
     for prefix, found, expected in parts:
         missing += [f"{prefix}{name}" for name in expected if name not in found]
-        # Names in a damaged file may hold anything.
-        unexpected += [
-            f"{prefix}{name}" if name.isprintable() else quoted(name) for name in found if name not in expected
-        ]
+        # Names in a damaged file may hold anything, and be of any length.
+        strange = [name for name in found if name not in expected]
+        unexpected += [f"{prefix}{name}" if name.isprintable() and len(name) < 200 else quoted(name) for name in strange]
         for name, shape in found.items():
             if name in expected and shape != expected[name]:
                 wrong.append(f"{prefix}{name} {list(shape)} instead of {list(expected[name])}")
