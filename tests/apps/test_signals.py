@@ -30,7 +30,7 @@ def wait_for(happened: Callable[[], object], process: subprocess.Popen[str], sec
 def end(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     """Send a signal; returns the exit code and the text on stderr."""
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert "Traceback" not in err
     return process.returncode, err
 
