@@ -7,7 +7,10 @@ what an undisturbed one sees, whatever the number of loading processes.
 from __future__ import annotations
 
 import dataclasses
+import signal
+import sys
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import NamedTuple
 
 import numpy as np
@@ -269,7 +272,23 @@ def loader(clips: Dataset[TrainingClip], draws: Sampler[int], workers: int) -> D
         # Forking a process that runs threads of torch can hang.
         multiprocessing_context="spawn" if workers else None,
         persistent_workers=workers > 0,
+        worker_init_fn=_start_worker if workers else None,
     )
+
+
+def _start_worker(_number: int) -> None:
+    """Prepare a worker process: it leaves Ctrl-C and SIGHUP to its parent, and ends without a word when that stops."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    show = sys.excepthook
+
+    def show_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        # The thread of multiprocessing that shares tensors reports a parent that stops while it fetches one.
+        if not isinstance(error, ConnectionError | EOFError):
+            show(kind, error, trace)
+
+    sys.excepthook = show_unless_disconnected
 
 
 def samples(data: DataConfig, split: str) -> list[Sample]:
