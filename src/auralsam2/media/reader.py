@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -38,6 +38,8 @@ _LONGEST_STILL = 60.0
 """Seconds for which a picture may stay after the sound of the file has ended."""
 _MAX_STEP_BACK = 0.5
 _MAX_MISSING = 0.5
+_MAX_LATE = 100
+"""Pictures that are decoded to find out whether the first time stamp, of more than 10 s, is right."""
 
 
 def read_frames(
@@ -96,6 +98,7 @@ class FrameReader:
         self._video_end = 0.0
         self._index = 0
         self._may_seek = True
+        self._starts_late = False
         self._container = open_input(path)
         stream = video_stream(self._container)
         if stream is None:
@@ -209,6 +212,10 @@ class FrameReader:
             sought = self._may_seek and decoder.seek(self._start)
             moments = decoder.frames()
             first = next(moments, None)
+            late = not sought and first is not None and first[0] is not None and first[0] > _LONG
+            if late and not self._starts_late:
+                first = self._after_step_back(first, moments)
+                sought = self._starts_late = first is None
             if first is not None and not (sought and (first[0] is None or first[0] > self._start)):
                 yield from self._ordered(chain([first], moments), spacing)
                 first, sought = None, False
@@ -218,6 +225,16 @@ class FrameReader:
         missing = announced_end(self._container, self._stream) - self._video_end
         if self._video_end > 0 and missing > max(_MAX_MISSING, 3 * spacing):
             self._damage.note(self._video_end)
+
+    def _after_step_back(
+        self, first: tuple[float | None, VideoFrame], moments: Iterator[tuple[float | None, VideoFrame]]
+    ) -> tuple[float | None, VideoFrame] | None:
+        """Skip pictures with damaged time stamps at the start; None where the first stamp seems to be right."""
+        for moment, picture in islice(moments, _MAX_LATE):
+            if moment is not None and first[0] is not None and moment < first[0] - _MAX_STEP_BACK:
+                self._damage.note(0.0)
+                return moment, picture
+        return None
 
     def _ordered(
         self, moments: Iterable[tuple[float | None, VideoFrame]], spacing: float
