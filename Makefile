@@ -40,11 +40,11 @@ matrix:
 	$(PYTHON) dev/matrix.py $(MATRIX)
 
 results: $(BASELINES:%=trained-%)
-	$(IN)/python benchmarks/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/results.md \
+	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/results.md \
 		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
-	$(IN)/python benchmarks/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
+	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
 		--models GAVS=runs/stampavs-mini-gavs/best SAMA-AVS=runs/stampavs-mini-sama/best AuralSAM2=mini
-	$(IN)/python benchmarks/panels.py $(STAMP) docs/images/panels-words.jpg --clips test-seen:2,test-unseen:1 \
+	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels-words.jpg --clips test-seen:2,test-unseen:1 \
 		--dataset stampavs-ref --models GAVS=runs/stampavs-mini-gavs-words/best \
 		SAMA-AVS=runs/stampavs-mini-sama-words/best AuralSAM2=mini
 

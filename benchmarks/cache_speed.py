@@ -21,11 +21,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from auralsam2.apps.bench_material import machine
-from auralsam2.training.build import network
-from auralsam2.training.data import samples
-from auralsam2.training.module import Training
-from auralsam2.training.recipe import Recipe
+from auralsam2.bench.material import describe_machine
+from auralsam2.training.dataset import training_samples
+from auralsam2.training.initialise import build_network
+from auralsam2.training.lightning_module import AuralModule
+from auralsam2.training.recipe import TrainingRecipe
 
 
 class Steps(pl.Callback):
@@ -40,12 +40,17 @@ class Steps(pl.Callback):
         self.seconds = time.perf_counter() - self.begun
 
 
-def epoch(recipe: Recipe, clips: int, cache: Path | None) -> float:
+def epoch(recipe: TrainingRecipe, clips: int, cache: Path | None) -> float:
     """Seconds of one pass over the first clips."""
     data = dataclasses.replace(recipe.data, cache=None if cache is None else str(cache), workers=0)
     trainer = dataclasses.replace(recipe.trainer, max_steps=clips // recipe.trainer.accumulate)
     recipe = dataclasses.replace(recipe, data=data, trainer=trainer)
-    module = Training(network(recipe), recipe, samples(data, data.split)[:clips], samples(data, data.validation)[:1])
+    module = AuralModule(
+        build_network(recipe),
+        recipe,
+        training_samples(data, data.split)[:clips],
+        training_samples(data, data.validation)[:1],
+    )
     steps = Steps()
     pl.Trainer(
         accelerator="cpu",
@@ -73,7 +78,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    recipe = Recipe.load(given.recipe, given.set)
+    recipe = TrainingRecipe.load(given.recipe, given.set)
     with tempfile.TemporaryDirectory() as folder:
         filling = epoch(recipe, given.clips, Path(folder))
         without, cached = [], []
@@ -85,7 +90,7 @@ def main() -> int:
         "without it": statistics.median(without) / given.clips,
         "from it": statistics.median(cached) / given.clips,
     }
-    print(json.dumps(machine("cpu")))
+    print(json.dumps(describe_machine("cpu")))
     print(f"{given.recipe}, {given.clips} clips, {given.threads} thread(s), {recipe.trainer.precision}")
     print("milliseconds a clip:", ", ".join(f"{name} {1e3 * each:.0f}" for name, each in seconds.items()))
     print(f"without : from the cache = {seconds['without it'] / seconds['from it']:.2f}")

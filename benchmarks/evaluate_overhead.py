@@ -18,13 +18,13 @@ from transformers import Sam2VideoModel
 
 from auralsam2.config import ModelConfig
 from auralsam2.data import open_dataset
-from auralsam2.data.load import load
-from auralsam2.evaluation.aural import AuralPredictor
-from auralsam2.evaluation.options import Options
+from auralsam2.data.load import load_clip
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.evaluation.predictor import AuralPredictor
 from auralsam2.evaluation.run import evaluate
 from auralsam2.model import AuralSAM2
-from auralsam2.network import AuralNetwork
-from auralsam2.vision.sam2 import sam2_config
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.sam2 import sam2_config
 
 FRAMES, HEIGHT, WIDTH, RATE = 5, 720, 1280, 44_100
 
@@ -66,9 +66,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
         listing = open_dataset("v1m", write_tree(Path(folder), clips)).listing("test")
         for protocol in ("auralsam2", "per-frame"):
-            options = Options(dataset="v1m", split="test", protocol=protocol)
+            options = EvaluationOptions(dataset="v1m", split="test", protocol=protocol)
             found = evaluate(
-                AuralPredictor(model, options), listing, options, load=load, report=Path(folder) / f"{protocol}.json"
+                AuralPredictor(model, options),
+                listing,
+                options,
+                load=load_clip,
+                report=Path(folder) / f"{protocol}.json",
             )
             seconds = found.seconds
             print(

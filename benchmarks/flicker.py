@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import auralsam2
-from auralsam2.apps.bench_material import machine, write_clip
+from auralsam2.bench.material import describe_machine, write_bench_clip
 from auralsam2.model import AuralSAM2
 from auralsam2.types import Prompts
 
@@ -69,8 +69,8 @@ def main() -> None:
         x, y = map(float, arguments.point.split(","))
         prompts = Prompts(points=(auralsam2.Point(x=x, y=y),))
     with tempfile.TemporaryDirectory() as folder:
-        video = arguments.video or write_clip(Path(folder) / "clip.mp4", SECONDS, VIDEO_FPS)
-        on = machine(model.network.device.type)
+        video = arguments.video or write_bench_clip(Path(folder) / "clip.mp4", SECONDS, VIDEO_FPS)
+        on = describe_machine(model.network.device.type)
         print(f"{Path(arguments.model).name}, {model.network.image_size} px, windows of {model.config.clip.frames} s;")
         print(f"{on['cpu']}, {on['threads']} threads, {model.dtype}, torch {on['torch']}")
         print("frames a second  inside (pairs)  across borders (pairs)")

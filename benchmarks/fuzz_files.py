@@ -19,8 +19,8 @@ from typing import Any
 import av
 import numpy as np
 
-from auralsam2 import hub
 from auralsam2.errors import AuralError
+from auralsam2.hub import download
 from fuzz_tables import CsvCases
 from fuzz_values import mutated_bytes, mutated_text, mutated_value, unfinished
 
@@ -41,12 +41,12 @@ class RecipeCases:
 
     def __init__(self, folder: Path, seed: int) -> None:
         import auralsam2.training.run  # noqa: F401 - so that no case pays for the import
-        from auralsam2.training.recipe import Recipe
+        from auralsam2.training.recipe import TrainingRecipe
 
         self._folder, self._seed = folder, seed
         self._texts = [path.read_text(encoding="utf-8") for path in sorted(RECIPES.rglob("*.yaml"))]
         self._values = [
-            self._here(Recipe.load(RECIPES / f"stampavs-mini-{name}.yaml").to_dict())
+            self._here(TrainingRecipe.load(RECIPES / f"stampavs-mini-{name}.yaml").to_dict())
             for name in ("fuser", "gavs", "sama", "tpavi", "words")
         ]
 
@@ -71,9 +71,9 @@ class RecipeCases:
 
     def run(self, case: Path) -> None:
         """Train with a recipe; its data are missing, so that no valid one starts."""
-        from auralsam2.apps.train import run
+        from auralsam2.cli.train import run_training
 
-        run(case, (), resume=False)
+        run_training(case, (), resume=False)
 
     def leftovers(self, case: Path) -> list[Path]:
         """Unfinished files beside the case."""
@@ -81,9 +81,9 @@ class RecipeCases:
 
     def _here(self, values: dict[str, Any]) -> dict[str, Any]:
         """The recipe with the bundled model's parts and a data set that is missing."""
-        model = values["model"] | {"sam2": str(hub.BUNDLED / "mini" / "sam2")}
+        model = values["model"] | {"sam2": str(download.BUNDLED / "mini" / "sam2")}
         if model["text"] is not None:
-            model["text"] = str(hub.BUNDLED / "mini" / "text")
+            model["text"] = str(download.BUNDLED / "mini" / "text")
         data = values["data"] | {"root": str(self._folder / "no-data"), "cache": None}
         out = str(self._folder / "out")
         return values | {"model": model, "data": data, "fuser_from": None, "out": out}
@@ -170,9 +170,9 @@ class SessionCases:
         """A client of a Studio that serves a home."""
         from starlette.testclient import TestClient
 
-        from auralsam2.apps.studio.server import create_app
-        from auralsam2.apps.studio.settings import Limits, Settings
-        from auralsam2.apps.studio.store import Store
+        from auralsam2.studio.routes import create_app
+        from auralsam2.studio.settings import Limits, Settings
+        from auralsam2.studio.storage import SessionStore
 
         class Client(TestClient):
             def __exit__(self, *error: Any) -> None:
@@ -181,7 +181,7 @@ class SessionCases:
                 finally:
                     store.__exit__()
 
-        store = Store(home).__enter__()
+        store = SessionStore(home).__enter__()
         settings = Settings(token=_TOKEN, home=home, limits=Limits(memory=1 << 27, disk=1 << 27))
         app = create_app(settings, self._model, store)
         return Client(app, base_url=f"http://{_HOST}", headers={"x-token": _TOKEN})

@@ -11,11 +11,11 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from auralsam2.apps.bench_material import small_network
+from auralsam2.bench.material import build_small_network
 from auralsam2.model import AuralSAM2
-from auralsam2.outputs.folder import NAMES
+from auralsam2.outputs.result_folder import NAMES
 from auralsam2.types import Point, Prompts
-from media_files import mutated, tone, write_clip
+from helpers.media_files import mutated, tone, write_clip
 
 WHOLE = 10
 """Every tenth case is undamaged."""
@@ -44,7 +44,7 @@ class Media:
             write_clip(bases / "vp9.webm", 1.0, codec="libvpx-vp9", options={"deadline": "realtime"}, **opus),
         ]
         self._headers = [base.read_bytes()[:1024] for base in self._bases]
-        self._model = AuralSAM2(small_network(64), "small")
+        self._model = AuralSAM2(build_small_network(64), "small")
         self._out = folder / "out"
 
     def make(self, number: int) -> Path:

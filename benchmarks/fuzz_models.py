@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from auralsam2 import hub
-from auralsam2.apps.bench_material import write_small_model
-from auralsam2.checkpoint import convert
+from auralsam2.bench.material import write_small_model
 from auralsam2.config import ModelConfig
+from auralsam2.hub import download
+from auralsam2.hub.convert import convert
+from auralsam2.hub.release_format import fuser_shapes
 from auralsam2.model import AuralSAM2
-from auralsam2.release import fuser_shapes
 
 VALUES: tuple[Any, ...] = (
     *(0, -1, 1, 3, 7, 1000, 10**9, -(10**9), 10**30, 0.5, -0.5, 1e300, float("nan"), float("inf")),
@@ -49,7 +49,7 @@ class ModelFuzz:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
-        self.bases = [hub.BUNDLED / "mini", hub.BUNDLED / "mini", write_small_model(folder / "small", 64)]
+        self.bases = [download.BUNDLED / "mini", download.BUNDLED / "mini", write_small_model(folder / "small", 64)]
 
     def make(self, number: int) -> Path:
         """Write case `number`: a model folder with one mutation; unchanged files are links."""
@@ -79,7 +79,7 @@ class ModelFuzz:
         torch.manual_seed(0)
         model = AuralSAM2.from_pretrained(case, "cpu", "fp32")
         text = "the dog" if model.config.text is not None else None
-        for frame in model.segment(hub.BUNDLED / "demo.mp4", text=text, fps=2, end=1.0):
+        for frame in model.segment(download.BUNDLED / "demo.mp4", text=text, fps=2, end=1.0):
             assert frame.mask.ndim == 2
 
     def leftovers(self, case: Path) -> list[Path]:

@@ -22,8 +22,8 @@ import torch
 from PIL import Image
 
 import auralsam2
-from auralsam2.audio.logmel import EXAMPLE_HOP_SECONDS, EXAMPLE_SAMPLES, log_mel
-from auralsam2.media.reader import read_frames
+from auralsam2.media.frame_reader import read_frames
+from auralsam2.modeling.log_mel import EXAMPLE_HOP_SECONDS, EXAMPLE_SAMPLES, log_mel
 from auralsam2.types import AUDIO_RATE
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from transformers import Sam2VideoModel
 
-from auralsam2.checkpoint import sort_tensors
 from auralsam2.config import SAM2_FOLDER, Modality, ModelConfig
+from auralsam2.hub.convert import sort_tensors
 from auralsam2.model import AuralSAM2
-from auralsam2.network import AuralNetwork
-from auralsam2.vision.sam2 import sam2_config
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.sam2 import sam2_config
 from golden_rule import weight
 
 SHAPES = Path(__file__).parents[1] / "tests" / "golden"
@@ -34,7 +34,7 @@ def rule_network(modality: Modality, image_size: int) -> AuralNetwork:
     """The released model filled by the number rule, in evaluation mode, without its text encoder.
 
     The tensors take the way of a released checkpoint: made by their official names, checked and renamed by
-    `auralsam2.checkpoint`.
+    `auralsam2.hub.convert`.
 
     Args:
         modality: `audio` as v1s, v1m and v2, or `audio+text` as Ref-AVS.

@@ -16,8 +16,8 @@ from pathlib import Path
 from PIL import Image
 
 import auralsam2
-from auralsam2.outputs.overlay import draw
-from auralsam2.outputs.tracks import write_coco
+from auralsam2.outputs.coco import write_coco
+from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.samples import demo_clip
 
 WHAT_SOUNDS, GOOSE = 0, 1
@@ -43,7 +43,7 @@ def main(out: Path) -> None:
         for index, objects in groupby(followed, key=lambda frame: frame.index):
             frame = None
             for found in objects:
-                frame = draw(found.image if frame is None else frame, found.mask, COLOURS[found.object])
+                frame = draw_overlay(found.image if frame is None else frame, found.mask, COLOURS[found.object])
             if frame is not None:
                 Image.fromarray(frame).save(out / f"{index:06d}.jpg")
 

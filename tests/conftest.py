@@ -85,7 +85,7 @@ def two_threads() -> None:
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model with few random weights that sees 64 x 64 pixels."""
-    from networks import save_small_model
+    from helpers.small_networks import save_small_model
 
     return save_small_model(tmp_path_factory.mktemp("models") / "small", 64)
 
@@ -140,10 +140,10 @@ def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
     """Runs a command in this process, and checks that stderr has nothing but our own lines."""
 
     def run(*arguments: object) -> Outcome:
-        from auralsam2.apps import cli
+        from auralsam2.cli import main
 
         capsys.readouterr()
-        code = cli.run([str(argument) for argument in arguments])
+        code = main.run([str(argument) for argument in arguments])
         captured = capsys.readouterr()
         strange = [line for line in captured.err.splitlines() if not line.startswith("auralsam2: ")]
         assert not strange

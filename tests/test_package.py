@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from auralsam2 import hub, samples
+from auralsam2 import samples
 from auralsam2.errors import ConfigError, UnavailableError, UsageError
-from auralsam2.training.recipe import Recipe
+from auralsam2.hub import download
+from auralsam2.training.recipe import TrainingRecipe
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -87,7 +88,7 @@ def test_the_python_versions_are_named():
 def test_a_packaged_recipe_is_found_by_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert samples.find_recipe(Path(name)).read_bytes() == (RECIPES / "v1m-large-paper.yaml").read_bytes()
-    assert Recipe.load(Path(name)) == Recipe.load(RECIPES / "v1m-large-paper.yaml")
+    assert TrainingRecipe.load(Path(name)) == TrainingRecipe.load(RECIPES / "v1m-large-paper.yaml")
 
 
 def test_a_file_of_the_user_comes_before_a_packaged_recipe(tmp_path, monkeypatch):
@@ -95,27 +96,27 @@ def test_a_file_of_the_user_comes_before_a_packaged_recipe(tmp_path, monkeypatch
     own = tmp_path / "recipes" / "v1m-large-paper.yaml"
     own.parent.mkdir()
     own.write_text("model: {sam2: there}\ndata: {dataset: v1s, root: mine}\n", encoding="utf-8")
-    assert Recipe.load(Path("recipes/v1m-large-paper.yaml")).data.root == "mine"
+    assert TrainingRecipe.load(Path("recipes/v1m-large-paper.yaml")).data.root == "mine"
 
 
 def test_a_copy_of_a_packaged_recipe_finds_its_layers(tmp_path):
     copy = tmp_path / "mine.yaml"
     copy.write_bytes(samples.find("v1m-large-paper").read_bytes())
-    assert Recipe.load(copy) == Recipe.load(RECIPES / "v1m-large-paper.yaml")
+    assert TrainingRecipe.load(copy) == TrainingRecipe.load(RECIPES / "v1m-large-paper.yaml")
 
 
 def test_a_recipe_may_start_from_a_packaged_one(tmp_path):
     (tmp_path / "mine.yaml").write_text("base: [v1m-large-paper]\ntrainer: {seed: 7}\n", encoding="utf-8")
-    recipe = Recipe.load(tmp_path / "mine.yaml")
+    recipe = TrainingRecipe.load(tmp_path / "mine.yaml")
     assert recipe.trainer.seed == 7
-    assert recipe.data == Recipe.load(RECIPES / "v1m-large-paper.yaml").data
+    assert recipe.data == TrainingRecipe.load(RECIPES / "v1m-large-paper.yaml").data
 
 
 @pytest.mark.parametrize("name", ["v1m-large", "recipes/none.yaml", "converse", "demo.mp4", "/none.yaml"])
 def test_an_unknown_recipe_is_refused_with_the_names(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
-        Recipe.load(Path(name))
+        TrainingRecipe.load(Path(name))
     message = str(caught.value)
     assert message.startswith(f"{name}: no such file")
     listed = re.findall(r"recipes/([\w-]+\.yaml)", message.partition("one of")[2])
@@ -172,7 +173,7 @@ def test_a_bundled_model_stands_for_its_parts(tmp_path, monkeypatch):
     (tmp_path / "mini").mkdir()
     monkeypatch.chdir(tmp_path)
     for base in (None, tmp_path):
-        assert hub.fetch_sam2("mini", base) == hub.BUNDLED / "mini" / "sam2"
-        assert hub.fetch_text("mini", base) == hub.BUNDLED / "mini" / "text"
+        assert download.fetch_sam2("mini", base) == download.BUNDLED / "mini" / "sam2"
+        assert download.fetch_text("mini", base) == download.BUNDLED / "mini" / "text"
     with pytest.raises((ConfigError, UnavailableError)):
-        hub.fetch_sam2("midi", tmp_path)
+        download.fetch_sam2("midi", tmp_path)

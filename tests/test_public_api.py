@@ -60,7 +60,7 @@ def test_import_is_light(start):
 
 
 def test_python_as_the_readme_has_it(small_model, tmp_path):
-    from media_files import write_clip
+    from helpers.media_files import write_clip
 
     model = auralsam2.load(small_model, device="auto")
     result = model.segment(write_clip(tmp_path / "dog.mp4"), text=None)

@@ -9,22 +9,22 @@ from auralsam2.types import Box, Mask, Point, Prompts, Segmentation
 from auralsam2.version import __version__
 
 if TYPE_CHECKING:
-    from auralsam2.model import AuralSAM2, Conversation, VideoSegmentation, load
+    from auralsam2.model import AuralSAM2, VideoSegmentation, VideoSession, load
 
 __all__ = [
     "AuralSAM2",
     "Box",
-    "Conversation",
     "Mask",
     "Point",
     "Prompts",
     "Segmentation",
     "VideoSegmentation",
+    "VideoSession",
     "__version__",
     "load",
 ]
 
-_LAZY = {"AuralSAM2", "Conversation", "VideoSegmentation", "load"}
+_LAZY = {"AuralSAM2", "VideoSession", "VideoSegmentation", "load"}
 
 
 def __getattr__(name: str) -> Any:

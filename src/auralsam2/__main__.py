@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auralsam2.apps.cli import main
+from auralsam2.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from auralsam2 import strict_json
 from auralsam2.errors import ConfigError, quoted
-from auralsam2.strict_config import bounded, build, check
+from auralsam2.utils import strict_json
+from auralsam2.utils.configs import bounded_field, build_config, check_fields
+from auralsam2.utils.weights import CONFIG_FILE
 
 Variant = Literal["released", "paper"]
 Modality = Literal["audio", "audio+text"]
@@ -24,8 +25,6 @@ Method = Literal["auralsam2", "gavs", "sama"]
 AdapterForm = Literal["audio_vector", "image_token"]
 TextAttention = Literal["shared", "per_block"]
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 SAM2_FOLDER, TEXT_FOLDER = "sam2", "text"
 """Where, inside a model folder, its own SAM 2 and text encoder lie."""
 SCHEMA = "auralsam2.model/1"
@@ -46,12 +45,12 @@ class AudioEncoderConfig:
         embedding: width of the result; left and right together give one token of twice this width.
     """
 
-    channels: tuple[int, int, int, int] = bounded((64, 128, 256, 512), 1, _WIDEST)
-    hidden: int = bounded(4096, 1, _WIDEST)
-    embedding: int = bounded(128, 1, _WIDEST)
+    channels: tuple[int, int, int, int] = bounded_field((64, 128, 256, 512), 1, _WIDEST)
+    hidden: int = bounded_field(4096, 1, _WIDEST)
+    embedding: int = bounded_field(128, 1, _WIDEST)
 
     def __post_init__(self) -> None:
-        check(self, "audio_encoder")
+        check_fields(self, "audio_encoder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,19 +89,19 @@ class FuserConfig:
     fusion: Fusion = "two_way"
     draws: bool = False
     standardise: bool = False
-    width: int = bounded(256, 1, _WIDEST)
-    inner_width: int = bounded(128, 1, _WIDEST)
-    heads: int = bounded(4, 1, 1024)
-    visual_depths: tuple[int, int, int] = bounded((3, 6, 12), 0, _DEEPEST)
-    token_depth: int = bounded(3, 0, _DEEPEST)
-    dropout: float = bounded(0.1, 0, 1)
-    projection: int = bounded(128, 1, _WIDEST)
-    text_width: int = bounded(768, 1, _WIDEST)
+    width: int = bounded_field(256, 1, _WIDEST)
+    inner_width: int = bounded_field(128, 1, _WIDEST)
+    heads: int = bounded_field(4, 1, 1024)
+    visual_depths: tuple[int, int, int] = bounded_field((3, 6, 12), 0, _DEEPEST)
+    token_depth: int = bounded_field(3, 0, _DEEPEST)
+    dropout: float = bounded_field(0.1, 0, 1)
+    projection: int = bounded_field(128, 1, _WIDEST)
+    text_width: int = bounded_field(768, 1, _WIDEST)
     levels: Literal[1, 2, 3] = 3
     hears: bool = True
 
     def __post_init__(self) -> None:
-        check(self, "fuser")
+        check_fields(self, "fuser")
         if self.width % self.heads:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
         if self.scope == "frame" and self.variant != "paper":
@@ -139,7 +138,7 @@ class PromptingConfig:
         sparse: audio prompts are added to the mask tokens.
         gated: masks are empty where the object score says that nothing is there; as in SAM 2, but not as released.
         caution: is taken off the object score, a logit, where feature prompts are read; chosen after training, by how
-            often something is found where nothing is (`benchmarks/caution.py`). An expression is true of a clip or is
+            often something is found where nothing is (`experiments/caution.py`). An expression is true of a clip or is
             not: with one, it is taken off the clip's mean, which no frame's score then exceeds.
     """
 
@@ -149,10 +148,10 @@ class PromptingConfig:
     dense: bool = True
     sparse: bool = True
     gated: bool = False
-    caution: float = bounded(0.0, -1000, 1000)
+    caution: float = bounded_field(0.0, -1000, 1000)
 
     def __post_init__(self) -> None:
-        check(self, "prompting")
+        check_fields(self, "prompting")
         if not (self.dense or self.sparse):
             raise ConfigError("prompting.dense and prompting.sparse are both false: nothing would prompt the decoder")
 
@@ -177,15 +176,15 @@ class GavsConfig:
         standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
     """
 
-    start_block: int = bounded(9, 0, 1000)
-    width: int = bounded(128, 4, _WIDEST)
+    start_block: int = bounded_field(9, 0, 1000)
+    width: int = bounded_field(128, 4, _WIDEST)
     zero_init_last: bool = True
     norms: bool = False
     stereo: bool = False
     standardise: bool = False
 
     def __post_init__(self) -> None:
-        check(self, "gavs")
+        check_fields(self, "gavs")
         _check_adapters("gavs", self.width)
 
 
@@ -204,8 +203,8 @@ class SamaConfig:
         standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
     """
 
-    start_block: int = bounded(0, 0, 1000)
-    width: int = bounded(512, 4, _WIDEST)
+    start_block: int = bounded_field(0, 0, 1000)
+    width: int = bounded_field(512, 4, _WIDEST)
     form: AdapterForm = "audio_vector"
     text_attention: TextAttention = "shared"
     zero_init_last: bool = False
@@ -213,7 +212,7 @@ class SamaConfig:
     standardise: bool = False
 
     def __post_init__(self) -> None:
-        check(self, "sama")
+        check_fields(self, "sama")
         _check_adapters("sama", self.width)
 
 
@@ -232,11 +231,11 @@ class ClipConfig:
             sound finds its objects in every frame anew, and memory serves what the user points at alone.
     """
 
-    frames: int = bounded(5, 1, _LONGEST)
+    frames: int = bounded_field(5, 1, _LONGEST)
     conditioning: Conditioning = "first"
 
     def __post_init__(self) -> None:
-        check(self, "clip")
+        check_fields(self, "clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +258,7 @@ class ModelConfig:
     method: Method = "auralsam2"
     sam2: str = SAM2_LARGE
     text: str | None = None
-    image_size: int | None = bounded(None, 32, _LARGEST)
+    image_size: int | None = bounded_field(None, 32, _LARGEST)
     audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     fuser: FuserConfig = field(default_factory=FuserConfig)
     prompting: PromptingConfig = field(default_factory=PromptingConfig)
@@ -268,7 +267,7 @@ class ModelConfig:
     clip: ClipConfig = field(default_factory=ClipConfig)
 
     def __post_init__(self) -> None:
-        check(self)
+        check_fields(self)
         for key, name in (("sam2", self.sam2), ("text", self.text)):
             if name is not None and not (name.strip() and name.isprintable() and len(name) <= 4096):
                 raise ConfigError(f"{key} is {quoted(name)}, expected a hub id or a folder")
@@ -318,7 +317,7 @@ class ModelConfig:
         schema = values.pop("schema", None)
         if schema != SCHEMA:
             raise ConfigError(f"schema is {quoted(schema)}, not {SCHEMA!r}: not a configuration of this package")
-        return build(cls, values)
+        return build_config(cls, values)
 
     def save(self, folder: Path) -> Path:
         """Write `config.json` into an existing folder and return its path."""
@@ -335,7 +334,7 @@ class ModelConfig:
         """
         path = folder / CONFIG_FILE
         try:
-            values = strict_json.read(path)
+            values = strict_json.read_json(path)
             if not isinstance(values, dict):
                 raise ConfigError("not a JSON object")
             return cls.from_dict(values)

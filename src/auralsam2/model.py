@@ -10,22 +10,20 @@ from typing import Any
 
 import torch
 
-from auralsam2 import hub
-from auralsam2.clock import Clock
 from auralsam2.config import ModelConfig
-from auralsam2.devices import DTYPES, pick_device, pick_dtype
 from auralsam2.errors import UsageError
+from auralsam2.hub import download
+from auralsam2.inference.object_state import Merge
+from auralsam2.inference.propagation import Combine
+from auralsam2.inference.streaming import FeatureStream, PromptedStream
+from auralsam2.inference.video_session import VideoSession
+from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.model_folder import check_parts, load_network, save_network
-from auralsam2.network import AuralNetwork, HearingNetwork
-from auralsam2.outputs.behind import WriteBehind
-from auralsam2.outputs.folder import ResultFolder
-from auralsam2.tracker.converse.conversation import Conversation
-from auralsam2.tracker.converse.follower import Combine
-from auralsam2.tracker.converse.found import Merge
-from auralsam2.tracker.converse.monologue import Monologue
-from auralsam2.tracker.session import Session
-from auralsam2.tracker.source import DEFAULT_FPS, Audio, Source
+from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.outputs.result_folder import BackgroundWriter, ResultFolder
 from auralsam2.types import Prompts, Segmentation
+from auralsam2.utils.devices import DTYPES, pick_device, pick_dtype
+from auralsam2.utils.timing import StageTimer
 
 DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
 _MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
@@ -42,7 +40,7 @@ class AuralSAM2:
         folder: the model folder that the network was loaded from, if any.
     """
 
-    def __init__(self, network: HearingNetwork, name: str, dtype: str = "fp32", folder: Path | None = None) -> None:
+    def __init__(self, network: AudioVisualNetwork, name: str, dtype: str = "fp32", folder: Path | None = None) -> None:
         self.network = network.eval()
         self.name = name
         self.dtype = dtype
@@ -71,7 +69,7 @@ class AuralSAM2:
         """
         where = pick_device(device)
         precision = pick_dtype(dtype, where)
-        folder = hub.resolve(str(model))
+        folder = download.resolve(str(model))
         return cls(load_network(folder).to(where), str(model), precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
@@ -126,7 +124,7 @@ class AuralSAM2:
         if text is not None:
             said = dataclasses.replace(said, text=text)
         check_modality(self.config, said, self.name)
-        return self.segment_source(Source.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said)
+        return self.segment_source(VideoSource.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said)
 
     def open(
         self,
@@ -138,7 +136,7 @@ class AuralSAM2:
         end: float | None = None,
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
-    ) -> Conversation:
+    ) -> VideoSession:
         """Open a video to talk about: prompts come and go, and every frame is encoded once.
 
         Args:
@@ -159,10 +157,10 @@ class AuralSAM2:
             UsageError: an argument does not fit the video.
         """
         sound = Path(audio) if audio not in ("track", "none") else audio
-        source = Source.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, asked_later=True)
-        return Conversation(self.streaming(), source, self.compute, combine=combine, merge=merge)
+        source = VideoSource.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, asked_later=True)
+        return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
 
-    def segment_source(self, source: Source, prompts: Prompts) -> VideoSegmentation:
+    def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:
         """The same for a source that was opened and checked before."""
         return VideoSegmentation(self, source, prompts)
 
@@ -205,16 +203,16 @@ class VideoSegmentation:
         prompts: what the user says beside the sound.
     """
 
-    def __init__(self, model: AuralSAM2, source: Source, prompts: Prompts) -> None:
+    def __init__(self, model: AuralSAM2, source: VideoSource, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
-        self.clock = Clock()
+        self.clock = StageTimer()
         self._begun = False
         network = model.streaming()
-        self._frames: Monologue | Session
+        self._frames: PromptedStream | FeatureStream
         if prompts.visual:
-            self._frames = Monologue(network, source, prompts, model.compute, self.clock)
+            self._frames = PromptedStream(network, source, prompts, model.compute, self.clock)
         else:
-            self._frames = Session(network, source, prompts.text, model.compute, self.clock)
+            self._frames = FeatureStream(network, source, prompts.text, model.compute, self.clock)
 
     @property
     def warnings(self) -> list[str]:
@@ -278,7 +276,7 @@ class VideoSegmentation:
             end=source.end,
         )
         with folder:
-            with WriteBehind(folder, self.clock) as writer:
+            with BackgroundWriter(folder, self.clock) as writer:
                 for segmentation in self:
                     writer.write(segmentation)
                     if on_frame is not None:

@@ -9,21 +9,21 @@ from pathlib import Path
 import torch
 from transformers import Sam2VideoModel
 
-from auralsam2 import hub
-from auralsam2.baselines.network import AdapterNetwork, assemble
-from auralsam2.checkpoint import HUB_ID
-from auralsam2.config import CONFIG_FILE, SAM2_FOLDER, TEXT_FOLDER, WEIGHTS_FILE, ModelConfig
-from auralsam2.decoder.visual import VisualPrompts, embed
+from auralsam2.baselines.network import AdapterNetwork, assemble_network
+from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
 from auralsam2.errors import ConfigError
-from auralsam2.network import AuralNetwork, HearingNetwork
-from auralsam2.outputs.staging import Staging, writing
-from auralsam2.pretrained import is_large, reason
-from auralsam2.text.encoder import TextEncoder
-from auralsam2.vision.sam2 import load_sam2
-from auralsam2.weights import load_weights, save_weights
+from auralsam2.hub import download
+from auralsam2.hub.convert import HUB_ID
+from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.modeling.prompt_encoder import VisualPrompts, embed_prompts
+from auralsam2.modeling.sam2 import load_sam2
+from auralsam2.modeling.text_encoder import TextEncoder
+from auralsam2.utils.atomic_io import Staging, writing
+from auralsam2.utils.pretrained import error_reason, is_large
+from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
 
 
-def load_network(folder: Path) -> HearingNetwork:
+def load_network(folder: Path) -> AudioVisualNetwork:
     """Load a network with all its parts, on the CPU.
 
     Args:
@@ -34,8 +34,8 @@ def load_network(folder: Path) -> HearingNetwork:
         ConfigError: the configuration is out of range, the parts do not fit each other, or weights are not finite.
     """
     config = ModelConfig.load(folder)
-    sam2_folder = hub.fetch_sam2(config.sam2, folder)
-    text = TextEncoder(hub.fetch_text(config.text, folder)) if config.text is not None else None
+    sam2_folder = download.fetch_sam2(config.sam2, folder)
+    text = TextEncoder(download.fetch_text(config.text, folder)) if config.text is not None else None
     if text is not None and text.width != config.fuser.text_width:
         raise ConfigError(
             f"{folder / CONFIG_FILE}: fuser.text_width {config.fuser.text_width} differs from the text encoder's "
@@ -45,12 +45,12 @@ def load_network(folder: Path) -> HearingNetwork:
     sam2 = load_sam2(sam2_folder, config.image_size)
     if is_large(config.to_dict()):
         _without_storage(config, sam2).check_trained(state, folder / WEIGHTS_FILE)
-    network = assemble(config, sam2, text)
+    network = assemble_network(config, sam2, text)
     network.load_trained(state, folder / WEIGHTS_FILE)
     return network
 
 
-def save_network(network: HearingNetwork, folder: Path, source: Path | None = None) -> None:
+def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None = None) -> None:
     """Write a model folder: `config.json`, `model.safetensors`, and the frozen parts that belong inside.
 
     A part inside `source` is copied to `sam2/` or `text/`. A part that the configuration names by hub id or by an
@@ -93,7 +93,7 @@ def _copy(part: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def _write(network: HearingNetwork, key: str, target: Path) -> None:
+def _write(network: AudioVisualNetwork, key: str, target: Path) -> None:
     """Write a frozen part from memory, in transformers' format."""
     if key == "sam2":
         network.sam2.save_pretrained(target)
@@ -105,7 +105,7 @@ def _write(network: HearingNetwork, key: str, target: Path) -> None:
 
 
 @torch.no_grad()
-def check_parts(network: HearingNetwork, folder: Path | str) -> None:
+def check_parts(network: AudioVisualNetwork, folder: Path | str) -> None:
     """Pass shapes through all parts of a network, after it failed, to tell a wrong configuration from other errors.
 
     The parts run on the device `meta`, which computes no numbers; this takes seconds.
@@ -122,17 +122,17 @@ def check_parts(network: HearingNetwork, folder: Path | str) -> None:
         _pass_shapes(_without_storage(network.config, network.sam2), None if text is None else text.width)
     except Exception as error:  # of torch and transformers, for sizes and values that do not go together
         raise ConfigError(
-            f"{folder}: its parts do not fit each other ({reason(error)}); convert or copy the model again"
+            f"{folder}: its parts do not fit each other ({error_reason(error)}); convert or copy the model again"
         ) from error
 
 
-def _without_storage(config: ModelConfig, sam2: Sam2VideoModel) -> HearingNetwork:
+def _without_storage(config: ModelConfig, sam2: Sam2VideoModel) -> AudioVisualNetwork:
     """The network of a configuration on the device `meta`, without its text encoder."""
     with torch.device("meta"):
-        return assemble(config, Sam2VideoModel(sam2.config)).eval()
+        return assemble_network(config, Sam2VideoModel(sam2.config)).eval()
 
 
-def _pass_shapes(network: HearingNetwork, text_width: int | None) -> None:
+def _pass_shapes(network: AudioVisualNetwork, text_width: int | None) -> None:
     """One frame through image encoder, fuser, decoder and memory."""
     sam2, side, grid = network.sam2, network.image_size, network.image_size // 16
     meta = torch.device("meta")
@@ -151,7 +151,7 @@ def _pass_shapes(network: HearingNetwork, text_width: int | None) -> None:
         network.memory.begin(embedding),
         torch.empty(1, sam2.hidden_dim // 8, 4 * grid, 4 * grid, device=meta),
         torch.empty(1, sam2.hidden_dim // 4, 2 * grid, 2 * grid, device=meta),
-        embed(sam2, click),
+        embed_prompts(sam2, click),
     )
     mask = torch.empty(1, 1, side, side, device=meta)
     remembered = network.memory.encode(embedding, mask, decoded.object_score)

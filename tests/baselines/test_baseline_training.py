@@ -12,15 +12,16 @@ import torch
 
 from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.errors import ConfigError
-from auralsam2.evaluation.aural import AuralPredictor
-from auralsam2.evaluation.options import Options
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.evaluation.predictor import AuralPredictor
+from auralsam2.inference.object_state import MaskPrediction, merge_predictions
 from auralsam2.model import AuralSAM2
-from auralsam2.tracker.converse.found import Found, merge
-from auralsam2.training.recipe import Recipe
-from auralsam2.training.run import CHECKPOINT, LAST, train
-from evaluated_clips import Loader, sample
-from media_files import write_clip
-from small_training import values, write_parts
+from auralsam2.training.callbacks import LAST
+from auralsam2.training.recipe import TrainingRecipe
+from auralsam2.training.run import CHECKPOINT, train
+from helpers.evaluation_clips import Loader, sample
+from helpers.media_files import write_clip
+from helpers.small_training import values, write_parts
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 STILL = {"flip": 0.0, "grayscale": 0.0, "clip_jitter": [0, 0, 0], "frame_jitter": [0, 0, 0]}
@@ -49,7 +50,7 @@ def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
     asked["model"]["gavs"]["start_block"] = 0  # a random encoder needs all its blocks bent
     asked["optimiser"]["rate"] = rate
     news: list[str] = []
-    module = train(Recipe.from_dict(asked), tmp_path / "run", tell=news.append)
+    module = train(TrainingRecipe.from_dict(asked), tmp_path / "run", tell=news.append)
     assert float(module.trainer.callback_metrics["val/J"]) > 0.9, news
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["state_dict"]
     assert {name.split(".")[0] for name in state} == ({"adapters"} if method == "gavs" else {"adapters", "tuned"})
@@ -58,7 +59,7 @@ def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
 @pytest.mark.parametrize("method", ["gavs", "sama"])
 def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
     file = tmp_path / "small.yaml"
-    file.write_text(Recipe.from_dict(given(parts, method, 2, text=True)).to_yaml(), encoding="utf-8")
+    file.write_text(TrainingRecipe.from_dict(given(parts, method, 2, text=True)).to_yaml(), encoding="utf-8")
     out = tmp_path / "run"
     assert command("train", file, "--set", f"out={out}").code == 0
     assert command("train", file, "--set", f"out={out}", "--resume").code == 0
@@ -75,18 +76,18 @@ def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
 def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, method):
-    from auralsam2.training.build import network
+    from auralsam2.training.initialise import build_network
 
-    made = network(Recipe.from_dict(given(parts, method, 1))).eval()
+    made = build_network(TrainingRecipe.from_dict(given(parts, method, 1))).eval()
     assert isinstance(made, AdapterNetwork)
     clip = Loader()(sample(1, frames=3), 64)
-    options = Options(dataset="stampavs", split="test", prompts="audio+points+box")
+    options = EvaluationOptions(dataset="stampavs", split="test", prompts="audio+points+box")
     predictor = AuralPredictor(AuralSAM2(made, method), replace(options, combine="union"))
     found = predictor.predict(clip, predictor.prepare(clip))
     together = AuralPredictor(AuralSAM2(made, method), options)
     assert not torch.equal(together.predict(clip, together.prepare(clip)).logits, found.logits)
-    one = Found(torch.ones(2, 2), 0.5, 1.0)
-    assert torch.equal(merge(one, Found(-torch.ones(2, 2), 0.5, 1.0), "union").low, one.low)
+    one = MaskPrediction(torch.ones(2, 2), 0.5, 1.0)
+    assert torch.equal(merge_predictions(one, MaskPrediction(-torch.ones(2, 2), 0.5, 1.0), "union").low, one.low)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_what_makes_no_sense_is_refused(parts, key, value, message):
         section = section[name]
     section[key[-1]] = value
     with pytest.raises(ConfigError, match=message):
-        Recipe.from_dict(asked)
+        TrainingRecipe.from_dict(asked)
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
@@ -113,7 +114,7 @@ def test_recipes_differ_from_those_of_aural_sam2_in_the_way_of_the_sound_alone(m
     for name, ours in [("stampavs-mini", "stampavs-mini-fuser")] + [
         (f"{data}-base-plus", f"{data}-base-plus-paper") for data in ("v1s", "v1m", "v2", "ref-avs")
     ]:
-        baseline, aural = (Recipe.load(RECIPES / f"{file}.yaml") for file in (f"{name}-{method}", ours))
+        baseline, aural = (TrainingRecipe.load(RECIPES / f"{file}.yaml") for file in (f"{name}-{method}", ours))
         assert baseline.model.method == method
         for section in ("augment", "audio_from", "variant"):
             assert getattr(baseline, section) == getattr(aural, section)

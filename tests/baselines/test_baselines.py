@@ -11,18 +11,18 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
-from auralsam2.baselines.blocks import blocks, twin
-from auralsam2.baselines.network import AdapterNetwork, assemble
+from auralsam2.baselines.attachment import attachment_points, weight_sharing_copy
+from auralsam2.baselines.network import AdapterNetwork, assemble_network
 from auralsam2.config import ClipConfig, GavsConfig, ModelConfig, SamaConfig
-from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.model import AuralSAM2
-from auralsam2.network import AuralNetwork
-from auralsam2.text.encoder import TextEncoder
-from auralsam2.vision.pyramid import encode, features
-from auralsam2.vision.sam2 import load_sam2, sam2_config
-from networks import let_sound_matter, small_config, small_sam2
-from small_text import save_small_text
+from auralsam2.modeling.image_encoder import encode_pyramid, frame_features
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.modeling.sam2 import load_sam2, sam2_config
+from auralsam2.modeling.text_encoder import TextEncoder
+from helpers.small_networks import let_sound_matter, small_config, small_sam2
+from helpers.small_text import save_small_text
 
 MINI = Path(__file__).parents[2] / "src/auralsam2/bundled/mini/sam2"
 SIZE, FRAMES = 64, 3
@@ -116,14 +116,14 @@ def test_the_variants_that_read_have_as_many_parameters_as_worked_out():
 
 def test_blocks_of_the_bundled_backbone_read_and_write_what_they_say():
     """EfficientNet-lite0 has 16 blocks in 7 stages."""
-    sam2 = twin(load_sam2(MINI))
+    sam2 = weight_sharing_copy(load_sam2(MINI))
     seen: list[tuple[int, int]] = []
-    for block in blocks(sam2):
+    for block in attachment_points(sam2):
         block.inner.register_forward_hook(lambda _m, inputs, out: seen.append((inputs[0].shape[1], out.shape[1])))
     with torch.no_grad():
         sam2.vision_encoder(torch.zeros(1, 3, 64, 64))
     assert len(seen) == 16
-    assert seen == [(block.read, block.written) for block in blocks(sam2)]
+    assert seen == [(block.read, block.written) for block in attachment_points(sam2)]
 
 
 def test_a_block_that_is_not_there_is_named():
@@ -133,7 +133,7 @@ def test_a_block_that_is_not_there_is_named():
 
 def test_a_twin_shares_all_but_its_own_numbers():
     sam2 = small_sam2(SIZE, width=128)
-    made = twin(sam2, ["mask_decoder"])
+    made = weight_sharing_copy(sam2, ["mask_decoder"])
     names = dict(sam2.named_parameters())
     for name, parameter in made.named_parameters():
         own = name.startswith("mask_decoder.")
@@ -152,7 +152,7 @@ def test_adapters_begin_as_nothing_where_asked(method):
     pixels, log_mel = clip()
     with torch.no_grad():
         frames = network.encode(pixels, network.hear(log_mel))
-        plain = features(network.sam2, encode(network.sam2, pixels))
+        plain = frame_features(network.sam2, encode_pyramid(network.sam2, pixels))
         with_adapters = made(method).encode(pixels, network.hear(log_mel))
     for frame, same, other in zip(frames, plain, with_adapters, strict=True):
         assert torch.equal(frame.embedding, same.embedding)
@@ -288,7 +288,7 @@ def test_a_baseline_takes_no_videos():
 
 
 def test_the_configuration_names_the_method():
-    assert isinstance(assemble(config(), small_sam2(SIZE, width=128)), AuralNetwork)
+    assert isinstance(assemble_network(config(), small_sam2(SIZE, width=128)), AuralNetwork)
     with pytest.raises(ConfigError, match=r"method gavs takes each frame by itself: set clip\.conditioning each"):
         ModelConfig(method="gavs")
     with pytest.raises(ConfigError, match=r"gavs\.width 6"):

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 import cache_speed
-from auralsam2.training import module
-from small_training import recipe, write_parts
+from auralsam2.training import lightning_module
+from helpers.small_training import recipe, write_parts
 
 
 def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_path: Path, monkeypatch, capsys):
@@ -17,8 +17,8 @@ def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_
     given = recipe(write_parts(tmp_path))
     (tmp_path / "recipe.yaml").write_text(given.to_yaml(), encoding="utf-8")
     calls: list[int] = []
-    encode = module.encode
-    monkeypatch.setattr(module, "encode", lambda *told: calls.append(1) or encode(*told))
+    encode = lightning_module.encode
+    monkeypatch.setattr(lightning_module, "encode", lambda *told: calls.append(1) or encode(*told))
     arguments = [
         "cache_speed", str(tmp_path / "recipe.yaml"), "--clips", "4", "--rounds", "1",
         "--set", "augment.clip_jitter=[0,0,0]", "--set", "augment.frame_jitter=[0,0,0]", "--set", "augment.grayscale=0",

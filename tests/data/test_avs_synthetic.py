@@ -8,7 +8,7 @@ import pytest
 
 from auralsam2.data import open_dataset
 from auralsam2.errors import UnavailableError
-from data_trees import write_avs_synthetic
+from helpers.dataset_trees import write_avs_synthetic
 
 SOUNDS = "category_for_vggsound_audios.json"
 

@@ -8,7 +8,7 @@ import pytest
 
 from auralsam2.data import open_dataset
 from auralsam2.errors import InputError, UnavailableError, UsageError
-from data_trees import AVSBENCH, write_avsbench, write_csv, write_object_release
+from helpers.dataset_trees import AVSBENCH, write_avsbench, write_csv, write_object_release
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from auralsam2.data import classes
-from data_trees import colour_of
+from helpers.dataset_trees import colour_of
 
 # The Pascal VOC colour map as everybody prints it; the palette is its continuation.
 VOC = [
@@ -33,14 +33,14 @@ def test_no_two_colours_are_the_same_and_each_has_its_name():
 
 
 def test_each_colour_gives_its_class():
-    numbers, strange = classes.of_colours(classes.palette()[None])
+    numbers, strange = classes.classes_from_colours(classes.palette()[None])
     assert numbers.tolist() == [list(range(71))]
     assert strange == 0
 
 
 def test_other_colours_are_background_and_are_counted():
     image = np.array([[[128, 0, 0], [129, 0, 0], [255, 255, 255], [0, 0, 1], [32, 128, 128]]], dtype=np.uint8)
-    numbers, strange = classes.of_colours(image)
+    numbers, strange = classes.classes_from_colours(image)
     assert numbers.tolist() == [[1, 0, 0, 0, 70]]
     assert strange == 3
 
@@ -51,18 +51,18 @@ def test_other_colours_are_background_and_are_counted():
      (94, "baby"), (24, "zebra")],
 )  # fmt: skip
 def test_values_of_vpo(value, name):
-    numbers, strange = classes.of_values(np.full((2, 3), value, dtype=np.uint8))
+    numbers, strange = classes.classes_from_values(np.full((2, 3), value, dtype=np.uint8))
     assert {classes.VPO[number] for number in numbers.flatten()} == {name}
     assert strange == 0
 
 
 def test_values_are_exchanged_at_once():
     """One after another, 3 would become 5, the value of an airplane, and then 1."""
-    numbers, _ = classes.of_values(np.array([[3, 5]], dtype=np.uint8))
+    numbers, _ = classes.classes_from_values(np.array([[3, 5]], dtype=np.uint8))
     assert [classes.VPO[number] for number in numbers[0]] == ["car", "airplane"]
 
 
 def test_pixels_to_ignore_stay_and_unknown_ones_are_counted():
-    numbers, strange = classes.of_values(np.array([[255, 1, 18, 200]], dtype=np.uint8))
+    numbers, strange = classes.classes_from_values(np.array([[255, 1, 18, 200]], dtype=np.uint8))
     assert numbers.tolist() == [[255, 0, classes.VPO.index("dog"), 0]]
     assert strange == 2

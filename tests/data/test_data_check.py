@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import data_trees
+import helpers.dataset_trees
 from auralsam2.data import open_dataset
+from auralsam2.data.base import PublishedCounts
 from auralsam2.data.check import check_split
-from auralsam2.data.reader import Published
 
 
 @pytest.fixture
 def root(tmp_path):
-    return data_trees.write_stampavs(tmp_path / "stamp")
+    return helpers.dataset_trees.write_stampavs(tmp_path / "stamp")
 
 
 @pytest.fixture
@@ -38,20 +38,20 @@ def findings(report):
 @pytest.mark.parametrize(
     ("name", "write", "split"),
     [
-        ("v1s", data_trees.write_avsbench, "test"),
-        ("v1m", data_trees.write_avsbench, "train"),
-        ("v2", data_trees.write_avsbench, "train"),
-        ("v2-semantic", data_trees.write_avsbench, "test"),
-        ("s4", data_trees.write_object_release, "train"),
-        ("ms3", data_trees.write_object_release, "test"),
-        ("ref-avs", data_trees.write_ref_avs, "test_s"),
-        ("ref-avs", data_trees.write_ref_avs, "test_n"),
-        ("stampavs", data_trees.write_stampavs, "test-seen-hard"),
-        ("stampavs-ref", data_trees.write_stampavs, "test-null"),
-        ("vpo-ss", data_trees.write_vpo, "test"),
-        ("vpo-ms", data_trees.write_vpo, "test"),
-        ("vpo-msmi", data_trees.write_vpo, "test"),
-        ("avs-synthetic", data_trees.write_avs_synthetic, "train"),
+        ("v1s", helpers.dataset_trees.write_avsbench, "test"),
+        ("v1m", helpers.dataset_trees.write_avsbench, "train"),
+        ("v2", helpers.dataset_trees.write_avsbench, "train"),
+        ("v2-semantic", helpers.dataset_trees.write_avsbench, "test"),
+        ("s4", helpers.dataset_trees.write_object_release, "train"),
+        ("ms3", helpers.dataset_trees.write_object_release, "test"),
+        ("ref-avs", helpers.dataset_trees.write_ref_avs, "test_s"),
+        ("ref-avs", helpers.dataset_trees.write_ref_avs, "test_n"),
+        ("stampavs", helpers.dataset_trees.write_stampavs, "test-seen-hard"),
+        ("stampavs-ref", helpers.dataset_trees.write_stampavs, "test-null"),
+        ("vpo-ss", helpers.dataset_trees.write_vpo, "test"),
+        ("vpo-ms", helpers.dataset_trees.write_vpo, "test"),
+        ("vpo-msmi", helpers.dataset_trees.write_vpo, "test"),
+        ("avs-synthetic", helpers.dataset_trees.write_avs_synthetic, "train"),
     ],
 )
 def test_nothing_is_wrong_with_a_tree_as_published(report, tmp_path, name, write, split):
@@ -61,7 +61,7 @@ def test_nothing_is_wrong_with_a_tree_as_published(report, tmp_path, name, write
 
 
 def test_counts_are_compared_with_the_published_ones(report, tmp_path):
-    found = report("v1m", data_trees.write_avsbench(tmp_path), "test")
+    found = report("v1m", helpers.dataset_trees.write_avsbench(tmp_path), "test")
     assert [problem.what for problem in found.problems] == [
         "test has 2 rows, published are 64",
         "test has 2 clips, published are 64",
@@ -70,12 +70,12 @@ def test_counts_are_compared_with_the_published_ones(report, tmp_path):
 
 
 def test_a_split_with_the_published_counts_is_fine(report, tmp_path, monkeypatch):
-    monkeypatch.setattr("auralsam2.data.ref_avs.PUBLISHED", {"test_s": Published(2, 1)})
-    assert report("ref-avs", data_trees.write_ref_avs(tmp_path), "test_s").problems == ()
+    monkeypatch.setattr("auralsam2.data.ref_avs.PUBLISHED", {"test_s": PublishedCounts(2, 1)})
+    assert report("ref-avs", helpers.dataset_trees.write_ref_avs(tmp_path), "test_s").problems == ()
 
 
 def test_a_frame_that_cannot_be_read_leaves_out_every_sample_of_the_clip(report, tmp_path):
-    root = data_trees.write_ref_avs(tmp_path)
+    root = helpers.dataset_trees.write_ref_avs(tmp_path)
     (root / "media" / "o_ooooooooo_0_10000" / "frames" / "4.jpg").write_bytes(b"x")
     found = report("ref-avs", root, "test_s")
     assert findings(found) == [("unreadable", 5, True), ("unreadable", 6, True)]
@@ -83,7 +83,7 @@ def test_a_frame_that_cannot_be_read_leaves_out_every_sample_of_the_clip(report,
 
 
 def test_a_label_that_cannot_be_read_leaves_out_its_sample(report, tmp_path):
-    root = data_trees.write_ref_avs(tmp_path)
+    root = helpers.dataset_trees.write_ref_avs(tmp_path)
     path = root / "gt_mask" / "o_ooooooooo_0_10000" / "fid_2" / "00004.png"
     path.write_bytes(path.read_bytes()[:40])
     found = report("ref-avs", root, "test_s")
@@ -107,7 +107,7 @@ def test_what_is_missing_is_counted_with_what_cannot_be_read(report, root):
 
 
 def test_mono_sound_is_told_and_used(report, root):
-    data_trees.write_wav(root / "media" / "train_00000" / "audio.wav", 5, channels=1)
+    helpers.dataset_trees.write_wav(root / "media" / "train_00000" / "audio.wav", 5, channels=1)
     found = report("stampavs", root, "train")
     assert findings(found) == [("mono", 2, False)]
     assert found.usable == 1
@@ -115,13 +115,13 @@ def test_mono_sound_is_told_and_used(report, root):
 
 def test_short_sound_is_told_and_used_as_long_as_it_has_an_example(report, root):
     sound = root / "media" / "train_00000" / "audio.wav"
-    data_trees.write_wav(sound, 4.8)
+    helpers.dataset_trees.write_wav(sound, 4.8)
     found = report("stampavs", root, "train")
     assert findings(found) == [("short", 2, False)]
     assert "4.800 s of sound are 4 of 5 log-mel examples" in found.problems[0].what
-    data_trees.write_wav(sound, 4.815)
+    helpers.dataset_trees.write_wav(sound, 4.815)
     assert findings(report("stampavs", root, "train")) == []
-    data_trees.write_wav(sound, 0.9)
+    helpers.dataset_trees.write_wav(sound, 0.9)
     assert findings(report("stampavs", root, "train")) == [("unreadable", 2, True)]
 
 
@@ -132,9 +132,11 @@ def test_sound_that_breaks_off_is_told(report, root):
 
 
 def test_pictures_of_wrong_sizes(report, root):
-    data_trees.write_picture(root / "media" / "train_00000" / "frames" / "3.jpg", data_trees.frame(3, (40, 27)))
-    data_trees.write_picture(
-        root / "gt_mask" / "train_00000" / "sounding" / "00001.png", data_trees.rectangle(1, (9, 7))
+    helpers.dataset_trees.write_picture(
+        root / "media" / "train_00000" / "frames" / "3.jpg", helpers.dataset_trees.frame(3, (40, 27))
+    )
+    helpers.dataset_trees.write_picture(
+        root / "gt_mask" / "train_00000" / "sounding" / "00001.png", helpers.dataset_trees.rectangle(1, (9, 7))
     )
     found = report("stampavs", root, "train")
     told = [problem.what for problem in found.problems if problem.kind == "size"]
@@ -146,13 +148,13 @@ def test_pictures_of_wrong_sizes(report, root):
 
 
 def test_the_object_release_has_one_size(report, tmp_path):
-    found = report("s4", data_trees.write_object_release(tmp_path, size=(35, 27)), "train")
+    found = report("s4", helpers.dataset_trees.write_object_release(tmp_path, size=(35, 27)), "train")
     assert findings(found) == [("size", 2, False)] * 5
     assert found.problems[-1].what.endswith("35 x 27 pixels, all have 224 x 224")
 
 
 def test_colours_outside_the_palette(report, tmp_path):
-    root = data_trees.write_avsbench(tmp_path)
+    root = helpers.dataset_trees.write_avsbench(tmp_path)
     path = root / "v1m" / "fffffffffff" / "labels_rgb" / "4.png"
     pixels = np.array(Image.open(path))
     pixels[0, :3] = (1, 2, 3)
@@ -164,9 +166,11 @@ def test_colours_outside_the_palette(report, tmp_path):
 
 
 def test_null_masks_that_show_something(report, tmp_path):
-    root = data_trees.write_ref_avs(tmp_path)
+    root = helpers.dataset_trees.write_ref_avs(tmp_path)
     clip = "null_m-o_ooooooooo_0_10000"
-    data_trees.write_picture(root / "gt_mask" / clip / "fid_0" / "00007.png", data_trees.rectangle(7))
+    helpers.dataset_trees.write_picture(
+        root / "gt_mask" / clip / "fid_0" / "00007.png", helpers.dataset_trees.rectangle(7)
+    )
     found = report("ref-avs", root, "test_n")
     assert findings(found) == [("label", 9, False)]
 
@@ -176,7 +180,7 @@ def test_each_file_of_a_clip_is_opened_once(report, tmp_path, monkeypatch):
 
     opened = []
     monkeypatch.setattr(check, "read_frame", lambda path: opened.append(path) or np.zeros((27, 35, 3), dtype=np.uint8))
-    report("ref-avs", data_trees.write_ref_avs(tmp_path), "test_s")
+    report("ref-avs", helpers.dataset_trees.write_ref_avs(tmp_path), "test_s")
     assert len(opened) == len(set(opened)) == 10
 
 
@@ -200,7 +204,7 @@ def test_a_fine_data_set_ends_with_0(command, root):
 
 def test_findings_end_with_1_and_stand_with_their_lines(command, root):
     (root / "media" / "test-seen_00000" / "audio.wav").unlink()
-    data_trees.write_wav(root / "media" / "train_00000" / "audio.wav", 5, channels=1)
+    helpers.dataset_trees.write_wav(root / "media" / "train_00000" / "audio.wav", 5, channels=1)
     outcome = command("data", "check", "--dataset", "stampavs", "--root", root)
     assert outcome.code == 1
     sound = root / "media" / "train_00000" / "audio.wav"
@@ -212,12 +216,12 @@ def test_findings_end_with_1_and_stand_with_their_lines(command, root):
 
 
 def test_notes_alone_end_with_0(command, root):
-    data_trees.write_wav(root / "media" / "train_00000" / "audio.wav", 5, channels=1)
+    helpers.dataset_trees.write_wav(root / "media" / "train_00000" / "audio.wav", 5, channels=1)
     assert command("data", "check", "--dataset", "stampavs", "--root", root).code == 0
 
 
 def test_other_counts_than_published_end_with_1(command, tmp_path):
-    outcome = command("data", "check", "--dataset", "ref-avs", "--root", data_trees.write_ref_avs(tmp_path))
+    outcome = command("data", "check", "--dataset", "ref-avs", "--root", helpers.dataset_trees.write_ref_avs(tmp_path))
     assert outcome.code == 1
     assert "count: metadata.csv: test_s has 2 rows, published are 2288" in outcome.out
 
@@ -232,7 +236,9 @@ def test_rows_of_no_split_end_with_1(command, root):
 
 def test_long_lists_are_cut_and_json_has_them_all(command, root):
     scenes = [(f"train_{number:05}", "train", "standard", "single", 5) for number in range(30)]
-    data_trees.write_csv(root / "metadata.csv", "uid,split,mix,kind,frames,objects", [(*each, 2) for each in scenes])
+    helpers.dataset_trees.write_csv(
+        root / "metadata.csv", "uid,split,mix,kind,frames,objects", [(*each, 2) for each in scenes]
+    )
     shown = command("data", "check", "--dataset", "stampavs", "--root", root).out
     assert shown.count("left out: ") == 20
     assert "and 9 more of train of the sort missing; --json lists them all" in shown

@@ -8,7 +8,7 @@ import pytest
 
 from auralsam2.data import open_dataset
 from auralsam2.errors import UnavailableError
-from data_trees import REF_AVS, write_ref_avs
+from helpers.dataset_trees import REF_AVS, write_ref_avs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from auralsam2.data import open_dataset
 from auralsam2.errors import InputError, UnavailableError
-from data_trees import STAMPAVS, STAMPAVS_SPLITS, write_stampavs
+from helpers.dataset_trees import STAMPAVS, STAMPAVS_SPLITS, write_stampavs
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from auralsam2.data import open_dataset
-from auralsam2.data.samples import Mix
+from auralsam2.data.sample import AudioMix
 from auralsam2.errors import UnavailableError
-from data_trees import VPO_MS, write_csv, write_vpo
+from helpers.dataset_trees import VPO_MS, write_csv, write_vpo
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_single_source(root):
     assert sample.coding == "coco"
     assert sample.categories == ("dog",)
     assert sample.id == "dog/000000000139_000000000098"
-    assert isinstance(sample.audio, Mix)
+    assert isinstance(sample.audio, AudioMix)
     (voice,) = sample.audio.voices
     assert (voice.path, voice.position) == (root / "VGGSound" / "audios" / "dog_1.wav", 0.25)
 
@@ -44,7 +44,7 @@ def test_the_rows_of_a_picture_make_one_sample(root):
     assert sample.line == 3
     assert sample.categories == ("cat", "baby")
     assert [path.name for path in sample.labels[0]] == ["000000000872_000000000007.png"]
-    assert isinstance(sample.audio, Mix)
+    assert isinstance(sample.audio, AudioMix)
     assert [(voice.path.stem, voice.position) for voice in sample.audio.voices] == [("cat_1", 0.75), ("baby_1", 0.0)]
     assert sample.sounds == tuple(voice.path for voice in sample.audio.voices)
 

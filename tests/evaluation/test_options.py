@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from auralsam2.audio.logmel import log_mel
 from auralsam2.errors import InputError, UsageError
-from auralsam2.evaluation.options import Options
-from auralsam2.evaluation.scores import SILENT, name_by_truth
-from auralsam2.evaluation.sound import Sounds
-from evaluated_clips import Loader, listing, sample
+from auralsam2.evaluation.audio_conditions import AudioConditions
+from auralsam2.evaluation.clip_scores import SILENT, assign_oracle_classes
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.modeling.log_mel import log_mel
+from helpers.evaluation_clips import Loader, listing, sample
 
 
 @pytest.mark.parametrize(
@@ -28,17 +28,17 @@ from evaluated_clips import Loader, listing, sample
 )
 def test_wrong_words(changes, message):
     with pytest.raises(UsageError, match=message):
-        Options(dataset="v1m", split="test", **changes)
+        EvaluationOptions(dataset="v1m", split="test", **changes)
 
 
 def test_parts_of_the_prompts():
-    options = Options(dataset="v1m", split="test", prompts="audio+points+box")
+    options = EvaluationOptions(dataset="v1m", split="test", prompts="audio+points+box")
     assert (options.hears, options.reads, options.visual) == (True, False, {"points", "box"})
 
 
 def test_a_shuffled_sound_is_that_of_another_clip():
     samples = [*listing(6).samples, sample(9, frames=3)]
-    sounds = Sounds(Loader(), "shuffled", samples, seed=0)
+    sounds = AudioConditions(Loader(), "shuffled", samples, seed=0)
     for own in samples[:6]:
         lender = sounds.lender(own)
         assert lender.clip != own.clip
@@ -54,7 +54,7 @@ def test_what_is_shuffled_depends_on_the_seed_alone():
     samples = listing(20).samples
 
     def lenders(order, seed):
-        sounds = Sounds(Loader(), "shuffled", order, seed)
+        sounds = AudioConditions(Loader(), "shuffled", order, seed)
         return [sounds.lender(own).clip for own in samples]
 
     assert lenders(samples, 0) == lenders(samples[::-1], 0)
@@ -63,16 +63,16 @@ def test_what_is_shuffled_depends_on_the_seed_alone():
 
 def test_several_samples_of_a_clip_do_not_lend_to_each_other():
     samples = [*listing(2).samples, replace(sample(0), id="clip0/1")]
-    sounds = Sounds(Loader(), "shuffled", samples, seed=0)
+    sounds = AudioConditions(Loader(), "shuffled", samples, seed=0)
     assert sounds.lender(samples[0]).clip == "clip1"
 
 
 def test_silence_and_swapped_sides():
     own = Loader()(sample(1), 32)
-    silent = Sounds(Loader(), "silent", [sample(1)], 0).load(sample(1), 32)
+    silent = AudioConditions(Loader(), "silent", [sample(1)], 0).load(sample(1), 32)
     assert torch.allclose(silent.log_mel[0, 0], log_mel(torch.zeros(1, 15_600))[0])
     assert silent.log_mel.shape == own.log_mel.shape
-    swapped = Sounds(Loader(), "swapped", [sample(1)], 0).load(sample(1), 32)
+    swapped = AudioConditions(Loader(), "swapped", [sample(1)], 0).load(sample(1), 32)
     assert torch.equal(swapped.log_mel[:, 0], own.log_mel[:, 1])
     assert torch.equal(swapped.log_mel[:, 1], own.log_mel[:, 0])
 
@@ -90,5 +90,5 @@ def test_names_by_the_truth():
     masks = torch.tensor([[[1, 0, 1, 0], [0, 1, 0, 1]], [[1, 0, 0, 0], [0] * 4]]).bool()
     # Beside the object: 5 fills most of it in the frame, and in the clip.
     expected = [[[5, 0, 5, 0], [0, 3, 0, 5]], [[5, 0, 0, 0], [0] * 4]]
-    assert name_by_truth(masks, classes).tolist() == expected
-    assert name_by_truth(masks[1:], classes[1:]).tolist() == [[[1, 0, 0, 0], [0] * 4]]
+    assert assign_oracle_classes(masks, classes).tolist() == expected
+    assert assign_oracle_classes(masks[1:], classes[1:]).tolist() == [[[1, 0, 0, 0], [0] * 4]]

@@ -10,16 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from auralsam2.data.samples import LoadedClip
+from auralsam2.data.sample import LoadedClip
 from auralsam2.errors import InputError, OutputError, UsageError
-from auralsam2.evaluation.aural import AuralPredictor
-from auralsam2.evaluation.masks import save_masks
-from auralsam2.evaluation.options import PROMPTS, SELECTS, SOUNDS, Options
-from auralsam2.evaluation.prediction import Prediction, Predictor
-from auralsam2.evaluation.protocols import PROTOCOLS
+from auralsam2.evaluation.options import PROMPTS, PROTOCOLS, SELECTS, SOUNDS, EvaluationOptions
+from auralsam2.evaluation.predictor import AuralPredictor, Prediction, Predictor
+from auralsam2.evaluation.report import save_masks
 from auralsam2.evaluation.run import evaluate
 from auralsam2.model import AuralSAM2
-from evaluated_clips import Left, Listed, Loader, listing, sample
+from helpers.evaluation_clips import Left, Listed, Loader, listing, sample
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -36,8 +34,8 @@ def model(small_model):
     return AuralSAM2.from_pretrained(small_model, "cpu", "fp32")
 
 
-def options(**changes: object) -> Options:
-    return Options(**({"dataset": "stampavs", "split": "test"} | changes))  # type: ignore[arg-type]
+def options(**changes: object) -> EvaluationOptions:
+    return EvaluationOptions(**({"dataset": "stampavs", "split": "test"} | changes))  # type: ignore[arg-type]
 
 
 class Truth:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auralsam2.evaluation.semantic import SemanticSums, overlapping_miou, semantic_sums
-from rule import GOLDEN
+from helpers.rule_weights import GOLDEN
 
 FILE = np.load(GOLDEN / "metrics_semantic.npz", allow_pickle=False)
 CLIPS = [str(name) for name in FILE["clip_names"]]

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from auralsam2.errors import InputError
+from auralsam2.media.audio_track import SoundTrack
+from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
-from auralsam2.media.reader import read_frames
-from auralsam2.media.sound import SoundTrack
-from media_files import mutated, number_of, numbered, tone, write_clip, write_media
+from helpers.media_files import mutated, number_of, numbered, tone, write_clip, write_media
 
 SECONDS = 4.0
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from media_files import numbered, write_clip
+from helpers.media_files import numbered, write_clip
 
 # A clip whose decoder has pictures in flight when it is closed, and logs errors: the reference frames are damaged.
 START = """
@@ -13,9 +13,9 @@ import sys
 import av
 av.logging.set_level(av.logging.ERROR)
 from auralsam2.media.probe import probe
-from auralsam2.media.reader import read_frames
-from auralsam2.media.sound import SoundTrack
-from auralsam2.media.writer import OverlayWriter
+from auralsam2.media.frame_reader import read_frames
+from auralsam2.media.audio_track import SoundTrack
+from auralsam2.media.video_writer import OverlayWriter
 clip = sys.argv[1]
 """
 WAYS = {

@@ -5,7 +5,7 @@ import pytest
 
 from auralsam2.errors import InputError
 from auralsam2.media.probe import probe
-from media_files import corners, numbered, tone, turn, write_clip, write_media
+from helpers.media_files import corners, numbered, tone, turn, write_clip, write_media
 
 
 def test_says_what_the_file_says(tmp_path):

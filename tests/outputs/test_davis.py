@@ -13,7 +13,7 @@ from auralsam2.outputs import davis
 
 def test_the_palette_is_that_of_davis() -> None:
     """The first colours as published with PASCAL VOC and DAVIS."""
-    colours = np.array(davis.palette()).reshape(256, 3).tolist()
+    colours = np.array(davis.davis_palette()).reshape(256, 3).tolist()
     assert colours[:5] == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
     assert colours[8] == [64, 0, 0]
     assert colours[255] == [224, 224, 192]
@@ -22,16 +22,16 @@ def test_the_palette_is_that_of_davis() -> None:
 def test_values_come_back_and_later_objects_cover_earlier_ones() -> None:
     first, second = np.zeros((2, 6, 8), np.bool_)
     first[1:4], second[3:5] = True, True
-    picture = davis.labels([first, second], 6, 8)
+    picture = davis.davis_labels([first, second], 6, 8)
     file = io.BytesIO()
-    davis.save(picture, file)
+    davis.save_davis(picture, file)
     image = Image.open(file)
     assert image.mode == "P"
-    assert image.getpalette() == davis.palette()
+    assert image.getpalette() == davis.davis_palette()
     np.testing.assert_array_equal(np.asarray(image), picture)
     assert picture[:, 0].tolist() == [0, 1, 1, 2, 2, 0]
 
 
 def test_too_many_objects_are_refused() -> None:
     with pytest.raises(ValueError, match="255"):
-        davis.labels([np.zeros((1, 1), np.bool_)] * 256, 1, 1)
+        davis.davis_labels([np.zeros((1, 1), np.bool_)] * 256, 1, 1)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from auralsam2.outputs.overlay import COLOUR, draw, outline_width
+from auralsam2.outputs.overlay import COLOUR, draw_overlay, outline_width
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
 
@@ -31,7 +31,7 @@ def brightness(image: np.ndarray) -> np.ndarray:
 def test_only_mask_and_outline_change_and_the_input_does_not(pair: tuple[np.ndarray, np.ndarray]) -> None:
     image, mask = pair
     before = image.copy()
-    painted = draw(image, mask)
+    painted = draw_overlay(image, mask)
     np.testing.assert_array_equal(image, before)
     assert painted.shape == image.shape
     assert painted.dtype == np.uint8
@@ -45,7 +45,7 @@ def test_only_mask_and_outline_change_and_the_input_does_not(pair: tuple[np.ndar
 
 def test_an_empty_mask_changes_nothing_but_makes_a_new_array() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-    painted = draw(image, np.zeros((30, 40), bool))
+    painted = draw_overlay(image, np.zeros((30, 40), bool))
     np.testing.assert_array_equal(painted, image)
     assert not np.shares_memory(painted, image)
 
@@ -53,7 +53,7 @@ def test_an_empty_mask_changes_nothing_but_makes_a_new_array() -> None:
 @pytest.mark.parametrize("colour", [COLOUR, (0, 200, 40)])
 @pytest.mark.parametrize("value", [0, 90, 255])
 def test_the_inside_is_tinted_at_about_45_per_cent(value: int, colour: tuple[int, int, int]) -> None:
-    painted = draw(ground(200, 200, value), disc(200, 200, 60), colour)
+    painted = draw_overlay(ground(200, 200, value), disc(200, 200, 60), colour)
     expected = 0.55 * value + 0.45 * np.array(colour)
     np.testing.assert_allclose(painted[100, 100], expected, atol=1.5)
 
@@ -61,7 +61,7 @@ def test_the_inside_is_tinted_at_about_45_per_cent(value: int, colour: tuple[int
 @pytest.mark.parametrize("value", [0, 60, 128, 200, 255])
 def test_the_outline_shows_on_any_ground(value: int) -> None:
     image = ground(480, 640, value)
-    along = brightness(draw(image, disc(480, 640, 100)))[240]
+    along = brightness(draw_overlay(image, disc(480, 640, 100)))[240]
     edge = along[420 - 4 : 420 + 4]
     assert edge.max() - edge.min() > 200  # light beside dark
     assert np.abs(edge - value).max() > 120  # and one of them off the ground
@@ -72,7 +72,7 @@ def test_the_outline_is_as_wide_as_it_says(height: int, width: int, expected: in
     assert outline_width(height, width) == expected
     mask = np.zeros((height, width), bool)
     mask[:, width // 2 :] = True
-    row = brightness(draw(ground(height, width, 128), mask))[height // 2]
+    row = brightness(draw_overlay(ground(height, width, 128), mask))[height // 2]
     plain_outside, tinted = row[0], row[-1]
     assert np.count_nonzero(~np.isin(row, (plain_outside, tinted))) == expected
 
@@ -84,7 +84,7 @@ def test_the_outline_grows_with_the_frame() -> None:
 
 
 def test_no_line_where_the_object_leaves_the_frame() -> None:
-    painted = draw(ground(100, 100, 128), np.ones((100, 100), bool))
+    painted = draw_overlay(ground(100, 100, 128), np.ones((100, 100), bool))
     assert (painted == painted[50, 50]).all()
 
 
@@ -92,7 +92,7 @@ def test_corners_of_a_wide_outline_are_round() -> None:
     mask = np.zeros((2160, 2160), bool)
     mask[1000:1200, 1000:1200] = True
     image = ground(2160, 2160, 128)
-    changed = (draw(image, mask) != image).any(axis=-1)
+    changed = (draw_overlay(image, mask) != image).any(axis=-1)
     dark = outline_width(2160, 2160) // 3
     assert changed[1000 - dark, 1100]
     assert not changed[1000 - dark, 1000 - dark]
@@ -100,7 +100,7 @@ def test_corners_of_a_wide_outline_are_round() -> None:
 
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
-        draw(ground(10, 20, 0), np.zeros((20, 10), bool))
+        draw_overlay(ground(10, 20, 0), np.zeros((20, 10), bool))
 
 
 def test_a_720p_frame_takes_milliseconds() -> None:
@@ -108,7 +108,7 @@ def test_a_720p_frame_takes_milliseconds() -> None:
     seconds = []
     for _ in range(5):
         begin = time.perf_counter()
-        draw(image, mask)
+        draw_overlay(image, mask)
         seconds.append(time.perf_counter() - begin)
     # 6 ms on two slow cores; the limit leaves room for a busy machine, not for another order of magnitude.
     assert min(seconds) < 0.06

@@ -17,9 +17,9 @@ from PIL import Image
 
 from auralsam2.errors import OutputError, UsageError
 from auralsam2.outputs import rle
-from auralsam2.outputs.folder import NAMES, ResultFolder, is_complete
+from auralsam2.outputs.result_folder import NAMES, ResultFolder, is_complete
 from auralsam2.types import MediaInfo, Segmentation
-from media_files import tone, write_media
+from helpers.media_files import tone, write_media
 
 Make = Callable[..., Segmentation]
 Run = Callable[..., Path]
@@ -69,7 +69,7 @@ def test_everything_appears(run: Run, tmp_path: Path, segmentation: Make) -> Non
         mask = Image.open(folder / "masks" / f"{index:06d}.png")
         assert mask.mode == "L"
         np.testing.assert_array_equal(np.asarray(mask), frame.mask * 255)
-        np.testing.assert_array_equal(rle.decode(result["frames"][index]["rle"]), frame.mask)
+        np.testing.assert_array_equal(rle.decode_rle(result["frames"][index]["rle"]), frame.mask)
         picture = Image.open(folder / "frames" / f"{index:06d}.jpg")
         assert picture.size == (64, 48)
     assert len(visible(folder / "masks")) == len(visible(folder / "frames")) == 5
@@ -161,7 +161,7 @@ KILLED = """
 import time
 from pathlib import Path
 import numpy as np
-from auralsam2.outputs.folder import NAMES, ResultFolder
+from auralsam2.outputs.result_folder import NAMES, ResultFolder
 from auralsam2.types import MediaInfo, Segmentation
 info = MediaInfo(path=Path("dog.mp4"), width=64, height=48, fps=10, duration=1, audio_rate=None, audio_channels=0)
 header = dict(model="mini", prompts={}, options={}, device="cpu", dtype="fp32")

@@ -13,8 +13,8 @@ MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=2
 
 @given(MASKS)
 def test_a_mask_comes_back_as_it_went(mask: np.ndarray) -> None:
-    coded = rle.encode(mask)
-    back = rle.decode(coded)
+    coded = rle.encode_rle(mask)
+    back = rle.decode_rle(coded)
     assert coded["size"] == list(mask.shape)
     assert back.dtype == np.bool_
     assert back.flags.c_contiguous
@@ -23,31 +23,31 @@ def test_a_mask_comes_back_as_it_went(mask: np.ndarray) -> None:
 
 @given(MASKS)
 def test_area_and_box_match_the_pixels(mask: np.ndarray) -> None:
-    coded = rle.encode(mask)
-    assert rle.area(coded) == mask.sum()
+    coded = rle.encode_rle(mask)
+    assert rle.rle_area(coded) == mask.sum()
     if mask.any():
         rows, columns = np.nonzero(mask)
         x, y = columns.min(), rows.min()
-        assert rle.box(coded) == [x, y, columns.max() + 1 - x, rows.max() + 1 - y]
+        assert rle.bounding_box(coded) == [x, y, columns.max() + 1 - x, rows.max() + 1 - y]
     else:
-        assert rle.box(coded) == [0, 0, 0, 0]
+        assert rle.bounding_box(coded) == [0, 0, 0, 0]
 
 
 def test_runs_go_down_the_columns_as_in_coco() -> None:
     # Columns top to bottom: 2 off, 3 on, 1 off. Each count is one character, 48 + the run.
     mask = np.array([[0, 1, 1], [0, 1, 0]], dtype=bool)
-    assert rle.encode(mask) == {"size": [2, 3], "counts": "231"}
+    assert rle.encode_rle(mask) == {"size": [2, 3], "counts": "231"}
 
 
 @pytest.mark.parametrize("mask", [np.zeros((2, 3), np.uint8), np.zeros((1, 2, 3), bool), np.zeros(3, bool)])
 def test_what_is_no_mask_is_refused(mask: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"\(H, W\) bool"):
-        rle.encode(mask)
+        rle.encode_rle(mask)
 
 
 @given(MASKS.filter(lambda mask: mask.size > 1), st.integers(1, 3))
 def test_runs_that_do_not_fill_the_size_are_refused(mask: np.ndarray, more: int) -> None:
-    coded = rle.encode(mask)
+    coded = rle.encode_rle(mask)
     height, width = coded["size"]
     with pytest.raises(ValueError, match="mask"):
-        rle.decode({"size": [height, width + more], "counts": coded["counts"]})
+        rle.decode_rle({"size": [height, width + more], "counts": coded["counts"]})

@@ -10,8 +10,8 @@ import torch
 
 from auralsam2.training.config import MaskLossConfig
 from auralsam2.training.losses import mask_losses
-from loss_clip import golden_labels, golden_masks
-from rule import golden
+from helpers.loss_inputs import golden_labels, golden_masks
+from helpers.rule_weights import golden
 
 PARTS = {"focal": "mask", "dice": "dice", "iou": "iou", "occlusion": "class"}
 

@@ -9,8 +9,7 @@ import torch
 
 from auralsam2.errors import ConfigError
 from auralsam2.training.config import ContrastConfig, MaskLossConfig
-from auralsam2.training.losses import balanced_loss, mask_losses
-from auralsam2.training.matching import matching_loss
+from auralsam2.training.losses import balanced_loss, mask_losses, matching_loss
 
 
 def softplus(value: float) -> float:

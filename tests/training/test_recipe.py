@@ -8,7 +8,7 @@ import pytest
 
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.training.config import AugmentConfig, ContrastConfig, OptimiserConfig
-from auralsam2.training.recipe import Recipe
+from auralsam2.training.recipe import TrainingRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FILES = sorted(RECIPES.glob("*.yaml"))
@@ -22,8 +22,8 @@ def write(folder: Path, text: str, name: str = "small.yaml") -> Path:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_every_recipe_builds_and_comes_back(file, tmp_path):
-    recipe = Recipe.load(file)
-    assert Recipe.load(write(tmp_path, recipe.to_yaml())) == recipe
+    recipe = TrainingRecipe.load(file)
+    assert TrainingRecipe.load(write(tmp_path, recipe.to_yaml())) == recipe
     for preset in ("paper", "released"):
         if file.stem.endswith(preset):
             assert (recipe.variant, recipe.preset) == (preset, preset)
@@ -58,7 +58,7 @@ def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
     ],
 )
 def test_published_hyper_parameters(name, epochs, accumulate, decay, hearing):
-    recipe = Recipe.load(RECIPES / f"{name}.yaml")
+    recipe = TrainingRecipe.load(RECIPES / f"{name}.yaml")
     assert (recipe.trainer.epochs, recipe.trainer.accumulate) == (epochs, accumulate)
     assert (recipe.optimiser.weight_decay, recipe.optimiser.audio_encoder_rate) == (decay, hearing)
     assert recipe.optimiser.rate == 1e-4
@@ -72,7 +72,7 @@ def test_published_hyper_parameters(name, epochs, accumulate, decay, hearing):
 
 def test_presets_fill_what_is_not_said(tmp_path):
     text = SMALL + "preset: released\noptimiser: {rate: 1e-3}\n"
-    recipe = Recipe.load(write(tmp_path, text))
+    recipe = TrainingRecipe.load(write(tmp_path, text))
     assert recipe.optimiser == OptimiserConfig.preset("released", rate=1e-3)
     assert recipe.contrast == ContrastConfig.preset("released")
     assert recipe.augment == AugmentConfig.preset("released")
@@ -81,7 +81,7 @@ def test_presets_fill_what_is_not_said(tmp_path):
 
 def test_changes_have_types(tmp_path):
     file = write(tmp_path, SMALL)
-    recipe = Recipe.load(
+    recipe = TrainingRecipe.load(
         file,
         [
             "trainer.max_steps=200",
@@ -105,7 +105,7 @@ def test_changes_have_types(tmp_path):
 def test_later_layers_win(tmp_path):
     write(tmp_path, SMALL + "trainer: {epochs: 1, seed: 5}\n", "a.yaml")
     write(tmp_path, "trainer: {epochs: 2}\n", "b.yaml")
-    recipe = Recipe.load(write(tmp_path, "base: [a.yaml, b.yaml]\ntrainer: {accumulate: 3}\n"))
+    recipe = TrainingRecipe.load(write(tmp_path, "base: [a.yaml, b.yaml]\ntrainer: {accumulate: 3}\n"))
     assert (recipe.trainer.epochs, recipe.trainer.seed, recipe.trainer.accumulate) == (2, 5, 3)
 
 
@@ -128,25 +128,25 @@ def test_later_layers_win(tmp_path):
 )
 def test_what_makes_no_sense_is_refused(tmp_path, change, message):
     with pytest.raises(ConfigError, match=message):
-        Recipe.load(write(tmp_path, SMALL), [change])
+        TrainingRecipe.load(write(tmp_path, SMALL), [change])
 
 
 def test_unreadable_files_and_circles_are_refused(tmp_path):
     with pytest.raises(UsageError, match=r"nothing\.yaml"):
-        Recipe.load(tmp_path / "nothing.yaml")
+        TrainingRecipe.load(tmp_path / "nothing.yaml")
     with pytest.raises(UsageError, match="KEY=VALUE"):
-        Recipe.load(write(tmp_path, SMALL), ["trainer.seed"])
+        TrainingRecipe.load(write(tmp_path, SMALL), ["trainer.seed"])
     with pytest.raises(ConfigError, match="circle"):
-        Recipe.load(write(tmp_path, "base: [small.yaml]\n"))
+        TrainingRecipe.load(write(tmp_path, "base: [small.yaml]\n"))
     with pytest.raises(ConfigError, match="not a mapping"):
-        Recipe.load(write(tmp_path, "- 1\n"))
+        TrainingRecipe.load(write(tmp_path, "- 1\n"))
 
 
 def test_steps_of_an_epoch(tmp_path):
     file = write(tmp_path, SMALL)
-    trainer = Recipe.load(file, ["trainer.epochs=3", "trainer.accumulate=2", "trainer.devices=4"]).trainer
+    trainer = TrainingRecipe.load(file, ["trainer.epochs=3", "trainer.accumulate=2", "trainer.devices=4"]).trainer
     assert trainer.steps(10) == 4  # 30 clips, 8 a step
-    assert Recipe.load(file, ["trainer.max_steps=7"]).trainer.steps(10) == 7
+    assert TrainingRecipe.load(file, ["trainer.max_steps=7"]).trainer.steps(10) == 7
 
 
 IMPOSSIBLE = {
@@ -177,7 +177,7 @@ IMPOSSIBLE = {
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_impossible_files_are_refused_in_one_line(tmp_path, name):
     with pytest.raises(ConfigError) as caught:
-        Recipe.load(write(tmp_path, IMPOSSIBLE[name]))
+        TrainingRecipe.load(write(tmp_path, IMPOSSIBLE[name]))
     assert len(str(caught.value)) < 1000
     assert "\n" not in str(caught.value)
 
@@ -185,18 +185,18 @@ def test_impossible_files_are_refused_in_one_line(tmp_path, name):
 def test_aliases_cannot_stand_for_billions_of_values(tmp_path):
     lines = ["a0: &a0 {x: 1}"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     with pytest.raises(ConfigError, match=r"alias \*a0"):
-        Recipe.load(write(tmp_path, "\n".join(lines)))
+        TrainingRecipe.load(write(tmp_path, "\n".join(lines)))
 
 
 def test_a_date_is_text(tmp_path):
-    assert Recipe.load(write(tmp_path, SMALL + "out: 2026-01-02\n")).out == "2026-01-02"
+    assert TrainingRecipe.load(write(tmp_path, SMALL + "out: 2026-01-02\n")).out == "2026-01-02"
 
 
 def test_a_circle_of_bases_is_named(tmp_path):
     write(tmp_path, "base: [b.yaml]\n", "a.yaml")
     write(tmp_path, "base: [../" + tmp_path.name + "/a.yaml]\n", "b.yaml")
     with pytest.raises(ConfigError, match=r"a\.yaml -> .*b\.yaml -> .*a\.yaml: base leads in a circle"):
-        Recipe.load(tmp_path / "a.yaml")
+        TrainingRecipe.load(tmp_path / "a.yaml")
 
 
 def test_bases_are_bounded(tmp_path):
@@ -204,16 +204,16 @@ def test_bases_are_bounded(tmp_path):
         write(tmp_path, f"base: [{number + 1}.yaml]\n", f"{number}.yaml")
     write(tmp_path, SMALL, "12.yaml")
     with pytest.raises(ConfigError, match="8 deep"):
-        Recipe.load(tmp_path / "0.yaml")
+        TrainingRecipe.load(tmp_path / "0.yaml")
     for number in range(5):
         write(tmp_path, f"base: [{', '.join([f'wide{number + 1}.yaml'] * 10)}]\n", f"wide{number}.yaml")
     write(tmp_path, SMALL, "wide5.yaml")
     with pytest.raises(ConfigError, match="32 files"):
-        Recipe.load(tmp_path / "wide0.yaml")
+        TrainingRecipe.load(tmp_path / "wide0.yaml")
 
 
 @pytest.mark.parametrize("name", ["folder.yaml", "\0", "a" * 300])
 def test_a_path_that_is_no_file_is_refused(tmp_path, name):
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(UsageError):
-        Recipe.load(tmp_path / name)
+        TrainingRecipe.load(tmp_path / name)

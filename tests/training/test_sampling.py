@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auralsam2.training.config import ContrastConfig
-from auralsam2.training.sampling import choose, draw, share
+from auralsam2.training.contrastive_loss import choose_embeddings, class_share, draw_embeddings
 
 SIDE = 8
 
@@ -32,12 +32,12 @@ def generator(seed: int = 0) -> torch.Generator:
     ],
 )
 def test_share(total: int, first: int, second: int, expected: tuple[int, int]) -> None:
-    assert share(total, first, second) == expected
+    assert class_share(total, first, second) == expected
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50))
 def test_share_takes_all_it_may(total: int, first: int, second: int) -> None:
-    a, b = share(total, first, second)
+    a, b = class_share(total, first, second)
     assert 0 <= a <= first
     assert 0 <= b <= second
     assert a + b == min(total, first + second)
@@ -47,7 +47,7 @@ def test_share_takes_all_it_may(total: int, first: int, second: int) -> None:
 
 def test_classes_and_difficulties_are_drawn_alike() -> None:
     truth, right = torch.arange(400) < 200, torch.arange(400) % 10 < 3
-    chosen = choose(truth, right, 100, generator())
+    chosen = choose_embeddings(truth, right, 100, generator())
     assert len(chosen.unique()) == 100
     for klass in (False, True):
         for fits in (False, True):
@@ -57,19 +57,19 @@ def test_classes_and_difficulties_are_drawn_alike() -> None:
 def test_a_lack_is_filled_up() -> None:
     """4 object positions, all predicted rightly; of the rest only 2 wrongly."""
     truth, right = torch.arange(100) < 4, ~((torch.arange(100) >= 4) & (torch.arange(100) < 6))
-    chosen = choose(truth, right, 50, generator()).tolist()
+    chosen = choose_embeddings(truth, right, 50, generator()).tolist()
     assert {0, 1, 2, 3, 4, 5} <= set(chosen)
     assert len(set(chosen)) == 50
 
 
 def test_every_position_where_there_are_few() -> None:
-    chosen = choose(torch.arange(9) < 3, torch.arange(9) % 2 == 0, 512, generator())
+    chosen = choose_embeddings(torch.arange(9) < 3, torch.arange(9) % 2 == 0, 512, generator())
     assert sorted(chosen.tolist()) == list(range(9))
 
 
 def test_draws_are_random_and_repeatable() -> None:
     truth, right = torch.arange(400) < 200, torch.arange(400) % 2 == 0
-    first, again, other = (choose(truth, right, 20, generator(seed)).tolist() for seed in (0, 0, 1))
+    first, again, other = (choose_embeddings(truth, right, 20, generator(seed)).tolist() for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
@@ -96,7 +96,7 @@ def test_labels_are_those_of_the_drawn_positions() -> None:
     """The released code reads them at other places (reference 9 f)."""
     visual, audio = marked(3)
     label, logits = clip()
-    drawn = draw(visual, audio, label, logits, ContrastConfig(samples=32), generator())
+    drawn = draw_embeddings(visual, audio, label, logits, ContrastConfig(samples=32), generator())
     assert len(drawn.visual) == 3 * 3 * 32
     for (_, t, p), of_object in zip(drawn.visual.int().tolist(), drawn.visual_label.tolist(), strict=True):
         row, column = divmod(p, SIDE)
@@ -112,7 +112,7 @@ def test_predictions_are_masks() -> None:
     """A prediction is right where the sign of its logit is (9 g): half of the others are hard, half easy."""
     visual, audio = marked(3)
     label, logits = clip()
-    drawn = draw(visual, audio, label, logits, ContrastConfig(samples=32), generator())
+    drawn = draw_embeddings(visual, audio, label, logits, ContrastConfig(samples=32), generator())
     column = drawn.visual[:, 2].int() % SIDE
     for level in range(3):
         here = (drawn.visual[:, 0] == level) & (drawn.visual[:, 1] == 1)
@@ -123,7 +123,7 @@ def test_the_limit_is_reached_exactly_and_by_chance() -> None:
     """The released code keeps a prefix of random length (9 h)."""
     visual, audio = marked(3)
     label, logits = clip()
-    drawn = draw(visual, audio, label, logits, ContrastConfig(samples=32, limit=100), generator())
+    drawn = draw_embeddings(visual, audio, label, logits, ContrastConfig(samples=32, limit=100), generator())
     assert len(drawn.visual) == len(drawn.visual_label) == 100
     assert len(drawn.visual.unique(dim=0)) == 100
     assert drawn.visual[:, 0].unique().tolist() == [0, 1, 2]
@@ -135,7 +135,7 @@ def test_sound_of_a_frame_has_the_label_of_the_frame() -> None:
     """Also where the object is too small for the grid; rows beyond the frames are no sound of a frame."""
     visual, audio = marked(3)
     label, logits = clip()
-    drawn = draw(visual, audio, label, logits, ContrastConfig(), generator())
+    drawn = draw_embeddings(visual, audio, label, logits, ContrastConfig(), generator())
     assert drawn.audio.tolist() == [[level, t, -1] for level in range(3) for t in range(3)]
     assert drawn.audio_label.tolist() == [True, False, True] * 3
 
@@ -143,7 +143,7 @@ def test_sound_of_a_frame_has_the_label_of_the_frame() -> None:
 def test_draws_carry_gradients() -> None:
     visual, audio = (tuple(level.requires_grad_() for level in side) for side in marked(3))
     label, logits = clip()
-    drawn = draw(visual, audio, label, logits, ContrastConfig(samples=8), generator())
+    drawn = draw_embeddings(visual, audio, label, logits, ContrastConfig(samples=8), generator())
     (drawn.visual.sum() + drawn.audio.sum()).backward()
     for level in visual:
         assert level.grad is not None
@@ -154,6 +154,6 @@ def test_what_does_not_fit_is_refused() -> None:
     visual, audio = marked(3)
     label, logits = clip()
     with pytest.raises(ValueError, match="3 frames need as many audio embeddings, got 2"):
-        draw(visual, tuple(rows[:2] for rows in audio), label, logits, ContrastConfig(), generator())
+        draw_embeddings(visual, tuple(rows[:2] for rows in audio), label, logits, ContrastConfig(), generator())
     with pytest.raises(ValueError, match="60 positions"):
-        draw(tuple(level[:, :60] for level in visual), audio, label, logits, ContrastConfig(), generator())
+        draw_embeddings(tuple(level[:, :60] for level in visual), audio, label, logits, ContrastConfig(), generator())

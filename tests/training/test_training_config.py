@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from auralsam2.errors import ConfigError
-from auralsam2.strict_config import build
 from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
+from auralsam2.utils.configs import build_config
 
 KINDS = (MaskLossConfig, ContrastConfig, OptimiserConfig, AugmentConfig)
 
@@ -20,7 +20,7 @@ def test_round_trip(kind, variant: str) -> None:
     plain = {
         key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(config).items()
     }
-    assert build(kind, plain) == config
+    assert build_config(kind, plain) == config
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -53,7 +53,7 @@ def test_defaults_are_the_papers(kind) -> None:
 )
 def test_nonsense_is_refused(kind, values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        build(kind, values)
+        build_config(kind, values)
 
 
 def test_configurations_and_augmentation_need_no_torch(start) -> None:

@@ -12,15 +12,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from auralsam2.data.picture import read_frame
+from auralsam2.data.images import read_frame
 from auralsam2.errors import ConfigError, UsageError
-from auralsam2.training.data import samples
-from auralsam2.training.pictures import FRAMES
-from auralsam2.training.recipe import Recipe
-from auralsam2.training.run import BEST, CHECKPOINT, LAST, train
-from auralsam2.vision.preprocess import to_square
-from media_files import write_clip
-from small_training import recipe, values, write_parts
+from auralsam2.modeling.preprocess import to_square
+from auralsam2.training.callbacks import BEST, FRAMES, LAST
+from auralsam2.training.dataset import training_samples
+from auralsam2.training.recipe import TrainingRecipe
+from auralsam2.training.run import CHECKPOINT, train
+from helpers.media_files import write_clip
+from helpers.small_training import recipe, values, write_parts
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], *, 
 
 
 def write_recipe(file: Path, parts: Path, **trainer: object) -> Path:
-    file.write_text(Recipe.from_dict(values(parts, **trainer)).to_yaml(), encoding="utf-8")
+    file.write_text(TrainingRecipe.from_dict(values(parts, **trainer)).to_yaml(), encoding="utf-8")
     return file
 
 
@@ -60,7 +60,7 @@ def wait_for(file: Path, process, seconds: float = 120) -> None:
 
 def test_a_run_teaches_and_leaves_models_and_a_log(parts, undisturbed):
     first = recipe(parts, seed=0)
-    assert Recipe.load(undisturbed / "recipe.yaml") == first
+    assert TrainingRecipe.load(undisturbed / "recipe.yaml") == first
     (log,) = (undisturbed / "log").rglob("metrics.csv")
     header = log.read_text().splitlines()[0].split(",")
     assert {"train/loss", "train/focal", "train/contrast", "val/J"} <= set(header)
@@ -81,7 +81,7 @@ def test_each_validation_leaves_a_sheet_of_what_is_true_and_what_was_found(parts
         pictures = np.concatenate(
             [
                 to_square(read_frame(path), size).permute(1, 2, 0).numpy()
-                for path in samples(recipe(parts).data, "val")[row // 2].frames
+                for path in training_samples(recipe(parts).data, "val")[row // 2].frames
             ],
             axis=1,
         )
@@ -108,7 +108,7 @@ def test_a_checkpoint_holds_what_learns_and_nothing_else(parts, undisturbed, tmp
     assert {name.split(".")[0] for name in state} == {"fuser", "audio_encoder"}
     frozen = values(parts, max_steps=1, validate_every=1)
     frozen["optimiser"]["audio_encoder_rate"] = 0.0
-    module = train(Recipe.from_dict(frozen), tmp_path / "run")
+    module = train(TrainingRecipe.from_dict(frozen), tmp_path / "run")
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["state_dict"]
     assert {name.split(".")[0] for name in state} == {"fuser"}
     with pytest.raises(ConfigError, match="missing"):
@@ -121,10 +121,10 @@ def test_a_checkpoint_holds_what_learns_and_nothing_else(parts, undisturbed, tmp
 def test_only_what_shall_learn_learns(parts, tmp_path, rate):
     given = values(parts, max_steps=1, validate_every=1)
     given["optimiser"]["audio_encoder_rate"] = rate
-    from auralsam2.training.build import network
+    from auralsam2.training.initialise import build_network
 
-    before = network(Recipe.from_dict(given)).state_dict()
-    after = train(Recipe.from_dict(given), tmp_path / "run").network.state_dict()
+    before = build_network(TrainingRecipe.from_dict(given)).state_dict()
+    after = train(TrainingRecipe.from_dict(given), tmp_path / "run").network.state_dict()
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == ({"fuser", "audio_encoder"} if rate else {"fuser"})
 

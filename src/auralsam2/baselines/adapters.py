@@ -12,14 +12,14 @@ from torch import nn
 from transformers import Sam2VideoModel
 
 from auralsam2.config import ModelConfig
-from auralsam2.fuser.standard import Standard
+from auralsam2.modeling.projection import ChannelStandardizer
 from auralsam2.types import FeaturePrompts
 
 HEADS = 4
 """Of the attention to text; the papers of the originals know none."""
 
 
-class Ear(nn.Module):
+class AudioInput(nn.Module):
     """What a baseline takes of the tokens of sound.
 
     The originals hear one channel, so that by default the vectors of left and right are averaged: of a sound that is
@@ -35,7 +35,7 @@ class Ear(nn.Module):
         super().__init__()
         self.stereo = stereo
         self.width = 2 * embedding if stereo else embedding
-        self.standard = Standard(self.width) if standardise else None
+        self.standard = ChannelStandardizer(self.width) if standardise else None
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(T, 2E), left and right, to (T, E), or to (T, 2E) where both are heard."""
@@ -98,7 +98,7 @@ class TextAttention(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PassContext:
     """What the adapters are told in one pass of the image encoder.
 
     Attributes:
@@ -121,9 +121,9 @@ class Adapters(nn.Module):
 
     def __init__(self, config: ModelConfig, width: int, *, stereo: bool, standardise: bool) -> None:
         super().__init__()
-        self.ear = Ear(config.audio_encoder.embedding, stereo=stereo, standardise=standardise)
+        self.ear = AudioInput(config.audio_encoder.embedding, stereo=stereo, standardise=standardise)
         self.text_projection = nn.Linear(config.fuser.text_width, width) if config.text is not None else None
-        self._told: Told | None = None
+        self._told: PassContext | None = None
 
     @abstractmethod
     def own(self, sam2: Sam2VideoModel) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class Adapters(nn.Module):
             text: (n, width) words without pads, where the baseline reads text.
         """
         words = None if self.text_projection is None or text is None else self.text_projection(text)
-        self._told = Told(audio, words)
+        self._told = PassContext(audio, words)
         try:
             yield
         finally:
@@ -158,13 +158,13 @@ class Adapters(nn.Module):
         return hidden if attention is None or words is None else attention(hidden, words)
 
     @property
-    def now(self) -> Told:
+    def now(self) -> PassContext:
         """What was told for the pass under way."""
         assert self._told is not None, "adapters work inside `told` alone"
         return self._told
 
 
-def begin_as_nothing(last: nn.Linear) -> None:
+def zero_init(last: nn.Linear) -> None:
     """Set the last layer of an adapter to zero; what lies before it learns from the second step on."""
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

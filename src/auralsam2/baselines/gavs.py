@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
-from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, begin_as_nothing
-from auralsam2.baselines.blocks import Block, blocks, norms
+from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, zero_init
+from auralsam2.baselines.attachment import AttachmentPoint, attachment_points, block_norms
 from auralsam2.config import ModelConfig
 from auralsam2.types import FeaturePrompts
 
@@ -37,7 +37,7 @@ class Gavs(Adapters):
         options = config.gavs
         super().__init__(config, options.width, stereo=options.stereo, standardise=options.standardise)
         self.options = options
-        adapted, layers = blocks(sam2, options.start_block), sam2.mask_decoder.transformer.layers
+        adapted, layers = attachment_points(sam2, options.start_block), sam2.mask_decoder.transformer.layers
         self.encoder_adapters = nn.ModuleList(Bottleneck(block.written, options.width, nn.ReLU()) for block in adapted)
         self.attentions = nn.ModuleList(TextAttention(options.width) for _ in adapted) if config.text else None
         self.decoder_adapters = nn.ModuleList(Bottleneck(sam2.hidden_dim, options.width, nn.GELU()) for _ in layers)
@@ -46,15 +46,15 @@ class Gavs(Adapters):
         )
         if options.zero_init_last:
             for adapter in (*self.encoder_adapters, *self.decoder_adapters):
-                begin_as_nothing(cast(Bottleneck, adapter).up)
+                zero_init(cast(Bottleneck, adapter).up)
 
     def own(self, sam2: Sam2VideoModel) -> tuple[str, ...]:
         """The layer normalisations of the blocks after the first adapted one, where they are to learn."""
-        return norms(sam2, self.options.start_block + 1) if self.options.norms else ()
+        return block_norms(sam2, self.options.start_block + 1) if self.options.norms else ()
 
     def attach(self, sam2: Sam2VideoModel) -> None:
         """Hang the adapters into a SAM 2, for good."""
-        for number, block in enumerate(blocks(sam2, self.options.start_block)):
+        for number, block in enumerate(attachment_points(sam2, self.options.start_block)):
             block.inner.register_forward_hook(self._encoder_hook(number, block))
         for layer, adapter in zip(sam2.mask_decoder.transformer.layers, self.decoder_adapters, strict=True):
             cast(nn.Module, layer.mlp).register_forward_hook(_decoder_hook(adapter))
@@ -63,7 +63,7 @@ class Gavs(Adapters):
         """One token of sound a frame."""
         return FeaturePrompts(token=self.audio_projection(audio))
 
-    def _encoder_hook(self, number: int, block: Block) -> Any:
+    def _encoder_hook(self, number: int, block: AttachmentPoint) -> Any:
         adapter = self.encoder_adapters[number]
         read = functools.partial(self.read, attention=None if self.attentions is None else self.attentions[number])
 

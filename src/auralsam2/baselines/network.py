@@ -9,24 +9,24 @@ import torch
 from torch import nn
 from transformers import Sam2VideoModel
 
-from auralsam2.audio.logmel import silence
 from auralsam2.baselines.adapters import Adapters
-from auralsam2.baselines.blocks import twin
+from auralsam2.baselines.attachment import weight_sharing_copy
 from auralsam2.baselines.gavs import Gavs
 from auralsam2.baselines.sama import Sama
 from auralsam2.config import ModelConfig
-from auralsam2.decoder.prompted import Decoded, PromptedDecoder
-from auralsam2.decoder.visual import VisualPrompts
 from auralsam2.errors import ConfigError
-from auralsam2.network import DEFAULT_EXPRESSION, AuralNetwork, HearingNetwork
-from auralsam2.text.encoder import TextEncoder
-from auralsam2.tracker.tracker import Tracked, Tracker
-from auralsam2.vision.pyramid import FrameFeatures, encode, features
+from auralsam2.inference.tracker import ObjectTracker, TrackedFrame
+from auralsam2.modeling.image_encoder import FrameFeatures, encode_pyramid, frame_features
+from auralsam2.modeling.log_mel import silent_example
+from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
+from auralsam2.modeling.network import DEFAULT_EXPRESSION, AudioVisualNetwork, AuralNetwork
+from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.modeling.text_encoder import TextEncoder
 
 METHODS: dict[str, Callable[[ModelConfig, Sam2VideoModel], Adapters]] = {"gavs": Gavs, "sama": Sama}
 
 
-def assemble(config: ModelConfig, sam2: Sam2VideoModel, text: TextEncoder | None = None) -> HearingNetwork:
+def assemble_network(config: ModelConfig, sam2: Sam2VideoModel, text: TextEncoder | None = None) -> AudioVisualNetwork:
     """The network of the method that a configuration names, with first weights.
 
     Raises:
@@ -35,7 +35,7 @@ def assemble(config: ModelConfig, sam2: Sam2VideoModel, text: TextEncoder | None
     return (AuralNetwork if config.method == "auralsam2" else AdapterNetwork)(config, sam2, text)
 
 
-class AdapterNetwork(HearingNetwork):
+class AdapterNetwork(AudioVisualNetwork):
     """A baseline. What is trained is its adapters, what it tunes of SAM 2, and the encoder of sound if that is asked.
 
     `sam2` is the shared SAM 2, without adapters; `tuned` is its twin with the adapters in it. The two share all frozen
@@ -56,9 +56,9 @@ class AdapterNetwork(HearingNetwork):
             raise ConfigError(f"method is {config.method!r}, not one of the baselines {', '.join(METHODS)}")
         self.adapters = METHODS[config.method](config, sam2)
         self._own = self.adapters.own(sam2)
-        self.tuned = twin(sam2, self._own)
+        self.tuned = weight_sharing_copy(sam2, self._own)
         self.adapters.attach(self.tuned)
-        self.tuned_decoder = PromptedDecoder(self.tuned, config.prompting)
+        self.tuned_decoder = MaskDecoder(self.tuned, config.prompting)
 
     @property
     def learning(self) -> dict[str, nn.Module]:
@@ -91,7 +91,7 @@ class AdapterNetwork(HearingNetwork):
             text_features: of `read`.
         """
         with self.adapters.told(audio, text_features):
-            return features(self.tuned, encode(self.tuned, pixels, learns=True), learns=True)
+            return frame_features(self.tuned, encode_pyramid(self.tuned, pixels, learns=True), learns=True)
 
     def decode(
         self,
@@ -99,7 +99,7 @@ class AdapterNetwork(HearingNetwork):
         log_mel: torch.Tensor,
         text_features: torch.Tensor | None = None,
         seconds: Sequence[int] | None = None,
-    ) -> Decoded:
+    ) -> DecoderOutput:
         """All frames at once, each by itself and by its own second of sound, for training.
 
         Args:
@@ -118,14 +118,14 @@ class AdapterNetwork(HearingNetwork):
         log_mel: torch.Tensor | None,
         text_features: torch.Tensor | None = None,
         visual: Mapping[int, VisualPrompts] | None = None,
-    ) -> list[Tracked]:
+    ) -> list[TrackedFrame]:
         """Find the target in one clip, the adapters always in place; see `HearingNetwork.track`.
 
         Where nobody hears, the adapters hear silence, and the decoder is told of the visual prompts alone. Memory
         serves what is pointed at; without it each frame stands by itself.
         """
         frames = len(pixels)
-        audio = self.hear((silence(frames).to(pixels) if log_mel is None else log_mel)[:frames])
+        audio = self.hear((silent_example(frames).to(pixels) if log_mel is None else log_mel)[:frames])
         encoded = self.encode(pixels, audio, text_features)
         prompts = None if log_mel is None else self.adapters.prompts(audio)
         return self.follow(encoded, prompts, visual, self._tuned_tracker(frames))
@@ -136,10 +136,10 @@ class AdapterNetwork(HearingNetwork):
         log_mel: torch.Tensor,
         text_features: torch.Tensor | None,
         visual: Mapping[int, VisualPrompts],
-    ) -> tuple[list[Tracked], list[Tracked]]:
+    ) -> tuple[list[TrackedFrame], list[TrackedFrame]]:
         """Find the target twice, with the adapters and without: two passes of the image encoder."""
-        plain = features(self.sam2, encode(self.sam2, pixels))
+        plain = frame_features(self.sam2, encode_pyramid(self.sam2, pixels))
         return self.track(pixels, log_mel, text_features), self.follow(plain, None, visual)
 
-    def _tuned_tracker(self, frames: int) -> Tracker:
-        return Tracker(self.tuned, self.tuned_decoder, self.memory, self.position, frames)
+    def _tuned_tracker(self, frames: int) -> ObjectTracker:
+        return ObjectTracker(self.tuned, self.tuned_decoder, self.memory, self.position, frames)

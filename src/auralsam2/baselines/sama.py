@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Sam2VideoModel
 
-from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, begin_as_nothing
-from auralsam2.baselines.blocks import Block, along, blocks
+from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, zero_init
+from auralsam2.baselines.attachment import AttachmentPoint, attachment_points, broadcast_to_block
 from auralsam2.config import ModelConfig
 from auralsam2.types import FeaturePrompts
 
@@ -39,7 +39,7 @@ class Sama(Adapters):
         options = config.sama
         super().__init__(config, options.width, stereo=options.stereo, standardise=options.standardise)
         self.options = options
-        adapted = blocks(sam2, options.start_block)
+        adapted = attachment_points(sam2, options.start_block)
         if options.form == "audio_vector":
             self.down = nn.ModuleList(nn.Linear(self.ear.width, options.width) for _ in adapted)
             widths = sorted({block.read for block in adapted})
@@ -55,7 +55,7 @@ class Sama(Adapters):
                 nn.init.zeros_(part.bias)
         if options.zero_init_last:
             for layer in last:
-                begin_as_nothing(layer)
+                zero_init(layer)
         readers = 0 if config.text is None else 1 if options.text_attention == "shared" else len(adapted)
         self.attentions = nn.ModuleList(TextAttention(options.width) for _ in range(readers))
 
@@ -65,7 +65,7 @@ class Sama(Adapters):
 
     def attach(self, sam2: Sam2VideoModel) -> None:
         """Hang the adapters into a SAM 2, for good."""
-        for number, block in enumerate(blocks(sam2, self.options.start_block)):
+        for number, block in enumerate(attachment_points(sam2, self.options.start_block)):
             # One attention for all, one for each, or none.
             attention = self.attentions[min(number, len(self.attentions) - 1)] if self.attentions else None
             read = functools.partial(self.read, attention=attention)
@@ -78,16 +78,16 @@ class Sama(Adapters):
         """Nothing: the image has the sound in it."""
         return FeaturePrompts()
 
-    def _vector_hook(self, number: int, block: Block, read: Any) -> Any:
+    def _vector_hook(self, number: int, block: AttachmentPoint, read: Any) -> Any:
         down, up = self.down[number], self.up[str(block.read)]
 
         def add(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
             added = up(read(F.gelu(down(self.now.audio))))
-            return (inputs[0] + along(added, block), *inputs[1:])
+            return (inputs[0] + broadcast_to_block(added, block), *inputs[1:])
 
         return add
 
-    def _token_hook(self, number: int, block: Block, read: Any) -> Any:
+    def _token_hook(self, number: int, block: AttachmentPoint, read: Any) -> Any:
         bottleneck = self.bottlenecks[number]
 
         def add(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> torch.Tensor:

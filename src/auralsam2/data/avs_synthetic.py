@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 from zlib import crc32
 
-from auralsam2 import strict_json
-from auralsam2.data.folder import find, present
-from auralsam2.data.reader import Published, Reader
-from auralsam2.data.samples import Sample
-from auralsam2.data.table import Row, Table, plain_name
+from auralsam2.data.base import DatasetReader, PublishedCounts
+from auralsam2.data.csv_table import Row, Table, plain_name
+from auralsam2.data.file_index import existing_file, find_files
+from auralsam2.data.sample import Sample
 from auralsam2.errors import InputError, UnavailableError
+from auralsam2.utils import strict_json
 
 SOUNDS = "category_for_vggsound_audios.json"
 """What the release has as a pickle, exported: names of sounds by class number."""
@@ -21,7 +21,7 @@ _REMEDY = "give the folder of AVS-Synthetic, which holds annotations.csv, images
 _COLUMNS = {"inst_id": 0, "img_id": 1, "class_name": 4, "class_id": 5, "audio_name": 8}
 
 
-class AvsSynthetic(Reader):
+class AvsSynthetic(DatasetReader):
     """Reads `avs-synthetic`: one picture, one object, one sound.
 
     A row of `validate` or `test` names its sound. For training the release draws one of the class anew each time; here
@@ -40,10 +40,10 @@ class AvsSynthetic(Reader):
     aliases: ClassVar[Mapping[str, str]] = {"val": "validate"}
 
     def __init__(self, name: str, root: Path) -> None:
-        table = find(root, ("annotations.csv",), _REMEDY)
+        table = find_files(root, ("annotations.csv",), _REMEDY)
         for part in ("images", "masks", "audios"):
-            find(root, (part,), _REMEDY)
-        splits = {split: Published() for split in ("train", "validate", "test")}
+            find_files(root, (part,), _REMEDY)
+        splits = {split: PublishedCounts() for split in ("train", "validate", "test")}
         super().__init__(name, Table(table, {**_COLUMNS, "split": None}), splits)
         self._root = root
         self._of_class: dict[str, list[str]] | None = None
@@ -58,9 +58,9 @@ class AvsSynthetic(Reader):
             split=split,
             id=instance,
             clip=instance,
-            frames=(present(self._root / "images" / f"{row.name('img_id')}.jpg"),),
-            audio=present(self._root / "audios" / f"{sound.removesuffix('.wav')}.wav"),
-            labels=((present(self._root / "masks" / f"{instance}.png"),),),
+            frames=(existing_file(self._root / "images" / f"{row.name('img_id')}.jpg"),),
+            audio=existing_file(self._root / "audios" / f"{sound.removesuffix('.wav')}.wav"),
+            labels=((existing_file(self._root / "masks" / f"{instance}.png"),),),
             supervised=(True,),
             # The release hears the second example only.
             first_example=1,
@@ -87,7 +87,7 @@ def _read_sounds(path: Path) -> dict[str, list[str]]:
     """
     remedy = "export the pickle of the release once, see docs/datasets.md"
     try:
-        content = strict_json.read(path)
+        content = strict_json.read_json(path)
     except FileNotFoundError as error:
         raise UnavailableError(f"{path}: no such file, training clips need it: {remedy}") from error
     except (OSError, ValueError) as error:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from auralsam2.data.folder import LABELS, PICTURES, find, numbered_from, present
-from auralsam2.data.reader import Published, Reader
-from auralsam2.data.samples import Sample
-from auralsam2.data.table import Row, Table
+from auralsam2.data.base import DatasetReader, PublishedCounts
+from auralsam2.data.csv_table import Row, Table
+from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_files, numbered_from
+from auralsam2.data.sample import Sample
 
 PARTS = {"v1s": ("v1s",), "v1m": ("v1m",), "v2": ("v1s", "v1m", "v2"), "v2-semantic": ("v1s", "v1m", "v2")}
 """Which rows of the csv, by its column `label`, make each data set, in this order. V2 pools all three, as AuralSAM2's
@@ -25,13 +25,13 @@ _CLIPS = {
 _REMEDY = "give the folder of AVSBench-semantic, which holds v1s, v1m and v2"
 
 
-def published(name: str) -> dict[str, Published]:
+def published(name: str) -> dict[str, PublishedCounts]:
     """Sizes of the splits, counted in the csv of the release."""
     sizes = {split: sum(_CLIPS[part][split] for part in PARTS[name]) for split in ("train", "val", "test")}
-    return {split: Published(size, size) for split, size in sizes.items()}
+    return {split: PublishedCounts(size, size) for split, size in sizes.items()}
 
 
-class AvsBench(Reader):
+class AvsBench(DatasetReader):
     """Reads `v1s`, `v1m`, `v2` and `v2-semantic`; the first three ask where, the last also what.
 
     Args:
@@ -44,9 +44,9 @@ class AvsBench(Reader):
     """
 
     def __init__(self, name: str, root: Path) -> None:
-        table = find(root, TABLES, _REMEDY)
+        table = find_files(root, TABLES, _REMEDY)
         for part in PARTS[name]:
-            find(root, (part,), _REMEDY)
+            find_files(root, (part,), _REMEDY)
         super().__init__(name, Table(table, dict.fromkeys(("uid", "a_obj", "split", "label"))), published(name))
         self._root = root
 
@@ -76,7 +76,7 @@ class AvsBench(Reader):
             id=f"{part}/{uid}",
             clip=f"{part}/{uid}",
             frames=numbered_from(folder / "frames", numbers, PICTURES),
-            audio=present(folder / "audio.wav"),
+            audio=existing_file(folder / "audio.wav"),
             labels=tuple((next(labels),) if flag else () for flag in supervised),
             supervised=supervised,
             coding="avss" if self.name == "v2-semantic" else "mask",

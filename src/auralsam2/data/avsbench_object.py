@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from auralsam2.data import avsbench
-from auralsam2.data.folder import LABELS, PICTURES, find, numbered_from, present
-from auralsam2.data.reader import Reader
-from auralsam2.data.samples import Sample
-from auralsam2.data.table import Row, Table
+from auralsam2.data.base import DatasetReader
+from auralsam2.data.csv_table import Row, Table
+from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_files, numbered_from
+from auralsam2.data.sample import Sample
 
 S4_TABLES = ("s4_meta_data.csv", "Single-source/s4_meta_data.csv")
 MS3_TABLES = ("ms3_meta_data.csv", "Multi-sources/ms3_meta_data.csv")
@@ -18,7 +18,7 @@ MS3_TABLES = ("ms3_meta_data.csv", "Multi-sources/ms3_meta_data.csv")
 _NUMBERS = range(1, 6)
 
 
-class _ObjectRelease(Reader):
+class _ObjectRelease(DatasetReader):
     """What S4 and MS3 share: five frames, numbered from 1, and sound as wav; the pickled spectrograms are not read.
 
     Args:
@@ -53,7 +53,7 @@ class _ObjectRelease(Reader):
             id=row.text(self.names),
             clip=row.text(self.names),
             frames=numbered_from(self._data / "visual_frames" / frames, _NUMBERS, PICTURES),
-            audio=present(self._data / "audio_wav" / f"{sound}.wav"),
+            audio=existing_file(self._data / "audio_wav" / f"{sound}.wav"),
             labels=tuple((next(files),) if flag else () for flag in supervised),
             supervised=supervised,
             categories=categories,
@@ -76,7 +76,7 @@ class S4(_ObjectRelease):
     names: ClassVar[str] = "name"
 
     def __init__(self, name: str, root: Path) -> None:
-        table = find(root, S4_TABLES, "give the folder Single-source of AVSBench-object")
+        table = find_files(root, S4_TABLES, "give the folder Single-source of AVSBench-object")
         super().__init__(name, table, {"name": 0, "category": 2, "split": 3}, "v1s", "s4_data")
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
@@ -102,7 +102,7 @@ class MS3(_ObjectRelease):
     names: ClassVar[str] = "video_id"
 
     def __init__(self, name: str, root: Path) -> None:
-        table = find(root, MS3_TABLES, "give the folder Multi-sources of AVSBench-object")
+        table = find_files(root, MS3_TABLES, "give the folder Multi-sources of AVSBench-object")
         super().__init__(name, table, {"video_id": 0, "split": 1}, "v1m", "ms3_data")
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:

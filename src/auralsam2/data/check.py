@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from auralsam2.audio.logmel import EXAMPLE_FRAMES, EXAMPLE_SAMPLES, HOP, WINDOW
 from auralsam2.data import classes
-from auralsam2.data.picture import read_frame, read_grey, read_values
-from auralsam2.data.problems import Kind, MissingError, Problem
-from auralsam2.data.reader import Listing, Published, Reader
-from auralsam2.data.samples import Coding, Mix, Sample
-from auralsam2.data.sound import read_track
+from auralsam2.data.audio import read_track
+from auralsam2.data.base import DatasetReader, Kind, MissingError, Problem, PublishedCounts, SplitListing
+from auralsam2.data.images import read_frame, read_grey, read_values
+from auralsam2.data.sample import AudioMix, Coding, Sample
 from auralsam2.errors import InputError, as_aural
 from auralsam2.media.probe import probe
+from auralsam2.modeling.log_mel import EXAMPLE_FRAMES, EXAMPLE_SAMPLES, HOP, WINDOW
 from auralsam2.types import AUDIO_RATE
 
 _MOST_WORKERS = 8
@@ -40,13 +39,15 @@ class SplitReport:
     split: str
     rows: int
     clips: int
-    published: Published
+    published: PublishedCounts
     samples: int
     usable: int
     problems: tuple[Problem, ...]
 
 
-def check_split(reader: Reader, listing: Listing, advance: Callable[[], None] = lambda: None) -> SplitReport:
+def check_split(
+    reader: DatasetReader, listing: SplitListing, advance: Callable[[], None] = lambda: None
+) -> SplitReport:
     """Open every file of a split.
 
     Args:
@@ -89,7 +90,7 @@ def check_split(reader: Reader, listing: Listing, advance: Callable[[], None] = 
     )
 
 
-def _inspect(reader: Reader, samples: list[Sample]) -> list[Problem]:
+def _inspect(reader: DatasetReader, samples: list[Sample]) -> list[Problem]:
     """All findings about the samples of one clip, whose files are opened once."""
     files = _Files()
     return [
@@ -152,7 +153,9 @@ def _open_label(path: Path, coding: Coding) -> _Picture | InputError:
             pixels, strange = read_grey(path), 0
         else:
             pixels, strange = (
-                classes.of_colours(read_frame(path)) if coding == "avss" else classes.of_values(read_values(path))
+                classes.classes_from_colours(read_frame(path))
+                if coding == "avss"
+                else classes.classes_from_values(read_values(path))
             )
     except Exception as error:
         return _as_input(error, path)
@@ -221,7 +224,7 @@ def _of_sound(sample: Sample, files: _Files) -> Iterator[_Finding]:
             continue
         if opened.damage:
             yield "damaged", f"{path}: damaged at {', '.join(f'{time:.2f}' for time in opened.damage)} s"
-        if isinstance(sample.audio, Mix):
+        if isinstance(sample.audio, AudioMix):
             if not opened.length:
                 yield "unreadable", f"{path}: no sound in it"
             continue  # each source is brought to one channel and three seconds

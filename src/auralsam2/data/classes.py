@@ -51,7 +51,7 @@ def palette() -> np.ndarray:
     return colours
 
 
-def of_colours(image: np.ndarray) -> tuple[np.ndarray, int]:
+def classes_from_colours(image: np.ndarray) -> tuple[np.ndarray, int]:
     """The classes of a label picture of AVSBench-semantic.
 
     Args:
@@ -68,7 +68,7 @@ def of_colours(image: np.ndarray) -> tuple[np.ndarray, int]:
     return np.where(known, order[places], 0).astype(np.uint8), int((~known).sum())
 
 
-def of_values(image: np.ndarray) -> tuple[np.ndarray, int]:
+def classes_from_values(image: np.ndarray) -> tuple[np.ndarray, int]:
     """The classes of a mask of VPO.
 
     All values are exchanged at once. The public code does it one after another, so that in a picture of a car and an

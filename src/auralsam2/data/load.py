@@ -10,17 +10,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from auralsam2.audio.logmel import BANDS, EXAMPLE_FRAMES, EXAMPLE_SAMPLES, examples
 from auralsam2.data import classes
-from auralsam2.data.picture import read_frame, read_grey, read_values
-from auralsam2.data.samples import LoadedClip, Sample
-from auralsam2.data.sound import read_sound
+from auralsam2.data.audio import read_sound
+from auralsam2.data.images import read_frame, read_grey, read_values
+from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import InputError, as_aural
+from auralsam2.modeling.log_mel import BANDS, EXAMPLE_FRAMES, EXAMPLE_SAMPLES, log_mel_examples
+from auralsam2.modeling.preprocess import label_to_square
 from auralsam2.types import AUDIO_RATE
-from auralsam2.vision.preprocess import label_to_square
 
 
-def load(sample: Sample, size: int, *, pictures: bool = True, sound: bool = True) -> LoadedClip:
+def load_clip(sample: Sample, size: int, *, pictures: bool = True, sound: bool = True) -> LoadedClip:
     """Load a sample.
 
     Labels are resized to S x S with the nearest neighbour, as in AuralSAM2's evaluation, each file before several are
@@ -35,7 +35,7 @@ def load(sample: Sample, size: int, *, pictures: bool = True, sound: bool = True
     Raises:
         InputError: a file cannot be read; names the sample, its line in the csv, and the file.
     """
-    log_mel = hear(sample) if sound else torch.zeros(0, 2, EXAMPLE_FRAMES, BANDS)
+    log_mel = load_audio(sample) if sound else torch.zeros(0, 2, EXAMPLE_FRAMES, BANDS)
     with _named(sample):
         frames = [read_frame(path) for path in sample.frames] if pictures else []
         kinds = None
@@ -54,14 +54,14 @@ def load(sample: Sample, size: int, *, pictures: bool = True, sound: bool = True
     )
 
 
-def hear(sample: Sample) -> torch.Tensor:
+def load_audio(sample: Sample) -> torch.Tensor:
     """What a sample's frames hear: (T, 2, 96, 64).
 
     Raises:
         InputError: the sound cannot be read; as of `load`.
     """
     with _named(sample):
-        return aligned(_examples(sample), sample.first_example, len(sample.frames))
+        return align_to_frames(_examples(sample), sample.first_example, len(sample.frames))
 
 
 def read_mask(path: Path, size: int) -> torch.Tensor:
@@ -98,12 +98,14 @@ def read_classes(sample: Sample, paths: tuple[Path, ...], size: int) -> torch.Te
     for path in paths:
         pixels = read_frame(path) if sample.coding == "avss" else read_values(path)
         square = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST))
-        numbers, _ = classes.of_colours(square) if sample.coding == "avss" else classes.of_values(square)
+        numbers, _ = (
+            classes.classes_from_colours(square) if sample.coding == "avss" else classes.classes_from_values(square)
+        )
         whole = np.where(numbers > 0, numbers, whole)
     return torch.from_numpy(whole)
 
 
-def aligned(log_mel: torch.Tensor, first: int, frames: int) -> torch.Tensor:
+def align_to_frames(log_mel: torch.Tensor, first: int, frames: int) -> torch.Tensor:
     """One log-mel example a frame: surplus ones are cut, the last one is repeated where there are too few.
 
     The released code leaves this to its model; clips of ten seconds that are a little short have nine examples.
@@ -140,7 +142,7 @@ def _examples(sample: Sample) -> torch.Tensor:
     if len(sound) < EXAMPLE_SAMPLES:
         seconds, least = len(sound) / AUDIO_RATE, EXAMPLE_SAMPLES / AUDIO_RATE
         raise InputError(f"{sample.sounds[0]}: {seconds:.3f} s of sound, hearing takes {least:g} at least")
-    return examples(torch.from_numpy(sound))
+    return log_mel_examples(torch.from_numpy(sound))
 
 
 def _union(masks: list[torch.Tensor], size: int) -> torch.Tensor:

@@ -7,19 +7,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from auralsam2.data.folder import LABELS, PICTURES, find, numbered, numbered_from, present
-from auralsam2.data.problems import MissingError
-from auralsam2.data.reader import Listing, Published, Reader
-from auralsam2.data.samples import Sample
-from auralsam2.data.table import Row, Table, plain_name
+from auralsam2.data.base import DatasetReader, MissingError, PublishedCounts, SplitListing
+from auralsam2.data.csv_table import Row, Table, plain_name
+from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_files, numbered_files, numbered_from
+from auralsam2.data.sample import Sample
 from auralsam2.errors import InputError
 
 PUBLISHED = {
-    "train": Published(14113, 2919),
-    "val": Published(1349, 275),
-    "test_s": Published(2288, 273),
-    "test_u": Published(1656, 269),
-    "test_n": Published(1028, 257),
+    "train": PublishedCounts(14113, 2919),
+    "val": PublishedCounts(1349, 275),
+    "test_s": PublishedCounts(2288, 273),
+    "test_u": PublishedCounts(1656, 269),
+    "test_n": PublishedCounts(1028, 257),
 }
 """Sizes of the splits, counted in the csv of the release; the AuralSAM2 paper counts 14117 rows for train and 1454 for
 test_u."""
@@ -28,7 +27,7 @@ _NUMBERS = range(10)
 _REMEDY = "give the folder of Ref-AVS, which holds metadata.csv, media and gt_mask"
 
 
-class RefAvs(Reader):
+class RefAvs(DatasetReader):
     """Reads `ref-avs`: one sample a row of the csv.
 
     A row is null, by its number of object 0, where the expression refers to nothing; its right mask is empty, whether
@@ -48,14 +47,14 @@ class RefAvs(Reader):
     unique: ClassVar[bool] = False
 
     def __init__(self, name: str, root: Path) -> None:
-        table = find(root, ("metadata.csv",), _REMEDY)
+        table = find_files(root, ("metadata.csv",), _REMEDY)
         for part in ("media", "gt_mask"):
-            find(root, (part,), _REMEDY)
+            find_files(root, (part,), _REMEDY)
         super().__init__(name, Table(table, dict.fromkeys(("uid", "split", "fid", "exp"))), PUBLISHED)
         self._root = root
         self._files = numbered_from
 
-    def listing(self, split: str) -> Listing:
+    def listing(self, split: str) -> SplitListing:
         """List a split; see `Reader.listing`."""
         # Rows of one clip follow one another: their folders are read once, and they share the paths.
         self._files = lru_cache(maxsize=64)(numbered_from)
@@ -75,7 +74,7 @@ class RefAvs(Reader):
             id=uid,
             clip=clip,
             frames=self._files(media / "frames", _NUMBERS, PICTURES),
-            audio=present(media / "audio.wav"),
+            audio=existing_file(media / "audio.wav"),
             labels=self._labels(masks) if number else null_labels(masks, len(_NUMBERS)),
             supervised=(True,) * len(_NUMBERS),
             expression=row.need("exp"),
@@ -111,7 +110,7 @@ def null_labels(folder: Path, frames: int) -> tuple[tuple[Path, ...], ...]:
         T entries.
     """
     try:
-        found = numbered(folder, LABELS)
+        found = numbered_files(folder, LABELS)
     except MissingError:
         found = {}
     return tuple((found[number],) if number in found else () for number in range(frames))

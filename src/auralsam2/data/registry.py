@@ -8,18 +8,18 @@ from pathlib import Path
 from auralsam2.data.avs_synthetic import AvsSynthetic
 from auralsam2.data.avsbench import TABLES, AvsBench
 from auralsam2.data.avsbench_object import MS3, MS3_TABLES, S4, S4_TABLES
-from auralsam2.data.reader import Reader
+from auralsam2.data.base import DatasetReader
 from auralsam2.data.ref_avs import RefAvs
-from auralsam2.data.stampavs.reader import StampAvs, StampAvsRef
+from auralsam2.data.stampavs_reader import StampAvs, StampAvsRef
 from auralsam2.data.vpo import FOLDERS, Vpo
 from auralsam2.errors import UnavailableError, UsageError
 
 
-def _v1s(name: str, root: Path) -> Reader:
+def _v1s(name: str, root: Path) -> DatasetReader:
     return S4(name, root) if _holds(root, S4_TABLES) and not _holds(root, TABLES) else AvsBench(name, root)
 
 
-def _v1m(name: str, root: Path) -> Reader:
+def _v1m(name: str, root: Path) -> DatasetReader:
     return MS3(name, root) if _holds(root, MS3_TABLES) and not _holds(root, TABLES) else AvsBench(name, root)
 
 
@@ -27,7 +27,7 @@ def _holds(root: Path, tables: tuple[str, ...]) -> bool:
     return any((root / table).is_file() for table in tables)
 
 
-_READERS: dict[str, Callable[[str, Path], Reader]] = {
+_READERS: dict[str, Callable[[str, Path], DatasetReader]] = {
     "v1s": _v1s,
     "v1m": _v1m,
     "v2": AvsBench,
@@ -45,7 +45,7 @@ NAMES = tuple(_READERS)
 """Names of all data sets."""
 
 
-def open_dataset(name: str, root: Path | str) -> Reader:
+def open_dataset(name: str, root: Path | str) -> DatasetReader:
     """The reader of a data set.
 
     `v1s` and `v1m` are read in either layout: where the root has the csv of the semantic release, in that one, else,

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from auralsam2.data.folder import find, present
-from auralsam2.data.reader import Published, Reader
-from auralsam2.data.samples import Mix, Sample, Voice
-from auralsam2.data.table import Row, Table
+from auralsam2.data.base import DatasetReader, PublishedCounts
+from auralsam2.data.csv_table import Row, Table
+from auralsam2.data.file_index import existing_file, find_files
+from auralsam2.data.sample import AudioMix, AudioSource, Sample
 from auralsam2.errors import InputError
 
 FOLDERS = {"vpo-ss": "VPO-SS", "vpo-ms": "VPO-MS", "vpo-msmi": "VPO-MSMI"}
@@ -18,7 +18,7 @@ _COLUMNS = ("img_Id", "ann_Ids", "cateName", "vgg_file", "split", "audio_pos")
 _REMEDY = "give the folder that holds VPO and VGGSound, or VPO-SS, VPO-MS, VPO-MSMI and VGGSound"
 
 
-class Vpo(Reader):
+class Vpo(DatasetReader):
     """Reads `vpo-ss`, one sample a row, and `vpo-ms` and `vpo-msmi`, one sample a picture.
 
     Pictures of MSMI that show one object of each class lie in the folder of MS. The csv calls some rows `val`; as in
@@ -39,10 +39,12 @@ class Vpo(Reader):
     def __init__(self, name: str, root: Path) -> None:
         folder = FOLDERS[name]
         file = f"{folder}/{name.replace('-', '_')}_data_stereo.csv"
-        table = find(root, (f"VPO/{file}", file), _REMEDY)
-        self._sounds = find(root, ("VGGSound/audios",), _REMEDY)
+        table = find_files(root, (f"VPO/{file}", file), _REMEDY)
+        self._sounds = find_files(root, ("VGGSound/audios",), _REMEDY)
         columns = [*_COLUMNS, "multi_instance"] if name == "vpo-msmi" else list(_COLUMNS)
-        super().__init__(name, Table(table, dict.fromkeys(columns)), {"train": Published(), "test": Published()})
+        super().__init__(
+            name, Table(table, dict.fromkeys(columns)), {"train": PublishedCounts(), "test": PublishedCounts()}
+        )
         self._folder = table.parent
 
     def split_of(self, row: Row) -> str:
@@ -74,9 +76,9 @@ class Vpo(Reader):
             split=split,
             id=f"{below}{picture}" + (f"_{annotations[0]}" if below else ""),
             clip=f"{below}{picture}",
-            frames=(present(folder / "data" / f"{below}{picture}.jpg"),),
-            audio=Mix(voices=tuple(self._voice(row) for row in rows)),
-            labels=(tuple(present(folder / "mask" / f"{below}{picture}_{each}.png") for each in annotations),),
+            frames=(existing_file(folder / "data" / f"{below}{picture}.jpg"),),
+            audio=AudioMix(voices=tuple(self._voice(row) for row in rows)),
+            labels=(tuple(existing_file(folder / "mask" / f"{below}{picture}_{each}.png") for each in annotations),),
             supervised=(True,),
             coding="coco",
             # Three seconds give three examples; the picture stands for the middle of them.
@@ -85,7 +87,7 @@ class Vpo(Reader):
             line=rows[0].line,
         )
 
-    def _voice(self, row: Row) -> Voice:
+    def _voice(self, row: Row) -> AudioSource:
         text = row.need("audio_pos")
         try:
             position = float(text)
@@ -93,7 +95,7 @@ class Vpo(Reader):
             position = -1.0
         if not 0.0 <= position <= 1.0:
             raise InputError(f"line {row.line}: column audio_pos is not a number from 0 to 1: {text!r}")
-        return Voice(path=present(self._sounds / f"{row.name('vgg_file')}.wav"), position=position)
+        return AudioSource(path=existing_file(self._sounds / f"{row.name('vgg_file')}.wav"), position=position)
 
 
 def _twelve(row: Row, column: str) -> str:

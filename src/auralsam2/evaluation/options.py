@@ -2,11 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
-from auralsam2.errors import UsageError
-from auralsam2.evaluation.protocols import PROTOCOLS, Protocol, protocol
+from auralsam2.data.sample import Sample
+from auralsam2.errors import InputError, UsageError
+
+DEFAULTS = {
+    "v1s": "auralsam2",
+    "v1m": "auralsam2",
+    "v2": "auralsam2",
+    "ref-avs": "auralsam2",
+    "s4": "avsbench",
+    "ms3": "avsbench",
+    "v2-semantic": "avsbench",
+}
+"""By data set, the protocol of the figures that were published for it; ours goes for all others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringProtocol:
+    """How frames become the scores of a data set.
+
+    Attributes:
+        name: as on the command line.
+        size: side of the square maps that are compared, in pixels.
+        threshold: of the probability for a pixel of the object; None for logits above 0.
+        call: samples that are scored as one; None scores frames, whatever sample they belong to.
+        null: S of samples whose expression refers to nothing: `root` of the share of wrong pixels in a call, averaged;
+            or the plain `ratio` over all calls.
+    """
+
+    name: str
+    size: int
+    threshold: float | None
+    call: int | None
+    null: Literal["root", "ratio"]
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        ScoringProtocol(name="auralsam2", size=1024, threshold=None, call=1, null="ratio"),
+        ScoringProtocol(name="avsbench", size=224, threshold=0.5, call=1, null="root"),
+        ScoringProtocol(name="ref-avs", size=256, threshold=0.4, call=4, null="root"),
+        ScoringProtocol(name="per-frame", size=256, threshold=None, call=None, null="root"),
+    )
+}
+
+
+def find_protocol(name: str | None, dataset: str) -> ScoringProtocol:
+    """A protocol as it applies to a data set: AuralSAM2's joins four samples on Ref-AVS.
+
+    Args:
+        name: one of `PROTOCOLS`; None for the data set's own.
+        dataset: name of the data set.
+    """
+    found = PROTOCOLS[name or DEFAULTS.get(dataset, "per-frame")]
+    return replace(found, call=4) if (found.name, dataset) == ("auralsam2", "ref-avs") else found
+
 
 PROMPTS = ("audio", "text", "audio+text", "points", "box", "mask", "points+box", "audio+points+box")
 SELECTS = ("iou", "iou+object", "first")
@@ -15,7 +70,7 @@ SOUNDS = ("own", "shuffled", "silent", "swapped")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class EvaluationOptions:
     """One evaluation, but for the model and the place of the files.
 
     Attributes:
@@ -86,9 +141,9 @@ class Options:
         return self.parts & {"points", "box", "mask"}
 
     @property
-    def rules(self) -> Protocol:
+    def rules(self) -> ScoringProtocol:
         """The protocol as it applies to the data set."""
-        return protocol(self.protocol, self.dataset)
+        return find_protocol(self.protocol, self.dataset)
 
     def as_json(self) -> dict[str, Any]:
         """All choices, for a report and to tell runs apart; the protocol spelt out."""
@@ -110,3 +165,44 @@ class Options:
             "limit": self.limit,
             "seed": self.seed,
         }
+
+
+class ProblemProtocol(Protocol):
+    """What a reader found wrong; as text, a line that names the place."""
+
+    @property
+    def excluded(self) -> bool:
+        """A sample is left out because of it."""
+        ...
+
+
+class ListingProtocol(Protocol):
+    """What a reader says of a split."""
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """Those whose files are there, in the published order."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[ProblemProtocol]:
+        """What the reader found wrong."""
+        ...
+
+
+def check_listing(listing: ListingProtocol, options: EvaluationOptions) -> None:
+    """Whether there is something to score, and whether it can be prompted as the options say.
+
+    Raises:
+        InputError: the split has no samples.
+        UsageError: there are no expressions to read.
+    """
+    if not listing.samples:
+        first = f"; the first: {listing.problems[0]}" if listing.problems else ""
+        raise InputError(
+            f"{options.dataset}: split {options.split} has no usable samples, {len(listing.problems)} problems{first}"
+        )
+    if options.reads and any(sample.expression is None for sample in listing.samples):
+        raise UsageError(
+            f"--prompts {options.prompts}: {options.dataset} has no expressions to read: take --prompts audio"
+        )

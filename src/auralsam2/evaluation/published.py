@@ -19,7 +19,7 @@ SAME = {"s4": "v1s", "ms3": "v1m"}
 """Data sets that hold the clips of another one."""
 
 
-def published(
+def published_figures(
     dataset: str, split: str, prompts: str | None = None, tables: Sequence[str] = METHODS
 ) -> list[dict[str, Any]]:
     """What was published for a split.

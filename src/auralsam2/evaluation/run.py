@@ -11,18 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from auralsam2.data.samples import LoadedClip, Sample
+from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import DiskFullError, InputError, OutOfMemoryError, UnexpectedError, UsageError, as_aural
-from auralsam2.evaluation.journal import Journal, journal_path
-from auralsam2.evaluation.listing import Listing, check
-from auralsam2.evaluation.masks import save_masks
-from auralsam2.evaluation.options import Options
-from auralsam2.evaluation.prediction import Predictor
-from auralsam2.evaluation.report import write_report
-from auralsam2.evaluation.scores import score_clip
-from auralsam2.evaluation.sound import Loader, Sounds
-from auralsam2.evaluation.summary import Summary
-from auralsam2.tracker.ahead import ReadAhead
+from auralsam2.evaluation.aggregate import ScoreAggregator
+from auralsam2.evaluation.audio_conditions import AudioConditions, Loader
+from auralsam2.evaluation.clip_scores import score_clip
+from auralsam2.evaluation.options import EvaluationOptions, ListingProtocol, check_listing
+from auralsam2.evaluation.predictor import Predictor
+from auralsam2.evaluation.report import EvaluationJournal, journal_path, save_masks, write_report
+from auralsam2.utils.background import Prefetcher
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ class Evaluation:
         seconds: `total` of this run, and of it `model`, the calls of the predictor.
     """
 
-    options: Options
+    options: EvaluationOptions
     model: str
     numbers: dict[str, dict[str, Any]]
     scored: int
@@ -76,8 +73,8 @@ class Evaluation:
 
 def evaluate(
     predictor: Predictor,
-    listing: Listing,
-    options: Options,
+    listing: ListingProtocol,
+    options: EvaluationOptions,
     *,
     load: Loader,
     report: Path | None = None,
@@ -109,8 +106,8 @@ def evaluate(
     """
     began = time.perf_counter()
     samples = list(listing.samples)[: options.limit]
-    check(listing, options)
-    sounds = Sounds(load, options.sound, listing.samples, options.seed)
+    check_listing(listing, options)
+    sounds = AudioConditions(load, options.sound, listing.samples, options.seed)
     run = {
         "schema": SCHEMA,
         "model": {"name": predictor.name, **predictor.identity},
@@ -118,9 +115,9 @@ def evaluate(
         "data": _hash(samples),
         "masks": masks,
     }
-    totals = _Totals(Summary(options.rules, options.seed), on_sample or (lambda _row: None))
+    totals = _Totals(ScoreAggregator(options.rules, options.seed), on_sample or (lambda _row: None))
     with contextlib.ExitStack() as stack:
-        journal = stack.enter_context(Journal(journal_path(report), run)) if report is not None else None
+        journal = stack.enter_context(EvaluationJournal(journal_path(report), run)) if report is not None else None
         done = set()
         for row in journal.rows() if journal is not None else ():
             done.add(row["id"])
@@ -155,7 +152,7 @@ def evaluate(
 class _Totals:
     """Takes the rows as they come."""
 
-    def __init__(self, summary: Summary, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, summary: ScoreAggregator, tell: Callable[[dict[str, Any]], None]) -> None:
         self.summary, self._tell = summary, tell
         self.scored = 0
         self.excluded: list[dict[str, str]] = []
@@ -175,7 +172,7 @@ def _hash(samples: list[Sample]) -> str:
 
 
 def _rows(
-    predictor: Predictor, samples: list[Sample], sounds: Sounds, options: Options, masks: Path | None
+    predictor: Predictor, samples: list[Sample], sounds: AudioConditions, options: EvaluationOptions, masks: Path | None
 ) -> Generator[tuple[dict[str, Any], bool], None, None]:
     """Predict and score; a sample that fails gets a row with `error`.
 
@@ -194,7 +191,7 @@ def _rows(
             except Exception as error:
                 yield sample, None, error
 
-    with ReadAhead(loaded(), AHEAD) as items:
+    with Prefetcher(loaded(), AHEAD) as items:
         for sample, clip, prepared in items:
             if clip is None:
                 yield _failure(sample, prepared)

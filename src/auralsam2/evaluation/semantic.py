@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from auralsam2.evaluation.binary import f_score
+from auralsam2.evaluation.metrics import f_score
 
 CLASSES = 71
 """AVSBench-semantic: background, which is class 0, and 70 kinds of objects."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from auralsam2.evaluation.published import FRACTIONS, published
+from auralsam2.evaluation.published import FRACTIONS, published_figures
 from auralsam2.evaluation.run import Evaluation
 
 HEADLINE = ("M_J", "M_F", "J&F", "S")
 _CAVEAT = "published, by another program: read beside ours only under the same protocol"
 
 
-def lines(evaluation: Evaluation) -> list[str]:
+def table_lines(evaluation: Evaluation) -> list[str]:
     """The table, line by line.
 
     Args:
@@ -27,7 +27,7 @@ def lines(evaluation: Evaluation) -> list[str]:
         f"sound {options.sound}; select {options.select}",
         "",
     ]
-    others = published(options.dataset, options.split, options.prompts)
+    others = published_figures(options.dataset, options.split, options.prompts)
     found += _comparison(evaluation, others)
     rest = [name for name in evaluation.numbers if name not in HEADLINE]
     width = max(map(len, rest), default=0)

@@ -14,7 +14,7 @@ from auralsam2.media.container import (
     positive,
     video_stream,
 )
-from auralsam2.media.picture import Orientation, display_size
+from auralsam2.media.rgb import Orientation, display_size
 from auralsam2.types import MediaInfo
 
 

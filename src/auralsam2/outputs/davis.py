@@ -13,7 +13,7 @@ MOST = 255
 """Objects that a picture can hold beside the ground, which is 0."""
 
 
-def palette() -> list[int]:
+def davis_palette() -> list[int]:
     """The 256 colours of PASCAL VOC and DAVIS, RGB one after the other: bits 3 i + c of a value are bit 7 - i of c."""
     values = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
@@ -23,7 +23,7 @@ def palette() -> list[int]:
     return colours.flatten().tolist()
 
 
-def labels(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
+def davis_labels(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
     """One picture of all objects.
 
     Args:
@@ -45,12 +45,12 @@ def labels(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
     return picture
 
 
-def save(picture: np.ndarray, file: Path | IO[bytes]) -> None:
+def save_davis(picture: np.ndarray, file: Path | IO[bytes]) -> None:
     """Write a (H, W) uint8 picture of labels as a PNG with a palette.
 
     Raises:
         OSError: the file cannot be written.
     """
     image = Image.fromarray(picture)
-    image.putpalette(palette())
+    image.putpalette(davis_palette())
     image.save(file, format="PNG")

@@ -13,7 +13,7 @@ _LIGHT, _DARK = (255, 255, 255), (16, 16, 16)
 _SHORT_SIDES_PER_PIXEL = 240  # one pixel of outline for so many pixels of the frame's shorter side
 
 
-def draw(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = COLOUR) -> np.ndarray:
+def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = COLOUR) -> np.ndarray:
     """Tint the object and outline it.
 
     The outline is a light line just inside the mask and a dark one just outside it, so that one of them shows on any

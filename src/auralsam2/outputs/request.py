@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from auralsam2.outputs.json_stream import dump
 from auralsam2.types import Prompts
+from auralsam2.utils.json_stream import dump
 from auralsam2.version import __version__
 
 _END_BYTES = 2**20
@@ -51,8 +51,8 @@ def request_hash(
     request: dict[str, Any] = {
         "version": __version__,
         "weights": weights,
-        "video": _identity(video),
-        "audio": _identity(audio) if isinstance(audio, Path) else audio,
+        "video": _file_identity(video),
+        "audio": _file_identity(audio) if isinstance(audio, Path) else audio,
         "points": prompts.points,
         "boxes": prompts.boxes,
         "masks": [(hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time) for mask in prompts.masks],
@@ -66,7 +66,7 @@ def request_hash(
     return hashlib.sha256(dump(request).encode()).hexdigest()
 
 
-def _identity(path: Path) -> tuple[int, int, str]:
+def _file_identity(path: Path) -> tuple[int, int, str]:
     """Size in bytes, modification time in nanoseconds, and a hash of both ends of a file."""
     status = path.stat()
     with path.open("rb") as file:

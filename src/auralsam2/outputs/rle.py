@@ -15,7 +15,7 @@ class Rle(TypedDict):
     counts: str
 
 
-def encode(mask: np.ndarray) -> Rle:
+def encode_rle(mask: np.ndarray) -> Rle:
     """Write a mask as run lengths.
 
     Args:
@@ -30,7 +30,7 @@ def encode(mask: np.ndarray) -> Rle:
     return Rle(size=[int(side) for side in coded["size"]], counts=coded["counts"].decode("ascii"))
 
 
-def decode(rle: Rle) -> np.ndarray:
+def decode_rle(rle: Rle) -> np.ndarray:
     """Read a mask back.
 
     Returns:
@@ -41,18 +41,18 @@ def decode(rle: Rle) -> np.ndarray:
     """
     mask = np.asarray(coco.decode(_coded(rle))).astype(np.bool_, order="C")
     # The library fills what too short a list of runs leaves open with whatever the memory held.
-    if encode(mask) != rle:
+    if encode_rle(mask) != rle:
         height, width = rle["size"]
         raise ValueError(f"these run lengths are not a mask of {width}x{height} pixels")
     return mask
 
 
-def area(rle: Rle) -> int:
+def rle_area(rle: Rle) -> int:
     """The number of pixels in the mask."""
     return int(coco.area(_coded(rle)))
 
 
-def box(rle: Rle) -> list[float]:
+def bounding_box(rle: Rle) -> list[float]:
     """The smallest box around the mask: [x, y, width, height] in pixels, all 0 for an empty mask."""
     return [float(value) for value in coco.toBbox(_coded(rle))]
 

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 from auralsam2.config import (
     Conditioning,
@@ -22,11 +22,9 @@ from auralsam2.config import (
     Variant,
 )
 from auralsam2.errors import ConfigError, quoted
-from auralsam2.strict_config import build, check_range
 from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
-from auralsam2.training.yaml_layers import read_values, yaml_package
-
-T = TypeVar("T")
+from auralsam2.utils.configs import build_config, check_range
+from auralsam2.utils.yaml_files import read_values, yaml_package
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +110,7 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class TrainingRecipe:
     """A training run.
 
     Attributes:
@@ -172,7 +170,7 @@ class Recipe:
                 )
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+    def from_dict(cls, values: dict[str, Any]) -> TrainingRecipe:
         """Fill the presets, then build strictly.
 
         Raises:
@@ -201,10 +199,10 @@ class Recipe:
             ("augment", AugmentConfig),
         ):
             filled[name] = dataclasses.asdict(kind.preset(preset)) | _section(values, "", name)
-        return build(cls, values | filled)
+        return build_config(cls, values | filled)
 
     @classmethod
-    def load(cls, path: Path, changes: Sequence[str] = ()) -> Recipe:
+    def load(cls, path: Path, changes: Sequence[str] = ()) -> TrainingRecipe:
         """Read a YAML file.
 
         Args:
@@ -228,15 +226,6 @@ class Recipe:
     def to_yaml(self) -> str:
         """The same as YAML."""
         return yaml_package().safe_dump(self.to_dict(), sort_keys=False)
-
-
-def read_into(kind: type[T], path: Path, changes: Sequence[str]) -> T:
-    """A file and its changes as another dataclass than `Recipe`; raises what `Recipe.load` raises."""
-    values = read_values(path, changes)
-    try:
-        return build(kind, values)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
 
 
 def _section(values: dict[str, Any], where: str, name: str) -> dict[str, Any]:

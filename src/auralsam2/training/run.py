@@ -15,30 +15,25 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.errors import ConfigError, OutputError, UsageError
-from auralsam2.model import AuralSAM2
-from auralsam2.network import AuralNetwork
-from auralsam2.outputs.staging import writing
-from auralsam2.training.adapted import AdaptedTraining
-from auralsam2.training.build import network
-from auralsam2.training.data import samples
-from auralsam2.training.module import Training
-from auralsam2.training.pictures import Pictures
-from auralsam2.training.recipe import Recipe
-from auralsam2.training.step import ClipTraining, J
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.training.callbacks import ModelCheckpoints, PanelCallback
+from auralsam2.training.dataset import training_samples
+from auralsam2.training.initialise import build_network
+from auralsam2.training.lightning_module import AuralModule, BaselineModule, ClipModule
+from auralsam2.training.recipe import TrainingRecipe
+from auralsam2.utils.atomic_io import writing
 
 RECIPE_FILE, CHECKPOINT = "recipe.yaml", "last.ckpt"
-BEST, LAST = "best", "last"
-"""Folders of the models of highest J and of the end."""
 
 
 def train(
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     out: Path,
     *,
     resume: bool = False,
     bar: bool = False,
     tell: Callable[[str], None] = lambda _line: None,
-) -> ClipTraining:
+) -> ClipModule:
     """Train, from the start or from the last checkpoint.
 
     The folder of the run holds `recipe.yaml`, presets spelt out; `last.ckpt`; `log/`, one table for each start;
@@ -68,7 +63,7 @@ def train(
     module = _module(recipe)
     if first:
         tell(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
-    trainer = _trainer(recipe, out, module, bar, [Models(out, tell), Pictures(out)])
+    trainer = _trainer(recipe, out, module, bar, [ModelCheckpoints(out, tell), PanelCallback(out)])
     if first:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -87,59 +82,20 @@ def train(
     return module
 
 
-class Models(Callback):
-    """Saves the model at each validation that is the best so far, and at the end.
-
-    Args:
-        out: folder of the run.
-        tell: is given a line of news.
-    """
-
-    def __init__(self, out: Path, tell: Callable[[str], None]) -> None:
-        self.out, self.tell, self.best = out, tell, -1.0
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the best."""
-        score = float(trainer.callback_metrics[J])
-        loss = trainer.callback_metrics.get("train/loss")
-        news = f"step {trainer.global_step}: J {score:.3f}" + ("" if loss is None else f", loss {float(loss):.3f}")
-        if score > self.best:
-            self.best = score
-            self._save(trainer, pl_module, BEST)
-            news += ", the best so far"
-        if trainer.is_global_zero:
-            self.tell(news)
-
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the last."""
-        self._save(trainer, pl_module, LAST)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best J so far."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The inverse."""
-        self.best = state_dict["best"]
-
-    def _save(self, trainer: pl.Trainer, module: Any, name: str) -> None:
-        if trainer.is_global_zero:
-            learning = module.network.training
-            AuralSAM2(module.network, name).save_pretrained(self.out / name)
-            module.network.train(learning)
-
-
-def _module(recipe: Recipe) -> ClipTraining:
+def _module(recipe: TrainingRecipe) -> ClipModule:
     """The network of the recipe's method, its clips, and how it learns."""
-    made, data = network(recipe), recipe.data
-    clips, validation = samples(data, data.split), samples(data, data.validation)[: data.validation_clips]
+    made, data = build_network(recipe), recipe.data
+    clips, validation = (
+        training_samples(data, data.split),
+        training_samples(data, data.validation)[: data.validation_clips],
+    )
     if isinstance(made, AdapterNetwork):
-        return AdaptedTraining(made, recipe, clips, validation)
+        return BaselineModule(made, recipe, clips, validation)
     assert isinstance(made, AuralNetwork), "there are two kinds"
-    return Training(made, recipe, clips, validation)
+    return AuralModule(made, recipe, clips, validation)
 
 
-def _trainer(recipe: Recipe, out: Path, module: ClipTraining, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
+def _trainer(recipe: TrainingRecipe, out: Path, module: ClipModule, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
     given = recipe.trainer
     several = given.devices * given.nodes > 1
     # No length of an epoch is known: the draws of the whole run are one, and all intervals are counted in clips.
@@ -175,7 +131,7 @@ def _trainer(recipe: Recipe, out: Path, module: ClipTraining, bar: bool, callbac
     )
 
 
-def _check(recipe: Recipe, out: Path, resume: bool) -> None:
+def _check(recipe: TrainingRecipe, out: Path, resume: bool) -> None:
     """Whether the folder may be used."""
     file = out / RECIPE_FILE
     if not file.exists():
@@ -184,7 +140,7 @@ def _check(recipe: Recipe, out: Path, resume: bool) -> None:
         return
     if not resume:
         raise UsageError(f"{out}: there is a run already: go on with --resume, or choose another with --set out=DIR")
-    known, asked = _flat(Recipe.load(file).to_dict()), _flat(recipe.to_dict())
+    known, asked = _flat(TrainingRecipe.load(file).to_dict()), _flat(recipe.to_dict())
     free = ("data.workers", "data.cache", "data.cache_gigabytes", "trainer.checkpoint_every", "trainer.log_every",
             "trainer.logger", "out")  # fmt: skip
     for key in sorted(known.keys() | asked.keys()):

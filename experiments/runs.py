@@ -1,0 +1,116 @@
+"""Evaluations of a model on a data set, one report each, which a second call takes as they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from stampavs_masks import Terms, clip_terms
+
+from auralsam2.bench.material import describe_machine
+from auralsam2.data import open_dataset
+from auralsam2.data.load import load_clip
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.evaluation.predictor import AuralPredictor
+from auralsam2.evaluation.run import evaluate
+from auralsam2.model import AuralSAM2
+from auralsam2.utils.json_stream import plain
+from auralsam2.zero_shot.pipeline import ZeroShotPipeline
+from auralsam2.zero_shot.predictor import ZeroShotPredictor
+
+OWN, JOINT = "own", "joint"
+
+
+class Runs:
+    """Evaluations of one model, each with its report.
+
+    Args:
+        model: loaded.
+        root: of the data set.
+        out: folder of the reports and masks.
+        seed: of shuffled sound and intervals.
+        clips: only the first ones of each split; None for all.
+        keep_masks: keep masks beside the reports, of StampAVS.
+        pipeline: a zero-shot one on the model's SAM 2, which finds what sounds in its place.
+    """
+
+    def __init__(
+        self,
+        model: AuralSAM2,
+        root: Path,
+        out: Path,
+        seed: int,
+        clips: int | None,
+        *,
+        keep_masks: bool = False,
+        pipeline: ZeroShotPipeline | None = None,
+    ) -> None:
+        self.model, self.root, self.out, self.seed, self.clips = model, root, out, seed, clips
+        self.keep_masks, self.pipeline = keep_masks, pipeline
+        self._listings: dict[tuple[str, str], Any] = {}
+
+    def report(
+        self, dataset: str, split: str, prompts: str = "audio", sound: str = OWN, combine: str = JOINT
+    ) -> dict[str, Any]:
+        """The report of a run; it is made where it is not there yet, or of another model or other options."""
+        listing = self._listing(dataset, split)
+        clips = list(dict.fromkeys(sample.clip for sample in listing.samples))[: self.clips]
+        limit = sum(sample.clip in set(clips) for sample in listing.samples)
+        options = EvaluationOptions(
+            dataset=dataset,
+            split=split,
+            prompts=prompts,
+            combine=combine,
+            sound=sound,
+            seed=self.seed,
+            limit=limit,
+        )
+        pipeline = self.pipeline
+        predictor = AuralPredictor(self.model, options) if pipeline is None else ZeroShotPredictor(pipeline, options)
+        path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}.json"
+        run = plain({"model": {"name": predictor.name, **predictor.identity}, "options": options.as_json()})
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if any(known.get(name) != value for name, value in run.items()):
+            print(f"{dataset} {split}, prompts {prompts}, sound {sound}: {limit} samples", file=sys.stderr)
+            masks = self.masks(split, sound) if self.keep_masks else None
+            evaluate(predictor, listing, options, load=load_clip, report=path, masks=masks)
+            known = json.loads(path.read_text(encoding="utf-8"))
+        return known
+
+    def masks(self, split: str, sound: str) -> Path:
+        """Where masks of a run are."""
+        return self.out / "masks" / split / sound
+
+    def outlines(self, split: str, sound: str, samples: list[dict[str, Any]]) -> dict[str, Terms]:
+        """By clip, what its masks tell."""
+        folder = self.masks(split, sound)
+        return {row["clip"]: clip_terms(self.root / "gt_mask" / row["clip"], folder / row["id"]) for row in samples}
+
+    def _listing(self, dataset: str, split: str) -> Any:
+        key = dataset, split
+        if key not in self._listings:
+            self._listings = {key: open_dataset(dataset, self.root).listing(split)}
+        return self._listings[key]
+
+
+def dataset_and_split(place: str) -> tuple[str, str]:
+    """The two parts of `DATASET/SPLIT`."""
+    dataset, _, split = place.partition("/")
+    return dataset, split
+
+
+def heading(model: AuralSAM2, seed: int) -> dict[str, Any]:
+    """What the figures depend on."""
+    on = describe_machine(model.network.device.type)
+    return on | {"model": Path(model.name).name, "dtype": model.dtype, "seed": seed, "date": date.today().isoformat()}
+
+
+def line(head: dict[str, Any], data: str) -> str:
+    """The same as a sentence."""
+    return (
+        f"Model {head['model']} on {data}; {head['cpu']}, {head['threads']} threads, {head['dtype']}, torch "
+        f"{head['torch']}; seed {head['seed']}; {head['date']}."
+    )

@@ -1,0 +1,161 @@
+"""What the benchmarks work on: a generated video, models with random weights, and the description of the machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.audio.frame import AudioFrame
+from av.video.frame import VideoFrame
+from transformers import Sam2VideoModel
+
+from auralsam2.config import SAM2_FOLDER, AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.sam2 import Size, sam2_config
+from auralsam2.version import __version__
+
+WIDTH, HEIGHT = 1280, 720
+SOUND_RATE = 44_100
+_SQUARE = 160
+_SOUND_FRAME = 1024
+
+
+def write_bench_clip(path: Path, seconds: float, fps: int) -> Path:
+    """Write a video of 1280 × 720 pixels with stereo sound: H.264 and AAC; a square that moves over a still ground.
+
+    Picture by picture, sound beside it, so that memory does not grow with the length.
+
+    Args:
+        path: its name; the ending chooses the container.
+        seconds: its length.
+        fps: pictures a second.
+    """
+    with av.open(str(path), "w") as output:
+        video: Any = output.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        audio: Any = output.add_stream("aac", rate=SOUND_RATE, layout="stereo")
+        ground = _ground()
+        heard = 0
+        for number in range(round(seconds * fps)):
+            frame = VideoFrame.from_ndarray(_with_square(ground, number / fps), format="yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            output.mux(video.encode(frame))
+            while heard < (number + 1) * SOUND_RATE / fps:
+                output.mux(audio.encode(_sound(heard)))
+                heard += _SOUND_FRAME
+        output.mux(video.encode(None))
+        output.mux(audio.encode(None))
+    return path
+
+
+def _ground() -> np.ndarray:
+    """A 4:2:0 picture, its planes one above the other, (1080, 1280) uint8: slopes of grey with grain, one tint."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    grain = np.random.default_rng(0).integers(0, 24, (HEIGHT, WIDTH))
+    picture = np.empty((HEIGHT * 3 // 2, WIDTH), np.uint8)
+    picture[:HEIGHT] = 40 + 60 * rows / HEIGHT + 60 * columns / WIDTH + grain
+    picture[HEIGHT : HEIGHT * 5 // 4] = 110
+    picture[HEIGHT * 5 // 4 :] = 140
+    return picture
+
+
+def _with_square(ground: np.ndarray, time: float) -> np.ndarray:
+    """The picture of a moment: the square goes round an ellipse in eight seconds."""
+    angle = 2 * np.pi * time / 8
+    top = int((HEIGHT - _SQUARE) * (1 + np.sin(angle)) / 2)
+    left = int((WIDTH - _SQUARE) * (1 + np.cos(angle)) / 2)
+    picture = ground.copy()
+    picture[top : top + _SQUARE, left : left + _SQUARE] = 220
+    return picture
+
+
+def _sound(begin: int) -> AudioFrame:
+    """1024 samples of a tone left and another one right, from sample `begin` on."""
+    t = np.arange(begin, begin + _SOUND_FRAME) / SOUND_RATE
+    tones = 0.3 * np.stack([np.sin(2 * np.pi * 440 * t), np.sin(2 * np.pi * 1200 * t)])
+    frame = AudioFrame.from_ndarray(tones.astype(np.float32), format="fltp", layout="stereo")
+    frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, begin, Fraction(1, SOUND_RATE)
+    return frame
+
+
+def build_full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
+    """AuralSAM2 of sound on a SAM 2.0 of 1024 pixels, with random weights.
+
+    On hiera-large it is what the released checkpoints are; on hiera-base-plus, for which none are released, the variant
+    that a new training takes.
+
+    Args:
+        backbone: `large` or `base-plus`.
+        seed: of the weights.
+    """
+    torch.manual_seed(seed)
+    sam2 = _spread(Sam2VideoModel(sam2_config(backbone)))
+    config = ModelConfig.released(sam2=SAM2_FOLDER)
+    if backbone != "large":
+        fuser, prompting = FuserConfig.preset("paper"), PromptingConfig.preset("paper")
+        config = dataclasses.replace(config, fuser=fuser, prompting=prompting)
+    return AuralNetwork(config, sam2).eval()
+
+
+def build_small_network(image_size: int = 128, seed: int = 0) -> AuralNetwork:
+    """A model with all parts of the released one but few layers, and random weights: milliseconds a frame on a CPU."""
+    torch.manual_seed(seed)
+    config = sam2_config(
+        "tiny", image_size=image_size, hidden_size=16, blocks_per_stage=[1, 1, 2, 1], global_attention_blocks=[3]
+    )
+    small = ModelConfig(
+        sam2=SAM2_FOLDER,
+        audio_encoder=AudioEncoderConfig(channels=(8, 8, 8, 8), hidden=16),
+        fuser=FuserConfig.preset("released", visual_depths=(1, 1, 1), token_depth=1),
+    )
+    return AuralNetwork(small, _spread(Sam2VideoModel(config))).eval()
+
+
+def write_small_model(folder: Path, image_size: int = 128) -> Path:
+    """Write `small_network` as a model folder with its SAM 2 inside."""
+    from auralsam2.model import AuralSAM2
+
+    network = build_small_network(image_size)
+    network.sam2.save_pretrained(folder / SAM2_FOLDER)
+    return AuralSAM2(network, "small").save_pretrained(folder)
+
+
+def _spread(sam2: Sam2VideoModel) -> Sam2VideoModel:
+    """Random weights under which activations keep their size.
+
+    Those of a fresh configuration make them vanish from layer to layer, down to numbers so small that the processor
+    takes a slower path for them.
+    """
+    for parameter in sam2.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter.data, std=parameter[0].numel() ** -0.5)
+    return sam2
+
+
+def describe_machine(device: str) -> dict[str, Any]:
+    """What a measured number depends on: processor, threads, device, versions."""
+    return {
+        "cpu": _cpu(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "torch": torch.__version__,
+        "auralsam2": __version__,
+    }
+
+
+def _cpu() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,109 @@
+"""What a conversation costs: the first pass over the frames, what hearing adds to it, and a click afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from auralsam2.bench.material import HEIGHT, WIDTH
+from auralsam2.model import AuralSAM2
+
+POINTED, HEARD = "points+box", "audio+points+box"
+CLICKS = 5
+_BOX = (WIDTH * 0.4, HEIGHT * 0.3, WIDTH * 0.6, HEIGHT * 0.7)
+_POINT = (WIDTH / 2, HEIGHT / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptTiming:
+    """One conversation about one video.
+
+    Attributes:
+        prompts: `points+box` or `audio+points+box`.
+        frames: of the video.
+        seconds: of the first pass: from the opened video to the masks of all frames.
+        clicks: seconds of each correction after it, to the mask of its frame.
+    """
+
+    prompts: str
+    frames: int
+    seconds: float
+    clicks: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptingTimes:
+    """All conversations.
+
+    Attributes:
+        passes: in the order of time, without and with sound in turn.
+    """
+
+    passes: tuple[PromptTiming, ...]
+
+    def first_pass(self, prompts: str) -> float:
+        """Seconds a frame of the first pass, the median over the conversations."""
+        return median(one.seconds / one.frames for one in self.passes if one.prompts == prompts)
+
+    @property
+    def click(self) -> float:
+        """Seconds of a correction beside sound, the median."""
+        return median(click for one in self.passes if one.prompts == HEARD for click in one.clicks)
+
+    def summary(self) -> dict[str, Any]:
+        """All numbers, ready for JSON; times in seconds."""
+        return {
+            "first_pass_pointed": self.first_pass(POINTED),
+            "first_pass_heard": self.first_pass(HEARD),
+            "hearing_overhead": self.first_pass(HEARD) / self.first_pass(POINTED),
+            "click": self.click,
+            "click_share": self.click / self.first_pass(HEARD),
+            "passes": [
+                {"prompts": one.prompts, "frames": one.frames, "seconds": one.seconds, "clicks": list(one.clicks)}
+                for one in self.passes
+            ],
+        }
+
+
+def measure_prompting(
+    model: AuralSAM2, video: Path, frames: int, rounds: int, note: Callable[[str], None]
+) -> PromptingTimes:
+    """Talk about a video with and without sound, in turn, after a warm-up.
+
+    Args:
+        model: computes in its own precision.
+        video: of 1280 × 720 pixels with sound.
+        frames: seconds of it, a frame each.
+        rounds: conversations of each kind.
+        note: told of progress.
+    """
+    note(f"{model.dtype}: warming up")
+    _talk(model, video, HEARD, 1)
+    passes = []
+    for _ in range(rounds):
+        for prompts in (POINTED, HEARD):
+            passes.append(_talk(model, video, prompts, frames))
+            note(f"{model.dtype}, {prompts}: {passes[-1].seconds / frames:.3g} s a frame")
+    return PromptingTimes(passes=tuple(passes))
+
+
+def _talk(model: AuralSAM2, video: Path, prompts: str, frames: int) -> PromptTiming:
+    with model.open(video, end=float(frames)) as session:
+        begun = time.perf_counter()
+        if prompts == HEARD:
+            session.hear()
+        session.add_points([_POINT], [1], time=0.0, object=0, box=_BOX)
+        found = sum(1 for _ in session.propagate())
+        seconds = time.perf_counter() - begun
+        clicks = []
+        for number in range(CLICKS):
+            begun = time.perf_counter()
+            session.add_points(
+                [(_POINT[0] + 10 * number, _POINT[1])], [number % 2], time=float(number % frames), object=0
+            )
+            clicks.append(time.perf_counter() - begun)
+    return PromptTiming(prompts=prompts, frames=found, seconds=seconds, clicks=tuple(clicks))

@@ -1,0 +1,266 @@
+"""`auralsam2 bench`: speed and memory on this machine, as a table or as JSON; progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+import typer
+
+from auralsam2.bench import memory, prompting, speed
+from auralsam2.bench.material import (
+    HEIGHT,
+    WIDTH,
+    build_full_network,
+    describe_machine,
+    write_bench_clip,
+    write_small_model,
+)
+from auralsam2.errors import EXIT_SOME_FAILED, UsageError
+from auralsam2.hub import download
+from auralsam2.model import AuralSAM2, pick_device, pick_dtype
+from auralsam2.modeling.sam2 import Size
+from auralsam2.utils.timing import STAGES
+
+SPEED_FPS = 25
+"""Pictures a second of the video for speed, as of a camera: all are decoded, one a second is segmented."""
+MEMORY_FPS = 5
+"""Pictures a second of the videos for memory; few, so that ten minutes are made in seconds."""
+SHORT_MINUTES = 1.0
+_LABELS = (
+    ("network", "network, all four"),
+    ("wall", "wall time"),
+    ("network_share", "network / wall"),
+    ("click_network", "network, click instead"),
+    ("click_wall", "wall time, click instead"),
+    ("hearing_overhead", "hearing overhead, network"),
+    ("hearing_overhead_wall", "hearing overhead, wall"),
+)
+_PROMPTING_LABELS = (
+    ("first_pass_pointed", "a frame: points, box"),
+    ("first_pass_heard", "a frame: audio, points, box"),
+    ("hearing_overhead", "hearing overhead"),
+    ("click", "a click on a frame that was seen"),
+    ("click_share", "click / frame of the first pass"),
+)
+
+
+def report_speed(
+    model: str | None,
+    dtypes: tuple[str, ...],
+    *,
+    frames: int = 10,
+    device: str = "auto",
+    threads: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Measure the seconds per frame of each stage, and what hearing costs beside a click.
+
+    The whole pipeline runs, from the file to the files, on stretches of one clip window each. Each stretch runs twice,
+    prompted by sound and then by one point; the numbers are medians over the stretches, so that a neighbour's
+    short load on the machine counts little.
+
+    Args:
+        model: name, folder or hub id; None for random weights at the released size.
+        dtypes: precisions to measure, of fp32, bf16 and fp16.
+        frames: of the generated video, at one a second; at least 2.
+        device: auto, cpu, cuda or mps.
+        threads: of the CPU; None leaves it to torch.
+        as_json: print one JSON object instead of a table.
+
+    Raises:
+        UsageError: device or precision cannot be had.
+        UnavailableError: the model is not here.
+    """
+    loaded = _loaded(model, "large", dtypes, device, threads)
+    window = loaded.config.clip.frames
+    parts = speed.stretches(frames, window)
+    with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
+        video = write_bench_clip(Path(folder) / "clip.mp4", max(frames, speed.WARM_UP), SPEED_FPS)
+        results = {
+            dtype: speed.measure_speed(
+                AuralSAM2(loaded.network, loaded.name, dtype), video, Path(folder), parts, _note
+            ).summary()
+            for dtype in dtypes
+        }
+    report = {
+        "machine": describe_machine(loaded.network.device.type),
+        "model": loaded.name,
+        "image_size": loaded.network.image_size,
+        "video": {"width": WIDTH, "height": HEIGHT, "fps": SPEED_FPS, "seconds": frames},
+        "frames_per_run": parts[0][1] - parts[0][0],
+        "runs_per_prompt": len(parts),
+        "dtypes": results,
+    }
+    print(json.dumps(report) if as_json else "\n".join(_speed_lines(report)))
+
+
+def report_prompting(
+    model: str | None,
+    dtypes: tuple[str, ...],
+    *,
+    backbone: Size = "large",
+    frames: int = 5,
+    rounds: int = 2,
+    device: str = "auto",
+    threads: int | None = None,
+    as_json: bool = False,
+) -> None:
+    """Measure what hearing adds to points and a box, and what a correction costs on a frame that was encoded before.
+
+    Args:
+        model: name, folder or hub id; None for random weights.
+        dtypes: precisions to measure, of fp32, bf16 and fp16.
+        backbone: of random weights: `large` or `base-plus`.
+        frames: of the generated video, at one a second.
+        rounds: conversations of each kind.
+        device: auto, cpu, cuda or mps.
+        threads: of the CPU; None leaves it to torch.
+        as_json: print one JSON object instead of a table.
+
+    Raises:
+        UsageError: device or precision cannot be had.
+        UnavailableError: the model is not here.
+    """
+    loaded = _loaded(model, backbone, dtypes, device, threads)
+    with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
+        video = write_bench_clip(Path(folder) / "clip.mp4", frames, SPEED_FPS)
+        results = {
+            dtype: prompting.measure_prompting(
+                AuralSAM2(loaded.network, loaded.name, dtype), video, frames, rounds, _note
+            ).summary()
+            for dtype in dtypes
+        }
+    report = {
+        "machine": describe_machine(loaded.network.device.type),
+        "model": loaded.name,
+        "image_size": loaded.network.image_size,
+        "frames": frames,
+        "rounds": rounds,
+        "dtypes": results,
+    }
+    print(json.dumps(report) if as_json else "\n".join(_prompting_lines(report)))
+
+
+def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = False) -> None:
+    """Compare the peak memory of a long video with that of a short one, 1280 × 720 pixels, all outputs.
+
+    The short one has a minute, or a tenth of the long one where that is less.
+
+    Args:
+        model: name, folder or hub id; None for a small one with random weights: what grows does not depend on it.
+        minutes: length of the long video.
+        as_json: print one JSON object instead of lines.
+
+    Raises:
+        UnavailableError: the model is not here.
+        AuralError: a measured process failed.
+        typer.Exit: with code 1, after the report: the ratio is above the limit.
+    """
+    if minutes <= 0:
+        raise UsageError(f"--minutes {minutes:g} must be above 0")
+    if model is not None:
+        download.check(model)
+    comparison = compare_memory(model, min(SHORT_MINUTES, minutes / 10) * 60, minutes * 60)
+    if as_json:
+        print(json.dumps({"model": model or "random, small", **comparison.summary()}))
+    else:
+        for peak in (comparison.short, comparison.long):
+            print(
+                f"{peak.video_seconds / 60:g} min, {peak.frames} frames: peak {peak.peak_bytes / 1e6:.1f} MB, "
+                f"{peak.loaded_bytes / 1e6:.1f} MB of it before the first frame"
+            )
+        verdict = "does not grow" if comparison.passed else "GROWS with the length"
+        print(f"ratio {comparison.ratio:.3f}, limit {memory.LIMIT:g}: memory {verdict}")
+    if not comparison.passed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def compare_memory(model: str | None, short: float, long: float) -> memory.MemoryComparison:
+    """Measure both videos.
+
+    Args:
+        model: name, folder or hub id; None for a small one with random weights.
+        short: length of one video in seconds.
+        long: length of the other.
+    """
+    with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
+        name = model or str(write_small_model(Path(folder) / "model"))
+
+        def measured(length: str, seconds: float) -> memory.MemoryPeak:
+            _note(f"making a video of {seconds:g} s")
+            video = write_bench_clip(Path(folder) / f"{length}.mp4", seconds, MEMORY_FPS)
+            _note(f"segmenting {seconds:g} s in a process of its own")
+            return memory.measure_memory(name, video, seconds, Path(folder) / "results")
+
+        return memory.MemoryComparison(short=measured("short", short), long=measured("long", long))
+
+
+def _loaded(model: str | None, backbone: Size, dtypes: tuple[str, ...], device: str, threads: int | None) -> AuralSAM2:
+    """The model that is measured, on its device, random weights where none is named; all is checked before."""
+    where = pick_device(device)
+    for dtype in dtypes:
+        pick_dtype(dtype, where)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if model is not None:
+        return AuralSAM2.from_pretrained(model, device, "fp32")
+    _note(f"making random weights at hiera-{backbone} size")
+    return AuralSAM2(build_full_network(backbone).to(where), f"random hiera-{backbone}")
+
+
+def _prompting_lines(report: dict[str, Any]) -> list[str]:
+    """The report of `prompting` for people."""
+    dtypes = report["dtypes"]
+    return [
+        _machine_line(report["machine"]),
+        f"{report['model']} at {report['image_size']} px; {report['rounds']} conversations of each kind about "
+        f"{report['frames']} frames",
+        "",
+        *_columns("seconds", 34, dtypes, ((label, key) for key, label in _PROMPTING_LABELS)),
+    ]
+
+
+def _speed_lines(report: dict[str, Any]) -> list[str]:
+    """The report of `speed` for people."""
+    video = report["video"]
+    dtypes = {dtype: numbers | numbers["stages"] for dtype, numbers in report["dtypes"].items()}
+    rows = [(name, name) for name in STAGES] + [(label, key) for key, label in _LABELS]
+    return [
+        _machine_line(report["machine"]),
+        f"{report['model']} at {report['image_size']} px; video of {video['width']}x{video['height']} at "
+        f"{video['fps']} fps; {report['runs_per_prompt']} runs of {report['frames_per_run']} frames for each prompt",
+        "",
+        *_columns("seconds a frame", 28, dtypes, rows),
+    ]
+
+
+def _columns(
+    head: str, width: int, dtypes: dict[str, dict[str, Any]], rows: Iterable[tuple[str, str]]
+) -> Iterator[str]:
+    """A column for each precision, under its name.
+
+    Args:
+        head: stands over the labels.
+        width: characters of the labels.
+        dtypes: numbers by key, by precision.
+        rows: labels and keys.
+    """
+    yield f"{head:{width}}" + "".join(f"{dtype:>10}" for dtype in dtypes)
+    for label, key in rows:
+        yield f"{label:{width}}" + "".join(f"{numbers[key]:10.4f}" for numbers in dtypes.values())
+
+
+def _machine_line(on: dict[str, Any]) -> str:
+    return (
+        f"auralsam2 {on['auralsam2']}, torch {on['torch']}, {on['cpu']}, {on['threads']} threads, device {on['device']}"
+    )
+
+
+def _note(text: str) -> None:
+    print(f"auralsam2: {text}", file=sys.stderr)

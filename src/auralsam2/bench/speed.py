@@ -1,0 +1,152 @@
+"""How long the pipeline takes per frame, stage by stage, and what hearing costs beside a click."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from auralsam2.bench.material import HEIGHT, WIDTH
+from auralsam2.model import AuralSAM2
+from auralsam2.types import Point, Prompts
+from auralsam2.utils.timing import STAGES
+
+HEARING, CLICK = "sound", "click"
+"""Prompted by the sound track; prompted by one point on the first frame, deaf."""
+WARM_UP = 2
+"""Frames before anything counts: the second one is the first that attends to a memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedRun:
+    """One stretch of the video through the whole pipeline, files included.
+
+    Attributes:
+        prompts: `sound` or `click`.
+        frames: processed frames.
+        wall: seconds from the first byte read to the last file written.
+        network: seconds of these inside calls of the network.
+        seconds: by stage; decode and write run beside the network.
+    """
+
+    prompts: str
+    frames: int
+    wall: float
+    network: float
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedReport:
+    """The runs in one precision.
+
+    Attributes:
+        dtype: fp32, bf16 or fp16.
+        runs: in the order of time, sound and click in turn.
+    """
+
+    dtype: str
+    runs: tuple[SpeedRun, ...]
+
+    def per_frame(self, what: Callable[[SpeedRun], float], prompts: str = HEARING) -> float:
+        """Seconds a frame: the median over the runs with these prompts."""
+        return median(what(run) / run.frames for run in self.runs if run.prompts == prompts)
+
+    @property
+    def network_share(self) -> float:
+        """Share of the wall time spent inside calls of the network, hearing."""
+        return median(run.network / run.wall for run in self.runs if run.prompts == HEARING)
+
+    @property
+    def hearing_overhead(self) -> float:
+        """Time inside the network when prompted by sound, over that when prompted by a click."""
+        return self.per_frame(lambda run: run.network) / self.per_frame(lambda run: run.network, CLICK)
+
+    @property
+    def hearing_overhead_wall(self) -> float:
+        """The same of the whole pipeline, decoding of the sound and files included."""
+        return self.per_frame(lambda run: run.wall) / self.per_frame(lambda run: run.wall, CLICK)
+
+    def summary(self) -> dict[str, Any]:
+        """All numbers, ready for JSON; times are seconds a frame."""
+        return {
+            "stages": {name: self.per_frame(lambda run, name=name: run.seconds[name]) for name in STAGES},
+            "network": self.per_frame(lambda run: run.network),
+            "wall": self.per_frame(lambda run: run.wall),
+            "network_share": self.network_share,
+            "click_network": self.per_frame(lambda run: run.network, CLICK),
+            "click_wall": self.per_frame(lambda run: run.wall, CLICK),
+            "hearing_overhead": self.hearing_overhead,
+            "hearing_overhead_wall": self.hearing_overhead_wall,
+            "runs": [
+                {"prompts": run.prompts, "frames": run.frames, "wall": run.wall, "network": run.network}
+                for run in self.runs
+            ],
+        }
+
+
+def stretches(frames: int, window: int) -> list[tuple[int, int]]:
+    """Stretches of whole windows, all of one length so that they compare; one shorter one where there are fewer frames.
+
+    Args:
+        frames: of the video, at one a second.
+        window: frames of a clip window.
+
+    Returns:
+        (first second, second at which to stop).
+    """
+    length = min(window, frames)
+    return [(begin, begin + length) for begin in range(0, frames - length + 1, length)]
+
+
+def measure_speed(
+    model: AuralSAM2, video: Path, scratch: Path, parts: Iterable[tuple[int, int]], note: Callable[[str], None]
+) -> SpeedReport:
+    """Run each stretch of a video prompted by sound and by a click, in turn, after a warm-up.
+
+    Args:
+        model: computes in its own precision.
+        video: of 1280 × 720 pixels with sound.
+        scratch: folder for the results, which are removed after each run.
+        parts: stretches in seconds.
+        note: told of progress.
+    """
+    note(f"{model.dtype}: warming up")
+    for prompts in (HEARING, CLICK):
+        _run(model, video, scratch, prompts, 0, WARM_UP)
+    runs: list[SpeedRun] = []
+    for begin, end in parts:
+        for prompts in (HEARING, CLICK):
+            run = _run(model, video, scratch, prompts, begin, end)
+            note(f"{model.dtype}, {prompts}, seconds {begin} to {end}: {run.wall / run.frames:.3g} s a frame")
+            runs.append(run)
+    return SpeedReport(dtype=model.dtype, runs=tuple(runs))
+
+
+def _run(model: AuralSAM2, video: Path, scratch: Path, prompts: str, begin: int, end: int) -> SpeedRun:
+    out = scratch / "results"
+    point = Point(x=WIDTH / 2, y=HEIGHT / 2, time=float(begin))
+    frames = 0
+
+    def count(_segmentation: object) -> None:
+        nonlocal frames
+        frames += 1
+
+    began = time.perf_counter()
+    result = model.segment(
+        video,
+        prompts=Prompts() if prompts == HEARING else Prompts(points=(point,)),
+        audio="track" if prompts == HEARING else "none",
+        start=float(begin),
+        end=float(end),
+    )
+    result.save(out, on_frame=count)
+    wall = time.perf_counter() - began
+    shutil.rmtree(out)
+    return SpeedRun(
+        prompts=prompts, frames=frames, wall=wall, network=result.clock.network, seconds=dict(result.clock.seconds)
+    )

@@ -1,0 +1,206 @@
+"""Reads the scenes of StampAVS, as `auralsam2 data build-stampavs` writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import ClassVar
+
+from auralsam2.data.base import DatasetReader, PublishedCounts, SplitListing
+from auralsam2.data.csv_table import Row, Table
+from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_files, numbered_from
+from auralsam2.data.ref_avs import null_labels
+from auralsam2.data.sample import Sample
+from auralsam2.errors import InputError
+from auralsam2.utils import strict_json
+
+SPLITS = (
+    "train", "val", "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust",
+)  # fmt: skip
+_MIXES = {"standard": "", "hard": "-hard"}
+"""What stands behind the name of a split for each mix."""
+MOST_FRAMES = 1000
+MOST_OBJECTS = 100
+_REMEDY = "give the folder that `auralsam2 data build-stampavs` wrote"
+_SCENE_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """What a row of metadata.csv says: number of frames, number of objects, kind."""
+
+    frames: int
+    objects: int
+    kind: str
+
+
+class _Scenes(DatasetReader):
+    """What both tasks share.
+
+    Args:
+        name: of the data set.
+        root: the folder with `stampavs.json`.
+        table: the csv file to list.
+        columns: of it, see `Table`.
+        splits: all of them with the sizes that are known.
+    """
+
+    def __init__(
+        self, name: str, root: Path, table: str, columns: Sequence[str], splits: Mapping[str, PublishedCounts]
+    ) -> None:
+        super().__init__(name, Table(find_files(root, (table,), _REMEDY), dict.fromkeys(columns)), splits)
+        self._root = root
+        # Expressions about one scene follow one another and share the paths.
+        self._frames = lru_cache(maxsize=16)(self._look_for_frames)
+        self._objects = lru_cache(maxsize=16)(self._look_for_objects)
+
+    def listing(self, split: str) -> SplitListing:
+        """List a split; see `Reader.listing`."""
+        self._frames.cache_clear()
+        self._objects.cache_clear()
+        return super().listing(split)
+
+    def scene(self, row: Row) -> _Scene:
+        """What a row of metadata.csv says.
+
+        Raises:
+            InputError: the row makes no sense.
+        """
+        frames, objects = row.number("frames"), row.number("objects")
+        if not 0 < frames <= MOST_FRAMES:
+            raise InputError(f"column frames is not a number from 1 to {MOST_FRAMES}: {frames}")
+        if objects > MOST_OBJECTS:
+            raise InputError(f"column objects is not a number from 0 to {MOST_OBJECTS}: {objects}")
+        return _Scene(frames, objects, row.need("kind"))
+
+    def sample(
+        self,
+        row: Row,
+        split: str,
+        clip: str,
+        scene: _Scene,
+        labels: tuple[tuple[Path, ...], ...],
+        expression: str | None = None,
+        null: bool = False,
+    ) -> Sample:
+        """A sample, all but its labels looked for."""
+        return Sample(
+            dataset=self.name,
+            split=split,
+            id=row.name("uid"),
+            clip=clip,
+            frames=self._frames(clip, scene.frames),
+            audio=existing_file(self._root / "media" / clip / "audio.wav"),
+            labels=labels,
+            supervised=(True,) * scene.frames,
+            expression=expression,
+            null=null,
+            kind=scene.kind,
+            objects=self._objects(clip, scene.frames, scene.objects),
+            line=row.line,
+        )
+
+    def masks(self, clip: str, folder: str, frames: int) -> tuple[Path, ...]:
+        """The label files of one thing in a scene."""
+        return numbered_from(self._root / "gt_mask" / clip / folder, range(frames), LABELS)
+
+    def _look_for_frames(self, clip: str, frames: int) -> tuple[Path, ...]:
+        return numbered_from(self._root / "media" / clip / "frames", range(frames), PICTURES)
+
+    def _look_for_objects(self, clip: str, frames: int, objects: int) -> tuple[tuple[Path, ...], ...]:
+        return tuple(self.masks(clip, f"fid_{number}", frames) for number in range(1, objects + 1))
+
+
+class StampAvs(_Scenes):
+    """Reads `stampavs`: find what sounds.
+
+    Args:
+        name: of the data set.
+        root: the folder with `stampavs.json`.
+
+    Raises:
+        UnavailableError: it is not StampAVS.
+        InputError: the csv file cannot be read.
+    """
+
+    def __init__(self, name: str, root: Path) -> None:
+        super().__init__(name, root, "metadata.csv", _SCENE_COLUMNS, _planned(root))
+
+    def split_of(self, row: Row) -> str:
+        """The split to which a row belongs."""
+        return _split_of(row)
+
+    def build(self, rows: Sequence[Row], split: str) -> Sample:
+        """The sample of one row."""
+        (row,) = rows
+        clip, scene = row.name("uid"), self.scene(row)
+        labels = tuple((path,) for path in self.masks(clip, "sounding", scene.frames))
+        return self.sample(row, split, clip, scene, labels)
+
+
+class StampAvsRef(_Scenes):
+    """Reads `stampavs-ref`: find what an expression says, one sample an expression.
+
+    Args:
+        name: of the data set.
+        root: the folder with `stampavs.json`.
+
+    Raises:
+        UnavailableError: it is not StampAVS.
+        InputError: a csv file cannot be read.
+    """
+
+    unique: ClassVar[bool] = False
+
+    def __init__(self, name: str, root: Path) -> None:
+        splits = dict.fromkeys(_planned(root), PublishedCounts())
+        super().__init__(name, root, "expressions.csv", ("vid", "uid", "split", "fid", "exp"), splits)
+        table = Table(find_files(root, ("metadata.csv",), _REMEDY), dict.fromkeys(_SCENE_COLUMNS))
+        self._scenes = {row.text("uid"): row for row in table.rows()}
+
+    def split_of(self, row: Row) -> str:
+        """The split to which a row belongs: that of its scene, which alone knows the mix."""
+        scene = self._scenes.get(row.text("vid"))
+        return row.text("split") if scene is None else _split_of(scene)
+
+    def build(self, rows: Sequence[Row], split: str) -> Sample:
+        """The sample of one row."""
+        (row,) = rows
+        clip = row.name("vid")
+        if clip not in self._scenes:
+            raise InputError(f"column vid names no scene of metadata.csv: {clip!r}")
+        scene = self.scene(self._scenes[clip])
+        number = row.number("fid")
+        if number:
+            labels = tuple((path,) for path in self.masks(clip, f"fid_{number}", scene.frames))
+        else:
+            labels = null_labels(self._root / "gt_mask" / clip / "fid_0", scene.frames)
+        return self.sample(row, split, clip, scene, labels, row.need("exp"), number == 0)
+
+
+def _planned(root: Path) -> dict[str, PublishedCounts]:
+    """All splits, with the numbers of scenes that `stampavs.json` says were built.
+
+    Raises:
+        UnavailableError: there is no such file.
+        InputError: it cannot be read.
+    """
+    path = find_files(root, ("stampavs.json",), _REMEDY)
+    try:
+        counts = strict_json.read_json(path)["counts"]
+        sizes = {
+            f"{split}{behind}": int(counts.get(split, {}).get(mix, 0))
+            for mix, behind in _MIXES.items()
+            for split in SPLITS
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: does not say how many scenes of each split there are: {_REMEDY}") from error
+    return {split: PublishedCounts(size, size) for split, size in sizes.items()}
+
+
+def _split_of(row: Row) -> str:
+    """The split of a scene; a mix that is not known makes it a split that is not known."""
+    mix = row.text("mix")
+    return row.text("split") + _MIXES.get(mix, f"-{mix}")

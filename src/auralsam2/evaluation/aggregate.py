@@ -1,0 +1,193 @@
+"""From rows to the numbers of a data set, each with an interval.
+
+No number depends on the order of clips, but for the calls of several samples that some protocols make.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from auralsam2.evaluation.metrics import DRAWS, auroc, draw_weights, interval, ratio_draws
+from auralsam2.evaluation.options import ScoringProtocol
+from auralsam2.evaluation.semantic import SemanticSums
+
+Terms = dict[str, tuple[float, float]]
+"""By name of a number: sum of scores, and how many there are. The number is the quotient of the totals."""
+_CHUNK = 20
+"""Draws for which the AUROC is computed at a time."""
+
+
+class ScoreAggregator:
+    """Takes rows one by one and keeps of each a few sums and its object scores.
+
+    Args:
+        protocol: how rows become numbers.
+        seed: of the intervals.
+    """
+
+    def __init__(self, protocol: ScoringProtocol, seed: int) -> None:
+        self._protocol, self._seed = protocol, seed
+        self._units: dict[str, list[Terms]] = {}
+        self._scores: dict[str, tuple[list[float], list[bool]]] = {}
+        self._call: list[dict[str, Any]] = []
+        self._calls = 0
+        self._classes: SemanticSums | None = None
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take the row of a sample, in the order of the data set."""
+        if "classes" in row:
+            sums = _class_sums(row["classes"])
+            self._classes = sums if self._classes is None else self._classes + sums
+        self._call.append(row)
+        if len(self._call) == (self._protocol.call or 1):
+            self._end_call()
+
+    def numbers(self) -> dict[str, dict[str, Any]]:
+        """All numbers: `value`, `low` and `high` of the 95 % interval, and `count`, how many scores it is the mean of.
+
+        Numbers of which there is no score are left out.
+        """
+        if self._call:
+            self._end_call()
+        units = sorted(self._units)
+        if not units:
+            return {}
+        merged = [_total(self._units[unit]) for unit in units]
+        names = dict.fromkeys(name for terms in merged for name in terms)
+        weights = draw_weights(len(units), self._seed)
+        numbers: dict[str, dict[str, Any]] = {}
+        draws: dict[str, torch.Tensor] = {}
+        for name in names:
+            sums = [terms.get(name, (0.0, 0.0)) for terms in merged]
+            top, bottom = math.fsum(s for s, _ in sums), math.fsum(n for _, n in sums)
+            if bottom:
+                columns = torch.tensor(sums, dtype=torch.float64)
+                draws[name] = ratio_draws(weights, columns[:, 0], columns[:, 1])
+                numbers[name] = _number(top / bottom, draws[name], int(bottom))
+        for name, parts in (("J&F", ("M_J", "M_F")), ("J&F with target", ("J with target", "F with target"))):
+            if all(part in numbers for part in parts):
+                value = math.fsum(numbers[part]["value"] for part in parts) / 2
+                both = (draws[parts[0]] + draws[parts[1]]) / 2
+                numbers[name] = _number(value, both, numbers[parts[0]]["count"])
+        numbers |= self._auroc(units, weights) | self._semantic()
+        return numbers
+
+    def _end_call(self) -> None:
+        """Turn the waiting rows into terms; clips are resampled, or calls where they hold several samples."""
+        rows, self._call = self._call, []
+        unit = f"{self._calls:09}" if (self._protocol.call or 1) > 1 else rows[0]["clip"]
+        self._calls += 1
+        terms = _total([*map(_frame_terms, rows), _published_terms(rows, self._protocol)])
+        self._units.setdefault(unit, []).append(terms)
+        scores, present = self._scores.setdefault(unit, ([], []))
+        for row in rows:
+            scores += row["frames"]["object_score"]
+            present += [truth > 0 for truth in row["frames"]["truth"]]
+
+    def _auroc(self, units: list[str], weights: torch.Tensor) -> dict[str, dict[str, Any]]:
+        scores = torch.tensor([score for unit in units for score in self._scores[unit][0]], dtype=torch.float64)
+        present = torch.tensor([there for unit in units for there in self._scores[unit][1]], dtype=torch.bool)
+        if not present.any() or present.all():
+            return {}
+        frames = torch.tensor([len(self._scores[unit][0]) for unit in units])
+        owner = torch.arange(len(units)).repeat_interleave(frames)
+        drawn = [auroc(scores, present, weights[at : at + _CHUNK, owner]) for at in range(0, DRAWS, _CHUNK)]
+        return {"presence AUROC": _number(float(auroc(scores, present)), torch.cat(drawn), len(scores))}
+
+    def _semantic(self) -> dict[str, dict[str, Any]]:
+        if (sums := self._classes) is None:
+            return {}
+        found = {
+            "mIoU": sums.means()[0],
+            "class F": sums.means()[1],
+            "mIoU without background": sums.means(dropped=0)[0],
+            "class F without background": sums.means(dropped=0)[1],
+            "mIoU without last class": sums.means(dropped=-1)[0],
+            "class F without last class": sums.means(dropped=-1)[1],
+        }
+        # A mean over classes of means over frames is no ratio of sums: it has no interval here.
+        return {f"{name}, true names": {"value": value, "count": len(sums.count)} for name, value in found.items()}
+
+
+def _number(value: float, draws: torch.Tensor, count: int) -> dict[str, Any]:
+    low, high = interval(draws) or (value, value)
+    return {"value": value, "low": low, "high": high, "count": count}
+
+
+def _total(parts: list[Terms]) -> Terms:
+    """Sums of terms, exact, so that the order does not matter."""
+    names = dict.fromkeys(name for terms in parts for name in terms)
+    return {
+        name: (
+            math.fsum(terms[name][0] for terms in parts if name in terms),
+            math.fsum(terms[name][1] for terms in parts if name in terms),
+        )
+        for name in names
+    }
+
+
+def _frame_terms(row: dict[str, Any]) -> Terms:
+    """What is the same under all protocols: means over frames."""
+    frames = _frames(row)
+    there = [frame for frame in frames if frame["truth"] > 0]
+    empty = [frame for frame in frames if frame["truth"] == 0]
+    seen = [frame for frame in frames if frame["object_score"] >= 0]
+    neighbours = row["neighbours"]
+    kind = row["kind"]
+    by_kind = {f"M_J of {kind}": _mean_of(frames, "iou"), f"false area of {kind}": _mean_of(empty, "area")}
+    return {
+        "J with target": _mean_of(there, "iou"),
+        "F with target": _mean_of(there, "f"),
+        "boundary F with target": _mean_of(there, "boundary"),
+        "false area in silence": _mean_of([frame for frame in empty if frame["silent"]], "area"),
+        "false area of sound without target": _mean_of([frame for frame in empty if not frame["silent"]], "area"),
+        "presence precision": (float(sum(frame["truth"] > 0 for frame in seen)), float(len(seen))),
+        "presence recall": (float(sum(frame["object_score"] >= 0 for frame in there)), float(len(there))),
+        "IoU of neighbouring masks": (neighbours["masks"], float(neighbours["pairs"])),
+        "IoU of neighbouring labels": (neighbours["labels"], float(neighbours["pairs"])),
+        **(by_kind if kind else {}),
+    }
+
+
+def _published_terms(rows: list[dict[str, Any]], protocol: ScoringProtocol) -> Terms:
+    """M_J, M_F and S of one call; under a protocol of frames, of the frames of one row."""
+    frames = [frame for row in rows for frame in _frames(row)]
+    null = all(row["null"] for row in rows)
+    if protocol.call is None:
+        terms = {"M_J": _mean_of(frames, "iou"), "M_F": _mean_of(frames, "f")}
+        roots = math.fsum(math.sqrt(frame["lit"]) for frame in frames)
+        return terms | ({"S": (roots, float(len(frames)))} if null else {})
+    there = sum(frame["truth"] > 0 for frame in frames)
+    curve = (
+        [math.fsum(values) / there for values in zip(*(row["curve"] for row in rows), strict=True)] if there else [0.0]
+    )
+    total, number = _mean_of(frames, "j")
+    terms = {"M_J": (total / number, 1.0), "M_F": (max(curve), 1.0)}
+    if null:
+        # Maps are of one size, so the mean of the shares is the share of all pixels.
+        lit, number = _mean_of(frames, "lit")
+        terms["S"] = (math.sqrt(lit / number), 1.0) if protocol.null == "root" else (lit, number)
+    return terms
+
+
+def _frames(row: dict[str, Any]) -> list[dict[str, Any]]:
+    names, columns = row["frames"].keys(), row["frames"].values()
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _mean_of(frames: Iterable[dict[str, Any]], column: str) -> tuple[float, float]:
+    values = [float(frame[column]) for frame in frames]
+    return math.fsum(values), float(len(values))
+
+
+def _class_sums(row: dict[str, list[Any]]) -> SemanticSums:
+    sums = SemanticSums.zero()
+    names = torch.tensor(row["names"])
+    sums.iou[names] = torch.tensor(row["iou"], dtype=torch.float64)
+    sums.f[names] = torch.tensor(row["f"], dtype=torch.float64)
+    sums.count[names] = torch.tensor(row["count"])
+    return sums

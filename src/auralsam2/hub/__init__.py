@@ -1,0 +1,1 @@
+"""Where models come from: registry, download, conversion of released checkpoints."""

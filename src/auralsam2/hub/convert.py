@@ -1,0 +1,353 @@
+"""Reading the released AuralSAM2 checkpoints (`.pth`), and turning one into a model folder.
+
+A release is a flat table of tensors in one of two layouts:
+
+- full: `v_model.*` (SAM 2), `aural_fuser.*` (the fuser, with VGGish under `vgg.`) and, where the model reads text,
+  `t_model.*` (RoBERTa);
+- fuser only: the fuser's tensors without a prefix.
+
+Older exports call the same tensors by other names; `release` knows them all. Each part is compared with what the
+release defines, names and shapes, before anything is done with it: a checkpoint that does not fit is an error, never a
+partly filled model.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from auralsam2.config import SAM2_FOLDER, SAM2_LARGE, TEXT_FOLDER, Modality, ModelConfig
+from auralsam2.errors import ConfigError, OutputError, UsageError, quoted
+from auralsam2.hub.release_format import FUSER_PREFIXES, UNUSED, Shapes, fuser_shapes, modern_names, sam2_names
+from auralsam2.utils.pretrained import refuse_non_finite
+from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, describe_mismatch, save_weights
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import RobertaModel, Sam2VideoConfig, Sam2VideoModel
+
+logger = logging.getLogger(__name__)
+
+HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
+"""What a model on the Hugging Face hub is called: `owner/name`, or `owner/name@revision` for a fixed state of it."""
+
+_FULL_PREFIXES = ("v_model.", "aural_fuser.", "audio_prompter.", "t_model.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint that was read, renamed and found complete.
+
+    Attributes:
+        fuser: tensors of the fuser by the release's own names, those that nothing reads left out.
+        audio_encoder: tensors of VGGish, `features.*` and `embeddings.*`.
+        sam2: tensors of SAM 2 by the names of transformers' `Sam2VideoModel`; None in a fuser-only file.
+        text: tensors of the text encoder by the names of transformers' `RobertaModel`; None where there is none.
+        modality: what the fuser reads.
+    """
+
+    fuser: dict[str, torch.Tensor]
+    audio_encoder: dict[str, torch.Tensor]
+    sam2: dict[str, torch.Tensor] | None = None
+    text: dict[str, torch.Tensor] | None = None
+    modality: Modality = "audio"
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a released checkpoint. Tensors stay on disk (memory-mapped) until they are used.
+
+    Args:
+        path: a `.pth` file of `torch.save`, or a `.safetensors` file with the same names.
+
+    Raises:
+        UsageError: the file is missing or may not be read.
+        ConfigError: the file is damaged, could run code, or its tensors are not those of a release.
+    """
+    return sort_tensors(_load(path), str(path))
+
+
+def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
+    """Turn the flat table of a checkpoint into its parts, by today's names, and check each of them.
+
+    One outer table, `{"model": …}` or `{"state_dict": …}`, is opened, and a prefix `module.` that all names share is
+    taken off: both are traces of how training was run. Nothing else is guessed.
+
+    Args:
+        tensors: name to tensor, in either layout.
+        source: what to call the checkpoint in messages.
+
+    Raises:
+        ConfigError: something is no tensor, a tensor is not finite, or names, shapes or types are not those of a
+            release.
+    """
+    for wrapper in ("model", "state_dict"):
+        if isinstance(tensors.get(wrapper), Mapping):
+            tensors = tensors[wrapper]
+            break
+    complaint = next(filter(None, (_complaint(name, tensor) for name, tensor in tensors.items())), "")
+    if complaint or not tensors:
+        what = complaint or "it is empty"
+        raise ConfigError(f"{source}: not a table of tensors ({what}); give the state_dict of a released checkpoint")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+    full = any(name.startswith(_FULL_PREFIXES) for name in tensors)
+    sam2, text, fuser = _part(tensors, "v_model."), _part(tensors, "t_model."), {}
+    for old, new in modern_names(n for n in tensors if not n.startswith(("v_model.", "t_model."))).items():
+        # A full file has no business with bare names: they stay unknown, and are reported as such.
+        fuser[new if not full or old.startswith(FUSER_PREFIXES) else f"{new} (without prefix)"] = tensors[old]
+    modality: Modality = "audio+text" if any(name.startswith("text_proj.") for name in fuser) else "audio"
+
+    checks = [("", fuser, fuser_shapes(ModelConfig.released(modality)))]
+    if full:
+        sam2 = _to_transformers(sam2, source)
+        checks.append(("v_model: ", sam2, _shapes(_empty_sam2().state_dict())))
+        checks.append(("t_model.", text, _shapes(_empty_text().state_dict()) if modality == "audio+text" else {}))
+    _compare(checks, source)
+    refuse_non_finite(tensors.items(), source)
+    logger.info("%s: %s layout, %s", source, "full" if full else "fuser-only", modality)
+    return Checkpoint(
+        fuser={name: t for name, t in fuser.items() if not name.startswith("vgg.") and not UNUSED.match(name)},
+        audio_encoder=_part(fuser, "vgg."),
+        sam2=sam2 if full else None,
+        text=text or None,
+        modality=modality,
+    )
+
+
+def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | None = None) -> Path:
+    """Write a model folder: `config.json`, `model.safetensors` and, where it came with the checkpoint, `sam2/`.
+
+    The folder appears whole or not at all. A model folder that is already there is replaced; any other folder that
+    is not empty is left alone.
+
+    Args:
+        checkpoint: what to write, as float32.
+        out_dir: the folder.
+        sam2: hub id or folder of the frozen SAM 2 that the configuration is to name. Without it, the checkpoint's own
+            SAM 2 is written to `sam2/`, and the hub's is named where the checkpoint has none.
+
+    Returns:
+        `out_dir`.
+
+    Raises:
+        UsageError: something else is in the way, or `sam2` is neither a folder with a SAM 2 nor a hub id.
+        OutputError: the folder cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    own_sam2 = checkpoint.sam2 if sam2 is None else None
+    named_sam2 = SAM2_LARGE if own_sam2 is None else SAM2_FOLDER
+    if sam2 is not None:
+        named_sam2 = _nameable(sam2)
+    out_dir = out_dir.expanduser().resolve()
+    _check_replaceable(out_dir)
+
+    draft = out_dir.with_name(f".{out_dir.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        draft.mkdir(parents=True)
+        ModelConfig.released(checkpoint.modality, sam2=named_sam2).save(draft)
+        tensors = {f"fuser.{name}": tensor for name, tensor in checkpoint.fuser.items()}
+        tensors |= {f"audio_encoder.{name}": tensor for name, tensor in checkpoint.audio_encoder.items()}
+        save_weights(tensors, draft)
+        if own_sam2 is not None:
+            _sam2_config().save_pretrained(draft / SAM2_FOLDER)
+            save_weights(own_sam2, draft / SAM2_FOLDER)
+        _move_into_place(draft, out_dir)
+    except (OSError, SafetensorError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise OutputError(f"{out_dir}: cannot be written ({reason}); free space or choose another folder") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return out_dir
+
+
+def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
+    """Convert a released checkpoint into a model folder; what `auralsam2 convert FILE.pth OUT_DIR` does.
+
+    Args:
+        source: the `.pth` or `.safetensors` file.
+        out_dir: the folder to write, see `to_folder`.
+        sam2: hub id or folder of the frozen SAM 2, see `to_folder`.
+
+    Returns:
+        `out_dir`.
+
+    Raises:
+        ConfigError: the file is damaged, could run code, or is no released checkpoint.
+        UsageError: the file is missing, or another argument makes no sense.
+        OutputError: the folder cannot be written.
+    """
+    _check_replaceable(out_dir.expanduser().resolve())
+    return write_model_folder(read_checkpoint(source), out_dir, sam2=sam2)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """The table in a file, tensors memory-mapped, nothing run."""
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        with path.open("rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); give a released .pth checkpoint") from error
+    zipped = head == b"PK\x03\x04"
+    if path.suffix != ".safetensors" and not zipped and head[:1] != b"\x80":
+        raise ConfigError(f"{path}: no PyTorch checkpoint; give a released .pth or a .safetensors file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        # Only today's zipped format can be mapped; files of PyTorch before 1.6 are read whole.
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except UnpicklingError as error:
+        raise ConfigError(
+            f"{path}: refused: it holds more than plain tensors, and opening it could run code; "
+            "save its state_dict alone, or as .safetensors"
+        ) from error
+    except Exception as error:  # of torch, pickle, zipfile or safetensors: damaged bytes can raise any
+        raise ConfigError(f"{path}: damaged or incomplete; download it again") from error
+    if not isinstance(tensors, Mapping):
+        raise ConfigError(f"{path}: not a table of tensors; give the state_dict of a released checkpoint")
+    return dict(tensors)
+
+
+def _complaint(name: object, tensor: object) -> str:
+    """The first reason why an entry of a checkpoint cannot be a weight, "" if there is none."""
+    import torch
+
+    if not isinstance(name, str):
+        return f"the key {quoted(name)} is no string"
+    if not isinstance(tensor, torch.Tensor):
+        return f"{quoted(name)} is no tensor"
+    if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
+        return f"{quoted(name)} is sparse, quantised or without values"
+    # Batch normalisations count their batches.
+    if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
+        return f"{quoted(name)} holds {tensor.dtype}, not floats"
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        return f"{quoted(name)} holds {tensor.dtype}, not numbers"
+    return ""
+
+
+def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[str, torch.Tensor]:
+    """SAM 2's tensors by transformers' names; rows that became one table are stacked.
+
+    Raises:
+        ConfigError: rows of one table have different shapes.
+    """
+    import torch
+
+    result: dict[str, torch.Tensor] = {}
+    rows: dict[str, dict[int, torch.Tensor]] = {}
+    for old, tensor in tensors.items():
+        for place, new in enumerate(sam2_names(old)):
+            if new.endswith("]"):
+                table, row = new.removesuffix("]").rsplit("[", 1)
+                rows.setdefault(table, {})[int(row)] = tensor
+            else:
+                # safetensors refuses two names for one piece of memory.
+                result[new] = tensor.clone() if place else tensor
+    for table, parts in rows.items():
+        stacked = [parts[row] for row in sorted(parts)]
+        if len({row.shape for row in stacked}) > 1 or not stacked[0].ndim:
+            shapes = ", ".join(str(list(row.shape)) for row in stacked)
+            raise ConfigError(
+                f"{source}: not a released AuralSAM2 checkpoint; the rows of {table} have shapes {shapes}"
+            )
+        result[table] = torch.cat(stacked)
+    return result
+
+
+def _sam2_config() -> Sam2VideoConfig:
+    """The SAM 2 of the release: 2.0, hiera-large."""
+    from auralsam2.modeling.sam2 import sam2_config
+
+    config = sam2_config("large", "2.0")
+    config.architectures = ["Sam2VideoModel"]
+    return config
+
+
+def _empty_sam2() -> Sam2VideoModel:
+    """The SAM 2 of the release, without storage."""
+    import torch
+    from transformers import Sam2VideoModel
+
+    with torch.device("meta"):
+        return Sam2VideoModel(_sam2_config())
+
+
+def _empty_text() -> RobertaModel:
+    """The text encoder of the release, distilroberta with its pooler, without storage."""
+    import torch
+    from transformers import RobertaConfig, RobertaModel
+
+    config = RobertaConfig(num_hidden_layers=6, max_position_embeddings=514, type_vocab_size=1)
+    with torch.device("meta"):
+        return RobertaModel(config)
+
+
+def _shapes(tensors: Mapping[str, torch.Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _compare(checks: Iterable[tuple[str, Mapping[str, torch.Tensor], Shapes]], source: str) -> None:
+    """Raise ConfigError where tensors differ from what is expected; see `weights.misfit`."""
+    complaint = describe_mismatch((prefix, _shapes(found), expected) for prefix, found, expected in checks)
+    if complaint:
+        raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {complaint}")
+
+
+def _nameable(sam2: str) -> str:
+    """How a configuration names the SAM 2 that the user gave: a hub id as it is, a folder by its absolute path."""
+    folder = Path(sam2).expanduser()
+    if (folder / CONFIG_FILE).is_file():
+        return str(folder.resolve())
+    if folder.exists() or not HUB_ID.fullmatch(sam2):
+        raise UsageError(
+            f"{sam2}: no SAM 2 in transformers' format; give such a folder or a hub id such as {SAM2_LARGE}"
+        )
+    return sam2
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Raise UsageError unless the folder is free, empty, or a model folder with nothing else in it."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: a file is in the way; give a folder")
+    names = {path.name for path in folder.iterdir()}
+    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER, TEXT_FOLDER})
+    if not strange and names:
+        try:
+            ModelConfig.load(folder)
+        except (ConfigError, OSError):
+            strange = sorted(names)
+    if strange:
+        raise UsageError(f"{folder}: holds {strange[0]}, which is no part of a model; give a new or empty folder")
+
+
+def _move_into_place(draft: Path, folder: Path) -> None:
+    """Rename a finished draft to its folder, replacing what is there."""
+    old = draft.with_suffix(".old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

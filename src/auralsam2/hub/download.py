@@ -1,0 +1,339 @@
+"""From the name of a model to a folder on this machine: download, verification, cache.
+
+Downloads go through `huggingface_hub`: its cache, its resuming, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and
+`HF_TOKEN` work as everywhere; these variables are read when a model is asked for. What was fetched once is used without
+another request, so a model does not change under its users.
+
+Our own cache, `$AURALSAM2_CACHE` or `~/.cache/auralsam2`, holds for each released model
+
+- `models/NAME/`: the model folder converted from its checkpoint;
+- `pins/NAME.json`: the commit and the SHA-256 of that checkpoint, recorded at the first download. A later download, say
+  after `models/` was cleared, asks for that very commit and must give the same bytes. Delete the file to accept a newer
+  release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download, hf_hub_url
+from huggingface_hub.utils import WeakFileLock
+
+from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
+from auralsam2.errors import ConfigError, OutputError, UnavailableError
+from auralsam2.hub.convert import HUB_ID, convert
+from auralsam2.hub.registry import REGISTRY, Entry
+from auralsam2.hub.snapshots import (
+    DOWNLOAD_ERRORS,
+    Needs,
+    cached_snapshot,
+    checked,
+    endpoint,
+    hub_options,
+    missing_file,
+    snapshot,
+    unavailable,
+)
+from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, file_hash, verify_blob
+
+logger = logging.getLogger(__name__)
+
+BUNDLED = Path(__file__).parents[1] / "bundled"
+"""Models that come with the package."""
+
+
+# What a folder must hold; one of the names suffices.
+_WEIGHTS = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json")
+_MODEL_NEEDS = ((CONFIG_FILE,), (WEIGHTS_FILE,))
+_SAM2_NEEDS = ((CONFIG_FILE,), _WEIGHTS)
+_TEXT_NEEDS = ((CONFIG_FILE,), _WEIGHTS, ("tokenizer.json", "vocab.json"))
+
+_SAM2_FILES = [CONFIG_FILE, "model*.safetensors", "model.safetensors.index.json"]
+_TEXT_FILES = [*_SAM2_FILES, "tokenizer*.json", "special_tokens_map.json", "vocab.json", "merges.txt"]
+_MODEL_FILES = [
+    *(CONFIG_FILE, WEIGHTS_FILE),
+    *(f"{SAM2_FOLDER}/{name}" for name in ("*.json", "*.safetensors")),
+    *(f"{TEXT_FOLDER}/{name}" for name in ("*.json", "*.txt", "*.safetensors")),
+]
+
+
+def cache_dir() -> Path:
+    """Our cache: `$AURALSAM2_CACHE`, else `~/.cache/auralsam2`."""
+    return Path(os.environ.get("AURALSAM2_CACHE") or "~/.cache/auralsam2").expanduser()
+
+
+def resolve(name_or_dir: str) -> Path:
+    """The folder of a model, fetched and converted if need be.
+
+    Args:
+        name_or_dir: a registered name, a folder, or a hub id `owner/name[@revision]`. A name wins over a folder of that
+            name in the working directory: write `./mini` for the folder.
+
+    Returns:
+        A folder with `config.json` and `model.safetensors`.
+
+    Raises:
+        UnavailableError: there is no such model, or it is not on this machine and cannot be fetched.
+        ConfigError: the checkpoint that was fetched is not what it should be.
+        OutputError: the cache cannot be written.
+    """
+    found = _local(name_or_dir)
+    if found is not None:
+        return found
+    entry = REGISTRY.get(name_or_dir)
+    if entry is not None:
+        return _released_folder(entry)
+    return snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
+
+
+def check(name_or_dir: str) -> None:
+    """Refuse what `resolve` would refuse without asking the network, and sooner than it takes to import torch.
+
+    Raises:
+        UnavailableError: there is no such model.
+    """
+    _local(name_or_dir)
+
+
+def _local(name_or_dir: str) -> Path | None:
+    """The folder of a model that is not for the hub; None for one that is."""
+    entry = REGISTRY.get(name_or_dir)
+    if entry is not None:
+        return _bundled(entry) if entry.repo is None else None
+    folder = Path(name_or_dir).expanduser()
+    if folder.is_dir():
+        return checked(folder, _MODEL_NEEDS, "give a model folder, as `auralsam2 convert` writes it")
+    if folder.is_file():
+        raise UnavailableError(f"{folder}: a file, not a model folder; run: auralsam2 convert {folder} DIR")
+    if not HUB_ID.fullmatch(name_or_dir):
+        known = ", ".join(REGISTRY)
+        raise UnavailableError(f"no model {name_or_dir!r}; give one of {known}, a model folder, or a hub id OWNER/NAME")
+    return None
+
+
+def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
+    """The folder of a frozen SAM 2 in transformers' format.
+
+    Args:
+        id_or_dir: a folder, a hub id `owner/name[@revision]`, or the name of a bundled model.
+        base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
+
+    Raises:
+        ConfigError: a relative folder leads out of the model folder.
+        UnavailableError: it is not on this machine and cannot be fetched.
+    """
+    remedy = "give its folder when converting: auralsam2 convert FILE.pth OUT_DIR --sam2 DIR"
+    return _part(id_or_dir, base, "sam2", _SAM2_NEEDS, _SAM2_FILES, remedy)
+
+
+def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
+    """The folder of a frozen text encoder with its tokeniser in transformers' format.
+
+    Args:
+        id_or_dir: a folder, a hub id `owner/name[@revision]`, or the name of a bundled model.
+        base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
+
+    Raises:
+        ConfigError: a relative folder leads out of the model folder.
+        UnavailableError: it is not on this machine and cannot be fetched.
+    """
+    remedy = f'name its folder as "text" in the {CONFIG_FILE} of the model'
+    return _part(id_or_dir, base, "text", _TEXT_NEEDS, _TEXT_FILES, remedy)
+
+
+def weights_hash(folder: Path) -> str:
+    """Return a short hash of all files that a model computes with: trained part, SAM 2 and text encoder.
+
+    Local files count by `weights.file_hash`, whatever their folder; parts in the hub's cache count by their commit, and
+    parts that are not on this machine yet by their hub id. Nothing is downloaded.
+
+    Args:
+        folder: a model folder, as `resolve` returns it.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        ConfigError: the configuration is damaged, or a part lies outside the model folder.
+        UnavailableError: a file cannot be read, or a named folder does not exist.
+    """
+    config = ModelConfig.load(folder)
+    lines = [_files_hash(folder)]
+    for name, what in ((config.sam2, "sam2"), (config.text, "text")):
+        if name is None:
+            continue
+        part = _inside(name, folder, what)
+        if part.is_dir():
+            lines.append(f"{what} {_files_hash(part)}")
+        elif match := HUB_ID.fullmatch(name):
+            cached = cached_snapshot(match["repo"], match["revision"], ["*"])
+            lines.append(f"{what} {match['repo']} {cached.name if cached else match['revision']}")
+        else:
+            raise UnavailableError(f"{part}: no such folder, which the model names as its {what}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def _files_hash(folder: Path) -> str:
+    """The names and hashes of the JSON, text and safetensors files directly in a folder."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".safetensors"))
+        return " ".join(f"{path.name} {file_hash(path)}" for path in paths)
+    except OSError as error:
+        raise UnavailableError(f"{folder}: cannot be read ({error.strerror or error}); copy the model again") from error
+
+
+def available() -> list[dict[str, Any]]:
+    """What `auralsam2 models` lists: one dictionary of plain values for each registered model.
+
+    Returns:
+        `name`, `task`, `modalities`, `size_mb` (of `model.safetensors`; None where it is not known), `cached` (usable
+        without another download of its checkpoint), `licence` and `source` of each.
+    """
+    listing = []
+    for entry in REGISTRY.values():
+        folder = _folder(entry)
+        cached = not missing_file(folder, _MODEL_NEEDS)
+        size = round((folder / WEIGHTS_FILE).stat().st_size / 1e6, 1) if cached else entry.size_mb
+        source = f"https://huggingface.co/{entry.repo}" if entry.repo else "in the package"
+        listing.append(
+            {
+                "name": entry.name,
+                "task": entry.task,
+                "modalities": _modalities(entry, folder),
+                "size_mb": size,
+                "cached": cached,
+                "licence": entry.licence,
+                "source": source,
+            }
+        )
+    return listing
+
+
+def fetch_release(entry: Entry) -> Path:
+    """Download the checkpoint of a released model, or find it in the hub's cache, and verify it.
+
+    The bytes must be those that the hub announced (its ETag is the SHA-256 of a large file; the cache names the file by
+    it where the file system has symbolic links), and those of the pin, where there is one already.
+
+    Raises:
+        UnavailableError: not on this machine and out of reach, or not the bytes that were expected.
+        OutputError: no space, or no permission to write the cache.
+    """
+    assert entry.repo is not None
+    pin_file = cache_dir() / "pins" / f"{entry.name}.json"
+    pin = _read_pin(pin_file, entry)
+    revision = pin.get("commit", entry.revision)
+    url = hf_hub_url(entry.repo, entry.filename, revision=revision, endpoint=endpoint())
+    what = f"{entry.filename} of {entry.repo}"
+    remedy = "download it elsewhere, run: auralsam2 convert FILE.pth DIR, and give DIR as the model"
+    try:
+        path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **hub_options()))
+    except DOWNLOAD_ERRORS as error:
+        raise unavailable(what, url, error, remedy) from error
+
+    digest = verify_blob(path)
+    if pin.get("sha256", digest) != digest:
+        raise UnavailableError(
+            f"{path}: SHA-256 is {digest}, but {pin['sha256']} was recorded at the first download; "
+            f"delete the file, or {pin_file} if a new release is meant, and run again"
+        )
+    if not pin:
+        pin = {"repo": entry.repo, "filename": entry.filename, "commit": _commit(path), "sha256": digest}
+        pin_file.parent.mkdir(parents=True, exist_ok=True)
+        draft = pin_file.with_name(f".{pin_file.name}.{os.getpid()}")
+        draft.write_text(json.dumps(pin, indent=2) + "\n", encoding="utf-8")
+        draft.replace(pin_file)
+    return path
+
+
+def _folder(entry: Entry) -> Path:
+    return BUNDLED / entry.name if entry.repo is None else cache_dir() / "models" / entry.name
+
+
+def _modalities(entry: Entry, folder: Path) -> list[str]:
+    """What a model reads: by its own configuration, where it comes with the package."""
+    if entry.repo is None and not missing_file(folder, _MODEL_NEEDS):
+        return [str(part) for part in ModelConfig.load(folder).fuser.modality.split("+")]
+    return list(entry.modalities)
+
+
+def _bundled(entry: Entry) -> Path:
+    folder = _folder(entry)
+    if missing_file(folder, _MODEL_NEEDS):
+        others = ", ".join(name for name, other in REGISTRY.items() if other.repo)
+        raise UnavailableError(
+            f"the bundled model {entry.name!r} is not part of this version yet; give one of {others}"
+        )
+    return folder
+
+
+def _released_folder(entry: Entry) -> Path:
+    """The converted folder of a released model; made by the first process that asks, while others wait."""
+    folder = _folder(entry)
+    if not missing_file(folder, _MODEL_NEEDS):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with WeakFileLock(folder.parent / f"{entry.name}.lock"):
+            if missing_file(folder, _MODEL_NEEDS):
+                # Whoever holds the lock is alone: these are what a killed conversion left.
+                for draft in folder.parent.glob(f".{entry.name}.*"):
+                    shutil.rmtree(draft, ignore_errors=True)
+                source = fetch_release(entry)
+                logger.info("converting %s into %s, once", source, folder)
+                convert(source, folder, entry.sam2)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"{cache_dir()}: cannot be written ({reason}); set AURALSAM2_CACHE to another folder"
+        ) from error
+    return folder
+
+
+def _part(id_or_dir: str, base: Path | None, what: str, needs: Needs, files: list[str], remedy: str) -> Path:
+    """The folder of one of the frozen parts; the name of a bundled model stands for its part."""
+    entry = REGISTRY.get(id_or_dir)
+    if entry is not None and entry.repo is None:
+        return checked(_bundled(entry) / what, needs, remedy)
+    folder = _inside(id_or_dir, base, what)
+    if folder.is_dir():
+        return checked(folder, needs, remedy)
+    if not HUB_ID.fullmatch(id_or_dir):
+        raise UnavailableError(f"{folder}: no such folder, which the model names as its {what}; {remedy}")
+    return snapshot(id_or_dir, needs, files, remedy)
+
+
+def _inside(id_or_dir: str, base: Path | None, what: str) -> Path:
+    """The folder that the name of a part means if it is one: a relative name lies inside the model folder `base`."""
+    folder = Path(id_or_dir).expanduser()
+    if base is not None and not folder.is_absolute():
+        folder = (base / folder).resolve()
+        if not folder.is_relative_to(base.resolve()):
+            raise ConfigError(
+                f"{base / CONFIG_FILE}: {what} {id_or_dir!r} leads out of the model folder; "
+                "give a folder inside, an absolute path or a hub id"
+            )
+    return folder
+
+
+def _commit(path: Path) -> str:
+    """The commit in the path of a file in the hub's cache, `…/snapshots/COMMIT/…`."""
+    return path.parts[len(path.parts) - path.parts[::-1].index("snapshots")]
+
+
+def _read_pin(path: Path, entry: Entry) -> dict[str, str]:
+    """The pin of a model, empty before its first download or where the registry meanwhile names another file."""
+    if not path.is_file():
+        return {}
+    try:
+        pin = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: str(pin[key]) for key in ("repo", "filename", "commit", "sha256")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnavailableError(f"{path}: not a pin ({error}); delete it and run again") from error
+    return known if (known["repo"], known["filename"]) == (entry.repo, entry.filename) else {}

@@ -1,0 +1,91 @@
+"""What each processed frame hears: the log-mel example around its instant, cut from the sound as it streams by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from auralsam2.inference.windows import FrameTime, Window, sound_begin
+from auralsam2.media.audio_track import SoundTrack
+from auralsam2.modeling import log_mel as log_mel_module
+from auralsam2.modeling.log_mel import EXAMPLE_SAMPLES
+from auralsam2.types import AUDIO_RATE
+
+EXAMPLE_SECONDS = EXAMPLE_SAMPLES / AUDIO_RATE
+LEEWAY = 0.5
+"""Seconds by which an example that sticks out over an end of the sound is moved inside."""
+AUDIBLE = 1e-4
+"""Amplitude (-80 dBFS) up to which a second counts as silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioExample:
+    """What one frame hears.
+
+    Attributes:
+        log_mel: (2, 96, 64), left and right.
+        audible: whether the amplitude passes -80 dBFS.
+    """
+
+    log_mel: torch.Tensor
+    audible: bool
+
+
+class AudioExamples:
+    """The sound of a video, example by example.
+
+    Args:
+        path: of a file with a sound track; None hears silence.
+        start: earliest second that will be asked for.
+
+    Attributes:
+        heard_something: whether any example so far was audible.
+
+    Raises:
+        InputError: the file cannot be opened or has no sound track.
+    """
+
+    def __init__(self, path: Path | None, start: float = 0.0) -> None:
+        self._track = SoundTrack(path, start=max(0.0, start - LEEWAY)) if path is not None else None
+        self._examples: dict[tuple[int, float], AudioExample] = {}
+        self.heard_something = False
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._track is not None:
+            self._track.close()
+
+    @property
+    def damage(self) -> list[float]:
+        """Seconds at which the sound track is damaged, as far as it was read."""
+        return self._track.damage if self._track is not None else []
+
+    def example(self, moment: FrameTime, window: Window, slot_length: float) -> AudioExample:
+        """What a frame hears as part of a window."""
+        begin = sound_begin(moment, window, slot_length)
+        key = (moment.index, begin)
+        if key not in self._examples:
+            samples = self._samples(begin)
+            audible = bool(np.abs(samples).max() > AUDIBLE)
+            self.heard_something |= audible
+            self._examples[key] = AudioExample(log_mel_module.log_mel_example(torch.from_numpy(samples)), audible)
+        return self._examples[key]
+
+    def forget_before(self, index: int) -> None:
+        """Drop what frames of lower index heard; windows that overlap would ask for it again."""
+        self._examples = {key: kept for key, kept in self._examples.items() if key[0] >= index}
+
+    def _samples(self, begin: float) -> np.ndarray:
+        if self._track is None:
+            return np.zeros((EXAMPLE_SAMPLES, 2), np.float32)
+        begin = 0.0 if -LEEWAY <= begin < 0.0 else begin
+        # Moves the track on, where frames lie further apart than it would keep sound for.
+        self._track.read(begin, begin)
+        if self._track.ends_before(begin + EXAMPLE_SECONDS) and self._track.duration is not None:
+            out = begin + EXAMPLE_SECONDS - self._track.duration
+            if 0.0 < out <= LEEWAY:
+                begin = max(0.0, begin - out)
+        return self._track.read(begin, begin + EXAMPLE_SECONDS)

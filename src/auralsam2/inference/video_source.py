@@ -1,0 +1,123 @@
+"""What is read of a video, checked before any model is loaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from auralsam2.errors import InputError, UsageError
+from auralsam2.media.probe import probe
+from auralsam2.types import MediaInfo, Prompts
+
+
+def read_label(path: Path, width: int, height: int) -> np.ndarray:
+    """Read the picture of a mask.
+
+    Args:
+        path: an 8-bit picture, in any form that Pillow reads.
+        width: of the video's frames, in pixels.
+        height: the same.
+
+    Returns:
+        (height, width) uint8; what is not 0 is the object.
+
+    Raises:
+        InputError: the file cannot be read, or has another size than the video's frames.
+    """
+    try:
+        with Image.open(path) as picture:
+            size = picture.size
+            # Told by the header, before a picture of another size takes memory.
+            label = np.array(picture.convert("L")) if size == (width, height) else None
+    # Pillow lets what its decoders stumble over in a damaged file through as it is.
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a mask: give an 8-bit PNG") from error
+    if label is None:
+        raise InputError(
+            f"{path}: mask of {size[0]}x{size[1]} pixels, the video has {width}x{height}: give one of the frame's size"
+        )
+    return label
+
+
+DEFAULT_FPS = 1.0
+"""Frames a second: the rate of the training data."""
+Audio = Path | Literal["track", "none"]
+"""Where the sound comes from: another file, the video's own track, or nowhere."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoSource:
+    """A video and the part of it that is processed.
+
+    Attributes:
+        info: of the video.
+        sound: file whose sound is heard; None where hearing is off.
+        fps: processed frames per second; None for every frame.
+        start, end: processed part, in seconds; None for the end of the video.
+    """
+
+    info: MediaInfo
+    sound: Path | None
+    fps: float | None = DEFAULT_FPS
+    start: float = 0.0
+    end: float | None = None
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        prompts: Prompts,
+        *,
+        audio: Audio = "track",
+        fps: float | None = DEFAULT_FPS,
+        start: float = 0.0,
+        end: float | None = None,
+        asked_later: bool = False,
+    ) -> VideoSource:
+        """Look at the files and at what is asked of them.
+
+        A video without a sound track is taken where text or visual prompts say what to look for, or will, with
+        `asked_later`; hearing is off then.
+
+        Raises:
+            InputError: a file cannot be used, or there is nothing to hear and no prompt.
+            UsageError: times, rate or prompts do not fit the video.
+        """
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise UsageError(f"--fps {fps:g} is not a positive number; or give all")
+        if not (math.isfinite(start) and start >= 0):
+            raise UsageError(f"--start {start:g} must be 0 or later, in seconds")
+        if end is not None and not end > start:
+            raise UsageError(f"--end {end:g} must lie after --start {start:g}")
+        info = probe(path)
+        if not info.width:
+            raise InputError(f"{path}: no video track")
+        if info.duration and start >= info.duration:
+            raise UsageError(f"{path}: --start {start:g} lies behind the end of the video at {info.duration:.2f} s")
+        prompts.check_inside(info, start, end)
+        for mask in prompts.masks:
+            read_label(mask.path, info.width, info.height)
+        prompted = asked_later or bool(prompts.visual) or prompts.text is not None
+        if isinstance(audio, Path):
+            if probe(audio).audio_rate is None:
+                raise InputError(f"{audio}: no audio track")
+            sound = audio
+        elif audio == "none":
+            if not prompted:
+                raise UsageError(f"{path}: with --audio none say what to look for: --text, --point, --box or --mask")
+            sound = None
+        elif info.audio_rate is not None:
+            sound = path
+        elif prompted:
+            sound = None
+        else:
+            raise InputError(
+                f"{path}: no audio track: give one with --audio FILE, or say what to look for with --text, --point, "
+                "--box or --mask"
+            )
+        return cls(info=info, sound=sound, fps=fps, start=start, end=end)

@@ -1,0 +1,297 @@
+"""The pictures of a video, one by one, at the wanted moments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from av.video.reformatter import VideoReformatter
+
+from auralsam2.errors import InputError, UsageError
+from auralsam2.media.container import (
+    DamageLog,
+    Decoder,
+    announced_duration,
+    announced_end,
+    open_input,
+    positive,
+    sound_end,
+    video_stream,
+)
+from auralsam2.media.rgb import Orientation, display_size, to_rgb
+from auralsam2.types import Frame
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.video.frame import VideoFrame
+
+_SLACK = 1e-6
+"""Seconds by which a start may miss a frame that it means, since time stamps are not decimal."""
+
+_LONG = 10.0
+"""Seconds of display that are plausible without further evidence."""
+_LONGEST_STILL = 60.0
+"""Seconds for which a picture may stay after the sound of the file has ended."""
+_MAX_STEP_BACK = 0.5
+_MAX_MISSING = 0.5
+_MAX_LATE = 100
+"""Pictures that are decoded to find out whether the first time stamp, of more than 10 s, is right."""
+
+
+def read_frames(
+    path: Path | str, *, fps: float | None = None, start: float = 0.0, end: float | None = None
+) -> FrameReader:
+    """Open a video for reading its frames lazily.
+
+    Args:
+        path: the video.
+        fps: wanted frames per second; None for every frame of the source.
+        start: first wanted second, from 0.
+        end: the second before which to stop; None for the end of the video.
+
+    Raises:
+        InputError: the file cannot be opened or holds no pictures.
+        UsageError: fps, start or end make no sense.
+    """
+    return FrameReader(Path(path), fps=fps, start=start, end=end)
+
+
+class FrameReader:
+    """Iterator over the `Frame`s of a video, and a context manager that closes it.
+
+    With `fps`, the wanted instants are start + (j + 0.5) / fps for j = 0, 1, … and the frame of an instant is the one
+    on display then: the last that is not later, or the first of all where none is earlier. With variable frame rate
+    one picture may thus be yielded several times, with the same `time` and the same `image`; different pictures have
+    different times. Without `fps` every frame of [start, end) is yielded and `instant` equals `time`. Where nothing
+    falls into [start, end), the picture on display at start is yielded, once.
+
+    Damaged time stamps are corrected where the next picture contradicts them. The last picture is shown up to the
+    announced end of the stream. Frames end with a note of damage where the sound of the file has ended and a picture
+    would be shown for more than 60 s after it.
+
+    Attributes:
+        damage: seconds at which the pictures turned out damaged, so far.
+
+    Raises (while iterating):
+        InputError: not one picture could be decoded, or start lies behind the last.
+    """
+
+    def __init__(self, path: Path, *, fps: float | None, start: float, end: float | None) -> None:
+        if fps is not None and not (math.isfinite(fps) and fps > 0):
+            raise UsageError(f"fps {fps:g} must be above 0")
+        if not (math.isfinite(start) and start >= 0):
+            raise UsageError(f"start {start:g} must be 0 s or later")
+        if end is not None and not end > start:
+            raise UsageError(f"end {end:g} s must be later than start {start:g} s")
+        self._path = path
+        self._fps = fps
+        self._start = start
+        self._end = math.inf if end is None else end
+        self._damage = DamageLog(path, "picture")
+        self._size: tuple[int, int] | None = None
+        self._orientation = Orientation()
+        self._reformatter = VideoReformatter()
+        self._video_end = 0.0
+        self._index = 0
+        self._may_seek = True
+        self._starts_late = False
+        self._container = open_input(path)
+        stream = video_stream(self._container)
+        if stream is None:
+            self._container.close()
+            raise InputError(f"{path}: no video track")
+        self._stream = stream
+        self._frames = self._every_frame() if fps is None else self._at_instants(fps)
+
+    @property
+    def damage(self) -> list[float]:
+        """Seconds at which damage was met, in order; damage within one second counts once."""
+        return self._damage.times
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; no more frames are yielded."""
+        self._frames.close()
+        self._container.close()
+
+    def _every_frame(self) -> Generator[Frame, None, None]:
+        shown: tuple[float, VideoFrame] | None = None
+        for time, picture in self._pictures():
+            if time >= self._end:
+                shown = shown or (time, picture)
+                break
+            if time < self._start - _SLACK:
+                shown = (time, picture)
+                continue
+            yield self._frame(time, picture, time)
+        if self._index == 0:
+            yield self._only(shown)
+
+    def _at_instants(self, fps: float) -> Generator[Frame, None, None]:
+        shown: tuple[float, VideoFrame] | None = None
+        at_start: tuple[float, VideoFrame] | None = None
+        for time, picture in self._pictures():
+            if shown is not None:
+                until = self._plausible(time, fps)
+                yield from self._while_shown(*shown, fps, until)
+                if until < min(time, self._end):
+                    self._damage.note(until)
+                    break
+            if self._instant(fps) >= self._end and time > self._start:
+                break
+            shown = (time, picture)
+            if at_start is None or time <= self._start + _SLACK:
+                at_start = shown
+        else:
+            if shown is not None:
+                yield from self._while_shown(*shown, fps, self._plausible(self._video_end, fps))
+        if self._index == 0:
+            yield self._only(at_start)
+
+    def _instant(self, fps: float) -> float:
+        return self._start + (self._index + 0.5) / fps
+
+    def _plausible(self, until: float, fps: float) -> float:
+        """Second at which the picture on display disappears: `until`, or earlier where a damaged stamp is likely."""
+        begin = self._instant(fps)
+        if until - begin <= _LONGEST_STILL:
+            return until
+        heard = sound_end(self._container)
+        return until if heard is None else min(until, max(heard, begin) + _LONGEST_STILL)
+
+    def _while_shown(self, time: float, picture: VideoFrame, fps: float, until: float) -> Iterator[Frame]:
+        """The frames of the instants that pass before `until` with this picture on display."""
+        image = None
+        while (instant := self._instant(fps)) < min(until, self._end):
+            frame = self._frame(time, picture, instant, image)
+            image = frame.image
+            yield frame
+
+    def _only(self, shown: tuple[float, VideoFrame] | None) -> Frame:
+        """The one frame of a part in which no instant falls."""
+        if shown is None:
+            raise InputError(f"{self._path}: no picture could be decoded, the file is damaged or incomplete")
+        if self._start >= self._video_end:
+            raise InputError(
+                f"{self._path}: the pictures end at {self._video_end:.2f} s, start {self._start:g} must be earlier"
+            )
+        time, picture = shown
+        return self._frame(time, picture, time if self._fps is None else max(time, self._start))
+
+    def _frame(self, time: float, picture: VideoFrame, instant: float, image: np.ndarray | None = None) -> Frame:
+        if image is None:
+            if self._size is None:
+                self._orientation = Orientation.of(picture)
+                aspect = positive(self._stream.sample_aspect_ratio)
+                self._size = display_size(picture, aspect, self._orientation)
+            image = to_rgb(picture, *self._size, self._orientation, self._reformatter)
+        self._index += 1
+        return Frame(index=self._index - 1, time=time, instant=instant, image=image)
+
+    def _pictures(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield (time, picture) in rising order of time, from the one on display at start or earlier."""
+        spacing = self._spacing()
+        with Decoder(self._container, self._stream, self._damage) as decoder:
+            sought = self._may_seek and decoder.seek(self._start)
+            moments = decoder.frames()
+            first = next(moments, None)
+            late = not sought and first is not None and first[0] is not None and first[0] > _LONG
+            if late and not self._starts_late:
+                first = self._after_step_back(first, moments)
+                sought = self._starts_late = first is None
+            if first is not None and not (sought and (first[0] is None or first[0] > self._start)):
+                yield from self._ordered(chain([first], moments), spacing)
+                first, sought = None, False
+        if sought:
+            yield from self._from_the_top()
+            return
+        missing = announced_end(self._container, self._stream) - self._video_end
+        if self._video_end > 0 and missing > max(_MAX_MISSING, 3 * spacing):
+            self._damage.note(self._video_end)
+
+    def _after_step_back(
+        self, first: tuple[float | None, VideoFrame], moments: Iterator[tuple[float | None, VideoFrame]]
+    ) -> tuple[float | None, VideoFrame] | None:
+        """Skip pictures with damaged time stamps at the start; None where the first stamp seems to be right."""
+        for moment, picture in islice(moments, _MAX_LATE):
+            if moment is not None and first[0] is not None and moment < first[0] - _MAX_STEP_BACK:
+                self._damage.note(0.0)
+                return moment, picture
+        return None
+
+    def _ordered(
+        self, moments: Iterable[tuple[float | None, VideoFrame]], spacing: float
+    ) -> Iterator[tuple[float, VideoFrame]]:
+        """Yield decoded pictures in rising order of time, each after the next one has confirmed its time stamp.
+
+        A picture is late by mistake if the next one is more than half a second earlier, but later than the one before.
+        Its time then follows from the picture before.
+        """
+        before: float | None = None  # where the picture before the held one ends
+        held: tuple[float, VideoFrame] | None = None
+        last = -math.inf  # time of the picture before the held one
+        for moment, picture in moments:
+            time = (0.0 if held is None else self._end_of(*held, spacing)) if moment is None else moment
+            if held is not None and time <= held[0]:
+                if held[0] - time <= _MAX_STEP_BACK:
+                    continue
+                self._damage.note(held[0] if time <= last else max(last, 0.0))
+                if time <= last:
+                    continue
+                corrected = time - spacing if before is None else before
+                held = (corrected, held[1]) if max(last, 0.0) <= corrected < time else None
+            if held is not None:
+                yield held
+                last, before = held[0], self._end_of(*held, spacing)
+            held = (time, picture)
+            self._video_end = self._end_of(*held, spacing)
+        if held is not None:
+            yield held
+
+    def _from_the_top(self) -> Iterator[tuple[float, VideoFrame]]:
+        """Start again without seeking, where the index of the file proved wrong."""
+        self._container.close()
+        self._container = open_input(self._path)
+        stream = video_stream(self._container)
+        if stream is None:
+            raise InputError(f"{self._path}: no video track")
+        self._stream = stream
+        self._may_seek = False
+        yield from self._pictures()
+
+    def _spacing(self) -> float:
+        """Average seconds from frame to frame according to the file."""
+        rate = positive(self._stream.average_rate) or positive(self._stream.guessed_rate)
+        return 0.04 if rate is None else 1 / float(rate)
+
+    def _end_of(self, time: float, picture: VideoFrame, spacing: float) -> float:
+        """Second at which the display of a picture ends should none follow.
+
+        Its duration counts unless it is damaged, then `spacing`. What lasts more than 10 s ends with the stream.
+        """
+        time_base = positive(picture.time_base)
+        seconds = float(picture.duration * time_base) if picture.duration > 0 and time_base else 0.0
+        announced = announced_duration(self._container)
+        if not 0 < seconds <= max(_LONG, announced):
+            seconds = spacing
+        if seconds > _LONG:
+            left = (announced_end(self._container, self._stream) or announced) - time
+            seconds = min(seconds, left if left > 0 else _LONG)
+        return time + seconds

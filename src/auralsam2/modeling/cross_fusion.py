@@ -1,0 +1,254 @@
+"""Cross-modal fusion (Eq. 3 and 10): visual and audio-text tokens attend to each other.
+
+Adapted by the authors from TPAVI (Zhou et al., ECCV 2022). The two variants share the projections and differ in the
+attention itself and in what follows it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from auralsam2.config import FuserConfig
+
+Sides = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class FusionOutput(NamedTuple):
+    """Result of a fusion.
+
+    Attributes:
+        visual: (T, h·w, L), new visual tokens.
+        tokens: (N, L), new audio-text tokens.
+        visual_residual: (T, h·w, L), what was added to the visual input before the normalisation.
+        token_residual: (N, L), the same for the tokens.
+    """
+
+    visual: torch.Tensor
+    tokens: torch.Tensor
+    visual_residual: torch.Tensor
+    token_residual: torch.Tensor
+
+
+def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
+    """(Q Kᵀ / rows) V without a softmax, in the released code's memory layouts.
+
+    The projections arrive as (frames, channels, positions) and are read row-major as rows of `channels` values, without
+    a permutation: a row of the visual side is a run of positions of one channel, not a pixel. The result is transposed
+    and again read row-major in the query's shape. Checkpoints were trained so; see docs/fuser.md.
+
+    Args:
+        query: (A, L', P).
+        key: (B, L', Q).
+        value: (B, L', Q).
+        rows: the divisor; the number of visual positions of the clip, T·h·w, on both sides.
+
+    Returns:
+        (A, L', P).
+    """
+    width = query.shape[1]
+    q, k, v = (side.reshape(-1, width) for side in (query, key, value))
+    mixed = (q @ k.T / rows) @ v
+    return mixed.T.reshape(query.shape)
+
+
+def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """Eq. 10: softmax(Q Kᵀ / √L') V over all positions of all frames.
+
+    Args:
+        query: (A, L', P).
+        key: (B, L', Q).
+        value: (B, L', Q).
+
+    Returns:
+        (A, L', P).
+    """
+    q, k, v = (side.transpose(1, 2).flatten(0, 1)[None] for side in (query, key, value))
+    mixed = F.scaled_dot_product_attention(q, k, v)[0]
+    return mixed.unflatten(0, (query.shape[0], -1)).transpose(1, 2)
+
+
+def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
+    """Multi-head attention of B items, in which a query may also attend to nothing.
+
+    A key and a value of zeros stand beside the given ones: with a single key a softmax would always be 1.
+
+    Args:
+        query: (B, P, L').
+        key: (B, Q, L').
+        value: (B, Q, L').
+        heads: a divisor of L'.
+
+    Returns:
+        (B, P, L').
+    """
+    q, k, v = (side.unflatten(2, (heads, -1)).transpose(1, 2) for side in (query, key, value))
+    k, v = (F.pad(side, (0, 0, 0, 1)) for side in (k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
+    """A convolution of kernel 1 as a matrix product over tokens: on a CPU, over volumes, its own loops are slow.
+
+    Args:
+        conv: a convolution of kernel 1, of any dimension, C to C'.
+        rows: (..., C).
+
+    Returns:
+        (..., C').
+    """
+    return F.linear(rows, conv.get_parameter("weight").flatten(1), conv.get_parameter("bias"))
+
+
+class ChannelMLP(nn.Sequential):
+    """1×1 convolution L' → L, GELU, 1×1 convolution L → L: the paper's way back to width L."""
+
+    def __init__(self, inner: int, width: int) -> None:
+        super().__init__(nn.Conv1d(inner, width, 1), nn.GELU(), nn.Conv1d(width, width, 1))
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """(B, L', P) to (B, L, P)."""
+        first, act, last = self
+        return pointwise(last, act(pointwise(first, input.transpose(1, 2)))).transpose(1, 2)
+
+
+class CrossFusion(nn.Module):
+    """The fusion block of one level. Parameter names are those of the released checkpoints.
+
+    The convolutions have the released kernels' shapes (1×1×1 for frames, 1 for tokens).
+    """
+
+    def __init__(self, config: FuserConfig) -> None:
+        super().__init__()
+        width, inner = config.width, config.inner_width
+        self.released, self.scope, self.heads = config.variant == "released", config.scope, config.heads
+        self.align_channel = nn.Conv1d(width, width, 1)
+        self.q_frame, self.k_frame, self.v_frame = (nn.Conv3d(width, inner, 1) for _ in range(3))
+        self.q_audio, self.k_audio, self.v_audio = (nn.Conv1d(width, inner, 1) for _ in range(3))
+        if self.released:
+            norm_v, norm_a = nn.BatchNorm3d(width), nn.BatchNorm1d(width)
+            for norm in (norm_v, norm_a):
+                # The block starts as the identity (up to the LayerNorm).
+                nn.init.zeros_(norm.weight)
+            self.W_z = nn.Sequential(nn.Conv3d(inner, width, 1), norm_v)
+            self.W_z2 = nn.Sequential(nn.Conv1d(inner, width, 1), norm_a)
+        elif config.scope == "frame":
+            # A batch of one short clip has no statistics worth the name: a sound that lasts would vanish in them.
+            self.W_z, self.W_z2 = ChannelMLP(inner, width), ChannelMLP(inner, width)
+        else:
+            self.W_z = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))
+            self.W_z2 = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))
+        self.norm_layer = nn.LayerNorm(width)
+        self.norm_layer2 = nn.LayerNorm(width)
+
+    def forward(self, visual: torch.Tensor, tokens: torch.Tensor) -> FusionOutput:
+        """Fuse both sides; each attends to the other's input, not to its result.
+
+        Args:
+            visual: (T, h·w, L).
+            tokens: (N, L).
+        """
+        frames = visual.transpose(1, 2)
+        aligned = self.align_channel(tokens.unsqueeze(2))
+        q_v, k_v, v_v = (pointwise(conv, visual).transpose(1, 2) for conv in (self.q_frame, self.k_frame, self.v_frame))
+        q_a, k_a, v_a = (conv(aligned) for conv in (self.q_audio, self.k_audio, self.v_audio))
+        if self.released:
+            rows = q_v.shape[0] * q_v.shape[2]
+            mixed_v = released_attention(q_v, k_a, v_a, rows)
+            mixed_a = released_attention(q_a, k_v, v_v, rows)
+            residual_v = self.W_z(mixed_v[:, :, None, :, None]).flatten(2)
+        elif self.scope == "frame":
+            mixed_v, mixed_a = self._framewise((q_v, k_v, v_v), (q_a, k_a, v_a))
+            residual_v = self.W_z(mixed_v)
+        else:
+            mixed_v = softmax_attention(q_v, k_a, v_a)
+            mixed_a = softmax_attention(q_a, k_v, v_v)
+            residual_v = self.W_z(mixed_v)
+        residual_a = self.W_z2(mixed_a)
+        return FusionOutput(
+            visual=self.norm_layer((frames + residual_v).transpose(1, 2)),
+            tokens=self.norm_layer2((aligned + residual_a).squeeze(2)),
+            visual_residual=residual_v.transpose(1, 2),
+            token_residual=residual_a.squeeze(2),
+        )
+
+    def _framewise(self, visual: Sides, tokens: Sides) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels of frame t and token t attend to each other; what follows the T tokens of sound, words, is for all.
+
+        Args:
+            visual: q, k, v, (T, L', P) each.
+            tokens: q, k, v, (N, L', 1) each.
+
+        Returns:
+            (T, L', P) and (N, L', 1).
+        """
+        q_v, k_v, v_v = (side.transpose(1, 2) for side in visual)
+        frames = len(q_v)
+        q_a, k_a, v_a = (side[:frames].transpose(1, 2) for side in tokens)
+        q_w, k_w, v_w = (side[frames:].transpose(1, 2).transpose(0, 1).expand(frames, -1, -1) for side in tokens)
+        mixed_v = framewise_attention(q_v, torch.cat([k_a, k_w], 1), torch.cat([v_a, v_w], 1), self.heads)
+        mixed_a = framewise_attention(torch.cat([q_a, q_w], 1), k_v, v_v, self.heads)
+        heard, read = mixed_a[:, :1], mixed_a[:, 1:].mean(0)
+        return mixed_v.transpose(1, 2), torch.cat([heard[:, 0], read])[:, :, None]
+
+
+def tpavi_attention(theta: torch.Tensor, phi: torch.Tensor, values: torch.Tensor, *, framewise: bool) -> torch.Tensor:
+    """y_i = 1 / n · Σ_j (θ_i · φ_j) g_j over all n places j.
+
+    φ is the same at all places of a frame, so that the sum over these is taken once: O(n T) instead of O(n²).
+
+    Args:
+        theta: θ, (T, P, C), of each place.
+        phi: φ, (T, C), of the sound of each frame.
+        values: g, (T, P, C).
+        framewise: j runs over the places of the same frame alone, n = P; else over those of the clip, n = T · P.
+
+    Returns:
+        (T, P, C).
+    """
+    frames, places, _ = theta.shape
+    whole = values.sum(1)
+    if framewise:
+        return (theta @ phi[:, :, None]) * whole[:, None] / places
+    return (theta @ phi.T) @ whole / (frames * places)
+
+
+class TPAVI(nn.Module):
+    """The fusion block of one level, in the place of `CrossFusion`.
+
+    Args:
+        width: C, of the visual side.
+        inner: C', of the affinity.
+        audio_width: of the tokens of sound.
+        framewise: keep each second of sound to its own frame. Then the block begins as nothing by its last weights; the
+            original does so by a batch normalisation, whose statistics of a few frames are worth little.
+    """
+
+    def __init__(self, width: int, inner: int, audio_width: int, *, framewise: bool) -> None:
+        super().__init__()
+        self.framewise = framewise
+        self.align_channel = nn.Linear(audio_width, width)
+        self.theta, self.phi, self.g = (nn.Linear(width, inner) for _ in range(3))
+        self.out = nn.Linear(inner, width)
+        norm = nn.BatchNorm1d(width)
+        self.batch_norm = nn.Identity() if framewise else norm
+        last = self.out if framewise else norm
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.norm_layer = nn.LayerNorm(width)
+
+    def forward(self, visual: torch.Tensor, tokens: torch.Tensor) -> FusionOutput:
+        """Fuse; the tokens come out aligned to the visual width and otherwise as they are.
+
+        Args:
+            visual: (T, h·w, C).
+            tokens: (N, audio_width), N >= T; row t < T is the sound of frame t.
+        """
+        aligned = self.align_channel(tokens)
+        heard = self.phi(aligned[: len(visual)])
+        mixed = self.out(tpavi_attention(self.theta(visual), heard, self.g(visual), framewise=self.framewise))
+        residual = self.batch_norm(mixed.flatten(0, 1)).view_as(visual)
+        return FusionOutput(self.norm_layer(visual + residual), aligned, residual, torch.zeros_like(aligned))

@@ -1,0 +1,220 @@
+"""SAM 2's mask decoder with feature prompts between its blocks (paper Eq. 5).
+
+The decoder's own sub-modules run in the stock order; the prompts are additions between them. Without prompts, or with
+prompts of zero, the result equals the stock decoder's bit for bit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import Sam2VideoModel
+
+from auralsam2.config import PromptingConfig
+from auralsam2.modeling.prompt_encoder import PromptEmbeddings
+from auralsam2.types import FeaturePrompts
+
+SCORE_TOKEN, IOU_TOKEN, FIRST_MASK_TOKEN = 0, 1, 2
+LEVELS = 3
+ABSENT_LOGIT = -1024.0
+"""Logits of the masks of what is not in the frame, SAM 2's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderOutput:
+    """What the mask decoder says of B frames.
+
+    Attributes:
+        logits: (B, M, 4h, 4w); M is 3 candidate masks, or 1, or all 4.
+        ious: (B, M) predicted IoU of each, in [0, 1].
+        tokens: (B, M, C) the masks' tokens.
+        object_score: (B, 1) logit of "the object is in the frame".
+    """
+
+    logits: torch.Tensor
+    ious: torch.Tensor
+    tokens: torch.Tensor
+    object_score: torch.Tensor
+
+    @property
+    def best(self) -> torch.Tensor:
+        """(B,) index of the mask with the highest predicted IoU."""
+        return self.ious.argmax(dim=1)
+
+    def gated(self) -> DecoderOutput:
+        """The same with empty masks where the object score is not positive, as SAM 2 gives them."""
+        there = self.object_score[:, :, None, None] > 0
+        return dataclasses.replace(self, logits=torch.where(there, self.logits, ABSENT_LOGIT))
+
+
+class MaskDecoder(nn.Module):
+    """The mask decoder of a frozen SAM 2, with feature prompts.
+
+    Args:
+        sam2: its public sub-modules are used as they are.
+        config: where and in which order the prompts enter.
+    """
+
+    position: torch.Tensor
+
+    def __init__(self, sam2: Sam2VideoModel, config: PromptingConfig) -> None:
+        super().__init__()
+        self.decoder = sam2.mask_decoder
+        self.prompt_encoder = sam2.prompt_encoder
+        self.config = config
+        with torch.no_grad():
+            position = sam2.get_image_wide_positional_embeddings()
+        self.register_buffer("position", position.flatten(2).transpose(1, 2).unsqueeze(1), persistent=False)
+
+    def forward(
+        self,
+        embedding: torch.Tensor,
+        fine: torch.Tensor,
+        middle: torch.Tensor,
+        embeddings: PromptEmbeddings,
+        prompts: FeaturePrompts | None = None,
+        *,
+        multimask: bool = True,
+    ) -> DecoderOutput:
+        """Decode B frames.
+
+        Args:
+            embedding: (B, C, h, w), with memory or the no-memory term in it.
+            fine: (B, C/8, 4h, 4w).
+            middle: (B, C/4, 2h, 2w).
+            embeddings: of points, boxes and masks.
+            prompts: the fuser's, T = B; None for the stock decoder.
+            multimask: return the three candidates; else the one mask that SAM 2 gives for unambiguous prompts.
+        """
+        everything, _ = self.candidates(embedding, fine, middle, embeddings, prompts)
+        if multimask:
+            return DecoderOutput(
+                everything.logits[:, 1:], everything.ious[:, 1:], everything.tokens[:, 1:], everything.object_score
+            )
+        return self._single(everything)
+
+    def candidates(
+        self,
+        embedding: torch.Tensor,
+        fine: torch.Tensor,
+        middle: torch.Tensor,
+        embeddings: PromptEmbeddings,
+        prompts: FeaturePrompts | None = None,
+    ) -> tuple[DecoderOutput, torch.Tensor]:
+        """Decode B frames and choose nothing.
+
+        Args:
+            embedding: (B, C, h, w), with memory or the no-memory term in it.
+            fine: (B, C/8, 4h, 4w).
+            middle: (B, C/4, 2h, 2w).
+            embeddings: of points, boxes and masks.
+            prompts: the fuser's, T = B; None for the stock decoder.
+
+        Returns:
+            M = 4 masks, the one for unambiguous prompts first, and the image's keys after the last block, (B, C, h, w).
+        """
+        decoder = self.decoder
+        batch, _, height, width = embedding.shape
+        steps = self._in_order(prompts)
+        own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
+        tokens = torch.cat([own.expand(batch, 1, -1, -1), embeddings.sparse.expand(batch, -1, -1, -1)], dim=2)
+        if prompts is not None and prompts.token is not None:
+            tokens = torch.cat([tokens, prompts.token[:, None, None]], dim=2)
+        dense = embeddings.dense
+        if prompts is not None and prompts.drawn is not None:
+            dense = dense + self._read(prompts.drawn)
+        keys = (embedding + dense).flatten(2).transpose(1, 2).unsqueeze(1)
+
+        queries = query_position = tokens
+        for step, layer in enumerate((*decoder.transformer.layers, None)):
+            queries, keys = self._add(queries, keys, steps[step])
+            if step == 0 and self.config.into_positions:
+                query_position = queries
+            if layer is not None:
+                queries, keys, _ = layer(
+                    queries=queries,
+                    keys=keys,
+                    query_point_embedding=query_position,
+                    key_point_embedding=self.position,
+                    attention_similarity=None,
+                )
+        attended, _ = decoder.transformer.final_attn_token_to_image(
+            query=queries + query_position, key=keys + self.position, value=keys
+        )
+        queries = decoder.transformer.layer_norm_final_attn(queries + attended)
+
+        attended_image = keys.transpose(2, 3).reshape(batch, -1, height, width)
+        image = decoder.upscale_conv1(attended_image) + middle
+        image = decoder.activation(decoder.upscale_layer_norm(image))
+        image = decoder.activation(decoder.upscale_conv2(image) + fine)
+        mask_tokens = queries[:, 0, FIRST_MASK_TOKEN : FIRST_MASK_TOKEN + decoder.num_mask_tokens]
+        weights = torch.stack(
+            [mlp(mask_tokens[:, i]) for i, mlp in enumerate(decoder.output_hypernetworks_mlps)], dim=1
+        )
+        logits = (weights @ image.flatten(2)).unflatten(2, image.shape[2:])
+        ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
+        score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
+        if prompts is not None:
+            bound = prompts.bound
+            score = score - self.config.caution if bound is None else torch.minimum(score, bound[:, None])
+        return DecoderOutput(logits, ious, mask_tokens, score), attended_image
+
+    def _read(self, drawn: torch.Tensor) -> torch.Tensor:
+        """What a rough mask, (B, h, w) logits, adds where no mask is given: (B, C, h, w)."""
+        encoder = self.prompt_encoder
+        large = F.interpolate(drawn[:, None], size=encoder.mask_input_size, mode="bilinear", align_corners=False)
+        return encoder.mask_embed(large) - encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+
+    def _in_order(self, prompts: FeaturePrompts | None) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
+        """(visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""
+        if prompts is None:
+            return [None] * LEVELS
+        steps: list[tuple[torch.Tensor, torch.Tensor] | None] = [
+            (visual.unsqueeze(1), audio[:, None, None])
+            for visual, audio in zip(prompts.visual_prompts, prompts.audio_prompts, strict=True)
+        ]
+        if self.config.coarse_first:
+            steps.reverse()
+        # A fuser of fewer levels prompts the first steps.
+        return steps + [None] * (LEVELS - len(steps))
+
+    def _add(
+        self, queries: torch.Tensor, keys: torch.Tensor, step: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Eq. 5 at one step: audio to the mask tokens, visual to the image."""
+        if step is None:
+            return queries, keys
+        visual, audio = step
+        if self.config.sparse:
+            last = FIRST_MASK_TOKEN + self.decoder.num_mask_tokens
+            first = last - self.config.mask_tokens
+            queries = torch.cat([queries[:, :, :first], queries[:, :, first:last] + audio, queries[:, :, last:]], dim=2)
+        if self.config.dense:
+            keys = keys + visual
+        return queries, keys
+
+    def _single(self, decoded: DecoderOutput) -> DecoderOutput:
+        """SAM 2's choice for unambiguous prompts: mask 0 where it is stable, else the best of the others.
+
+        Stable: the areas above +δ and above −δ of the logits differ little.
+        """
+        delta = self.decoder.dynamic_multimask_stability_delta
+        first = decoded.logits[:, 0].flatten(1)
+        inner, outer = (first > delta).sum(1).float(), (first > -delta).sum(1).float()
+        stability = torch.where(outer > 0, inner / outer, 1.0)
+        stable = stability >= self.decoder.dynamic_multimask_stability_thresh
+        if not self.decoder.dynamic_multimask_via_stability:
+            stable = torch.ones_like(stable)
+        rows = torch.arange(len(stable), device=stable.device)
+        best = torch.where(stable, 0, 1 + decoded.ious[:, 1:].argmax(1))
+        return DecoderOutput(
+            decoded.logits[rows, best, None],
+            decoded.ious[rows, best, None],
+            # The pointer comes from token 0 in either case, as in SAM 2.
+            decoded.tokens[:, :1],
+            decoded.object_score,
+        )

@@ -1,0 +1,93 @@
+"""Projection heads for the contrastive loss (Eq. 7): into one space for both modalities, on the unit sphere."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from auralsam2.config import FuserConfig
+
+REFERENCE_ROWS = 10
+"""Token rows that the released audio + text model projects, whatever the clip's length."""
+
+
+class Projection(nn.Module):
+    """One head, for the visual or for the token side.
+
+    * paper: a 3-layer MLP;
+    * released, audio: 1×1 convolution, BatchNorm, 1×1 convolution;
+    * released, audio + text: linear, GELU, LayerNorm, linear.
+
+    Args:
+        config: the fuser's.
+        spatial: the visual side; only the shapes of the released kernels differ.
+    """
+
+    def __init__(self, config: FuserConfig, *, spatial: bool) -> None:
+        super().__init__()
+        width, out = config.width, config.projection
+        self.convolutional = config.variant == "released" and config.modality == "audio"
+        self.spatial = spatial
+        if self.convolutional:
+            conv, norm = (nn.Conv2d, nn.BatchNorm2d) if spatial else (nn.Conv1d, nn.BatchNorm1d)
+            self.proj = nn.Sequential(conv(width, out, 1), norm(out), conv(out, out, 1))
+        elif config.variant == "released":
+            self.proj = nn.Sequential(nn.Linear(width, out), nn.GELU(), nn.LayerNorm(out), nn.Linear(out, out))
+        else:
+            self.proj = nn.Sequential(
+                nn.Linear(width, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, out)
+            )
+
+    def forward(self, tokens: torch.Tensor, normalised_axis: int = -1) -> torch.Tensor:
+        """Project and normalise.
+
+        Args:
+            tokens: (B, n, L); B frames of n positions, or N tokens with n = 1.
+            normalised_axis: axis of length 1 after the division by the L2 norm: -1 for channels.
+
+        Returns:
+            (B, n, projection).
+        """
+        if self.convolutional:
+            channels = tokens.transpose(1, 2)
+            out = self.proj(channels.unsqueeze(3) if self.spatial else channels).flatten(2).transpose(1, 2)
+        else:
+            out = self.proj(tokens)
+        return F.normalize(out, dim=normalised_axis)
+
+
+MIN_DEVIATION = 1e-3
+"""Channels that deviate less say nothing: they are centred and left at that."""
+
+
+class ChannelStandardizer(nn.Module):
+    """(x − mean) / deviation of each channel, by numbers that are measured once and then stay.
+
+    Folded into the weights of the next layer, such factors would make them tens of times smaller than what the steps of
+    Adam are made for: what is learnt there jumps about.
+
+    Args:
+        width: channels.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    @torch.no_grad()
+    def measure(self, values: torch.Tensor) -> None:
+        """Take the numbers from (N, width, ...), a sample of what is to come."""
+        channels = values.float().transpose(0, 1).flatten(1)
+        deviation = channels.std(1)
+        self.mean.copy_(channels.mean(1))
+        self.deviation.copy_(torch.where(deviation > MIN_DEVIATION, deviation, 1.0))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """(N, width, ...) to the same shape."""
+        shape = (-1, *[1] * (values.dim() - 2))
+        return (values - self.mean.view(shape)) / self.deviation.view(shape)

@@ -1,0 +1,95 @@
+"""Points, boxes and masks as SAM 2's prompt encoder embeds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from transformers import Sam2VideoModel
+
+POSITIVE, NEGATIVE, PADDING = 1, 0, -1
+FIRMEST = 32.0
+"""Bound on the logits of an earlier mask, SAM 2's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisualPrompts:
+    """Visual prompts of one frame, on the model's square.
+
+    Attributes:
+        points: (n, 2) x, y in [0, S).
+        labels: (n,) 1 for the object, 0 for the background.
+        box: (4,) x0, y0, x1, y1, or None.
+        mask: (S, S) bool, or None.
+        logits: (4h, 4w) logits of the mask that the clicks correct, as the decoder gave it, or None; they take the
+            place of `mask`.
+    """
+
+    points: torch.Tensor
+    labels: torch.Tensor
+    box: torch.Tensor | None = None
+    mask: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether SAM 2 gives three candidates: at most one click; a box counts as two, a mask is unambiguous."""
+        return self.mask is None and len(self.points) + (2 if self.box is not None else 0) <= 1
+
+    @property
+    def masked(self) -> bool:
+        """Whether they give a mask."""
+        return self.mask is not None or self.logits is not None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptEmbeddings:
+    """What the prompt encoder makes of them.
+
+    Attributes:
+        sparse: (1, 1, n, C), n may be 0.
+        dense: (1, C, h, w).
+    """
+
+    sparse: torch.Tensor
+    dense: torch.Tensor
+
+
+def embed_prompts(sam2: Sam2VideoModel, prompts: VisualPrompts | None, *, padded: bool = False) -> PromptEmbeddings:
+    """Embed the visual prompts of one frame.
+
+    Args:
+        sam2: its prompt encoder is used.
+        prompts: None for a frame without.
+        padded: give the two "not a point" tokens where there is no prompt, as stock SAM 2 does while it tracks; the
+            feature prompts were trained with no token at all.
+    """
+    encoder = sam2.prompt_encoder
+    points = labels = box = mask = None
+    dtype, device = encoder.no_mask_embed.weight.dtype, encoder.no_mask_embed.weight.device
+    if prompts is not None:
+        if len(prompts.points):
+            points = prompts.points.to(device, dtype)[None, None]
+            labels = prompts.labels.to(device)[None, None]
+        if prompts.box is not None:
+            box = prompts.box.to(device, dtype)[None, None]
+        if prompts.logits is not None:
+            mask = prompts.logits.to(device, dtype).clamp(-FIRMEST, FIRMEST)[None, None]
+        elif prompts.mask is not None:
+            # ±10 at a quarter of the image's side: what SAM 2's masks look like as logits.
+            soft = F.interpolate(
+                prompts.mask.to(device, torch.float32)[None, None],
+                size=encoder.mask_input_size,
+                mode="bilinear",
+                align_corners=False,
+                antialias=True,
+            )
+            mask = (soft * 20.0 - 10.0).to(dtype)
+    if points is None and box is None and padded:
+        points = torch.zeros(1, 1, 1, 2, dtype=dtype, device=device)
+        labels = torch.full((1, 1, 1), PADDING, dtype=torch.int32, device=device)
+    sparse, dense = encoder(input_points=points, input_labels=labels, input_boxes=box, input_masks=mask)
+    if sparse is None:
+        sparse = torch.zeros(1, 1, 0, encoder.hidden_size, dtype=dtype, device=device)
+    return PromptEmbeddings(sparse, dense)

@@ -1,0 +1,176 @@
+"""SAM 2 from transformers: sizes, configuration, loading. Everything here is frozen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import Sam2VideoConfig, Sam2VideoModel
+from transformers.models.sam2_video.configuration_sam2_video import (
+    Sam2VideoMaskDecoderConfig,
+    Sam2VideoPromptEncoderConfig,
+)
+
+from auralsam2.errors import ConfigError
+from auralsam2.utils.pretrained import check_config, load_outline, load_part, pretrained_errors
+
+Size = Literal["tiny", "small", "base-plus", "large"]
+Version = Literal["2.0", "2.1"]
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "tiny": {
+        "hidden_size": 96,
+        "num_attention_heads": 1,
+        "blocks_per_stage": [1, 2, 7, 2],
+        "window_size_per_stage": [8, 4, 14, 7],
+        "global_attention_blocks": [5, 7, 9],
+        "window_positional_embedding_background_size": [7, 7],
+    },
+    "small": {
+        "hidden_size": 96,
+        "num_attention_heads": 1,
+        "blocks_per_stage": [1, 2, 11, 2],
+        "window_size_per_stage": [8, 4, 14, 7],
+        "global_attention_blocks": [7, 10, 13],
+        "window_positional_embedding_background_size": [7, 7],
+    },
+    "base-plus": {
+        "hidden_size": 112,
+        "num_attention_heads": 2,
+        "blocks_per_stage": [2, 3, 16, 3],
+        "window_size_per_stage": [8, 4, 14, 7],
+        "global_attention_blocks": [12, 16, 20],
+        "window_positional_embedding_background_size": [14, 14],
+    },
+    "large": {
+        "hidden_size": 144,
+        "num_attention_heads": 2,
+        "blocks_per_stage": [2, 6, 36, 4],
+        "window_size_per_stage": [8, 4, 16, 8],
+        "global_attention_blocks": [23, 33, 43],
+        "window_positional_embedding_background_size": [7, 7],
+    },
+}
+"""Hiera as published with SAM 2 and SAM 2.1; the two versions share their backbones."""
+
+
+def sam2_config(size: Size, version: Version = "2.0", image_size: int = 1024, **changes: Any) -> Sam2VideoConfig:
+    """The configuration of a published SAM 2, without its weights.
+
+    Args:
+        size: of the Hiera backbone.
+        version: 2.1 adds an embedding for occluded frames and the age of object pointers.
+        image_size: S, a multiple of 32.
+        changes: fields of the backbone's configuration to replace, for small models in tests and benchmarks.
+
+    Raises:
+        ConfigError: an unknown size or version.
+    """
+    if size not in BACKBONES or version not in ("2.0", "2.1"):
+        raise ConfigError(f"no SAM {version} {size}; sizes: {', '.join(BACKBONES)}; versions: 2.0, 2.1")
+    backbone = BACKBONES[size] | changes
+    stages = len(backbone["blocks_per_stage"])
+    widths = [backbone["hidden_size"] * 2**stage for stage in range(stages)]
+    heads = [backbone["num_attention_heads"] * 2**stage for stage in range(stages)]
+    vision = {
+        "model_type": "sam2_vision_model",
+        "backbone_config": {
+            "model_type": "sam2_hiera_det_model",
+            "embed_dim_per_stage": widths,
+            "num_attention_heads_per_stage": heads,
+        }
+        | backbone,
+        "backbone_channel_list": widths[::-1],
+    }
+    config = Sam2VideoConfig(
+        vision_config=vision,
+        enable_occlusion_spatial_embedding=version == "2.1",
+        enable_temporal_pos_encoding_for_object_pointers=version == "2.1",
+    )
+    return resized(config, image_size)
+
+
+def resized(config: Sam2VideoConfig, image_size: int) -> Sam2VideoConfig:
+    """The same model for images of another side; weights carry over.
+
+    Args:
+        config: any SAM 2 configuration, whatever its backbone.
+        image_size: S, a multiple of 32.
+
+    Raises:
+        ConfigError: S is not a multiple of 32.
+    """
+    if image_size % 32:
+        raise ConfigError(f"image_size {image_size} is not a multiple of 32")
+    values = config.to_dict()
+    grid = image_size // 16
+    values["image_size"] = image_size
+    values["memory_attention_rope_feat_sizes"] = [grid, grid]
+    values["prompt_encoder_config"]["image_size"] = image_size
+    values["vision_config"]["backbone_feature_sizes"] = [[scale * grid, scale * grid] for scale in (4, 2, 1)]
+    backbone = values["vision_config"]["backbone_config"]
+    if "image_size" in backbone:
+        backbone["image_size"] = [image_size, image_size]
+    return Sam2VideoConfig(**values)
+
+
+def with_width(config: Sam2VideoConfig, width: int) -> Sam2VideoConfig:
+    """The same model with C channels instead of 256 throughout neck, prompt encoder, mask decoder and memory.
+
+    Args:
+        config: any SAM 2 configuration.
+        width: C, a multiple of 64 above 64 (the memory has 64 channels, and a pointer is cut into C / 64 tokens).
+
+    Raises:
+        ConfigError: the width is not such a number.
+    """
+    if width % 64 or width <= 64:
+        raise ConfigError(f"width {width} is not a multiple of 64 above 64")
+    values = config.to_dict()
+    values["vision_config"]["fpn_hidden_size"] = width
+    for part in (Sam2VideoPromptEncoderConfig, Sam2VideoMaskDecoderConfig):
+        values[part.base_config_key]["hidden_size"] = width
+    values["mask_decoder_config"]["iou_head_hidden_dim"] = width
+    for key in (
+        "memory_attention_hidden_size",
+        "memory_encoder_hidden_size",
+        "mask_downsampler_embed_dim",
+        "memory_fuser_embed_dim",
+    ):
+        values[key] = width
+    return Sam2VideoConfig(**values)
+
+
+def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
+    """Load a frozen SAM 2 in evaluation mode, in float32 whatever the precision of its file.
+
+    Args:
+        folder: in transformers' format: config.json and safetensors.
+        image_size: S; None for the size it was made for.
+
+    Raises:
+        UnavailableError: the folder holds no such model, or its files are damaged.
+        ConfigError: its configuration is out of range, or weights are missing or not finite.
+    """
+    with pretrained_errors(folder, "SAM 2 in transformers' format"):
+        large = check_config(folder)
+        config = Sam2VideoConfig.from_pretrained(folder)
+        own = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
+        if image_size is not None and image_size != own:
+            config = resized(config, image_size)
+        elif own % 32 or not 32 <= own <= 8192:
+            raise ConfigError(f"{folder / 'config.json'}: image_size {own} is no multiple of 32 from 32 to 8192")
+        if large:
+            load_outline(lambda: Sam2VideoModel(config), folder)
+        return load_part(Sam2VideoModel, folder, config)
+
+
+def side(model: Sam2VideoModel) -> int:
+    """S, the side in pixels of the square that a SAM 2 sees."""
+    size = model.config.image_size
+    return size if isinstance(size, int) else size[0]
+
+
+def freeze(model: Sam2VideoModel) -> Sam2VideoModel:
+    """Evaluation mode, no gradients for the parameters. Returns the model."""
+    return model.eval().requires_grad_(False)

@@ -1,0 +1,352 @@
+"""The folder that one input's results go to."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from PIL import Image
+
+from auralsam2.errors import AuralError, OutputError, UsageError
+from auralsam2.outputs import coco, result_json
+from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.utils import json_stream
+from auralsam2.utils.atomic_io import Staging, writing
+from auralsam2.utils.background import BoundedQueue
+from auralsam2.utils.timing import StageTimer
+
+if TYPE_CHECKING:
+    from auralsam2.media.video_writer import OverlayWriter
+
+_log = logging.getLogger(__name__)
+
+NAMES = {
+    "overlay": "overlay.mp4",
+    "masks": "masks",
+    "frames": "frames",
+    "coco": "coco.json",
+    "json": "result.json",
+}
+"""What can be saved, with its name in the folder, in the order of appearance: `result.json` vouches for the rest."""
+
+_SERIES = {"masks": ".png", "frames": ".jpg"}  # folders of one file a frame
+_JPEG_QUALITY = 95
+_FILE_BROWSERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # dropped by the desktop into any folder it shows
+
+
+class ResultFolder:
+    """A context manager that takes the frames of one input, in order, and leaves its files, all of them or none.
+
+    Everything grows in a hidden folder beside its final place. `close`, or leaving the `with` in peace, moves it there,
+    `result.json` last; leaving with an exception removes it. An earlier result stays until a new one takes its place.
+    A killed run leaves its hidden folder, which the next run removes.
+
+    Frames are encoded in the thread that calls `write`. Memory depends on the size of a frame alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        info: MediaInfo,
+        save: frozenset[str],
+        header: Mapping[str, Any],
+        *,
+        audio_from: Path | None = None,
+        start: float = 0.0,
+        end: float | None = None,
+    ) -> None:
+        """Check the arguments; nothing is touched before the `with`.
+
+        Args:
+            folder: where the files go, created where missing.
+            info: the video.
+            save: what to write, of `NAMES`.
+            header: `model`, `prompts`, `options`, `device` and `dtype` for `result.json`; paths, tuples, sets and
+                dataclasses are welcome. A later run can skip the input if `options` has a `request`; see `is_complete`.
+            audio_from: the file whose sound the overlay gets, None for a silent one.
+            start: first processed second.
+            end: last processed second, None for the end of the video.
+
+        Raises:
+            UsageError: `save` is empty or names something unknown.
+        """
+        if unknown := sorted(save - NAMES.keys()):
+            raise UsageError(f"cannot save {', '.join(unknown)}: choose from {', '.join(NAMES)}")
+        if not save:
+            raise UsageError(f"nothing to save: choose from {', '.join(NAMES)}")
+        self.folder = folder
+        self._info = info
+        self._save = save
+        # Now rather than after hours of work, should a key be missing or a value have no JSON form.
+        self._header = {
+            key: json_stream.plain(header[key]) for key in ("model", "prompts", "options", "device", "dtype")
+        }
+        self._overlay_options = {
+            "audio_from": audio_from,
+            "start": start,
+            "end": end,
+            "pictures_end": info.duration or None,
+        }
+        self._staging = Staging(folder)
+        self._sinks = ExitStack()  # what must be closed before the results can move
+        self._all = ExitStack()  # the same and, around it, the hidden folder
+        self._rows: TextIO | None = None
+        self._overlay: OverlayWriter | None = None
+        self._count = 0
+        self._jpeg = b""
+        self._jpeg_time: float | None = None  # presentation time of the picture in `_jpeg`
+        self._closed = False
+
+    def __enter__(self) -> ResultFolder:
+        """Open the hidden folder.
+
+        Raises:
+            OutputError: the folder cannot be written, another run is writing into it, or something that this program
+                did not make is in the way of a result.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(self._staging)
+            self._sinks = stack.enter_context(ExitStack())
+            with writing(self.folder):
+                for kind in self._save:
+                    self._check_free(kind)
+                for kind in self._save & _SERIES.keys():
+                    self._hidden(kind).mkdir()
+                if self._save & {"json", "coco"}:
+                    self._rows = self._sinks.enter_context(self._rows_path.open("w", encoding="utf-8"))
+            if "overlay" in self._save:
+                from auralsam2.media.video_writer import OverlayWriter
+
+                with self._visible_names():
+                    writer = OverlayWriter(self._hidden("overlay"), **self._overlay_options)
+                    self._overlay = self._sinks.enter_context(writer)
+            self._all = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close after peace; after an exception remove everything that this run has written."""
+        if self._closed:
+            return
+        if error is None:
+            self.close()
+            return
+        self._closed = True
+        try:
+            self._all.__exit__(kind, error, trace)
+        except (OSError, AuralError) as second:  # such as the flush of a file to a disk that is still full
+            _log.debug("%s: while giving up: %s", self.folder, second)
+
+    def write(self, segmentation: Segmentation) -> None:
+        """Add the next frame.
+
+        Raises:
+            OutputError: a file cannot be written.
+            ValueError: frames come out of order.
+        """
+        if segmentation.index != self._count:
+            raise ValueError(f"frame {segmentation.index} came where frame {self._count} was due")
+        if "masks" in self._save:
+            self._write_picture("masks", segmentation.mask * np.uint8(255))
+        if "frames" in self._save:
+            self._write_frame(segmentation)
+        if self._rows is not None:
+            with writing(self.folder):
+                self._rows.write(json_stream.dump(result_json.frame_row(segmentation)) + "\n")
+        if self._overlay is not None:
+            with self._visible_names():
+                self._overlay.write(draw_overlay(segmentation.image, segmentation.mask), segmentation.time)
+        self._count += 1
+
+    def close(self, *, timing: Mapping[str, float] | None = None, warnings: Sequence[str] = ()) -> None:
+        """Finish all files and move them to their place; on failure nothing of this run remains.
+
+        Args:
+            timing: seconds spent in each stage.
+            warnings: what the user should know about this result, one line each.
+
+        Raises:
+            OutputError: a file cannot be written.
+        """
+        self._closed = True
+        with self._all, self._visible_names(), writing(self.folder):
+            self._sinks.close()
+            if "json" in self._save:
+                members = result_json.result_members(self._info, self._header, self._read_rows, timing or {}, warnings)
+                json_stream.write_object(self._hidden("json"), members)
+            if "coco" in self._save:
+                json_stream.write_object(self._hidden("coco"), coco.coco_members(self._info, self._read_rows))
+            self._publish()
+
+    def _publish(self) -> None:
+        names = [name for kind, name in NAMES.items() if kind in self._save]
+        kept = {name for name in NAMES.values() if name not in names and (self.folder / name).exists()}
+        replaced = any(os.path.lexists(self.folder / name) for name in names)
+        # An earlier result.json that spoke of what is now replaced would call the folder complete when it is not.
+        withdrawn = kept & {NAMES["json"]} if replaced else set()
+        self._staging.publish(names, sorted(withdrawn))
+        if stale := sorted(kept - withdrawn):
+            _log.warning("%s: %s from an earlier run may not fit the new results", self.folder, ", ".join(stale))
+
+    def _write_frame(self, segmentation: Segmentation) -> None:
+        """Write the picture of a frame; encodes a picture that several frames show once."""
+        if segmentation.time != self._jpeg_time:
+            buffer = io.BytesIO()
+            Image.fromarray(segmentation.image).save(buffer, format="JPEG", quality=_JPEG_QUALITY)
+            self._jpeg, self._jpeg_time = buffer.getvalue(), segmentation.time
+        name = f"{self._count:06d}{_SERIES['frames']}"
+        with writing(self._final("frames") / name):
+            (self._hidden("frames") / name).write_bytes(self._jpeg)
+
+    def _write_picture(self, kind: str, pixels: np.ndarray, **options: Any) -> None:
+        name = f"{self._count:06d}{_SERIES[kind]}"
+        with writing(self._final(kind) / name):
+            Image.fromarray(pixels).save(self._hidden(kind) / name, **options)
+
+    @contextmanager
+    def _visible_names(self) -> Iterator[None]:
+        """Let the overlay's errors name the file that the user expects, not the hidden one."""
+        try:
+            yield
+        except OutputError as error:
+            raise OutputError(str(error).replace(str(self._staging.path), str(self.folder))) from error
+
+    def _read_rows(self) -> Iterator[result_json.Row]:
+        with self._rows_path.open(encoding="utf-8") as file:
+            for line in file:
+                yield json.loads(line)
+
+    def _check_free(self, kind: str) -> None:
+        """Refuse to replace what this program did not make."""
+        path = self._final(kind)
+        if not os.path.lexists(path):
+            return
+        if path.is_dir() != (kind in _SERIES):
+            raise OutputError(f"{path}: is in the way of a result: move it or choose another folder with --out")
+        if kind in _SERIES:
+            names = (entry.name for entry in path.iterdir())
+            foreign = (name for name in names if name not in _FILE_BROWSERS and not _is_numbered(name, kind))
+            if name := next(foreign, None):
+                raise OutputError(
+                    f"{path}: holds {name}, not made by auralsam2: move it or choose another folder with --out"
+                )
+
+    @property
+    def _rows_path(self) -> Path:
+        return self._staging.path / "rows.jsonl"
+
+    def _hidden(self, kind: str) -> Path:
+        return self._staging.path / NAMES[kind]
+
+    def _final(self, kind: str) -> Path:
+        return self.folder / NAMES[kind]
+
+
+def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
+    """Whether a folder holds every file of a request.
+
+    `result.json` must be whole, of this schema and of an equal request, and each file that it speaks of must be there.
+    A request that does not save `json` is never complete, nor is a result that was written without a request hash.
+
+    Args:
+        folder: need not exist.
+        request: as `request_hash` returns it; the `request` among the `options` in the header of `ResultFolder`.
+        save: kinds of files that the request writes, of `NAMES`.
+
+    Raises:
+        KeyError: a kind is unknown.
+    """
+    kinds = [(kind, folder / NAMES[kind]) for kind in save]
+    if "json" not in save:
+        return False
+    seen: set[str] = set()
+    frames = 0
+    try:
+        for name, value in json_stream.read_object(folder / NAMES["json"]):
+            if name == "schema" and value != result_json.SCHEMA:
+                return False
+            if name == "options" and not (isinstance(value, dict) and value.get("request") == request):
+                return False
+            seen.add(name)
+            frames += name == "frames"
+        return {"schema", "options"} <= seen and all(
+            sum(_is_numbered(entry.name, kind) for entry in path.iterdir()) == frames
+            if kind in _SERIES
+            else path.is_file()
+            for kind, path in kinds
+        )
+    except (OSError, ValueError):  # missing, cut short, or no longer as it was written
+        return False
+
+
+def _is_numbered(name: str, kind: str) -> bool:
+    return re.fullmatch(r"[0-9]{6,}" + re.escape(_SERIES[kind]), name) is not None
+
+
+DEPTH = 4
+"""Frames that may wait."""
+
+
+class BackgroundWriter:
+    """Hands frames to a `ResultFolder` in the background; leaving the `with` block in peace waits for the last one.
+
+    An error of the writer is raised by the next `write`, or at the end.
+
+    Args:
+        folder: open.
+        clock: its stage `write` is counted.
+    """
+
+    def __init__(self, folder: ResultFolder, clock: StageTimer) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._waiting: BoundedQueue[Segmentation | None] = BoundedQueue(DEPTH)
+        self._error: Exception | None = None
+        self._gave_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
+
+    def __enter__(self) -> BackgroundWriter:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self._gave_up.set()
+        self._waiting.put_last(None)
+        self._thread.join()
+        if error is None and self._error is not None:
+            raise self._error
+
+    def write(self, segmentation: Segmentation) -> None:
+        """Queue a frame; waits while too many are queued.
+
+        Raises:
+            OutputError: an earlier frame could not be written.
+        """
+        if self._error is not None:
+            raise self._error
+        self._waiting.put(segmentation)
+
+    def _run(self) -> None:
+        # Goes on taking frames after an error, so that nobody waits for room in the queue.
+        while (segmentation := self._waiting.get()) is not None:
+            if self._error is None and not self._gave_up.is_set():
+                try:
+                    with self._clock.stage("write"):
+                        self._folder.write(segmentation)
+                except Exception as error:  # handed to the thread that writes
+                    self._error = error

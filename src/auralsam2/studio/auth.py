@@ -1,0 +1,144 @@
+"""Stands before everything: nobody gets in without the token, and no other site gets in through the user's browser."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import json
+import re
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from auralsam2.studio.storage import ID
+
+HEADER = "x-token"
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::([0-9]{1,5}))?")
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>auralsam2 Studio</title>
+<body style="font: 18px/1.5 system-ui, sans-serif; max-width: 34em; margin: 15vh auto; padding: 0 1em">
+<h1>This page is locked</h1>
+<p>The Studio opens for the address that <code>auralsam2 studio</code> printed when it was started: it ends in
+<code>?token=…</code>. Copy the whole address into the browser. After a restart it is a new one.</p>
+"""
+
+
+class AccessGuard:
+    """ASGI middleware: checks host, origin and token of each request, and sets what browsers must know of answers.
+
+    Args:
+        app: what is guarded.
+        token: the secret.
+        host: the address that is listened on; its name is accepted beside those of the loopback device. Where it means
+            all addresses of the machine, any address in figures is: no other site can have one of those for a name.
+    """
+
+    def __init__(self, app: ASGIApp, token: str, host: str) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._host = host.lower()
+        self._anywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not self._known(host):
+            await _refuse(scope, send, 421, "this address is not the studio's: use the one that it printed")
+            return
+        origin = headers.get("origin")
+        if origin not in (None, f"http://{host}", f"https://{host}") or (scope["type"] == "websocket" and not origin):
+            await _refuse(scope, send, 403, "another site asked for this: open the studio's own page")
+            return
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and "token" in query:
+            if self._right(query["token"][0]):
+                await self._let_in(_cookie_name(host), query.get("open", [""])[0], send)
+            else:
+                await _refuse(scope, send, 403, "")
+            return
+        if not (self._right(headers.get(HEADER, "")) or self._right(_cookie(headers, _cookie_name(host)))):
+            await _refuse(scope, send, 403, "the token is missing or old: open the address that the studio printed")
+            return
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _secure(MutableHeaders(scope=message), host)
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+    def _right(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token)
+
+    def _known(self, host: str) -> bool:
+        found = _HOST.fullmatch(host)
+        if found is None:
+            return False
+        name = (found[1] or found[2]).lower()
+        if self._anywhere:
+            try:
+                ipaddress.ip_address(name)
+            except ValueError:
+                pass
+            else:
+                return True
+        return name in _LOOPBACK or name == self._host
+
+    async def _let_in(self, name: str, session: str, send: Send) -> None:
+        """Give the browser its cookie, and the address without the token."""
+        target = f"/?open={session}" if ID.fullmatch(session) else "/"
+        cookie = f"{name}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
+        headers = [(b"location", target.encode()), (b"set-cookie", cookie.encode())]
+        headers += [(b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _cookie_name(host: str) -> str:
+    """The name of the cookie: browsers send one machine's cookies to all its ports, so each port needs its own."""
+    found = _HOST.fullmatch(host)
+    port = found[3] if found is not None else None
+    return f"auralsam2-{port}" if port else "auralsam2"
+
+
+def _cookie(headers: Headers, name: str) -> str:
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(name)
+    except CookieError:
+        return ""
+    return morsel.value if morsel is not None else ""
+
+
+def _secure(headers: MutableHeaders, host: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "no-referrer"
+    headers["X-Frame-Options"] = "DENY"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    # Some browsers do not count a WebSocket of the same host as 'self'.
+    headers["Content-Security-Policy"] = (
+        f"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self' ws://{host} "
+        f"wss://{host}; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    headers.setdefault("Cache-Control", "no-store")
+
+
+async def _refuse(scope: Scope, send: Send, status: int, error: str) -> None:
+    """Say no; to a page in words, to a program in JSON."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 4403, "reason": error})
+        return
+    page = scope["path"] == "/" and status == 403 and scope["method"] == "GET"
+    body = _PAGE.encode() if page else json.dumps({"error": error}).encode()
+    kind = b"text/html; charset=utf-8" if page else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    headers += [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

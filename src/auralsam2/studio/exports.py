@@ -1,0 +1,230 @@
+"""Files for the user, made of the masks that a session keeps; each appears whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from auralsam2.errors import UsageError
+from auralsam2.inference.results import make_segmentation
+from auralsam2.media.frame_reader import read_frames
+from auralsam2.media.video_writer import OverlayWriter
+from auralsam2.outputs import davis
+from auralsam2.outputs.coco import write_coco
+from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.studio import mask_codec
+from auralsam2.studio.session_state import ObjectStyle
+from auralsam2.studio.storage import SessionFolder, StoredClip, saving
+from auralsam2.types import MediaInfo, Segmentation
+
+KINDS = {
+    "overlay": ("overlay.mp4", "video/mp4"),
+    "masks": ("masks.zip", "application/zip"),
+    "davis": ("davis.zip", "application/zip"),
+    "coco": ("coco.json", "application/json"),
+    "frames": ("frames.zip", "application/zip"),
+    "session": ("session.zip", "application/zip"),
+}
+"""Name of the file and content type by kind."""
+_MASKLESS = frozenset({"frames", "session"})
+_QUALITY = 95
+Advance = Callable[[int, int], None]
+"""Told how many of how many steps are done; raises to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOrder:
+    """What to make.
+
+    Attributes:
+        kind: of `KINDS`.
+        folder: the session's.
+        clip: its video.
+        name: of the session.
+        objects: numbers and styles of the objects that are shown.
+        ticks: frames on which one of them has a mask, ascending.
+        threshold: logit above which a pixel belongs to an object.
+        score: object score below which an object is not in a frame.
+
+    Raises:
+        UsageError: there is no mask to export.
+    """
+
+    kind: str
+    folder: SessionFolder
+    clip: StoredClip
+    name: str
+    objects: dict[int, ObjectStyle]
+    ticks: tuple[int, ...]
+    threshold: float
+    score: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in _MASKLESS and not self.ticks:
+            raise UsageError("there are no masks to export: press Listen, or click on an object first")
+
+    @property
+    def file(self) -> Path:
+        """The finished file."""
+        return self.folder.export(KINDS[self.kind][0])
+
+
+def write_export(order: ExportOrder, advance: Advance) -> Path:
+    """Make a file.
+
+    Args:
+        order: says which.
+        advance: called after each step; what it raises stops the work, and nothing of it stays.
+
+    Raises:
+        OutputError: it cannot be written.
+        InputError: the video cannot be read any more.
+    """
+    with saving(order.file.name):
+        order.file.parent.mkdir(exist_ok=True)
+    makers = {
+        "overlay": _overlay,
+        "masks": _masks,
+        "davis": _davis,
+        "coco": _coco,
+        "frames": _frames,
+        "session": _session,
+    }
+    makers[order.kind](order, advance)
+    return order.file
+
+
+def _overlay(order: ExportOrder, advance: Advance) -> None:
+    clip = order.clip
+    video = order.folder.path / clip.video
+    writer = OverlayWriter(order.file, audio_from=video if clip.audio else None, pictures_end=clip.duration or None)
+    with writer, read_frames(video, fps=clip.fps) as frames:
+        for frame in frames:
+            picture = frame.image
+            for found in _objects(order, frame.index):
+                picture = draw_overlay(picture, found.mask, order.objects[found.object].rgb)
+            writer.write(picture, frame.time)
+            advance(frame.index + 1, len(clip.times))
+
+
+def _masks(order: ExportOrder, advance: Advance) -> None:
+    with _zip(order) as archive:
+        for done, tick in enumerate(order.ticks, 1):
+            for found in _objects(order, tick):
+                _put_picture(archive, f"{found.object}/{tick:06d}.png", found.mask * np.uint8(255))
+            advance(done, len(order.ticks))
+
+
+def _davis(order: ExportOrder, advance: Advance) -> None:
+    clip = order.clip
+    with _zip(order) as archive:
+        values = {number: value for value, number in enumerate(order.objects, 1)}
+        listed = [
+            {"value": value, "object": number, "name": order.objects[number].name} for number, value in values.items()
+        ]
+        archive.writestr("objects.json", json.dumps(listed, indent=1))
+        for done, tick in enumerate(order.ticks, 1):
+            found = {one.object: one.mask for one in _objects(order, tick)}
+            nothing = np.zeros((clip.height, clip.width), np.bool_)
+            picture = davis.davis_labels((found.get(number, nothing) for number in values), clip.height, clip.width)
+            data = io.BytesIO()
+            davis.save_davis(picture, data)
+            archive.writestr(f"Annotations/{tick:05d}.png", data.getvalue())
+            advance(done, len(order.ticks))
+
+
+def _coco(order: ExportOrder, advance: Advance) -> None:
+    clip = order.clip
+    info = MediaInfo(
+        path=Path(order.name),
+        width=clip.width,
+        height=clip.height,
+        fps=clip.fps,
+        duration=clip.duration,
+        audio_rate=None,
+        audio_channels=0,
+    )
+
+    def found() -> Iterator[Segmentation]:
+        for done, tick in enumerate(order.ticks, 1):
+            yield from _objects(order, tick)
+            advance(done, len(order.ticks))
+
+    write_coco(order.file, info, found(), {number: style.name for number, style in order.objects.items()})
+
+
+def _frames(order: ExportOrder, advance: Advance) -> None:
+    """All frames, at the names and the size of the images in the COCO file."""
+    clip = order.clip
+    with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
+        for frame in frames:
+            data = io.BytesIO()
+            Image.fromarray(frame.image).save(data, format="JPEG", quality=_QUALITY)
+            archive.writestr(f"{frame.index:06d}.jpg", data.getvalue())
+            advance(frame.index + 1, len(clip.times))
+
+
+def _session(order: ExportOrder, advance: Advance) -> None:
+    folder = order.folder
+    masks = [path for number in order.objects for path in sorted((folder.path / "masks" / str(number)).glob("*.bin"))]
+    with _zip(order) as archive:
+        archive.write(folder.document, "session.json")
+        archive.write(folder.path / order.clip.video, order.clip.video)
+        advance(1, len(masks) + 1)
+        for done, path in enumerate(masks, 2):
+            archive.write(path, path.relative_to(folder.path).as_posix())
+            advance(done, len(masks) + 1)
+
+
+def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
+    """What is known of a frame, at the sliders' threshold and score."""
+    clip = order.clip
+    # Of a size, without the memory: who paints has the picture.
+    blank = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (clip.height, clip.width, 3))
+    for number in order.objects:
+        try:
+            data = order.folder.mask(number, tick).read_bytes()
+        except FileNotFoundError:
+            continue
+        header, logits = mask_codec.unpack_mask(data)
+        found = make_segmentation(
+            tick,
+            clip.times[tick],
+            blank,
+            torch.from_numpy(logits - np.float32(order.threshold)),
+            iou=header.iou,
+            object_score=header.object_score,
+            audible=header.sounding,
+            number=number,
+        )
+        hidden = header.object_score < order.score
+        yield dataclasses.replace(found, mask=np.zeros_like(found.mask), sounding=False) if hidden else found
+
+
+@contextmanager
+def _zip(order: ExportOrder) -> Iterator[zipfile.ZipFile]:
+    """An archive that takes its name when it is whole; what goes into it is compressed already."""
+    part = order.file.with_name(f".{order.file.name}.part")
+    try:
+        with saving(order.file.name):
+            with zipfile.ZipFile(part, "w") as archive:
+                yield archive
+            part.replace(order.file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _put_picture(archive: zipfile.ZipFile, name: str, pixels: np.ndarray) -> None:
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, format="PNG")
+    archive.writestr(name, data.getvalue())

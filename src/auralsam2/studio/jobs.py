@@ -1,0 +1,138 @@
+"""One propagation on its way: its masks, how far it is, and which of its masks have been overtaken."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from auralsam2.errors import AuralError
+from auralsam2.studio.exports import ExportOrder, write_export
+from auralsam2.studio.storage import explain_os_error
+from auralsam2.types import Segmentation
+
+_PERIOD = 0.25
+"""Seconds between two messages of progress."""
+
+
+class PropagationJob:
+    """Masks of all objects, one after the other, as they are asked for.
+
+    Args:
+        masks: of a `Conversation`.
+        objects: how many there are.
+        ticks: how many frames the clip has.
+        both: whether all frames come, or those from the first one on.
+
+    Attributes:
+        overtaken: (object, frame) pairs of which something was said since; the run knows nothing of it.
+        gone: objects that were not there for a while since.
+    """
+
+    def __init__(self, masks: Iterator[Segmentation], objects: int, ticks: int, *, both: bool) -> None:
+        self._masks = masks
+        self._objects, self._ticks = objects, ticks
+        self._total = objects * ticks if both else None
+        self._done = 0
+        self._began = time.monotonic()
+        self._told = 0.0
+        self.overtaken: set[tuple[int, int]] = set()
+        self.gone: set[int] = set()
+
+    def next(self) -> Segmentation | None:
+        """The next mask; None at the end."""
+        found = next(self._masks, None)
+        if found is not None:
+            if self._total is None:
+                self._total = self._objects * (self._ticks - found.index)
+            self._done += 1
+        return found
+
+    def counts(self, found: Segmentation) -> bool:
+        """Whether a mask is still what the user would want to see."""
+        return found.object not in self.gone and (found.object, found.index) not in self.overtaken
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """How far it is, and the seconds that are left."""
+        total = self._total or self._objects * self._ticks
+        eta = (time.monotonic() - self._began) / max(1, self._done) * max(0, total - self._done)
+        return {"what": "run", "done": self._done, "total": total, "eta": round(eta, 1)}
+
+    @property
+    def due(self) -> bool:
+        """Whether some time has passed since this was last asked, so that progress is worth a message."""
+        now = time.monotonic()
+        due = now - self._told >= _PERIOD
+        if due:
+            self._told = now
+        return due
+
+
+_log = logging.getLogger(__name__)
+_EXPORT_PERIOD = 0.25
+
+
+class _CancelledError(Exception):
+    """The user has changed their mind."""
+
+
+class ExportJob:
+    """One export.
+
+    Args:
+        order: says what to make.
+        tell: takes messages for the page, from any thread.
+
+    Attributes:
+        progress: how far it is, and the seconds that are left.
+    """
+
+    def __init__(self, order: ExportOrder, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._order, self._tell = order, tell
+        self._stop = threading.Event()
+        self._began = self._told = time.monotonic()
+        self.progress: dict[str, Any] = {"what": "export", "kind": order.kind, "done": 0, "total": 1, "eta": 0.0}
+        self._thread = threading.Thread(target=self._make, name=f"export-{order.kind}", daemon=True)
+        self._thread.start()
+
+    @property
+    def going(self) -> bool:
+        """Whether it is not done yet."""
+        return self._thread.is_alive()
+
+    def cancel(self) -> None:
+        """Stop at the next step."""
+        self._stop.set()
+
+    def join(self) -> None:
+        """Wait for the end."""
+        self._thread.join()
+
+    def _make(self) -> None:
+        about = {"what": "export", "kind": self._order.kind}
+        try:
+            write_export(self._order, self._advance)
+        except _CancelledError:
+            self._tell({"is": "cancelled"} | about)
+        except AuralError as error:
+            self._tell(
+                {"is": "cancelled", "error": explain_os_error(error, self._order.folder, self._order.name)} | about
+            )
+        except Exception:
+            _log.exception("export of %s", self._order.kind)
+            self._tell({"is": "cancelled", "error": "the export failed: the server's log says why"} | about)
+        else:
+            self._tell({"is": "done"} | about)
+
+    def _advance(self, done: int, total: int) -> None:
+        if self._stop.is_set():
+            raise _CancelledError
+        now = time.monotonic()
+        eta = (now - self._began) / max(1, done) * (total - done)
+        self.progress = self.progress | {"done": done, "total": total, "eta": round(eta, 1)}
+        if now - self._told >= _EXPORT_PERIOD:
+            self._told = now
+            self._tell({"is": "progress"} | self.progress)

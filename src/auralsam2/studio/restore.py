@@ -1,0 +1,150 @@
+"""A session out of the archive that `session` exports: everything in it is checked as if a stranger had made it."""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from auralsam2.errors import InputError
+from auralsam2.studio import mask_codec
+from auralsam2.studio.commands import MOST_OBJECTS
+from auralsam2.studio.session_state import SessionState
+from auralsam2.studio.settings import Limits
+from auralsam2.studio.storage import RefusalError, SessionFolder
+from auralsam2.studio.uploads import VIDEO_NAMES, Advance, import_video, safe_name
+from auralsam2.utils import strict_json
+
+_MASK = re.compile(r"masks/(0|[1-9][0-9]{0,2})/([0-9]{6})\.bin")
+_LARGEST_MASK = 16_000_000
+_UNSUSPICIOUS, _MOST_RATIO = 4_000_000, 100
+"""Bytes up to which a member may unpack from anything; how many times its packed size a larger one may have."""
+_MOST_MEMBERS = 200_000
+_PIECE = 1 << 20
+_REMEDY = "choose a .zip that the studio exported as a session"
+
+
+def restore_session(folder: SessionFolder, file: Path, limits: Limits, advance: Advance) -> SessionState:
+    """Fill the folder of a session from an archive.
+
+    Args:
+        folder: of the session to be.
+        file: the archive.
+        limits: bounds, as for an upload.
+        advance: told the part of the video that was looked through.
+
+    Raises:
+        RefusalError: it is no such archive, or its video is not taken.
+    """
+    with ExitStack() as stack:
+        with _unpacking():
+            archive = stack.enter_context(zipfile.ZipFile(file))
+        return _restore(folder, archive, limits, advance)
+
+
+def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, advance: Advance) -> SessionState:
+    names = archive.namelist()
+    if len(names) > _MOST_MEMBERS:
+        raise RefusalError(413, f"more than {_MOST_MEMBERS} files in the archive: {_REMEDY}")
+    videos = [name for name in names if name in VIDEO_NAMES]
+    if len(videos) != 1 or names.count("session.json") != 1:
+        raise RefusalError(422, f"not an exported session: {_REMEDY}")
+    document = _document(_read(archive, "session.json", strict_json.MOST_BYTES))
+    name = document.get("name")
+    name = safe_name(name if isinstance(name, str) else "")
+    video = folder.path / "restored"
+    with _unpacking():
+        _copy(archive, videos[0], video, limits)
+    fps = document.get("fps")
+    if not isinstance(fps, int | float) or isinstance(fps, bool):
+        raise RefusalError(422, f"not an exported session: it names no fps: {_REMEDY}")
+    clip = import_video(folder, video, name, float(fps), limits, advance)
+    for entry in dict.fromkeys(names):
+        if match := _MASK.fullmatch(entry):
+            number, tick = int(match[1]), int(match[2])
+            if number < MOST_OBJECTS and tick < len(clip.times):
+                _keep_mask(folder, number, tick, _read(archive, entry, _LARGEST_MASK))
+    try:
+        state = SessionState(folder, clip, document | {"name": name})
+    except InputError as error:
+        raise RefusalError(422, str(error)) from error
+    state.save()
+    return state
+
+
+def _document(data: bytes) -> dict[str, Any]:
+    try:
+        document = strict_json.parse_json(data)
+    except ValueError as error:
+        raise RefusalError(422, f"session.json in the archive is damaged: {_REMEDY}") from error
+    if not isinstance(document, dict):
+        raise RefusalError(422, f"session.json in the archive is damaged: {_REMEDY}")
+    return document
+
+
+def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """The bytes of a member of at most `most` bytes. The size that the archive states bounds what is unpacked.
+
+    Raises:
+        RefusalError: it is larger, a bomb, or damaged.
+    """
+    with _unpacking():
+        member = archive.getinfo(name)
+        bomb = member.file_size > max(_UNSUSPICIOUS, _MOST_RATIO * member.compress_size)
+        if member.file_size > most or bomb:
+            raise RefusalError(413, f"{Path(name).name} in the archive is too large: {_REMEDY}")
+        return archive.read(member)
+
+
+def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> None:
+    """Unpack a member into a new file.
+
+    Raises:
+        RefusalError: it is larger than an upload may be.
+    """
+    got = 0
+    with archive.open(name) as source, path.open("xb") as target:
+        while piece := source.read(_PIECE):
+            got += len(piece)
+            if got > limits.upload:
+                raise RefusalError(
+                    413, "the video in the archive is too large: start the studio with a larger --max-upload"
+                )
+            target.write(piece)
+
+
+@contextmanager
+def _unpacking() -> Iterator[None]:
+    """Turn errors of the zip library into a refusal.
+
+    Raises:
+        RefusalError: the archive is damaged, encrypted, or packed in a way that is not supported.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # such as a full disk
+            raise
+        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+    except (
+        zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, LookupError, ValueError,
+        OverflowError,
+    ) as error:  # fmt: skip
+        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+
+
+def _keep_mask(folder: SessionFolder, number: int, tick: int, data: bytes) -> None:
+    """Write a mask of this session; one whose header names another place is skipped."""
+    try:
+        header, _ = mask_codec.unpack_mask(data)
+    except InputError as error:
+        raise RefusalError(422, f"a mask in the archive is damaged: {_REMEDY}") from error
+    if (header.object, header.tick) == (number, tick):
+        folder.keep_mask(number, tick, data)

@@ -1,0 +1,135 @@
+"""Which sessions are open: a bounded number, each as long as somebody uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from auralsam2.model import AuralSAM2
+from auralsam2.studio.session_state import SessionState
+from auralsam2.studio.session_worker import SessionWorker, SharedModel
+from auralsam2.studio.settings import Limits
+from auralsam2.studio.storage import RefusalError, SessionStore
+from auralsam2.studio.subscribers import Subscriber, Subscribers
+
+
+class SessionManager:
+    """Opens sessions when they are asked for and closes them again. Used on the event loop alone.
+
+    Args:
+        store: where sessions lie.
+        model: shared by all.
+        limits: bounds.
+    """
+
+    def __init__(self, store: SessionStore, model: AuralSAM2, limits: Limits) -> None:
+        self.store, self.limits = store, limits
+        share = max(1, limits.sessions)
+        self._network = SharedModel(model, threading.Lock(), limits.memory // share, limits.disk // share)
+        self._open: dict[str, SessionWorker] = {}
+        self._audiences: dict[str, Subscribers] = {}
+        self._changing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to look after idle sessions."""
+        self._later(self._sweep())
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        for name in list(self._open):
+            await self.close(name)
+
+    def known(self, name: str) -> SessionWorker | None:
+        """A session, if it is open."""
+        return self._open.get(name)
+
+    async def open(self, name: str) -> SessionWorker:
+        """A session, opened if need be; where too many are, the one that was idle longest is closed.
+
+        Raises:
+            RefusalError: there is none, or all that are open are at work.
+            InputError: it is damaged.
+        """
+        folder = self.store.get(name)
+        session = self._open.get(name)
+        if session is None:
+            async with self._changing:
+                session = self._open.get(name)
+                if session is None:
+                    await self._make_room()
+                    state = await asyncio.to_thread(SessionState.load, folder)
+                    session = self._open[name] = SessionWorker(state, self._audience(name), self._network)
+        session.used = time.monotonic()
+        return session
+
+    async def close(self, name: str) -> None:
+        """Close a session, and wait until its memory is free."""
+        async with self._changing:
+            await self._close(name)
+
+    async def delete(self, name: str) -> None:
+        """Remove a session for good.
+
+        Raises:
+            RefusalError: there is none.
+        """
+        folder = self.store.get(name)
+        async with self._changing:
+            await self._close(name)
+            await asyncio.to_thread(self.store.delete, folder)
+
+    def join(self, name: str, listener: Subscriber) -> None:
+        """A page begins to watch a session."""
+        self._audience(name).add(listener)
+
+    def leave(self, name: str, listener: Subscriber) -> None:
+        """A page is gone; without another one the session is closed after a moment."""
+        audience = self._audience(name)
+        audience.remove(listener)
+        if not audience:
+            self._later(self._close_unwatched(name))
+
+    def _audience(self, name: str) -> Subscribers:
+        return self._audiences.setdefault(name, Subscribers())
+
+    async def _make_room(self) -> None:
+        while len(self._open) >= self.limits.sessions:
+            idle = [(session.used, name) for name, session in self._open.items() if not session.busy]
+            if not idle:
+                raise RefusalError(
+                    503,
+                    f"{len(self._open)} sessions are at work: wait for one, cancel one, or start the studio with more "
+                    "--sessions",
+                )
+            await self._close(min(idle)[1])
+
+    async def _close(self, name: str) -> None:
+        session = self._open.pop(name, None)
+        if session is not None:
+            await asyncio.to_thread(session.close)
+        if not self._audience(name):
+            self._audiences.pop(name, None)
+
+    async def _close_unwatched(self, name: str) -> None:
+        await asyncio.sleep(self.limits.grace)
+        if not self._audience(name):
+            await self.close(name)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(60.0, self.limits.idle / 4))
+            now = time.monotonic()
+            for name, session in list(self._open.items()):
+                if not session.busy and now - session.used > self.limits.idle:
+                    await self.close(name)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,420 @@
+"""What a session knows: its log, what came of it, and how it is shown; saved after every change."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from auralsam2.errors import InputError, UsageError
+from auralsam2.inference.object_history import DEPTH
+from auralsam2.outputs.result_json import intervals
+from auralsam2.studio.commands import (
+    MOST_OBJECTS,
+    BoxCommand,
+    BrushCommand,
+    ClearCommand,
+    HearCommand,
+    LoggedCommand,
+    PointsCommand,
+    RemoveCommand,
+    RestyleCommand,
+    SayCommand,
+    SettleCommand,
+    SplitCommand,
+    read_logged,
+)
+from auralsam2.studio.storage import SessionFolder, StoredClip, write_whole
+from auralsam2.utils import strict_json
+from auralsam2.version import __version__
+
+
+@dataclass(slots=True)
+class PromptSummary:
+    """What was pointed at on one frame of an object.
+
+    Attributes:
+        kind: of the first thing said there.
+        points: (x, y, label) in source pixels.
+        box: (x0, y0, x1, y1), or None.
+    """
+
+    kind: Literal["points", "box", "mask"]
+    points: list[tuple[float, float, int]] = field(default_factory=list)
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(slots=True)
+class ObjectPrompts:
+    """What was told of one object."""
+
+    hears: bool = False
+    text: str | None = None
+    prompts: dict[int, PromptSummary] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked of it."""
+        return not (self.hears or self.text is not None or self.prompts)
+
+
+def summarise_prompts(log: Iterable[LoggedCommand]) -> dict[int, ObjectPrompts]:
+    """The objects that there are after a log, by number."""
+    objects: dict[int, ObjectPrompts] = {}
+    for entry in log:
+        _tell(objects, entry)
+        objects = {number: objects[number] for number in sorted(objects) if not objects[number].empty}
+    return objects
+
+
+def _tell(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
+    if isinstance(entry, SplitCommand):
+        for number in entry.made:
+            objects[number] = ObjectPrompts(prompts={entry.tick: PromptSummary("mask")})
+        return
+    if isinstance(entry, RemoveCommand):
+        objects.pop(entry.object, None)
+        return
+    known = objects.setdefault(entry.object, ObjectPrompts())
+    match entry:
+        case PointsCommand():
+            prompt = known.prompts.setdefault(entry.tick, PromptSummary("points"))
+            prompt.points.extend(entry.points)
+        case BoxCommand():
+            known.prompts[entry.tick] = PromptSummary("box", box=entry.box)
+        case BrushCommand():
+            known.prompts[entry.tick] = PromptSummary("mask")
+        case HearCommand():
+            known.hears = entry.on
+        case SayCommand():
+            known.text = entry.text
+        case ClearCommand():
+            known.prompts.pop(entry.tick, None)
+
+
+def as_json(objects: dict[int, ObjectPrompts]) -> list[dict[str, Any]]:
+    """All prompts as the page gets them."""
+    return [
+        {"object": number, "tick": tick, "kind": prompt.kind, "points": prompt.points}
+        | ({} if prompt.box is None else {"box": prompt.box})
+        for number, known in objects.items()
+        for tick, prompt in sorted(known.prompts.items())
+    ]
+
+
+COLOURS = (
+    "#ff40a0",
+    "#2fa8ff",
+    "#ffb000",
+    "#35d07f",
+    "#a56bff",
+    "#ff6a3d",
+    "#16c7c7",
+    "#e5e04a",
+    "#ff8fc7",
+    "#7d9bff",
+    "#9be15d",
+    "#d98cff",
+)
+"""Of objects 0, 1, … in turn; what sounds has the pink of the overlays of `segment`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ObjectStyle:
+    """How an object is shown.
+
+    Attributes:
+        name: for the user.
+        colour: `#rrggbb`.
+        hidden: not shown, and not exported.
+    """
+
+    name: str
+    colour: str
+    hidden: bool = False
+
+    @classmethod
+    def of(cls, number: int) -> ObjectStyle:
+        """The first style of an object."""
+        name = "What sounds" if number == 0 else f"Object {number}"
+        return cls(name=name, colour=COLOURS[number % len(COLOURS)])
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The colour, 8 bits a channel."""
+        red, green, blue = bytes.fromhex(self.colour[1:])
+        return red, green, blue
+
+
+SCHEMA = 1
+MOST_ENTRIES = 5000
+"""Entries of a log."""
+MOST_BYTES = strict_json.MOST_BYTES - (10 << 20)
+"""Size of the document from which no prompts are added: one entry, with a mask and a picture, has at most 8 MB."""
+_LONGEST_TEXT = 1000
+OFF = -20.0
+"""A score that hides no mask."""
+
+
+class SessionState:
+    """A session without the network. Used by one thread at a time.
+
+    Args:
+        folder: where it is kept.
+        clip: its video.
+        document: as in `session.json`.
+
+    Attributes:
+        log: what makes the prompts.
+        marks: by object and frame, whether the last known mask is that of a sounding object.
+        stale: objects with masks older than their prompts.
+        styles: of all objects that were ever shown otherwise than at first.
+
+    Raises:
+        InputError: the document is damaged, or of another version.
+    """
+
+    def __init__(self, folder: SessionFolder, clip: StoredClip, document: dict[str, Any]) -> None:
+        self.folder, self.clip = folder, clip
+        if document.get("schema") != SCHEMA:
+            raise InputError(
+                f"the session has schema {document.get('schema')!r}, this version reads {SCHEMA}: update auralsam2"
+            )
+        self.marks: dict[int, dict[int, bool]] = defaultdict(dict)
+        self.styles: dict[int, ObjectStyle] = {}
+        self.stale: set[int] = set()
+        try:
+            settled = SettleCommand(**{key: document[key] for key in ("name", "threshold", "score")})
+            self.model, self.created, self.saved = (_text(document[key]) for key in ("model", "created", "saved"))
+            self.log: list[LoggedCommand] = [self._entry(entry) for entry in _list(document["log"])[:MOST_ENTRIES]]
+            for known in _list(document["objects"]):
+                restyle = RestyleCommand(
+                    do="style", object=known["number"], **{k: known[k] for k in ("name", "colour", "hidden")}
+                )
+                self.restyle(restyle)
+                if known["stale"]:
+                    self.stale.add(restyle.object)
+        except (KeyError, TypeError, ValueError, UsageError) as error:
+            raise InputError("session.json is damaged: restore the session from an export, or delete it") from error
+        self.name = settled.name or clip.video
+        self.threshold, self.score = settled.threshold or 0.0, OFF if settled.score is None else settled.score
+        self.undone: list[LoggedCommand] = []
+        self._bytes = 0
+        self._undoable = min(len(self.log), DEPTH)
+        self._told = summarise_prompts(self.log)
+        for header in folder.masks():
+            if header.object < MOST_OBJECTS and header.tick < len(clip.times):
+                self.marks[header.object][header.tick] = header.sounding
+
+    @classmethod
+    def new(cls, folder: SessionFolder, clip: StoredClip, name: str, model: str) -> Self:
+        """A session of which nothing is said yet, saved."""
+        now = _now()
+        document = {"schema": SCHEMA, "name": name, "threshold": 0.0, "score": OFF, "model": model}
+        state = cls(folder, clip, document | {"created": now, "saved": now, "log": [], "objects": []})
+        state.save()
+        return state
+
+    @classmethod
+    def load(cls, folder: SessionFolder) -> Self:
+        """A session as it was saved.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        return cls(folder, folder.clip(), folder.read_document())
+
+    @property
+    def objects(self) -> dict[int, ObjectPrompts]:
+        """The objects that are there, by number."""
+        return self._told
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step that can be taken back."""
+        return self._undoable > 0
+
+    def style(self, number: int) -> ObjectStyle:
+        """How an object is shown."""
+        return self.styles.get(number) or ObjectStyle.of(number)
+
+    def restyle(self, command: RestyleCommand) -> None:
+        """Show an object otherwise."""
+        given = command.model_dump(include={"name", "colour", "hidden"}, exclude_none=True)
+        self.styles[command.object] = dataclasses.replace(self.style(command.object), **given)
+
+    def settle(self, command: SettleCommand) -> None:
+        """Another name, or other sliders."""
+        for key, value in command.model_dump(exclude={"do"}, exclude_none=True).items():
+            setattr(self, key, value)
+
+    def check_room(self) -> None:
+        """Check that the log has room.
+
+        Raises:
+            UsageError: it is full.
+        """
+        if len(self.log) >= MOST_ENTRIES:
+            raise UsageError(f"this session has {MOST_ENTRIES} steps: open the video in a new one")
+        if self._bytes > MOST_BYTES:
+            raise UsageError(f"this session has prompts of {MOST_BYTES >> 20} MB: open the video in a new one")
+
+    def add(self, entry: LoggedCommand) -> set[int]:
+        """Write down what was said.
+
+        Returns:
+            objects that are new: what was known of earlier ones of their numbers is forgotten.
+        """
+        before = self._told
+        self.log.append(entry)
+        self.undone.clear()
+        self._undoable = min(self._undoable + 1, DEPTH)
+        self._retell()
+        new = self._told.keys() - before.keys()
+        for number in new:
+            self.marks.pop(number, None)
+            self.styles.pop(number, None)
+            self.stale.discard(number)
+            self.folder.drop_masks(number)
+        return new
+
+    def undo(self) -> LoggedCommand:
+        """Take the last entry back, and return it."""
+        entry = self.log.pop()
+        self.undone.append(entry)
+        self._undoable -= 1
+        self._retell()
+        return entry
+
+    def redo(self) -> LoggedCommand:
+        """Take the last undo back, and return its entry."""
+        entry = self.undone.pop()
+        self.log.append(entry)
+        self._undoable = min(self._undoable + 1, DEPTH)
+        self._retell()
+        return entry
+
+    def age(self, numbers: set[int]) -> None:
+        """Something was said of these objects: masks of frames where nothing was said are older now."""
+        for number in numbers & self._told.keys():
+            if self.marks[number].keys() - self._told[number].prompts.keys():
+                self.stale.add(number)
+
+    def mark(self, number: int, tick: int, data: bytes, *, sounding: bool) -> None:
+        """Keep the mask of an object on a frame."""
+        self.folder.keep_mask(number, tick, data)
+        self.marks[number][tick] = sounding
+
+    def forget(self, number: int, tick: int) -> None:
+        """Drop the mask of an object on a frame, if there is one."""
+        self.folder.mask(number, tick).unlink(missing_ok=True)
+        self.marks[number].pop(tick, None)
+
+    def save(self) -> None:
+        """Write it down, whole or not at all."""
+        self.saved = _now()
+        document = {
+            "schema": SCHEMA,
+            "auralsam2": __version__,
+            "model": self.model,
+            "name": self.name,
+            "video": self.clip.video,
+            "fps": self.clip.fps,
+            "created": self.created,
+            "saved": self.saved,
+            "objects": [
+                {"number": number, **dataclasses.asdict(self.style(number)), "stale": number in self.stale}
+                for number in sorted(self._told.keys() | self.styles.keys())
+            ],
+            "log": [entry.model_dump(mode="json", exclude_none=False) for entry in self.log],
+            "threshold": self.threshold,
+            "score": self.score,
+        }
+        data = json.dumps(document).encode()
+        self._bytes = len(data)
+        write_whole(self.folder.document, data)
+
+    def summary(self) -> dict[str, Any]:
+        """What the list of sessions shows."""
+        clip = self.clip
+        return {
+            "id": self.folder.id,
+            "name": self.name,
+            "duration": clip.duration,
+            "width": clip.width,
+            "height": clip.height,
+            "fps": clip.fps,
+            "ticks": len(clip.times),
+            "saved": self.saved,
+            "audio": clip.audio,
+        } | {"objects": len(self._told)}
+
+    def live(self) -> dict[str, Any]:
+        """What changes while a session is worked on."""
+        return self.summary() | {
+            "objects": [self._object(number) for number in self._told],
+            "prompts": as_json(self._told),
+            "undo": self.can_undo,
+            "redo": bool(self.undone),
+            "threshold": self.threshold,
+            "score": self.score,
+        }
+
+    def full(self) -> dict[str, Any]:
+        """Everything, with what never changes."""
+        return self.live() | {"times": self.clip.times, "sound": {"peaks": self.clip.peaks}}
+
+    def _object(self, number: int) -> dict[str, Any]:
+        known, marks, times = self._told[number], self.marks[number], self.clip.times
+        visible = ((time, marks.get(tick, False)) for tick, time in enumerate(times))
+        return {
+            "number": number,
+            **dataclasses.asdict(self.style(number)),
+            "hears": known.hears,
+            "text": known.text,
+            "intervals": list(intervals(visible, spacing=1 / self.clip.fps, end=self.clip.duration)),
+            "done": len(marks),
+            "masks": _runs(sorted(marks)),
+            "stale": number in self.stale,
+        }
+
+    def _entry(self, given: object) -> LoggedCommand:
+        """An entry of the log.
+
+        Raises:
+            UsageError: it is no command, or its frame is not one of the clip.
+        """
+        entry = read_logged(given)
+        if getattr(entry, "tick", 0) >= len(self.clip.times):
+            raise UsageError(f"the clip has no frame {getattr(entry, 'tick', 0)}")
+        return entry
+
+    def _retell(self) -> None:
+        self._told = summarise_prompts(self.log)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        raise TypeError("not a short text")
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("not a list")
+    return value
+
+
+def _runs(ticks: list[int]) -> list[tuple[int, int]]:
+    """Stretches of successive frames, first and last one."""
+    edges = [place for place in range(1, len(ticks)) if ticks[place] != ticks[place - 1] + 1]
+    return [(ticks[first], ticks[end - 1]) for first, end in itertools.pairwise([0, *edges, len(ticks)]) if first < end]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

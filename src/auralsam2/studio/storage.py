@@ -1,0 +1,291 @@
+"""Where sessions lie: one folder each, below `HOME/sessions`, under a name that nobody can guess."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
+
+from auralsam2.errors import AuralError, InputError, OutputError, UsageError
+from auralsam2.studio import mask_codec
+from auralsam2.studio.settings import MIN_FPS, MOST_TICKS
+from auralsam2.utils import strict_json
+from auralsam2.utils.atomic_io import writing
+
+
+class RefusalError(AuralError):
+    """A request that is not granted.
+
+    Args:
+        status: of HTTP.
+        message: one sentence that names the remedy.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+try:
+    import fcntl
+except ImportError:  # Windows: there a second server on the same home is the user's care
+    fcntl = None
+
+ID = re.compile(r"[A-Za-z0-9_-]{22}")
+_GROWING, _GOING = ".new-", ".gone-"
+_MASK = re.compile(r"[0-9]{6}\.bin")
+_MOST_FRAMES = 2 * MOST_TICKS + 1
+Side = Annotated[int, Field(ge=1, le=65_536)]
+Second = Annotated[FiniteFloat, Field(ge=0, le=1e9)]
+Sample = Annotated[FiniteFloat, Field(ge=-1e3, le=1e3)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredClip:
+    """Properties of the video of a session.
+
+    Attributes:
+        video: name of its file in the session's folder.
+        media: its content type.
+        duration: in seconds.
+        width, height: of a displayed frame, in pixels.
+        fps: processed frames a second.
+        times: second of each processed frame.
+        audio: whether there is sound.
+        peaks: lowest and highest sample of equal stretches of the sound, in [-1, 1].
+        sound: name of the copy of the sound for browsers that cannot play the video; empty where they can.
+    """
+
+    video: Annotated[str, Field(pattern=r"^video\.[a-z0-9]{2,4}$")]
+    media: Annotated[str, Field(pattern=r"^[a-z]{1,20}/[a-z0-9.+-]{1,40}$")]
+    duration: Second
+    width: Side
+    height: Side
+    fps: Annotated[FiniteFloat, Field(ge=MIN_FPS, le=1e6)]
+    times: Annotated[tuple[Second, ...], Field(min_length=1, max_length=_MOST_FRAMES)]
+    audio: bool
+    peaks: tuple[tuple[Sample, Sample], ...]
+    sound: Annotated[str, Field(pattern=r"^(sound\.m4a)?$")] = ""
+
+    def instant(self, tick: int) -> float:
+        """The moment that a processed frame stands for, in seconds; see `FrameReader`."""
+        instant = (tick + 0.5) / self.fps
+        return min(instant, self.duration) if self.duration else instant
+
+
+_CLIP: TypeAdapter[StoredClip] = TypeAdapter(StoredClip)
+
+
+@dataclass(frozen=True)
+class SessionFolder:
+    """The folder of one session."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The session's name for the page."""
+        return self.path.name
+
+    @property
+    def document(self) -> Path:
+        """What was said and shown."""
+        return self.path / "session.json"
+
+    def frame(self, tick: int) -> Path:
+        """The picture of a processed frame, as JPEG."""
+        return self.path / "frames" / f"{tick:06d}.jpg"
+
+    def mask(self, number: int, tick: int) -> Path:
+        """The last known mask of an object on a frame."""
+        return self.path / "masks" / str(number) / f"{tick:06d}.bin"
+
+    def export(self, name: str) -> Path:
+        """A file that was made for the user, by a name of ours."""
+        return self.path / "exports" / name
+
+    def clip(self) -> StoredClip:
+        """The properties of the video, read from `clip.json`.
+
+        Raises:
+            InputError: the file is missing or damaged.
+        """
+        try:
+            return _CLIP.validate_python(self._read(self.path / "clip.json"))
+        except ValidationError as error:
+            raise InputError(f"session {self.id}: clip.json is damaged: delete the session") from error
+
+    def keep_clip(self, clip: StoredClip) -> None:
+        """Write down what is known of the video."""
+        write_whole(self.path / "clip.json", json.dumps(asdict(clip)).encode())
+
+    def read_document(self) -> dict[str, Any]:
+        """What was said and shown, not yet checked.
+
+        Raises:
+            InputError: the session is damaged.
+        """
+        return self._read(self.document)
+
+    def keep_mask(self, number: int, tick: int, data: bytes) -> None:
+        """Write the mask of an object on a frame."""
+        path = self.mask(number, tick)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, data)
+
+    def drop_masks(self, number: int) -> None:
+        """Forget all masks of an object."""
+        shutil.rmtree(self.path / "masks" / str(number), ignore_errors=True)
+
+    def masks(self) -> Iterator[mask_codec.MaskHeader]:
+        """The headers of all masks; other files, and masks that cannot be read, are skipped."""
+        for path in sorted((self.path / "masks").glob("*/*.bin")):
+            if not (path.parent.name.isdecimal() and _MASK.fullmatch(path.name)):
+                continue
+            try:
+                with path.open("rb") as file:
+                    header = mask_codec.read_mask_header(file.read(mask_codec.HEADER_BYTES))
+            except (InputError, OSError):
+                continue
+            if (header.object, header.tick) == (int(path.parent.name), int(path.stem)):
+                yield header
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        try:
+            found = strict_json.read_json(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"session {self.id}: {path.name} cannot be read: delete the session") from error
+        if not isinstance(found, dict):
+            raise InputError(f"session {self.id}: {path.name} is damaged: delete the session")
+        return found
+
+
+class SessionStore:
+    """All sessions; a context manager that holds them against other servers.
+
+    Args:
+        home: its folder, made where missing.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._sessions = home / "sessions"
+        self._lock: int | None = None
+
+    def __enter__(self) -> SessionStore:
+        """Take hold of the folder, and remove what a killed server left half done.
+
+        Raises:
+            UsageError: another server has it.
+            OutputError: it cannot be written.
+        """
+        with writing(self.home):
+            self._sessions.mkdir(parents=True, exist_ok=True)
+            # What people upload is nobody else's business.
+            self._sessions.chmod(0o700)
+            if fcntl is not None:
+                self._lock = os.open(self.home, os.O_RDONLY)
+                try:
+                    fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    os.close(self._lock)
+                    raise UsageError(
+                        f"{self.home}: another studio keeps its sessions here: use that one, or give another --home"
+                    ) from error
+            for entry in self._sessions.iterdir():
+                if entry.name.startswith((_GROWING, _GOING)):
+                    shutil.rmtree(entry, ignore_errors=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def all(self) -> list[SessionFolder]:
+        """All sessions, the one saved last first."""
+        folders = [SessionFolder(entry) for entry in self._sessions.iterdir() if ID.fullmatch(entry.name)]
+        return sorted((f for f in folders if f.document.exists()), key=lambda f: -f.document.stat().st_mtime)
+
+    def get(self, name: str) -> SessionFolder:
+        """A session.
+
+        Raises:
+            RefusalError: there is none of this name.
+        """
+        folder = SessionFolder(self._sessions / name) if ID.fullmatch(name) else None
+        if folder is None or not folder.document.is_file():
+            raise RefusalError(404, "no such session: it was deleted, or the address is wrong; go back to the list")
+        return folder
+
+    @contextmanager
+    def growing(self) -> Iterator[SessionFolder]:
+        """A hidden folder for a session to grow in; `finish` it, or nothing of it stays."""
+        path = self._sessions / f"{_GROWING}{secrets.token_urlsafe(16)}"
+        try:
+            with _room():
+                path.mkdir()
+                yield SessionFolder(path)
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def finish(self, folder: SessionFolder) -> SessionFolder:
+        """Let a session appear that has grown to be whole."""
+        done = self._sessions / folder.id.removeprefix(_GROWING)
+        folder.path.rename(done)
+        return SessionFolder(done)
+
+    def delete(self, folder: SessionFolder) -> None:
+        """Remove a session for good."""
+        going = self._sessions / f"{_GOING}{folder.id}"
+        folder.path.rename(going)
+        shutil.rmtree(going, ignore_errors=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    with saving(path.name):
+        part.write_bytes(data)
+        part.replace(path)
+
+
+@contextmanager
+def saving(name: str) -> Iterator[None]:
+    """Turn the system's refusal to write into an error for the user, who knows no folders here.
+
+    Raises:
+        OutputError: for any OSError inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(f"{name} cannot be written on the server ({reason}): free some space there") from error
+
+
+def explain_os_error(error: AuralError, folder: SessionFolder, name: str) -> str:
+    """What an error says, with the user's name of the video for its place on the server."""
+    return re.sub(rf"{re.escape(str(folder.path))}(/[\w.]+)?", lambda _: name, str(error))
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Tell of a full disk in words."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise RefusalError(507, "the disk of the server is full: delete sessions, or free some space") from error
+        raise

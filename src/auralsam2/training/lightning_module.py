@@ -1,0 +1,339 @@
+"""A training step, as Lightning wants it: a clip goes through a network on a frozen SAM 2, whose own part learns."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from auralsam2.baselines.network import AdapterNetwork
+from auralsam2.config import Conditioning
+from auralsam2.data.load import load_audio, load_clip
+from auralsam2.data.sample import Sample
+from auralsam2.errors import ConfigError
+from auralsam2.evaluation.metrics import PixelCounts, jaccard
+from auralsam2.inference.tracker import full_size
+from auralsam2.modeling.aural_fuser import FuserOutput
+from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, frame_features
+from auralsam2.modeling.mask_decoder import DecoderOutput
+from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.modeling.preprocess import normalise, to_square
+from auralsam2.stampavs import splits
+from auralsam2.stampavs.assets import collect_assets
+from auralsam2.training.contrastive_loss import contrastive_loss
+from auralsam2.training.dataset import Draws, TrainingClip, TrainingClips, ValidationClips, build_loader
+from auralsam2.training.feature_disk_cache import FeatureDiskCache, encoder_identity
+from auralsam2.training.initialise import calibrate_audio_input, calibrate_fuser
+from auralsam2.training.losses import mask_losses, matching_loss
+from auralsam2.training.optimiser import build_optimiser, build_schedule
+from auralsam2.training.recipe import TrainingRecipe
+
+J = "val/J"
+"""Name of the mean J of validation."""
+J_TARGET, FALSE_AREA = "val/J_target", "val/false_area"
+"""J on frames with a target; share of the picture that is masked on frames without one."""
+CALIBRATION = 32
+"""Clips that are looked at before training, where something is measured."""
+DROPOUT, DRAWING = 2, 3
+"""What random numbers are for, beside those of `training.data`."""
+
+
+class ClipModule(pl.LightningModule):
+    """Trains a network's own part and, unless its rate is 0, the encoder of sound.
+
+    All that is random in a step follows from the seed and the draw number of its clip: a step gives the same after a
+    resume, and two processes give what one gives that accumulates two clips.
+
+    Args:
+        network: with its first weights.
+        recipe: what to do.
+        train, validation: the samples.
+    """
+
+    def __init__(
+        self, network: AudioVisualNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
+    ) -> None:
+        super().__init__()
+        self.network, self.recipe = network, recipe
+        self.steps = recipe.trainer.steps(len(train))
+        data, size = recipe.data, network.image_size
+        self.cache = None
+        if data.cache is not None:
+            owner = encoder_identity(network, recipe.trainer.precision)
+            self.cache = FeatureDiskCache(
+                Path(data.cache), owner, int(data.cache_gigabytes * 1e9), half=data.cache_half
+            )
+        voices = None
+        if recipe.augment.resound:
+            collection = collect_assets(Path(data.stamps) if data.stamps else None)
+            voices = splits.asset_pool(collection, splits.split_assets(collection, 0), "train")
+        self.clips = TrainingClips(
+            train,
+            size,
+            recipe.model.clip.frames,
+            recipe.augment,
+            recipe.trainer.seed,
+            self.cache,
+            voices,
+            shown=data.shown,
+            rivals=recipe.contrast.matching > 0,
+        )
+        self.held_out = ValidationClips(validation, size, self.cache)
+        network.audio_encoder.requires_grad_(self.hearing_learns)
+
+    @property
+    def hearing_learns(self) -> bool:
+        """Whether the encoder of sound is trained."""
+        return self.recipe.optimiser.audio_encoder_rate > 0
+
+    @property
+    def first_samples(self) -> Sequence[Sample]:
+        """Some of the training, on which something is measured before it."""
+        return self.clips.samples[:CALIBRATION]
+
+    @abstractmethod
+    def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput | None, DecoderOutput]:
+        """The network on a clip; the memory starts from the given frame.
+
+        Returns:
+            what the fuser gave, where there is one, and the masks of all T frames, batched.
+        """
+
+    def other_losses(
+        self,
+        clip: TrainingClip,
+        fused: FuserOutput | None,
+        decoded: DecoderOutput,
+        labels: torch.Tensor,
+        kept: list[int],
+    ) -> dict[str, torch.Tensor]:
+        """Losses beside those of the masks, with their weights.
+
+        Args:
+            clip: the clip.
+            fused: of `run_clip`.
+            decoded: of `run_clip`.
+            labels: of the supervised frames.
+            kept: which frames these are.
+        """
+        return {}
+
+    def training_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
+        """The loss of one clip: masks of supervised frames, and what a method adds."""
+        torch.manual_seed(self._seed(DROPOUT, clip.draw))
+        fused, decoded = self.run_clip(clip, self.recipe.trainer.conditioning)
+        kept = clip.supervised.nonzero()[:, 0].tolist()
+        labels = clip.labels[kept]
+        masks = mask_losses(
+            full_size(decoded.logits[kept], labels.shape[-1]),
+            decoded.ious[kept],
+            decoded.object_score[kept],
+            labels,
+            self.recipe.losses,
+            waking=self.global_step < self.recipe.losses.waking_steps,
+        )
+        others = self.other_losses(clip, fused, decoded, labels, kept)
+        loss = masks.total
+        for value in others.values():
+            loss = loss + value
+        parts = {"focal": masks.focal, "dice": masks.dice, "iou": masks.iou, "occlusion": masks.occlusion}
+        values = {"loss": loss, **parts, **others}
+        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, batch_size=1)
+        return loss
+
+    def validation_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
+        """J of each supervised frame of a clip, its mask chosen by predicted IoU; means over frames are logged.
+
+        Returns:
+            (n, S, S) bool: the masks of the n supervised frames.
+        """
+        _, decoded = self.run_clip(clip, self.recipe.model.clip.conditioning)
+        if self.recipe.model.prompting.gated:
+            decoded = decoded.gated()
+        kept = clip.supervised.nonzero()[:, 0].tolist()
+        labels = clip.labels[kept]
+        found = full_size(decoded.logits[kept, decoded.best[kept], None], labels.shape[-1])[:, 0] > 0
+        score, there = jaccard(PixelCounts.of(found, labels)).float(), labels.flatten(1).any(1)
+        # Means over all frames, over those with a target, over those without.
+        for name, values in ((J, score), (J_TARGET, score[there]), (FALSE_AREA, found[~there].float().mean((1, 2)))):
+            mean = values.mean() if len(values) else score.new_zeros(())
+            self.log(name, mean, on_epoch=True, batch_size=len(values), sync_dist=True)
+        return found
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and the polynomial decay, a step at a time."""
+        adam = build_optimiser(self.network, self.recipe.optimiser)
+        decay = build_schedule(adam, self.steps, self.recipe.optimiser)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
+
+    def train_dataloader(self) -> Any:
+        """From the draw on at which the run stands."""
+        trainer, world = self.trainer, self.trainer.world_size
+        clips_a_step = self.recipe.trainer.accumulate * world
+        draws = Draws(trainer.global_step * clips_a_step, self.steps * clips_a_step, trainer.global_rank, world)
+        return build_loader(self.clips, draws, self.recipe.data.workers)
+
+    def val_dataloader(self) -> Any:
+        """The processes share the clips."""
+        draws = Draws(0, len(self.held_out), self.trainer.global_rank, self.trainer.world_size)
+        return build_loader(self.held_out, draws, self.recipe.data.workers)
+
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
+        """What learns, and nothing else: frozen weights are no part of a checkpoint."""
+        return {
+            name: value
+            for name, value in self.network.trained_state().items()
+            if self.hearing_learns or not name.startswith("audio_encoder.")
+        }
+
+    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
+        """The inverse, always strict.
+
+        Raises:
+            ConfigError: the checkpoint is of another network.
+        """
+        expected = self.state_dict().keys()
+        if extra := sorted(state_dict.keys() - expected):
+            raise ConfigError(f"checkpoint: {len(extra)} unexpected: {extra[0]}")
+        frozen = {name: value for name, value in self.network.trained_state().items() if name not in expected}
+        self.network.load_trained(frozen | dict(state_dict), "checkpoint")
+
+    def _seed(self, use: int, draw: int) -> int:
+        """63 bits that tell apart seeds, uses and draws."""
+        return (self.recipe.trainer.seed * 8 + use) * 2**32 % 2**62 + draw
+
+
+class AuralModule(ClipModule):
+    """Trains the fuser and, unless its rate is 0, the encoder of sound.
+
+    Args:
+        network: with its first weights.
+        recipe: what to do.
+        train, validation: the samples.
+    """
+
+    network: AuralNetwork
+
+    def __init__(
+        self, network: AuralNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
+    ) -> None:
+        super().__init__(network, recipe, train, validation)
+        if recipe.model.fuser.standardise and recipe.fuser_from is None:
+            some = [load_clip(sample, network.image_size) for sample in self.first_samples]
+            pictures = torch.stack([to_square(clip.frames[0], network.image_size) for clip in some])
+            calibrate_fuser(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
+
+    def fuse_clip(self, clip: TrainingClip) -> tuple[tuple[FrameFeatures, ...], FuserOutput]:
+        """The network on a clip, as far as the fuser."""
+        network = self.network
+        frames = self._encode(clip)
+        return frames, network.fuse(frames, clip.log_mel, network.read(clip.expression), clip.seconds)
+
+    def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, DecoderOutput]:
+        """The network on a clip; the memory starts from the given frame.
+
+        Returns:
+            what the fuser gave, and the masks of all T frames, batched.
+        """
+        network = self.network
+        frames, fused = self.fuse_clip(clip)
+        prompts = fused.prompts
+        if prompts.drawn is not None and self.recipe.contrast.matching:
+            # Matching teaches the drawn mask. What comes back through the decoder is far louder and less sure.
+            prompts = dataclasses.replace(prompts, drawn=prompts.drawn.detach())
+        tracker = network.tracker(len(frames))
+        if conditioning == "each":
+            return fused, tracker.apart(frames, prompts)
+        tracked = tracker.track(frames, prompts, conditioning)
+        found = [frame.decoded for frame in sorted(tracked, key=lambda frame: frame.t)]
+        return fused, DecoderOutput(
+            logits=torch.cat([one.logits for one in found]),
+            ious=torch.cat([one.ious for one in found]),
+            tokens=torch.cat([one.tokens for one in found]),
+            object_score=torch.cat([one.object_score for one in found]),
+        )
+
+    def training_step(self, clip: TrainingClip, number: int) -> torch.Tensor:
+        """The loss of one clip; in the first steps, where the recipe says so, by matching alone."""
+        if self.global_step < self.recipe.contrast.matching_first:
+            torch.manual_seed(self._seed(DROPOUT, clip.draw))
+            return self._match_alone(clip)
+        return super().training_step(clip, number)
+
+    def other_losses(
+        self,
+        clip: TrainingClip,
+        fused: FuserOutput | None,
+        decoded: DecoderOutput,
+        labels: torch.Tensor,
+        kept: list[int],
+    ) -> dict[str, torch.Tensor]:
+        """The losses between what is seen and what is heard: contrast and matching."""
+        assert fused is not None, "AuralSAM2 has a fuser"
+        config, nothing = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
+        contrast = nothing
+        if config.mode != "none":
+            visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
+            prediction = decoded.logits[kept, decoded.best[kept]]
+            generator = torch.Generator().manual_seed(self._seed(DRAWING, clip.draw))
+            contrast = contrastive_loss(visual, audio, labels, prediction, config, generator)
+        return {"contrast": contrast, "matching": self._match(clip, fused) if config.matching else nothing}
+
+    def _match(self, clip: TrainingClip, fused: FuserOutput) -> torch.Tensor:
+        """The matching loss on supervised frames, with its weight."""
+        config, kept = self.recipe.contrast, clip.supervised
+        visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
+        rivals = None if clip.rivals is None else clip.rivals[kept]
+        return config.matching * matching_loss(visual, audio, clip.labels[kept], config.temperature, rivals)
+
+    def _match_alone(self, clip: TrainingClip) -> torch.Tensor:
+        """The loss of a clip while nothing is decoded."""
+        _, fused = self.fuse_clip(clip)
+        loss = self._match(clip, fused)
+        self.log_dict({"train/loss": loss.detach(), "train/matching": loss.detach()}, batch_size=1)
+        return loss
+
+    def _encode(self, clip: TrainingClip) -> tuple[FrameFeatures, ...]:
+        """`AuralNetwork.encode`, but for what the cache knows."""
+        network = self.network
+        maps = clip.maps
+        if maps is None:
+            assert clip.pixels is not None, "pictures are left out only where their maps are known"
+            # In the memory layout in which the cache gives them back: another one rounds otherwise.
+            maps = tuple(level.contiguous() for level in encode_pyramid(network.sam2, normalise(clip.pixels)).maps)
+            if self.cache is not None and clip.keys is not None:
+                self.cache.put(clip.keys, maps)
+        fine, middle, coarse = maps
+        pyramid = FramePyramid((fine, middle, coarse), network.position)
+        return frame_features(network.sam2, pyramid, network.fuser.embed(pyramid.maps))
+
+
+class BaselineModule(ClipModule):
+    """Trains the adapters, and what a baseline tunes of SAM 2, frame by frame.
+
+    Args:
+        network: with its first weights.
+        recipe: what to do.
+        train, validation: the samples.
+    """
+
+    network: AdapterNetwork
+
+    def __init__(
+        self, network: AdapterNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
+    ) -> None:
+        super().__init__(network, recipe, train, validation)
+        if network.adapters.ear.standard is not None:
+            calibrate_audio_input(network, torch.cat([load_audio(sample) for sample in self.first_samples]))
+
+    def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[None, DecoderOutput]:
+        """The network on a clip, each frame by itself."""
+        assert clip.pixels is not None, "what adapters change cannot be kept in a cache"
+        network = self.network
+        text = network.read(clip.expression)
+        return None, network.decode(normalise(clip.pixels), clip.log_mel, text, clip.seconds)

@@ -1,0 +1,1 @@
+"""Utilities without a model: timing, background work, atomic files, configurations, weights."""

@@ -1,0 +1,190 @@
+"""Frozen parts in transformers' format: the files are checked, then loaded.
+
+transformers and tokenizers raise errors of almost any class for damaged files, build models of any size that a
+configuration asks for, and fill weights that a file lacks with random numbers. Here each of these is one error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from auralsam2.errors import AuralError, ConfigError, UnavailableError, quoted
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Model = TypeVar("Model", bound="PreTrainedModel")
+
+_LARGEST, _MOST = 2**24, 1024
+"""Greatest whole number in a configuration, and greatest number of layers, blocks or stages."""
+_COUNTED = re.compile(r"layers|blocks|stages?$|depth|num_labels|num_maskmem|multimask")
+_SLACK = 2**21
+"""Numbers that a model may hold beyond 1.25 times those in its file, such as a pooler that nothing reads."""
+_BUFFERS = 2**26
+"""Most numbers in the buffers that a model computes from its configuration."""
+_WIDE, _DEEP = 2048, 64
+"""Up to these numbers, a wrong configuration asks for no more memory than a right one of a large model."""
+
+
+@contextlib.contextmanager
+def pretrained_errors(folder: Path, kind: str) -> Iterator[None]:
+    """Turn any error of the libraries that read a folder into one for the user.
+
+    Args:
+        folder: named in the message.
+        kind: what the folder should hold, such as `text encoder with tokeniser`.
+
+    Raises:
+        UnavailableError: for any other error inside; those of our family pass.
+    """
+    try:
+        yield
+    except AuralError:
+        raise
+    except Exception as error:
+        raise UnavailableError(f"{folder}: no {kind} ({error_reason(error)}); copy or download it again") from error
+
+
+def error_reason(error: BaseException) -> str:
+    """Return an error's message on one line, cut to 300 characters, or its class where it has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
+def check_config(folder: Path) -> bool:
+    """Refuse a `config.json` whose numbers no published model has, before transformers builds what it asks for.
+
+    Returns:
+        whether it asks for a large model; see `is_large`.
+
+    Raises:
+        ConfigError: a number is out of range; the message names the key.
+        ValueError: the file is no JSON object.
+        OSError: the file cannot be read.
+    """
+    path = folder / "config.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError("config.json is no JSON object")
+    for key, value in _numbers(values, ""):
+        most = _MOST if _COUNTED.search(key) else _LARGEST
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{path}: {key} is {value}; copy or download the file again")
+        if isinstance(value, int) and abs(value) > most:
+            raise ConfigError(f"{path}: {key} is {quoted(value)}, beyond {most}; copy or download the file again")
+    return is_large(values)
+
+
+def is_large(values: dict[str, Any]) -> bool:
+    """Whether a configuration has numbers with which a model could exceed the memory if they are wrong.
+
+    Such a model is first built without storage and compared with its files, which takes some tenths of a second.
+
+    Args:
+        values: of its `config.json`.
+    """
+    return any(value > (_DEEP if _COUNTED.search(key) else _WIDE) for key, value in _numbers(values, ""))
+
+
+def load_outline(make: Callable[[], Model], folder: Path) -> Model:
+    """Build a model without storage, and check that its file holds about as many numbers as it needs.
+
+    Args:
+        make: builds the model on the default device.
+        folder: holds its safetensors files.
+
+    Returns:
+        the model on the device `meta`, in evaluation mode.
+
+    Raises:
+        ValueError: the model needs many more numbers than the files hold.
+        SafetensorError: a file is damaged.
+    """
+    import torch
+
+    with torch.device("meta"):
+        model = make().eval()
+    needed, stored = sum(weight.numel() for weight in model.parameters()), _stored(folder)
+    if needed > 1.25 * stored + _SLACK:
+        raise ValueError(f"config.json asks for {needed} weights, the files hold {stored}")
+    if (computed := sum(buffer.numel() for buffer in model.buffers())) > max(_BUFFERS, 2 * needed):
+        raise ValueError(f"config.json asks for tables of {computed} numbers")
+    return model
+
+
+def load_part(kind: Any, folder: Path, config: Any, optional: tuple[str, ...] = ()) -> Any:
+    """Load a model strictly: float32, evaluation mode, no gradients.
+
+    Args:
+        kind: a class of transformers with `from_pretrained`.
+        folder: holds safetensors files.
+        config: the model's configuration.
+        optional: prefixes of weights that the files may lack.
+
+    Returns:
+        the model.
+
+    Raises:
+        ConfigError: weights are missing, or not finite; the message names the first.
+        Exception: whatever transformers raises.
+    """
+    import torch
+
+    model, info = kind.from_pretrained(
+        folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+    )
+    missing = sorted(name for name in info["missing_keys"] if not name.startswith(optional))
+    if missing:
+        raise ConfigError(f"{folder}: {len(missing)} weights are missing, such as {missing[0]}; copy the folder again")
+    refuse_non_finite(model.state_dict().items(), folder)
+    return model.eval().requires_grad_(False)
+
+
+def refuse_non_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: Path | str) -> None:
+    """Check that all numbers of a table of tensors are finite.
+
+    Args:
+        tensors: names and tensors.
+        source: where they come from, for the message.
+
+    Raises:
+        ConfigError: a tensor holds NaN or infinity; the message names it.
+    """
+    for name, tensor in tensors:
+        if not tensor.is_floating_point():
+            continue
+        # What is repeated is looked at once.
+        tensor = tensor[tuple(slice(0, 1) if step == 0 else slice(None) for step in tensor.stride())]
+        # Types of one byte have no isfinite, and float64 becomes float32.
+        if not (tensor if tensor.element_size() in (2, 4) else tensor.float()).isfinite().all():
+            raise ConfigError(f"{source}: {quoted(name)} holds NaN or infinity; copy or train the model again")
+
+
+def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:
+    """All numbers in nested plain values, with the dotted key of each."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _numbers(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _numbers(inner, key)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield key, value
+
+
+def _stored(folder: Path) -> int:
+    """Numbers in the safetensors files of a folder, by their headers."""
+    from safetensors import safe_open
+
+    total = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, "pt") as file:
+            total += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    return total

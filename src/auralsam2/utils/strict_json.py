@@ -1,0 +1,78 @@
+"""Read JSON that anybody may have written: bounded in size, depth and numbers, with one kind of error."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+MOST_BYTES = 32 << 20
+"""Size of a document."""
+MOST_DEPTH = 32
+"""Arrays and objects inside each other."""
+_MOST_DIGITS = 300
+"""Longer integers exceed the range of a float."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON document.
+
+    Args:
+        text: at most `MOST_BYTES` long.
+
+    Raises:
+        ValueError: it is not JSON, too long or too deep, or has a number that is not finite or of more than 300 digits.
+    """
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"longer than {MOST_BYTES >> 20} MiB")
+    try:
+        value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
+    except RecursionError as error:
+        raise ValueError("too many arrays and objects inside each other") from error
+    check_depth(value)
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file; see `parse`.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: as `parse` raises.
+    """
+    with path.open("rb") as file:
+        return parse_json(file.read(MOST_BYTES + 1))
+
+
+def check_depth(value: Any) -> None:
+    """Check that lists and dictionaries are not nested deeper than `MOST_DEPTH`.
+
+    Raises:
+        ValueError: they are.
+    """
+    level = [value]
+    for _ in range(MOST_DEPTH + 1):
+        level = [inner for outer in level for inner in _children(outer) if isinstance(inner, list | dict)]
+        if not level:
+            return
+    raise ValueError(f"more than {MOST_DEPTH} arrays and objects inside each other")
+
+
+def _children(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS + digits.startswith("-"):
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return number

@@ -1,0 +1,88 @@
+"""The default proposer: Grounding DINO finds a label in a picture."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import AutoTokenizer, GroundingDinoForObjectDetection
+
+from auralsam2.errors import UnavailableError
+from auralsam2.modeling.preprocess import DEVIATION, MEAN
+from auralsam2.zero_shot.interfaces import DetectionBox
+
+GROUNDING_DINO = "IDEA-Research/grounding-dino-tiny"
+
+
+class GroundingDinoDetector:
+    """Boxes of a label.
+
+    Args:
+        model, tokeniser: of Grounding DINO.
+        most: boxes of a picture, at most.
+        shorter, longer: the picture's shorter side in pixels, as long as its longer one is no longer than that.
+        name: for the cache.
+    """
+
+    def __init__(
+        self,
+        model: GroundingDinoForObjectDetection,
+        tokeniser: Any,
+        *,
+        most: int = 3,
+        shorter: int = 800,
+        longer: int = 1333,
+        name: str = GROUNDING_DINO,
+    ) -> None:
+        self.model, self.tokeniser = model.eval(), tokeniser
+        self.most, self.shorter, self.longer = most, shorter, longer
+        self.name = f"{name} {most} {shorter} {longer}"
+
+    @classmethod
+    def from_pretrained(cls, model: str = GROUNDING_DINO, device: str = "cpu", **options: Any) -> GroundingDinoDetector:
+        """Load a published one from the hub, or a folder.
+
+        Raises:
+            UnavailableError: it is not here and cannot be fetched.
+        """
+        try:
+            parts = GroundingDinoForObjectDetection.from_pretrained(model), AutoTokenizer.from_pretrained(model)
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"{model}: no Grounding DINO ({str(error).splitlines()[0]})") from error
+        cast(nn.Module, parts[0]).to(device)
+        return cls(*parts, name=model, **options)
+
+    @torch.inference_mode()
+    def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
+        """Boxes and scores, best first; of equals, the one that the model names first."""
+        height, width = image.shape[:2]
+        words = self.tokeniser(f"{label.lower().strip(' .')}.", return_tensors="pt").to(self.model.device)
+        output = self.model(
+            pixel_values=self._pixels(image).to(self.model.device),
+            input_ids=words["input_ids"],
+            attention_mask=words["attention_mask"],
+        )
+        # The surest word of the label; positions beyond it are -inf.
+        scores = output.logits[0].sigmoid().max(-1).values.float().cpu()
+        middle, size = output.pred_boxes[0].float().cpu().split(2, -1)
+        scale = torch.tensor([width, height], dtype=torch.float32)
+        corners = torch.cat([(middle - size / 2) * scale, (middle + size / 2) * scale], -1)
+        corners = corners.clamp(min=torch.zeros(4), max=scale.repeat(2))
+        found = []
+        for number in sorted(range(len(scores)), key=lambda number: (-float(scores[number]), number)):
+            x0, y0, x1, y1 = corners[number].tolist()
+            if x1 > x0 and y1 > y0:
+                found.append(((x0, y0, x1, y1), float(scores[number])))
+        return found[: self.most]
+
+    def _pixels(self, image: np.ndarray) -> torch.Tensor:
+        """(1, 3, h, w) float, normalised."""
+        height, width = image.shape[:2]
+        scale = min(self.shorter / min(height, width), self.longer / max(height, width))
+        picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+        size = (max(1, round(height * scale)), max(1, round(width * scale)))
+        picture = F.interpolate(picture, size=size, mode="bilinear", align_corners=False, antialias=True)
+        return (picture - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(DEVIATION).view(1, 3, 1, 1)

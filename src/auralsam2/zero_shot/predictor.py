@@ -1,0 +1,92 @@
+"""The zero-shot pipeline as a predictor, for evaluation on the clips of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from auralsam2.data.audio import read_sound
+from auralsam2.data.sample import LoadedClip
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.evaluation.predictor import AuralPredictor, Prediction
+from auralsam2.inference.results import NOTHING
+from auralsam2.modeling.preprocess import normalise
+from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.types import AUDIO_RATE, Frame
+from auralsam2.zero_shot.interfaces import DetectionBox
+from auralsam2.zero_shot.pipeline import ZeroShotPipeline
+
+
+class ZeroShotPredictor:
+    """Finds what sounds in a clip of a data set, one frame a second.
+
+    As in `evaluate` elsewhere, the frame that SAM 2 starts from comes first and all others follow in ascending order;
+    the clip is encoded once.
+
+    Args:
+        pipeline: its roles, its cache, and the SAM 2 of its model.
+        options: of the evaluation; the prompts are the pipeline's own.
+    """
+
+    def __init__(self, pipeline: ZeroShotPipeline, options: EvaluationOptions) -> None:
+        self.pipeline = pipeline
+        self._aural = AuralPredictor(pipeline.model, options)
+        self.name = f"external on {pipeline.model.name}"
+        roles = {
+            "tagger": pipeline.tagger.name,
+            "proposer": pipeline.proposer.name,
+            "selector": repr(pipeline.selector),
+        }
+        self.identity = self._aural.identity | roles
+
+    def prepare(self, clip: LoadedClip) -> torch.Tensor:
+        """The frames on the model's square, (T, 3, S, S) uint8."""
+        return self._aural.prepare(clip)
+
+    @torch.inference_mode()
+    def predict(self, clip: LoadedClip, prepared: torch.Tensor) -> Prediction:
+        """Segment the clip."""
+        network = self.pipeline.model.streaming()
+        starts = self.pipeline.choose(
+            f"{clip.sample.dataset} {clip.sample.clip}", _frames(clip), lambda: _seconds(clip)
+        )
+        count, side = len(prepared), network.image_size
+        logits = torch.full((count, side, side), NOTHING, device=network.device)
+        ious, scores = torch.zeros(count), torch.full((count,), NOTHING)
+        if not starts:
+            return Prediction(logits=logits, ious=ious, object_scores=scores)
+        with self.pipeline.model.compute():
+            frames = network.encode(normalise(prepared.to(network.device)), listen=False)
+            for start in starts:
+                box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
+                tracker = network.tracker(count)
+                for found in tracker.track(frames, None, "first", {start.proposal.index: box}):
+                    if start.sounds(found.t):
+                        logits[found.t] = torch.maximum(logits[found.t], found.logits)
+                        ious[found.t] = max(float(ious[found.t]), found.iou)
+                        scores[found.t] = max(float(scores[found.t]), found.object_score)
+        return Prediction(logits=logits, ious=ious, object_scores=scores)
+
+
+def _frames(clip: LoadedClip) -> Iterator[Frame]:
+    for index, image in enumerate(clip.frames):
+        yield Frame(index=index, time=float(index), instant=index + 0.5, image=np.asarray(image))
+
+
+def _seconds(clip: LoadedClip) -> np.ndarray:
+    """(T, 16000) float32: the second of each frame, left and right averaged; zero where the sound has ended."""
+    sound = read_sound(clip.sample).mean(1)[clip.sample.first_example * AUDIO_RATE :]
+    count = len(clip.frames)
+    padded = np.zeros(count * AUDIO_RATE, np.float32)
+    length = min(len(sound), len(padded))
+    padded[:length] = sound[:length]
+    return padded.reshape(count, AUDIO_RATE)
+
+
+def _on_square(box: DetectionBox, image: np.ndarray, side: int) -> VisualPrompts:
+    """A box in source pixels on the model's square."""
+    height, width = image.shape[:2]
+    scale = torch.tensor([side / width, side / height]).repeat(2)
+    return VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), torch.tensor(box) * scale)

@@ -1,0 +1,81 @@
+"""`auralsam2 bench`, on small models and short videos: the reports hold what they promise."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from auralsam2.bench import memory, speed
+from auralsam2.utils.timing import STAGES
+
+HARDWARE = {"cpu", "threads", "device", "torch", "auralsam2"}
+
+
+def test_speed_reports_every_stage_and_the_hearing_overhead(command, small_model):
+    outcome = command("bench", "speed", "--model", small_model, "--frames", "4", "--json")
+    assert outcome.code == 0, outcome.err
+    report = json.loads(outcome.out)
+    assert report["machine"].keys() == HARDWARE
+    assert report["image_size"] == 64
+    assert report["dtypes"].keys() == {"fp32", "bf16"}
+    for numbers in report["dtypes"].values():
+        assert numbers["stages"].keys() == set(STAGES)
+        assert all(seconds > 0 for seconds in numbers["stages"].values())
+        parts = [numbers["stages"][name] for name in ("encoder", "fuser", "decoder", "memory")]
+        assert numbers["network"] == pytest.approx(sum(parts), rel=0.01)
+        assert 0 < numbers["network_share"] <= 1
+        assert numbers["hearing_overhead"] == pytest.approx(numbers["network"] / numbers["click_network"])
+        assert {run["prompts"] for run in numbers["runs"]} == {"sound", "click"}
+
+
+def test_speed_as_a_table(command, small_model):
+    outcome = command("bench", "speed", "--model", small_model, "--frames", "2", "--dtype", "fp32")
+    assert outcome.code == 0, outcome.err
+    for name in (*STAGES, "hearing overhead, network", "network / wall"):
+        assert any(line.startswith(name) for line in outcome.out.splitlines()), name
+
+
+def test_prompting_reports_what_hearing_and_a_click_cost(command, small_model):
+    outcome = command("bench", "prompting", "--model", small_model, "--frames", "3", "--rounds", "1", "--json")
+    assert outcome.code == 0, outcome.err
+    numbers = json.loads(outcome.out)["dtypes"]["fp32"]
+    assert numbers["hearing_overhead"] == numbers["first_pass_heard"] / numbers["first_pass_pointed"]
+    assert 0 < numbers["click"] == pytest.approx(numbers["click_share"] * numbers["first_pass_heard"])
+    assert [(one["prompts"], one["frames"]) for one in numbers["passes"]] == [
+        ("points+box", 3),
+        ("audio+points+box", 3),
+    ]
+    table = command("bench", "prompting", "--model", small_model, "--frames", "1", "--rounds", "1")
+    assert any(line.startswith("click / frame of the first pass") for line in table.out.splitlines())
+
+
+def test_stretches_are_whole_windows():
+    assert speed.stretches(12, 5) == [(0, 5), (5, 10)]
+    assert speed.stretches(3, 5) == [(0, 3)]
+
+
+def test_memory_compares_a_short_and_a_long_video(command, small_model):
+    """The long one has ten times the frames of the short one."""
+    outcome = command("bench", "memory", "--model", small_model, "--minutes", "0.5", "--json")
+    assert outcome.code in (0, 1), outcome.err
+    report = json.loads(outcome.out)
+    assert (report["short"]["frames"], report["long"]["frames"]) == (3, 30)
+    assert report["ratio"] == report["long"]["peak_bytes"] / report["short"]["peak_bytes"]
+    assert report["passed"] is (outcome.code == 0) is (report["ratio"] <= memory.LIMIT)
+    assert report["long"]["peak_bytes"] > report["long"]["loaded_bytes"] > 50e6
+
+
+def test_memory_that_grows_fails():
+    peaks = [
+        memory.MemoryPeak(video_seconds=60 * minutes, frames=60 * minutes, loaded_bytes=1, peak_bytes=peak)
+        for minutes, peak in ((1, 100_000), (10, 105_001))
+    ]
+    assert not memory.MemoryComparison(short=peaks[0], long=peaks[1]).passed
+
+
+@pytest.mark.parametrize("name", ["speed", "memory"])
+def test_a_model_that_is_not_here(command, name):
+    outcome = command("bench", name, "--model", "no-such-model")
+    assert outcome.code == 3
+    assert "no model 'no-such-model'" in outcome.error

@@ -1,0 +1,145 @@
+"""`auralsam2 demo`, with a bundle made on the spot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from auralsam2.cli import demo
+from auralsam2.errors import EXIT_UNAVAILABLE, ConfigError
+from auralsam2.hub import download
+from auralsam2.media.frame_reader import read_frames
+from auralsam2.media.probe import probe
+from auralsam2.outputs import rle
+from helpers.media_files import numbered, tone, write_media
+
+FRAMES = 3
+SIZE = (48, 64)
+"""H, W of the clip."""
+
+
+def write_truth(bundle: Path, masks: dict[int, np.ndarray]) -> None:
+    frames = [{"index": index, "rle": rle.encode_rle(mask)} for index, mask in masks.items()]
+    (bundle / "demo.json").write_text(json.dumps({"frames": frames}))
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    """A clip of three seconds, of which nothing is the object."""
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write_media(folder / "demo.mp4", [numbered(n) for n in range(10 * FRAMES)], sound=tone(FRAMES))
+    write_truth(folder, {index: np.zeros(SIZE, bool) for index in range(FRAMES)})
+    return folder
+
+
+def written_masks(out: Path) -> dict[int, np.ndarray]:
+    return {int(path.stem): np.array(Image.open(path)) > 0 for path in (out / "demo" / "masks").iterdir()}
+
+
+def test_the_score_is_the_mean_iou_with_the_truth(bundle, small_model, tmp_path):
+    first = demo.run_demo(tmp_path / "first", str(small_model), bundle)
+    found = written_masks(tmp_path / "first")
+    assert sorted(found) == list(range(FRAMES))
+    assert first.overlay == tmp_path / "first" / "demo" / "overlay.mp4"
+    assert first.overlay.is_file()
+    assert first.frames == FRAMES
+    assert first.score == sum(not mask.any() for mask in found.values()) / FRAMES
+
+    # A truth that the masks meet in full, in part and not at all.
+    left = np.zeros(SIZE, bool)
+    left[:, :32] = True
+    truth = {0: found[0], 1: found[1] | left, 2: ~found[2]}
+    write_truth(bundle, truth)
+    expected = [1.0, found[1].sum() / (found[1] | left).sum(), 0.0]
+    second = demo.run_demo(tmp_path / "second", str(small_model), bundle)
+    assert second.score == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_the_clip_of_the_package_and_its_truth_belong_together():
+    """Whichever scene was drawn: it shows what the demo is for, and downloads fast."""
+    clip, truth = download.BUNDLED / demo.CLIP, demo.read_truth(download.BUNDLED / demo.TRUTH)
+    assert clip.stat().st_size <= 1_000_000
+    frames = list(read_frames(clip, fps=1))
+    assert [frame.index for frame in frames] == list(truth)
+    assert {frame.image.shape[:2] for frame in frames} == {mask.shape for mask in truth.values()}
+    assert probe(clip).audio_rate is not None
+    heard = [mask.any() for mask in truth.values()]
+    assert any(heard)
+    assert not all(heard)
+    # A mask begins and ends where the pictures do: inside it they differ from the plain ground more than beside it.
+    for frame in frames:
+        mask = truth[frame.index]
+        ground = np.median(frame.image.reshape(-1, 3), axis=0)
+        away = np.abs(frame.image - ground).mean(axis=2) > 12
+        assert not mask.any() or away[mask].mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("mask", "truth", "expected"),
+    [
+        ([1, 1, 0, 0], [0, 1, 1, 0], 1 / 3),
+        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0),
+        ([1, 0, 0, 0], [0, 0, 0, 0], 0.0),
+        ([0, 0, 0, 0], [1, 0, 0, 0], 0.0),
+        ([1, 0, 1, 0], [1, 0, 1, 0], 1.0),
+    ],
+)
+def test_iou(mask, truth, expected):
+    masks = (np.array(values, bool).reshape(2, 2) for values in (mask, truth))
+    assert demo.mask_iou(*masks) == expected
+
+
+def test_the_command_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatch, command):
+    monkeypatch.setattr(download, "BUNDLED", bundle)
+    shown = command("demo", "--out", tmp_path / "out", "--model", small_model)
+    assert shown.code == 0
+    overlay, score = shown.out.splitlines()
+    assert overlay == f"overlay: {tmp_path / 'out' / 'demo' / 'overlay.mp4'}"
+    empty = sum(not mask.any() for mask in written_masks(tmp_path / "out").values())
+    assert score == f"M_J: {empty / FRAMES:.3f} (mean IoU of {FRAMES} frames)"
+
+
+@pytest.mark.parametrize("missing", ["demo.mp4", "demo.json"])
+def test_without_the_bundle_it_says_what_to_do(bundle, missing, tmp_path, monkeypatch, command):
+    (bundle / missing).unlink()
+    monkeypatch.setattr(download, "BUNDLED", bundle)
+    shown = command("demo", "--out", tmp_path / "out")
+    assert shown.code == EXIT_UNAVAILABLE
+    assert "come with a later version" in shown.error
+    assert "auralsam2 segment VIDEO --model v1m" in shown.error
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_model_nothing_is_written(bundle, tmp_path, monkeypatch, command):
+    monkeypatch.setattr(download, "BUNDLED", bundle)
+    shown = command("demo", "--out", tmp_path / "out")
+    assert shown.code == EXIT_UNAVAILABLE
+    assert "'mini'" in shown.error
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        {0: np.zeros(SIZE, bool)},
+        {index: np.zeros(SIZE, bool) for index in range(FRAMES + 1)},
+        {index: np.zeros((SIZE[0] + 2, SIZE[1]), bool) for index in range(FRAMES)},
+    ],
+    ids=["too few", "too many", "another size"],
+)
+def test_a_truth_of_another_clip_is_refused(masks, bundle, small_model, tmp_path):
+    write_truth(bundle, masks)
+    with pytest.raises(ConfigError, match=r"demo\.json: frame \d of clip and truth do not match"):
+        demo.run_demo(tmp_path / "out", str(small_model), bundle)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": []}', '{"frames": [{"index": 0, "rle": 1}]}'])
+def test_a_damaged_truth_is_refused(text, tmp_path):
+    (tmp_path / "demo.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"demo\.json: .*install the package again"):
+        demo.read_truth(tmp_path / "demo.json")

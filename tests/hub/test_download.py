@@ -1,0 +1,542 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import utils as hub_utils
+from safetensors.torch import load_file
+
+from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
+from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.hub import download
+from auralsam2.hub.convert import fuser_shapes
+from auralsam2.hub.download import available, fetch_release, fetch_sam2, fetch_text, resolve, weights_hash
+from auralsam2.hub.registry import REGISTRY, Entry
+from helpers.small_networks import save_small_model
+
+OLD, NEW = "a" * 40, "b" * 40
+
+
+class LocalHub:
+    """A hub on the loopback device that answers the requests of `huggingface_hub`, and remembers them.
+
+    Attributes:
+        url: for HF_ENDPOINT.
+        files: (repo, commit, name) to content.
+        main: repo to the commit of its branch main.
+        requests: "METHOD path" of all requests so far, with " bytes=…" where a part was asked for.
+        cut: the next GET of a file ends after so many bytes.
+        lie: files are sent backwards, under their own hash.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[str, str, str], bytes] = {}
+        self.main: dict[str, str] = {}
+        self.requests: list[str] = []
+        self.cut: int | None = None
+        self.lie = False
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                owner.answer(self)
+
+            def do_GET(self) -> None:
+                owner.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def add(self, repo: str, files: dict[str, bytes], commit: str = OLD) -> None:
+        self.main[repo] = commit
+        self.files |= {(repo, commit, name): content for name, content in files.items()}
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        path, part = request.path.partition("?")[0], request.headers.get("Range", "")
+        self.requests.append(f"{request.command} {path} {part}".strip())
+        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/([^/]+)", path):
+            repo, kind, revision = match.groups()
+            commit = self.commit(repo, revision)
+            names = sorted(name for r, c, name in self.files if (r, c) == (repo, commit))
+            if not names:
+                return self.refuse(request, repo)
+            entries = [
+                {"type": "file", "path": name, "oid": "0" * 40, "size": len(self.files[repo, commit, name])}
+                for name in names
+            ]
+            info = {"id": repo, "sha": commit, "siblings": [{"rfilename": name} for name in names]}
+            body = json.dumps(info if kind == "revision" else entries).encode()
+            return self.send(request, 200, body, {"Content-Type": "application/json"})
+        if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+            repo, revision, name = match.groups()
+            commit = self.commit(repo, revision)
+            content = self.files.get((repo, commit, name))
+            if content is None:
+                return self.refuse(request, repo)
+            digest = hashlib.sha256(content).hexdigest()
+            headers = {"ETag": f'"{digest}"', "X-Linked-Etag": f'"{digest}"', "X-Repo-Commit": commit}
+            headers |= {"X-Linked-Size": str(len(content)), "Accept-Ranges": "bytes"}
+            content, status, length = content[::-1] if self.lie else content, 200, len(content)
+            if found := re.fullmatch(r"bytes=(\d+)-", part):
+                start, status = int(found[1]), 206
+                headers["Content-Range"] = f"bytes {start}-{length - 1}/{length}"
+                content = content[start:]
+            return self.send(request, status, content, headers)
+        return self.refuse(request, "")
+
+    def commit(self, repo: str, revision: str) -> str:
+        return self.main.get(repo, "") if revision == "main" else revision
+
+    def refuse(self, request: BaseHTTPRequestHandler, repo: str) -> None:
+        code = "EntryNotFound" if repo in self.main else "RepoNotFound"
+        self.send(request, 404, b"", {"X-Error-Code": code})
+
+    def send(self, request: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str]) -> None:
+        request.send_response(status)
+        for key, value in (headers | {"Content-Length": str(len(body))}).items():
+            request.send_header(key, value)
+        request.end_headers()
+        if request.command == "GET":
+            if self.cut is not None and "resolve" in request.path:
+                body, self.cut = body[: self.cut], None
+                request.close_connection = True
+            request.wfile.write(body)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+    """A local hub, and empty caches."""
+    local = LocalHub()
+    for name in ("HF_HUB_OFFLINE", "HF_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("HF_ENDPOINT", local.url + "/")
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("AURALSAM2_CACHE", str(tmp_path / "cache"))
+    hub_utils.close_session()
+    yield local
+    local.close()
+    hub_utils.close_session()
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """huggingface_hub waits up to 23 s between its attempts; the attempts stay."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+ENTRY = Entry(
+    name="tiny",
+    task="tests",
+    modalities=("audio",),
+    licence="none",
+    size_mb=1,
+    repo="some/weights",
+    filename="ckpts/a.pth",
+)
+CONTENT = bytes(range(256)) * 400
+SAM2 = {"config.json": b"{}", "model.safetensors": b"weights", "pytorch_model.bin": b"pickle", "README.md": b"words"}
+
+
+# --- one file: a released checkpoint ----------------------------------------------------------------------------------
+
+
+def test_first_download_is_verified_and_pinned(server: LocalHub, tmp_path: Path) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+    assert json.loads((tmp_path / "cache" / "pins" / "tiny.json").read_text()) == {
+        "repo": "some/weights",
+        "filename": "ckpts/a.pth",
+        "commit": OLD,
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+    }
+    assert any(line.startswith("GET /some/weights/resolve/") for line in server.requests)
+
+
+def test_a_pinned_checkpoint_in_the_cache_makes_no_request(server: LocalHub) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    first = fetch_release(ENTRY)
+    server.requests.clear()
+    assert fetch_release(ENTRY) == first
+    assert server.requests == []
+
+
+def test_a_later_download_asks_for_the_pinned_commit(
+    server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    fetch_release(ENTRY)
+    server.add("some/weights", {"ckpts/a.pth": b"newer"}, NEW)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "other"))
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+    (tmp_path / "cache" / "pins" / "tiny.json").unlink()
+    assert fetch_release(ENTRY).read_bytes() == b"newer"
+
+
+def test_other_bytes_than_the_pinned_are_an_error(
+    server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    fetch_release(ENTRY)
+    server.files["some/weights", OLD, "ckpts/a.pth"] = b"history was rewritten"
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "other"))
+    with pytest.raises(UnavailableError, match=r"was recorded at the first download; delete the file, or .*tiny\.json"):
+        fetch_release(ENTRY)
+
+
+def test_a_pin_of_another_file_or_no_pin_at_all(server: LocalHub, tmp_path: Path) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    pin = tmp_path / "cache" / "pins" / "tiny.json"
+    pin.parent.mkdir(parents=True)
+    pin.write_text(json.dumps({"repo": "old/place", "filename": "a.pth", "commit": NEW, "sha256": "0"}))
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+    assert json.loads(pin.read_text())["commit"] == OLD
+    pin.write_text("{")
+    with pytest.raises(UnavailableError, match=r"tiny\.json: not a pin .*; delete it and run again"):
+        fetch_release(ENTRY)
+
+
+def test_damaged_bytes_are_refused_and_fetched_again(server: LocalHub) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    server.lie = True
+    with pytest.raises(UnavailableError, match=r"damaged on its way, .* it was removed: run again"):
+        fetch_release(ENTRY)
+    server.lie = False
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+
+
+def test_a_blob_in_a_store_with_other_names_is_no_damage(server: LocalHub, tmp_path: Path) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    path = fetch_release(ENTRY)
+    blob = path.resolve()
+    store = blob.rename(tmp_path / ("c" * 64))
+    blob.symlink_to(store)
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+    store.write_bytes(b"rotten")
+    with pytest.raises(UnavailableError, match="it was removed"):
+        fetch_release(ENTRY)
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_an_interrupted_download_goes_on_where_it_stopped(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What was received is kept in whole pieces of this size, 10 MB otherwise.
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    server.cut = 70_000
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+    gets = [line for line in server.requests if line.startswith("GET /some/weights/resolve/")]
+    assert len(gets) == 2
+    assert gets[1].endswith("bytes=70000-")
+
+
+def test_a_fixed_revision_is_what_is_asked_for(server: LocalHub) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    server.add("some/weights", {"ckpts/a.pth": b"newer"}, NEW)
+    assert fetch_release(Entry(**{**vars(ENTRY), "revision": OLD})).read_bytes() == CONTENT
+
+
+def one_line(error: pytest.ExceptionInfo[UnavailableError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    assert error.value.exit_code == 3
+    return message
+
+
+def test_offline(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UnavailableError) as error:
+        fetch_release(ENTRY)
+    message = one_line(error)
+    for part in (
+        "ckpts/a.pth of some/weights",
+        f"{server.url}/some/weights/resolve/main/ckpts/a.pth",
+        "HF_HUB_OFFLINE",
+    ):
+        assert part in message
+    assert "auralsam2 convert FILE.pth DIR" in message
+    assert server.requests == []
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    fetch_release(ENTRY)
+    server.requests.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch_release(ENTRY).read_bytes() == CONTENT
+    assert server.requests == []
+
+
+@pytest.mark.usefixtures("no_pauses")
+def test_endpoint_down(server: LocalHub) -> None:
+    server.close()
+    for ask in (lambda: fetch_release(ENTRY), lambda: fetch_sam2("some/sam2"), lambda: resolve("some/model")):
+        with pytest.raises(UnavailableError) as error:
+            ask()
+        message = one_line(error)
+        assert server.url in message
+        assert "refused" in message
+        assert "elsewhere" in message
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (Entry(**{**vars(ENTRY), "repo": "no/such"}), "set HF_TOKEN"),
+        (Entry(**{**vars(ENTRY), "filename": "b.pth"}), "the server says 404"),
+    ],
+)
+def test_nothing_there(server: LocalHub, entry: Entry, reason: str) -> None:
+    server.add("some/weights", {"ckpts/a.pth": CONTENT})
+    with pytest.raises(UnavailableError) as error:
+        fetch_release(entry)
+    assert reason in one_line(error)
+
+
+# --- repositories: SAM 2, the text encoder, a converted model ---------------------------------------------------------
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_snapshot_takes_what_is_needed_and_no_pickle(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.add("some/sam2", SAM2)
+    folder = fetch_sam2("some/sam2")
+    assert names(folder) == ["config.json", "model.safetensors"]
+    server.requests.clear()
+    assert fetch_sam2("some/sam2") == folder
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert fetch_sam2("some/sam2") == folder
+    assert server.requests == []
+    with pytest.raises(UnavailableError, match=r"some/other .*HF_HUB_OFFLINE is set.*--sam2 DIR"):
+        fetch_sam2("some/other")
+
+
+def test_snapshot_of_a_revision(server: LocalHub) -> None:
+    server.add("some/sam2", SAM2)
+    server.add("some/sam2", SAM2 | {"config.json": b'{"new": 1}'}, NEW)
+    assert (fetch_sam2(f"some/sam2@{OLD}") / "config.json").read_bytes() == b"{}"
+    assert (fetch_sam2("some/sam2") / "config.json").read_bytes() == b'{"new": 1}'
+
+
+def test_snapshot_that_is_damaged_or_lacks_something(server: LocalHub) -> None:
+    server.add("some/sam2", SAM2)
+    server.lie = True
+    with pytest.raises(UnavailableError, match="damaged on its way"):
+        fetch_sam2("some/sam2")
+    server.lie = False
+    assert (fetch_sam2("some/sam2") / "model.safetensors").read_bytes() == b"weights"
+    server.add("some/pickles", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
+    with pytest.raises(UnavailableError, match=r"model\.safetensors is missing; .*/some/pickles does not hold"):
+        fetch_sam2("some/pickles")
+
+
+def test_text_encoder_comes_with_its_tokeniser(server: LocalHub) -> None:
+    words = {"vocab.json": b"{}", "merges.txt": b"", "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
+    server.add("some/text", SAM2 | words)
+    assert names(fetch_text("some/text")) == sorted(["config.json", "model.safetensors", *words])
+    with pytest.raises(UnavailableError, match=r"tokenizer\.json"):
+        fetch_text("some/sam2")
+
+
+def test_a_model_on_the_hub(server: LocalHub) -> None:
+    server.add("some/model", SAM2 | {"sam2/config.json": b"{}", "sam2/model.safetensors": b"own"})
+    folder = resolve("some/model")
+    assert names(folder) == ["config.json", "model.safetensors", "sam2/config.json", "sam2/model.safetensors"]
+    assert fetch_sam2("sam2", folder) == (folder / "sam2").resolve()
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+def write(folder: Path, *files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in files:
+        (folder / name).write_bytes(b"{}")
+    return folder
+
+
+def test_a_folder_is_its_own_model(tmp_path: Path) -> None:
+    folder = write(tmp_path / "model", "config.json")
+    with pytest.raises(UnavailableError, match=r"model: model\.safetensors is missing"):
+        resolve(str(folder))
+    write(folder, "model.safetensors")
+    assert resolve(str(folder)) == folder
+    with pytest.raises(
+        UnavailableError, match=r"a file, not a model folder; run: auralsam2 convert .*config\.json DIR"
+    ):
+        resolve(str(folder / "config.json"))
+
+
+@pytest.mark.parametrize("name", ["nothing", "./nothing", "/no/such/place", "a/b/c", "../x/y", ""])
+def test_unknown_names_list_the_known(
+    server: LocalHub, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write(tmp_path / "empty"))
+    with pytest.raises(UnavailableError) as error:
+        resolve(name)
+    assert "mini" in one_line(error) or not name
+    assert server.requests == []
+
+
+def test_parts_inside_the_model_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = write(tmp_path / "model", "config.json", "model.safetensors")
+    inside = write(base / "sam2", "config.json", "model.safetensors")
+    outside = write(tmp_path / "other", "config.json", "model.safetensors")
+    assert fetch_sam2("sam2", base) == inside
+    assert fetch_sam2(str(outside), base) == outside
+    monkeypatch.chdir(tmp_path)
+    assert fetch_sam2("other").samefile(outside)
+    for path in ("../other", "sam2/../../other"):
+        with pytest.raises(ConfigError, match="leads out of the model folder"):
+            fetch_sam2(path, base)
+    with pytest.raises(UnavailableError, match="no such folder, which the model names as its text"):
+        fetch_text("words", base)
+    with pytest.raises(UnavailableError, match=r"tokenizer\.json is missing"):
+        fetch_text("sam2", base)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_registry_says_where_the_released_checkpoints_are() -> None:
+    assert list(REGISTRY) == ["mini", "v1s", "v1m", "v2", "ref-avs"]
+    files = {name: entry.filename for name, entry in REGISTRY.items() if entry.repo == "yyliu01/AuralSAM2"}
+    assert files == {
+        "v1s": "ckpts/auralsam2_avs_v1s.pth",
+        "v1m": "ckpts/auralsam2_avs_v1m.pth",
+        "v2": "ckpts/auralsam2_avs_v2.pth",
+        "ref-avs": "ckpts/auralsam2_refavs_best.pth",
+    }
+    assert {entry.sam2 for entry in REGISTRY.values()} == {"facebook/sam2-hiera-large"}
+
+
+def test_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "BUNDLED", tmp_path)
+    with pytest.raises(UnavailableError, match="'mini' is not part of this version yet"):
+        resolve("mini")
+    folder = write(tmp_path / "mini", "config.json", "model.safetensors")
+    assert resolve("mini") == folder
+    for modality, text in (("audio", None), ("audio+text", "text")):
+        ModelConfig(text=text, fuser=FuserConfig(modality=modality)).save(folder)
+        assert available()[0]["cached"] is True
+        assert available()[0]["modalities"] == modality.split("+")
+
+
+@pytest.fixture
+def narrow_release(server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], bytes]:
+    """Puts a narrow fuser-only checkpoint behind the name `v1s`; returns its bytes."""
+
+    def released(modality: str = "audio", **parts: str) -> ModelConfig:
+        sizes = {"width": 32, "inner_width": 8, "heads": 2, "visual_depths": (1, 1, 1), "token_depth": 1}
+        return ModelConfig(
+            audio_encoder=AudioEncoderConfig(channels=(2, 2, 2, 2), hidden=8, embedding=16),
+            fuser=FuserConfig(**sizes),
+            **parts,
+        )
+
+    def publish() -> bytes:
+        shapes = fuser_shapes(ModelConfig.released())
+        torch.save({name: torch.rand(shape) for name, shape in shapes.items()}, tmp_path / "release.pth")
+        content = (tmp_path / "release.pth").read_bytes()
+        server.add("yyliu01/AuralSAM2", {"ckpts/auralsam2_avs_v1s.pth": content})
+        return content
+
+    monkeypatch.setattr(ModelConfig, "released", released)
+    return publish
+
+
+def test_a_name_is_downloaded_and_converted_once(
+    server: LocalHub, tmp_path: Path, narrow_release: Callable[[], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    narrow_release()
+    caplog.set_level("INFO", "auralsam2.hub.download")
+    assert [row["cached"] for row in available()[1:]] == [False] * 4
+    leftover = write(tmp_path / "cache" / "models" / ".v1s.0123.tmp", "model.safetensors")
+    with ThreadPoolExecutor(4) as pool:
+        folders = set(pool.map(resolve, ["v1s"] * 4))
+    assert folders == {tmp_path / "cache" / "models" / "v1s"}
+    assert not leftover.exists()
+    assert sum(line.startswith("GET") for line in server.requests) == 1
+    assert sum(message.startswith("converting") for message in caplog.messages) == 1
+
+    folder = folders.pop()
+    assert ModelConfig.load(folder).sam2 == "facebook/sam2-hiera-large"
+    saved, published = load_file(folder / "model.safetensors"), torch.load(tmp_path / "release.pth", weights_only=True)
+    assert torch.equal(saved["fuser.f_blocks.0.0.attn.q.weight"], published["f_blocks.0.0.attn.q.weight"])
+
+    server.requests.clear()
+    assert resolve("v1s") == folder
+    assert server.requests == []
+    row = next(row for row in available() if row["name"] == "v1s")
+    assert row["cached"] is True
+    assert row["size_mb"] == round((folder / "model.safetensors").stat().st_size / 1e6, 1)
+
+
+def test_a_name_whose_checkpoint_is_something_else(server: LocalHub, tmp_path: Path) -> None:
+    server.add("yyliu01/AuralSAM2", {"ckpts/auralsam2_avs_v2.pth": b"<html>"})
+    with pytest.raises(ConfigError, match=r"auralsam2_avs_v2\.pth: no PyTorch checkpoint"):
+        resolve("v2")
+    assert not (tmp_path / "cache" / "models" / "v2").exists()
+
+
+def test_listing_is_plain_and_tells_true_sizes(server: LocalHub) -> None:
+    rows = available()
+    assert json.loads(json.dumps(rows)) == rows
+    assert [row["name"] for row in rows] == list(REGISTRY)
+    for row in rows:
+        assert row.keys() == {"name", "task", "modalities", "size_mb", "cached", "licence", "source"}
+    unused = re.compile(r"\.g\.|align_channel_back|a_blocks.*(sr|attn\.norm|dwconv)\.")
+    for row, modality in zip(rows[1:], ["audio", "audio", "audio", "audio+text"], strict=True):
+        shapes = fuser_shapes(ModelConfig.released(modality))  # type: ignore[arg-type]
+        values = sum(torch.Size(shape).numel() for name, shape in shapes.items() if not unused.search(name))
+        assert row["size_mb"] == round(4 * values / 1e6)
+    assert server.requests == []
+
+
+def test_the_hash_of_a_model_follows_its_files_not_its_place(tmp_path: Path) -> None:
+    first = save_small_model(tmp_path / "first")
+    second = Path(shutil.copytree(first, tmp_path / "second"))
+    whole = weights_hash(first)
+    assert re.fullmatch("[0-9a-f]{16}", whole)
+    assert weights_hash(second) == whole
+    for name in ("model.safetensors", "config.json", "sam2/model.safetensors", "sam2/config.json"):
+        path = second / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"\n" if name.endswith("safetensors") else content + b"\n")
+        assert weights_hash(second) != whole, name
+        path.write_bytes(content)
+        assert weights_hash(second) == whole, name
+
+
+def test_the_hash_of_a_model_with_a_part_of_the_hub(tmp_path: Path, server: LocalHub) -> None:
+    folder = save_small_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"sam2": "some/sam2"}))
+    server.add("some/sam2", {"config.json": b"{}", "model.safetensors": b"weights"})
+    before, asked = weights_hash(folder), list(server.requests)
+    assert server.requests == asked, "nothing is downloaded"
+    fetch_sam2("some/sam2", folder)
+    assert weights_hash(folder) != before
+    (folder / "config.json").write_text(json.dumps(config | {"sam2": "nowhere"}))
+    with pytest.raises(UnavailableError, match="no such folder"):
+        weights_hash(folder)

@@ -1,0 +1,81 @@
+"""Frames in any order."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from auralsam2.inference import frame_store as film_module
+from auralsam2.inference.feature_cache import FeatureCache
+from auralsam2.inference.frame_store import FrameStore
+from auralsam2.inference.video_source import VideoSource
+from auralsam2.inference.windows import windows
+from auralsam2.media.frame_reader import FrameReader
+from auralsam2.model import AuralSAM2
+from auralsam2.types import Prompts
+from auralsam2.utils.timing import StageTimer
+from helpers.media_files import number_of, numbered, write_media
+
+
+def film(model: AuralSAM2, video: Path, kept: FeatureCache, **options: object) -> FrameStore:
+    source = VideoSource.open(video, Prompts(), asked_later=True, **options)  # type: ignore[arg-type]
+    return FrameStore(model.network, source, contextlib.nullcontext, StageTimer(), kept, listen=False)
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20], ids=["nothing kept", "kept"])
+@pytest.mark.parametrize("fps", [1.0, None])
+def test_pictures_in_any_order(model: AuralSAM2, video: Path, fps: float | None, limit: int) -> None:
+    with (
+        contextlib.closing(FeatureCache(limit, 0)) as kept,
+        contextlib.closing(film(model, video, kept, fps=fps, start=1.0, end=6.0)) as frames,
+    ):
+        assert frames.index_at(3.5) == (2 if fps else 10)
+        last = frames.last()
+        assert last == (4 if fps else 19)
+        assert not frames.has(last + 1)
+        assert not frames.has(-1)
+        for index in (last, 0, 2, 2, 1, last - 1, 3):
+            expected = 4 * index + 6 if fps else index + 4
+            assert number_of(frames.picture(index)) == expected
+            assert frames.time(index) == pytest.approx(expected / 4, abs=2e-3)
+
+
+def test_the_way_back_is_read_in_stretches(model: AuralSAM2, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[float] = []
+
+    class Counted(FrameReader):
+        def __init__(self, path: Path, *, fps: float | None, start: float, end: float | None) -> None:
+            super().__init__(path, fps=fps, start=start, end=end)
+            opened.append(start)
+
+    monkeypatch.setattr(film_module, "FrameReader", Counted)
+    with contextlib.closing(FeatureCache()) as kept, contextlib.closing(film(model, video, kept, fps=None)) as frames:
+        last = frames.last()
+        assert last == 27
+        assert [number_of(frames.picture(index)) for index in range(last, -1, -1)] == list(range(last, -1, -1))
+        # The film itself, its end, and two stretches of 17 pictures at most.
+        assert opened == pytest.approx([0.0, 27 / 4, 10 / 4, 0.0], abs=2e-3)
+
+
+def test_a_moment_means_the_nearest_frame(model: AuralSAM2, video: Path) -> None:
+    with contextlib.closing(FeatureCache(0, 0)) as kept, contextlib.closing(film(model, video, kept)) as frames:
+        times = (6.9, 0.0, 0.4, 0.99, 1.0, 1.01, 1.5, 3.2, 3.5, 7.0)
+        assert [frames.index_at(time) for time in times] == [6, 0, 0, 0, 0, 1, 1, 3, 3, 6]
+
+
+def test_windows_are_those_of_the_stream(model: AuralSAM2, tmp_path: Path) -> None:
+    """With a gap in which whole windows are empty."""
+    times = [0.0, 0.3, 1.2, 2.0, 3.1, 3.9, 4.4, 17.2, 18.1, 19.5, 20.3, 21.0, 22.2]
+    video = write_media(tmp_path / "gap.mkv", [numbered(number) for number in range(len(times))], times=times)
+    with (
+        contextlib.closing(FeatureCache(0, 0)) as kept,
+        contextlib.closing(film(model, video, kept, fps=None)) as frames,
+    ):
+        moments = [frames.moment(index) for index in range(frames.last() + 1)]
+        stream = list(windows(moments, 3))
+        assert len(stream) > 3
+        for index in (12, 3, 7, 0, *range(len(times))):
+            (expected,) = (w for w in stream if w.first_new <= index <= w.moments[-1].index)
+            assert frames.window(index) == expected

@@ -1,0 +1,68 @@
+"""Golden tests from frames and sound to masks at 256 px: tracking_avs_256.npz and tracking_ref_256.npz."""
+
+import numpy as np
+import pytest
+import torch
+
+from auralsam2.inference.tracker import full_size
+from auralsam2.modeling.log_mel import log_mel_examples
+from auralsam2.modeling.network import ClipOutput
+from helpers.rule_weights import assert_close, golden, samples, tensor, wave
+from helpers.small_networks import rule_network
+
+SIZE = 256
+
+
+@pytest.fixture(scope="module", params=["avs", "ref"])
+def run(request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], ClipOutput]:
+    modality = {"avs": "audio", "ref": "audio+text"}[request.param]
+    network = rule_network(modality, SIZE)
+    text = tensor("text_features", (1, 25, 768))[0] if modality == "audio+text" else None
+    mel = log_mel_examples(samples(wave(5, "wave_5s")))
+    with torch.inference_mode():
+        output = network(tensor("frames_256", (5, 3, SIZE, SIZE)), mel, text)
+    return golden(f"tracking_{request.param}_256"), output
+
+
+def stack(output: ClipOutput, what) -> torch.Tensor:
+    return torch.cat([what(frame) for frame in output.frames])
+
+
+@pytest.mark.parametrize("level", range(3))
+def test_prompts(run, level: int) -> None:
+    archive, output = run
+    prompts = output.fuser.prompts.visual_prompts[level]
+    assert_close(prompts[:, 3::37], archive[f"visual_prompt{level}"], 2e-4)
+    assert_close(output.fuser.tokens[level], archive[f"audio_prompt{level}"], 2e-4)
+
+
+def test_encoder(run) -> None:
+    archive, output = run
+    embedding = torch.cat([frame.embedding for frame in output.features])
+    assert_close(embedding[:, ::8, 1::2, 1::2], archive["fpn2"], 2e-4)
+
+
+def test_memory(run) -> None:
+    archive, output = run
+    assert_close(stack(output, lambda f: f.conditioned)[:, ::8], archive["pix_feat"], 5e-4)
+    assert_close(stack(output, lambda f: f.remembered.memory)[:, ::4], archive["maskmem_features"], 5e-4)
+    assert_close(stack(output, lambda f: f.remembered.pointer), archive["obj_ptr"], 1e-4)
+
+
+def test_decoder(run) -> None:
+    archive, output = run
+    assert_close(stack(output, lambda f: f.decoded.logits), archive["low_res_multimasks"], 2e-4)
+    assert_close(stack(output, lambda f: f.decoded.ious), archive["ious"], 1e-4)
+    assert_close(stack(output, lambda f: f.decoded.object_score), archive["object_scores"], 1e-4)
+    assert [frame.best for frame in output.frames] == archive["best_mask"].tolist()
+
+
+def test_masks(run) -> None:
+    archive, output = run
+    logits = torch.stack([frame.logits for frame in output.frames])
+    assert_close(logits[:, ::2, ::2], archive["final_logits_iou_select"], 2e-4)
+    bits = np.unpackbits(archive["final_mask_iou_select_bits"].reshape(5, -1), axis=1)
+    differing = (bits.reshape(5, SIZE, SIZE) != (logits > 0).numpy()).sum((1, 2))
+    assert differing.max() <= 8, differing
+    areas = torch.stack([(full_size(frame.decoded.logits, SIZE)[0] > 0).sum((1, 2)) for frame in output.frames])
+    assert np.abs(areas.numpy() - archive["mask_area"]).max() <= 8

@@ -1,0 +1,215 @@
+"""Runs of a few steps: killed and resumed, what they change, what they learn."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from projects.mini import train_sam2
+from projects.mini.sam2_model import BACKBONE, memory_parts, mini_sam2
+from projects.mini.stage_loop import read_log
+from projects.mini.train_sam2 import PHASES, PromptRecipe, PromptStage, read_prompt_recipe
+
+from auralsam2.errors import ConfigError, UsageError
+from auralsam2.modeling.sam2 import load_sam2
+
+SIZE = 64
+States = dict[tuple[int, int], dict[str, torch.Tensor]]
+
+
+class DeathError(Exception):
+    """What stops a run."""
+
+
+def recorded(patch: pytest.MonkeyPatch) -> States:
+    """All tensors, the backbone's too, whenever a checkpoint is written, by phase and step."""
+    states: States = {}
+    save = PromptStage._save
+
+    def recording(self: PromptStage, optimiser: dict) -> None:
+        save(self, optimiser)
+        assert not any(module.training for module in self.network.modules())
+        tensors = self.network.sam2.state_dict() | self.network.heads()
+        states[self.phase, self.step] = {name: value.clone() for name, value in tensors.items()}
+
+    patch.setattr(PromptStage, "_save", recording)
+    return states
+
+
+def kill_after(patch: pytest.MonkeyPatch, phase: int, step: int) -> None:
+    """Stop a run when the weights have learnt from that step, and before any checkpoint holds it."""
+    one_step = PromptStage._one_step
+
+    def dying(self: PromptStage, *rest: Any) -> Iterator[tuple[str, float]]:
+        yield from one_step(self, *rest)
+        if (self.phase, self.step) == (phase, step):
+            raise DeathError
+
+    patch.setattr(PromptStage, "_one_step", dying)
+
+
+def write(recipe: PromptRecipe, path: Path) -> Path:
+    path.write_text(json.dumps(asdict(recipe)), encoding="utf-8")
+    return path
+
+
+def rows(recipe: PromptRecipe) -> list[dict[str, str]]:
+    """Of the log, but for the time."""
+    return [row | {"seconds": ""} for row in read_log(Path(recipe.out) / train_sam2.LOG)]
+
+
+def differing(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
+    assert one.keys() == other.keys()
+    return {name for name, value in one.items() if not torch.equal(value, other[name])}
+
+
+def assert_same(states: States, whole: States) -> None:
+    assert max(states) == max(whole) == (3, 0)
+    for moment, state in states.items():
+        assert not differing(state, whole[moment]), moment
+
+
+@pytest.fixture(scope="module")
+def whole(short: PromptRecipe, one_thread: None) -> States:
+    """Of a run that nothing disturbs."""
+    with pytest.MonkeyPatch.context() as patch:
+        states = recorded(patch)
+        PromptStage(short).run()
+    return states
+
+
+@pytest.mark.parametrize("phase", range(len(PHASES)), ids=PHASES)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(phase, recipe, short, whole, monkeypatch):
+    with monkeypatch.context() as patch:
+        kill_after(patch, phase, 2)
+        with pytest.raises(DeathError):
+            PromptStage(recipe).run()
+    assert len(rows(recipe)) == 3 * phase + 2
+    states = recorded(monkeypatch)
+    PromptStage(recipe, resume=True).run()
+    assert min(states) == (phase + 1, 0)
+    assert_same(states, whole)
+    assert rows(recipe) == rows(short)
+    for name in (train_sam2.FIGURES, "model/model.safetensors", "model/config.json"):
+        assert (Path(recipe.out) / name).read_bytes() == (Path(short.out) / name).read_bytes()
+
+
+def test_a_process_that_was_killed_is_resumed(recipe, short, whole, start, tmp_path, monkeypatch):
+    """While it writes the maps of the memory phase's last step."""
+    path = write(recipe, tmp_path / "recipe.yaml")
+    code = """
+        import os, signal, sys
+        from projects.mini import pool, train
+        made = pool.backbone_maps
+        def dying(model, pixels):
+            if (sys._getframe(2).f_locals.get("step"), len(pixels)) == (2, 3 * pool.CHUNK):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return made(model, pixels)
+        pool.backbone_maps = dying
+        train.main(sys.argv[1:])
+    """
+    process = start("-c", "\n".join(line[8:] for line in code.splitlines()), path)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert rows(recipe) == rows(short)[:8]
+    states = recorded(monkeypatch)
+    assert train_sam2.main([str(path), "--resume"]) == 0
+    assert_same(states, whole)
+    assert rows(recipe) == rows(short)
+
+
+def test_a_checkpoint_is_not_overwritten_unasked(short, whole, tmp_path, capsys):
+    with pytest.raises(UsageError, match="--resume"):
+        PromptStage(short)
+    assert train_sam2.main([str(write(short, tmp_path / "recipe.yaml"))]) == UsageError.exit_code
+    assert "holds a checkpoint" in capsys.readouterr().err
+    assert len(rows(short)) == 9
+
+
+def test_the_backbone_never_changes(whole):
+    first = mini_sam2(None, SIZE).state_dict()
+    backbone = {name for name in first if name.startswith(BACKBONE)}
+    assert any(name.endswith("running_var") for name in backbone)
+    for moment, state in whole.items():
+        assert all(torch.equal(state[name], first[name]) for name in backbone), moment
+
+
+def test_only_what_remembers_learns_in_the_memory_phase(whole):
+    sam2 = mini_sam2(None, SIZE)
+    own = {id(part) for part in memory_parts(sam2) if isinstance(part, torch.nn.Parameter)}
+    own |= {id(w) for part in memory_parts(sam2) if isinstance(part, torch.nn.Module) for w in part.parameters()}
+    memory = {name for name, weight in sam2.named_parameters() if id(weight) in own}
+    moved = differing(whole[2, 0], whole[3, 0])
+    assert moved <= memory
+    assert {"memory_encoder", "memory_attention", "memory_temporal_positional_encoding", "object_pointer_proj"} <= {
+        name.split(".")[0] for name in moved
+    }
+    for phase in (0, 1):
+        moved = differing(whole[phase, 2], whole[phase + 1, 0])
+        assert {"hint.weight", "naming.weight", "mask_decoder.mask_tokens.weight"} <= moved
+        assert not moved & memory
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_image_and_prompts_share_their_position_code(recipe, short, whole, resume):
+    """Without it the decoder ignores its prompts."""
+    network = PromptStage(short if resume else recipe, resume=resume).network
+    code = network.sam2.get_image_wide_positional_embeddings()
+    assert torch.equal(network.decoder.position, code.flatten(2).transpose(1, 2)[:, None])
+
+
+def test_what_a_run_leaves_behind(short, whole):
+    out = Path(short.out)
+    names = {"checkpoint.pt", "figures.json", "log.csv", "model", "pool-prompts", "pool-finer", "pool-memory"}
+    assert {path.name for path in out.iterdir()} == names
+    model = load_sam2(out / train_sam2.MODEL)
+    assert model.config.image_size == SIZE
+    for name, value in model.state_dict().items():
+        assert torch.equal(value.half(), whole[3, 0][name].half()), name
+    table = rows(short)
+    assert [(row["phase"], row["step"]) for row in table] == [(p, str(s)) for p in PHASES for s in range(1, 4)]
+    assert all(bool(row["box"]) == (int(row["step"]) > 1) for row in table)
+    assert all(bool(row["followed"]) == (bool(row["box"]) and row["phase"] == "memory") for row in table)
+    figures = json.loads((out / train_sam2.FIGURES).read_text(encoding="utf-8"))
+    assert all(0 <= figures[name] <= 1 for name in ("box", "point", "filled", "followed", "stayed"))
+
+
+def test_a_few_steps_lower_the_loss(recipe):
+    """The same eight clips again and again, each time with other prompts."""
+    none = replace(recipe.finer, steps=0)
+    phase = replace(recipe.prompts, steps=24, balanced_steps=24, rate=3e-3, warm_up=4, clips=8, every=99)
+    recipe = replace(recipe, prompts=phase, finer=none, memory=none, log_every=8, save_every=24, test_every=24)
+    PromptStage(recipe).run()
+    table = rows(recipe)
+    losses = [float(row["loss"]) for row in table]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.8 * losses[0]
+    assert float(table[-1]["found"]) > float(table[0]["found"]) + 0.1
+
+
+def test_a_recipe_is_read_with_changes(short, tmp_path):
+    path = write(short, tmp_path / "recipe.yaml")
+    assert read_prompt_recipe(path) == short
+    assert read_prompt_recipe(path, ["memory.steps=7", "seed=3"]) == replace(
+        short, seed=3, memory=replace(short.memory, steps=7)
+    )
+    for change, message in (
+        ("prompts.prompts=3", "prompts must be even"),
+        ("finer.slots=12", "slots 12 must be a multiple of 8"),
+        ("log_every=3", "save_every 2 must be a multiple of log_every 3"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            read_prompt_recipe(path, [change])
+
+
+def test_another_file_is_no_checkpoint(recipe):
+    Path(recipe.out).mkdir()
+    (Path(recipe.out) / train_sam2.CHECKPOINT).write_bytes(b"something else")
+    with pytest.raises(ConfigError, match="no checkpoint of this training"):
+        PromptStage(recipe, resume=True)

@@ -1,0 +1,122 @@
+"""The demo clip: what is read of it at one frame a second is what its truth describes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from projects.mini import make_demo_clip
+from projects.mini.make_demo_clip import CLIP, LICENCE, PICTURES, SECONDS, TRUTH, draw_demo_clip
+
+from auralsam2.cli.demo import read_truth
+from auralsam2.errors import EXIT_UNUSABLE, UsageError
+from auralsam2.media.audio_track import SoundTrack
+from auralsam2.media.frame_reader import read_frames
+from auralsam2.media.probe import probe
+from auralsam2.modeling.log_mel import log_mel
+from auralsam2.types import AUDIO_RATE
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def taken(stamps):
+    return draw_demo_clip(stamps, seed=1, size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def folder(taken, tmp_path_factory):
+    return make_demo_clip.write_demo_clip(tmp_path_factory.mktemp("demo") / "new" / "bundle", taken).parent
+
+
+def test_the_files_and_nothing_else(folder):
+    assert sorted(path.name for path in folder.iterdir()) == sorted([CLIP, TRUTH, LICENCE])
+    info = probe(folder / CLIP)
+    assert (info.width, info.height) == (SIZE, SIZE)
+    assert info.duration == pytest.approx(SECONDS, abs=0.1)
+
+
+def test_each_processed_frame_is_the_one_that_the_truth_describes(folder, taken):
+    frames = list(read_frames(folder / CLIP, fps=1))
+    facts = json.loads((folder / TRUTH).read_text())
+    assert [(f.index, f.time) for f in frames] == [(f["index"], f["time"]) for f in facts["frames"]]
+    assert len(frames) == SECONDS
+    # Told from what the scene shows a tenth of a second earlier and later.
+    for frame in frames[1:-1]:
+        away = [
+            np.abs(taken.scene.stage.at(frame.index + shift)[0].astype(int) - frame.image).mean()
+            for shift in (-0.1, 0.0, 0.1)
+        ]
+        assert away[1] == min(away)
+        assert away[1] < 3
+        assert (taken.scene.stage.at(frame.index)[0] == taken.scene.frames[frame.index]).all()
+
+
+def test_the_truth_is_what_is_heard(folder, taken):
+    truth = read_truth(folder / TRUTH)
+    assert list(truth) == list(range(SECONDS))
+    for index, mask in truth.items():
+        assert (mask == taken.scene.target[index]).all()
+    assert any(mask.any() for mask in truth.values())
+
+
+def test_the_clip_moves_between_the_seconds(folder):
+    images = [frame.image.astype(int) for frame in read_frames(folder / CLIP)]
+    assert len(images) == SECONDS * PICTURES
+    half = PICTURES // 2
+    within = [np.abs(images[half + n] - images[half]).mean() for n in (PICTURES // 4, PICTURES // 2, PICTURES)]
+    assert 0 < within[0] < within[1] < within[2]
+
+
+def test_a_picture_between_two_frames_shows_the_poses_between(taken):
+    (path, *_) = taken.scene.stage.paths
+    first, between, second = (path.pose(frame) for frame in (2, 2.25, 3))
+    assert between.x == pytest.approx(0.75 * first.x + 0.25 * second.x)
+    assert between.angle == pytest.approx(0.75 * first.angle + 0.25 * second.angle)
+    assert path.pose(-1) == path.pose(0)
+    assert (path.pose(3).x, path.pose(3).y) == tuple(path.centre[3])
+
+
+def test_the_model_hears_what_was_mixed(folder, taken):
+    with SoundTrack(folder / CLIP) as track:
+        heard = track.read(0.0, SECONDS)
+    spectra = [log_mel(torch.from_numpy(samples.T.copy())).numpy() for samples in (heard, taken.scene.samples)]
+    away = np.abs(spectra[0] - spectra[1]).mean()
+    apart = np.abs(spectra[1] - spectra[1].mean(axis=1, keepdims=True)).mean()
+    assert away < 0.15 * apart
+    loud = np.square(heard[: SECONDS * AUDIO_RATE]).reshape(SECONDS, -1).mean(axis=1) > 1e-6
+    # A run of sound ends in its last second, so that silence is silence in the file too.
+    assert (loud == taken.scene.sounding.any(axis=0)).all()
+
+
+def test_the_licence_names_what_was_used(folder, taken):
+    text = (folder / LICENCE).read_text()
+    for thing in taken.scene.things:
+        assert f"- `{thing.stamp}`\n" in text
+        assert thing.track is None or f"- `{thing.track.recording}`\n" in text
+    assert "GNU" not in text, "of stamps that nobody knows nothing is claimed"
+
+
+def test_the_command_draws_the_same_from_the_same_seed(stamps, tmp_path, capsys):
+    (tmp_path / "mini").mkdir()
+    assert make_demo_clip.main(["--stamps", str(stamps), "--out", str(tmp_path), "--seed", "1"]) == 0
+    assert capsys.readouterr().out.startswith(f"{tmp_path / CLIP}: ")
+    assert json.loads((tmp_path / TRUTH).read_text()) == json.loads(
+        json.dumps(make_demo_clip.describe_demo_clip(draw_demo_clip(stamps, seed=1)))
+    )
+    assert (tmp_path / "mini").is_dir(), "what else is in the folder stays"
+    assert make_demo_clip.describe_demo_clip(draw_demo_clip(stamps, seed=2)) != make_demo_clip.describe_demo_clip(
+        draw_demo_clip(stamps, seed=1)
+    )
+
+
+def test_a_negative_seed_is_refused(stamps, tmp_path, capsys):
+    with pytest.raises(UsageError, match="--seed -1"):
+        draw_demo_clip(stamps, seed=-1)
+    assert (
+        make_demo_clip.main(["--stamps", str(stamps), "--out", str(tmp_path / "out"), "--seed", "-1"]) == EXIT_UNUSABLE
+    )
+    assert "--seed -1 must be 0 or greater" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,150 @@
+"""The fuser whose seconds of sound keep to their own frames."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from auralsam2.config import FuserConfig
+from auralsam2.errors import ConfigError
+from auralsam2.modeling.aural_fuser import AuralFuser, FuserOutput
+from auralsam2.modeling.cross_fusion import framewise_attention
+from auralsam2.modeling.image_encoder import sine_position
+
+T, WIDTH, GRID, WORDS, TEXT = 3, 64, 8, 5, 24
+
+
+def make_fuser(scope: str, modality: str = "audio") -> AuralFuser:
+    torch.manual_seed(0)
+    config = FuserConfig.preset("paper", modality, scope=scope, width=WIDTH, inner_width=16, text_width=TEXT)
+    return AuralFuser(config).eval()
+
+
+def fuse(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None) -> FuserOutput:
+    torch.manual_seed(1)
+    patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
+    position = sine_position(WIDTH, (GRID, GRID), audio)
+    with torch.no_grad():
+        return fuser.fuse(patches, fuser.join(audio, text), position)
+
+
+def changed(one: FuserOutput, other: FuserOutput) -> list[bool]:
+    """By frame: whether the prompts differ."""
+    pairs = zip(
+        (*one.prompts.visual_prompts, *one.prompts.audio_prompts),
+        (*other.prompts.visual_prompts, *other.prompts.audio_prompts),
+        strict=True,
+    )
+    differ = torch.stack([(a - b).flatten(1).abs().amax(1) > 1e-6 for a, b in pairs])
+    return differ.any(0).tolist()
+
+
+def test_one_key_beside_nothing_is_a_gate():
+    """softmax over (q·k / √d, 0) is the logistic function."""
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 7, 6), torch.randn(2, 1, 6), torch.randn(2, 1, 6)
+    expected = torch.sigmoid((query * key).sum(2, keepdim=True) / math.sqrt(6)) * value
+    torch.testing.assert_close(framewise_attention(query, key, value, heads=1), expected)
+
+
+def test_heads_work_apart():
+    torch.manual_seed(0)
+    query, key, value = torch.randn(2, 7, 6), torch.randn(2, 4, 6), torch.randn(2, 4, 6)
+    whole = framewise_attention(query, key, value, heads=2)
+    for half in (slice(0, 3), slice(3, 6)):
+        alone = framewise_attention(query[..., half], key[..., half], value[..., half], heads=1)
+        torch.testing.assert_close(whole[..., half], alone)
+
+
+@pytest.mark.parametrize(("scope", "expected"), [("frame", [False, True, False]), ("clip", [True, True, True])])
+def test_a_second_of_sound_reaches_its_own_frame_only(scope, expected):
+    fuser = make_fuser(scope)
+    audio = torch.randn(T, WIDTH)
+    other = audio.clone()
+    other[1] += 1.0
+    assert changed(fuse(fuser, audio), fuse(fuser, other)) == expected
+
+
+@torch.no_grad()
+def test_a_clip_is_its_frames_one_by_one():
+    fuser, audio = make_fuser("frame"), torch.randn(T, WIDTH)
+    patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
+    position = sine_position(WIDTH, (GRID, GRID), audio)
+    together = fuser.fuse(patches, fuser.join(audio), position).prompts
+    for t in range(T):
+        alone = fuser.fuse(tuple(level[t : t + 1] for level in patches), fuser.join(audio[t : t + 1]), position).prompts
+        for one, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        for one, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_words_reach_all_frames():
+    fuser = make_fuser("frame", "audio+text")
+    audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
+    output = fuse(fuser, audio, text)
+    assert output.tokens[0].shape == (T + T + WORDS, WIDTH)
+    assert changed(output, fuse(fuser, audio, text + 1.0)) == [True] * T
+
+
+def test_what_is_said_may_be_of_the_whole_clip():
+    fuser = make_fuser("frame", "audio+text")
+    audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
+    other = audio.clone()
+    other[1] += 1.0
+    assert changed(fuse(fuser, audio, text), fuse(fuser, other, text)) == [True] * T
+
+
+@torch.no_grad()
+def test_a_clip_may_be_shown_in_part():
+    fuser = make_fuser("frame", "audio+text")
+    audio, text, shown = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
+    patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
+    position = sine_position(WIDTH, (GRID, GRID), audio)
+    whole = fuser.fuse(patches, fuser.join(audio, text), position).prompts
+    tokens = fuser.join(audio[shown], text, around=audio)
+    excerpt = fuser.fuse(tuple(level[shown] for level in patches), tokens, position).prompts
+    for one, other in zip(whole.visual_prompts, excerpt.visual_prompts, strict=True):
+        torch.testing.assert_close(one[shown], other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_released_fusion_has_no_frames_of_its_own():
+    with pytest.raises(ConfigError, match="scope"):
+        dataclasses.replace(FuserConfig.preset("released"), scope="frame")
+    with pytest.raises(ConfigError, match="inner_width"):
+        FuserConfig.preset("paper", scope="frame", inner_width=18)
+
+
+def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
+    fuser = make_fuser("frame")
+    fuser.config = dataclasses.replace(fuser.config, draws=True)
+    output = fuse(fuser, torch.randn(T, WIDTH))
+    with torch.no_grad():
+        visual, audio = fuser.project(output)
+    expected = torch.einsum("tpc,tc->tp", visual[2], audio[2]).view(T, GRID, GRID) / 0.1
+    torch.testing.assert_close(output.prompts.drawn, expected)
+    torch.testing.assert_close(output.prompts.frame(1).drawn, expected[1:2])
+    assert fuse(make_fuser("frame"), torch.randn(T, WIDTH)).prompts.drawn is None
+
+
+def test_only_a_framewise_fuser_draws():
+    with pytest.raises(ConfigError, match="draws"):
+        FuserConfig.preset("paper", draws=True)
+
+
+@torch.no_grad()
+def test_where_nothing_is_said_it_only_hears():
+    reading, hearing = make_fuser("frame", "audio+text"), make_fuser("frame")
+    hearing.load_state_dict(reading.state_dict(), strict=False)
+    audio = torch.randn(T, WIDTH)
+    untold, told = fuse(reading, audio), fuse(reading, audio, torch.randn(WORDS, TEXT))
+    assert changed(untold, fuse(hearing, audio)) == [False] * T
+    assert changed(untold, told) == [True] * T
+    assert untold.tokens[0].shape == (T, WIDTH)
+    with pytest.raises(ValueError, match="got text: False"):
+        fuse(make_fuser("clip", "audio+text"), audio)
+    with pytest.raises(ValueError, match="got text: True"):
+        fuse(hearing, audio, torch.randn(WORDS, TEXT))

@@ -1,0 +1,58 @@
+"""What the network is told where nothing is said."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from auralsam2.config import ClipConfig, FuserConfig, PromptingConfig
+from auralsam2.modeling.network import DEFAULT_EXPRESSION, AuralNetwork
+from auralsam2.modeling.text_encoder import TextEncoder
+from helpers.small_networks import small_config, small_sam2
+from helpers.small_text import save_small_text
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory) -> TextEncoder:
+    return TextEncoder(save_small_text(tmp_path_factory.mktemp("text")))
+
+
+def made(text: TextEncoder | None, scope: str, caution: float = 0.0) -> AuralNetwork:
+    modality = "audio" if text is None else "audio+text"
+    fuser = FuserConfig.preset("paper", modality, scope=scope, text_width=32, visual_depths=(1, 1, 1))
+    prompting, clip = PromptingConfig(caution=caution), ClipConfig(frames=3, conditioning="each")
+    config = dataclasses.replace(small_config(modality), fuser=fuser, prompting=prompting, clip=clip)
+    return AuralNetwork(config, small_sam2(64), text).eval()
+
+
+def test_what_is_said_is_read(text):
+    for scope in ("clip", "frame"):
+        found = made(text, scope).read("the dog on the left")
+        assert torch.equal(found, text("the dog on the left"))
+
+
+def test_where_nothing_is_said(text):
+    assert torch.equal(made(text, "clip").read(None), text(DEFAULT_EXPRESSION))
+    assert made(text, "frame").read(None) is None
+    assert made(None, "clip").read("the dog") is None
+
+
+@pytest.mark.parametrize("said", ["the dog on the left", None])
+def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
+    """The bound is the mean of the frames' own scores less the caution; what is only heard has none."""
+    caution = 0.25
+    careful = made(text, "frame", caution=caution)
+    bold = made(text, "frame")
+    bold.load_state_dict(careful.state_dict())
+    torch.manual_seed(1)
+    pixels, log_mel = torch.randn(3, 3, 64, 64), torch.randn(3, 2, 96, 64)
+    with torch.inference_mode():
+        scores, doubted = (
+            torch.tensor([frame.object_score for frame in network.track(pixels, log_mel, network.read(said))])
+            for network in (bold, careful)
+        )
+    expected = scores - caution if said is None else torch.minimum(scores, scores.mean() - caution)
+    assert len(set(scores.tolist())) == 3
+    torch.testing.assert_close(doubted, expected, atol=1e-5, rtol=1e-5)

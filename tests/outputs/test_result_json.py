@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from auralsam2.outputs import result_json, rle
+from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.utils.json_stream import write_object
+from auralsam2.version import __version__
+
+Make = Callable[..., Segmentation]
+
+
+def stretches(frames: list[tuple[float, bool]], spacing: float = 0.5, end: float = 100.0) -> list[list[float]]:
+    return list(result_json.intervals(frames, spacing=spacing, end=end))
+
+
+def test_neighbours_are_joined_up_to_the_frame_after_them() -> None:
+    assert stretches([(0, False), (0.1, True), (0.2, True), (0.3, False), (0.5, True), (0.7, False)]) == [
+        [0.1, 0.3],
+        [0.5, 0.7],
+    ]
+
+
+def test_an_open_end_lasts_one_spacing_more() -> None:
+    assert stretches([(0, True), (0.25, True)]) == [[0, 0.5]]
+
+
+def test_an_open_end_stays_in_the_video() -> None:
+    assert stretches([(0, True), (0.25, True)], end=0.3) == [[0, 0.3]]
+
+
+def test_a_wrong_announced_end_never_turns_an_interval_round() -> None:
+    assert stretches([(0, False), (1.0, True)], end=0.3) == [[1.0, 1.0]]
+
+
+def test_a_lone_frame_lasts_the_announced_spacing() -> None:
+    assert stretches([(0.2, True)], spacing=0.04) == [[0.2, 0.24]]
+
+
+def test_a_picture_that_comes_twice_does_not_shrink_the_spacing() -> None:
+    assert stretches([(0, True), (0.2, True), (0.2, True)]) == [[0, 0.4]]
+
+
+def test_nothing_visible_and_nothing_at_all() -> None:
+    assert stretches([(0, False), (1, False)]) == []
+    assert stretches([]) == []
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.booleans()), max_size=40), st.integers(1, 2000))
+def test_intervals_hold_exactly_the_visible_frames(steps: list[tuple[int, bool]], left: int) -> None:
+    times = np.cumsum([step for step, _ in steps]) / 1000
+    frames = [(float(time), visible) for time, (_, visible) in zip(times, steps, strict=True)]
+    end = (frames[-1][0] if frames else 0.0) + left / 1000
+    found = stretches(frames, end=end)
+    flat = [second for pair in found for second in pair]
+    assert flat == sorted(flat)
+    assert all(second <= end + 1e-6 for second in flat)
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
+    for time, visible in frames:
+        assert any(start <= time < stop for start, stop in found) == visible
+
+
+def test_a_row_is_pinned(segmentation: Make) -> None:
+    frame = dataclasses.replace(segmentation(3), time=0.1 + 0.2, iou=float(np.float32(0.9)), object_score=-1.23456789)
+    row = result_json.frame_row(frame)
+    assert list(row) == ["index", "time", "area", "iou", "object_score", "sounding", "rle"]
+    assert (row["index"], row["time"], row["iou"], row["object_score"]) == (3, 0.3, 0.9, -1.234568)
+    assert row["sounding"] is True
+    assert row["area"] == pytest.approx(frame.mask.sum() / frame.mask.size, abs=1e-6)
+    np.testing.assert_array_equal(rle.decode_rle(row["rle"]), frame.mask)
+
+
+def test_numbers_of_numpy_and_infinities_have_a_json_form(segmentation: Make) -> None:
+    frame = dataclasses.replace(
+        segmentation(0), iou=np.float32(0.5), object_score=float("-inf"), sounding=np.bool_(False), time=np.float64(1)
+    )
+    row = json.loads(json.dumps(result_json.frame_row(frame), allow_nan=False))
+    assert (row["iou"], row["object_score"], row["sounding"], row["time"]) == (0.5, None, False, 1.0)
+
+
+def test_the_members_of_the_result_are_pinned(segmentation: Make, info: MediaInfo, header: dict) -> None:
+    rows = [
+        result_json.frame_row(frame)
+        for frame in (
+            segmentation(0),
+            segmentation(1, radius=0),  # sounding, but nothing to see
+            segmentation(2, sounding=False),
+            segmentation(3),
+        )
+    ]
+    members = result_json.result_members(
+        info, header, lambda: iter(rows), {"decode": 1.23456789}, ["the track is silent"]
+    )
+    result = {name: list(value) if hasattr(value, "__next__") else value for name, value in members}
+    assert result == {
+        "schema": "auralsam2.result/1",
+        "auralsam2": __version__,
+        "model": "mini",
+        "input": {"path": "dog.mp4", "size": [64, 48], "duration": 1.0, "fps": 10.0, "audio_rate": 44_100},
+        "prompts": {"points": [], "text": None},
+        "options": {"fps": "all", "save": ["json"]},
+        "device": "cpu",
+        "dtype": "fp32",
+        "frames": rows,
+        "intervals": [[0.0, 0.1], [0.3, 0.4]],
+        "warnings": ["the track is silent"],
+        "timing": {"decode": 1.234568},
+    }
+    assert list(result)[-1] == "timing"
+
+
+def test_a_single_pixel_of_a_huge_frame_counts_as_visible(info: MediaInfo, header: dict, segmentation: Make) -> None:
+    mask = np.zeros((2160, 3840), bool)
+    mask[5, 7] = True
+    row = result_json.frame_row(dataclasses.replace(segmentation(0), mask=mask))
+    assert row["area"] == 0.0  # rounded away
+    members = dict(result_json.result_members(info, header, lambda: iter([row]), {}, []))
+    assert list(members["intervals"]) == [[0.0, 0.1]]
+
+
+def test_coco_loads(tmp_path: Path, info: MediaInfo, segmentation: Make, capsys: pytest.CaptureFixture) -> None:
+    frames = [segmentation(0), segmentation(1, radius=0), segmentation(2)]
+    rows = [result_json.frame_row(frame) for frame in frames]
+    path = tmp_path / "coco.json"
+    write_object(path, result_json.coco_members(info, lambda: iter(rows)))
+    coco = COCO(path)
+    assert coco.loadCats(coco.getCatIds()) == [{"id": 1, "name": "sounding object", "supercategory": "object"}]
+    images = coco.loadImgs(coco.getImgIds())
+    assert images[2].items() >= {"id": 2, "file_name": "frames/000002.jpg", "width": 64, "height": 48}.items()
+    assert len(images) == 3
+    assert coco.getAnnIds(imgIds=[1]) == []
+    for index in (0, 2):
+        (annotation,) = coco.loadAnns(coco.getAnnIds(imgIds=[index]))
+        mask = frames[index].mask
+        np.testing.assert_array_equal(coco.annToMask(annotation), mask)
+        assert annotation["id"] > 0
+        assert annotation["area"] == mask.sum()
+        assert annotation["bbox"] == [11 + index, 15, 19, 19]
+        assert (annotation["iscrowd"], annotation["score"], annotation["category_id"]) == (0, 0.912346, 1)

@@ -1,0 +1,129 @@
+"""Scenes with another sound than they were built with."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from auralsam2.errors import InputError
+from auralsam2.stampavs.audio import draw_track
+from auralsam2.stampavs.clip_files import describe_clip as describe_scene
+from auralsam2.stampavs.presets import HARD, STANDARD
+from auralsam2.stampavs.remix import SHARES, describe_remix, remix_audio
+from auralsam2.stampavs.scene import draw_scene
+from auralsam2.types import AUDIO_RATE
+
+DRAWS = 60
+
+
+def scene(train, kind: str, mix=STANDARD, seed: int = 0):
+    drawn = draw_scene(np.random.default_rng(seed), train, mix, kind, size=48, frames=5)
+    return json.loads(json.dumps(describe_scene("uid", "train", drawn, [])))
+
+
+@pytest.fixture(scope="module")
+def soundings(train):
+    built = scene(train, "multi")
+    return built, [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(DRAWS)]
+
+
+def test_the_same_generator_gives_the_same_sound(train):
+    built = scene(train, "single")
+    one, other = (remix_audio(built, train, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(one.samples, other.samples)
+    assert np.array_equal(one.sounding, other.sounding)
+
+
+def test_all_kinds_come_and_hold_what_they_say(soundings):
+    built, drawn = soundings
+    assert {sound.kind for sound in drawn} == {kind for kind, _ in SHARES}
+    for sound in drawn:
+        assert sound.samples.shape == (5 * AUDIO_RATE, 2)
+        assert np.abs(sound.samples).max() <= 1.0
+        assert sound.sounding.shape == (len(built["objects"]), 5)
+        heard = sound.sounding.any(1)
+        assert heard.sum() == {"single": 1, "multi": 2}.get(sound.kind, 0)
+        assert (np.abs(sound.samples).max() > 0) == (sound.kind != "silence")
+
+
+def test_different_objects_are_heard(soundings):
+    built, drawn = soundings
+    heard = np.logical_or.reduce([sound.sounding.any(1) for sound in drawn])
+    assert heard.sum() >= 2
+    able = np.array([item["can_sound"] for item in built["objects"]])
+    assert not heard[~able].any()
+
+
+def test_sound_comes_from_where_its_object_is(train):
+    built = scene(train, "single")
+    for item in built["objects"]:
+        item["pan"] = [0.0] * 5
+    for seed in range(DRAWS):
+        sound = remix_audio(built, train, np.random.default_rng(seed))
+        if sound.kind == "single":
+            assert np.abs(sound.samples[:, 0]).max() > 100 * np.abs(sound.samples[:, 1]).max()
+
+
+def test_of_twins_one_is_heard(train):
+    built = scene(train, "twins")
+    names = [item["category"] for item in built["objects"]]
+    twin = max(names, key=names.count)
+    places = [place for place, name in enumerate(names) if name == twin]
+    assert len(places) == 2
+    chosen = set()
+    for seed in range(DRAWS):
+        sound = remix_audio(built, train, np.random.default_rng(seed))
+        heard = sound.sounding[places].any(1)
+        assert heard.sum() <= 1
+        chosen |= set(np.flatnonzero(heard).tolist())
+    assert chosen == {0, 1}
+
+
+def test_strange_voices_let_anything_be_heard_from_its_side(train):
+    """Even a silent thing: what it is does not tell, only where it is."""
+    built = scene(train, "multi")
+    for number, item in enumerate(built["objects"]):
+        item["pan"] = [float(number % 2)] * 5
+    built["objects"][0]["category"] = "brick"
+    silent_ones = 0
+    for seed in range(DRAWS):
+        sound = remix_audio(built, train, np.random.default_rng(seed), strange=1.0)
+        heard = np.flatnonzero(sound.sounding.any(1))
+        assert len(heard) == {"single": 1, "multi": 2}.get(sound.kind, 0)
+        silent_ones += 0 in heard
+        if sound.kind == "single":
+            side = heard[0] % 2
+            assert np.abs(sound.samples[:, side]).max() > np.abs(sound.samples[:, 1 - side]).max()
+    assert silent_ones > 0
+
+
+def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
+    built = scene(train, "distractor")
+    seen = {item["category"] for item in built["objects"]}
+    drawn = []
+
+    def keep(category, *others):
+        drawn.append(category.name)
+        return draw_track(category, *others)
+
+    monkeypatch.setattr("auralsam2.stampavs.remix.draw_track", keep)
+    for seed in range(DRAWS):
+        remix_audio(built, train, np.random.default_rng(seed), strange=1.0)
+    assert len(drawn) > DRAWS // 2
+    assert not seen & set(drawn)
+
+
+def test_hard_scenes_have_their_hiss(train):
+    built = scene(train, "single", HARD)
+    quiet = [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(np.abs(sound.samples).max() > 0 for sound in quiet)
+
+
+def test_a_folder_without_a_scene_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"scene\.json"):
+        describe_remix(tmp_path)
+    (tmp_path / "scene.json").write_text("[]")
+    with pytest.raises(InputError, match="StampAVS"):
+        describe_remix(tmp_path)

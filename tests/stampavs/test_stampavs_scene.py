@@ -1,0 +1,172 @@
+"""Scenes of every kind hold what they promise, and nothing in them but the sound tells who sounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from auralsam2.stampavs import audio, splits
+from auralsam2.stampavs import scene as scene_module
+from auralsam2.stampavs.assets import read_stamp
+from auralsam2.stampavs.presets import HARD, KINDS, PRESETS, SHARES, STANDARD, WITHOUT_TARGET, kind_of
+from auralsam2.stampavs.render import draw_background
+from auralsam2.stampavs.scene import select_objects
+from auralsam2.types import AUDIO_RATE
+
+SIZE = 48
+
+
+def scene(pool, kind, mix=STANDARD, seed=0, **changes):
+    return scene_module.draw_scene(
+        np.random.default_rng([seed, KINDS.index(kind)]), pool, mix, kind, size=SIZE, **changes
+    )
+
+
+def second(samples, number):
+    return samples[number * AUDIO_RATE : (number + 1) * AUDIO_RATE]
+
+
+@pytest.mark.parametrize("mix", PRESETS, ids=lambda mix: mix.name)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_scene_is_consistent(train, kind, mix):
+    for seed in range(4):
+        found = scene(train, kind, mix, seed)
+        n, t = len(found.things), len(found.frames)
+        assert t in scene_module.FRAMES
+        assert 1 <= n <= 4
+        assert found.frames.shape == (t, SIZE, SIZE, 3)
+        assert found.samples.shape == (t * AUDIO_RATE, 2)
+        assert found.samples.dtype == np.float32
+        assert np.abs(found.samples).max() < 1
+        assert found.masks.shape == (n, t, SIZE, SIZE)
+        assert found.sounding.shape == (n, t)
+        assert found.sounding.sum(axis=0).max() <= 2
+        assert found.masks.sum(axis=0).max() <= 1, "no pixel belongs to two things"
+        expected = np.zeros((t, SIZE, SIZE), dtype=bool)
+        for mask, sounding in zip(found.masks, found.sounding, strict=True):
+            expected[sounding] |= mask[sounding]
+        assert (found.target == expected).all()
+        for thing, mask in zip(found.things, found.masks, strict=True):
+            assert (thing.areas == mask.sum(axis=(1, 2))).all()
+            assert (thing.areas > 0).all()
+            for (x0, y0, x1, y1), shown in zip(thing.boxes, mask, strict=True):
+                assert shown[y0:y1, x0:x1].sum() == shown.sum()
+                assert shown[y0].any()
+                assert shown[:, x1 - 1].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_are_what_they_say(train, kind):
+    for seed in range(8):
+        found = scene(train, kind, seed=seed)
+        heard = found.sounding.any(axis=1).sum()
+        assert heard == (0 if kind in WITHOUT_TARGET else 2 if kind == "multi" else 1)
+        assert (len(found.offscreen) == 1) == (kind == "offscreen")
+        assert np.any(found.samples) == (kind != "silence")
+        names = found.categories
+        assert len(names) - len(set(names)) == (kind == "twins")
+        assert all(track.sounding.any() for track in found.offscreen)
+
+
+def test_what_sounds_off_the_screen_is_not_seen(train):
+    number = 0
+    for kind in KINDS:
+        for seed in range(12):
+            found = scene(train, kind, HARD, seed)
+            assert not {track.category for track in found.offscreen} & set(found.categories)
+            number += len(found.offscreen)
+    assert number > 15
+
+
+def test_the_standard_mix_has_silence_where_nothing_sounds(train):
+    for seed in range(6):
+        found = scene(train, "single", seed=seed)
+        for number, heard in enumerate(found.sounding.any(axis=0)):
+            assert bool(np.any(second(found.samples, number))) == bool(heard)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_twins_the_louder_side_tells_which_sounds(train, seed):
+    found = scene(train, "twins", seed=seed)
+    (one, other) = (thing for thing in found.things if found.categories.count(thing.category) == 2)
+    for number, heard in enumerate(found.sounding.any(axis=0)):
+        if heard:
+            right, left = (np.square(second(found.samples, number)[:, channel]).sum() for channel in (1, 0))
+            # Where the sound comes from, of the constant-power law, lies nearer to the one that sounds.
+            place = np.arctan2(np.sqrt(right), np.sqrt(left)) / (np.pi / 2)
+            nearer = min((one, other), key=lambda thing: abs(thing.pan[number] - place))
+            assert nearer.track is not None
+
+
+def test_hard_scenes_have_noise_below_what_sounds(train):
+    found = scene(train, "silence", HARD)
+    level = np.sqrt(np.square(found.samples).mean())
+    quietest = audio.LEVEL * 10 ** (HARD.gains / 20) * audio.AUDIBLE
+    assert 0 < level < quietest * np.sqrt(2)
+
+
+def test_equal_seeds_give_equal_scenes(train):
+    first, again, other = (scene(train, "multi", seed=seed) for seed in (3, 3, 4))
+    assert (first.frames == again.frames).all()
+    assert (first.samples == again.samples).all()
+    assert first.samples.shape != other.samples.shape or (first.samples != other.samples).any()
+
+
+def test_the_picture_does_not_know_who_sounds(train):
+    """Same cast, other source: same background, places, sizes and ways."""
+    cast = select_objects(train, STANDARD, "single", np.random.default_rng(5))
+    silent = replace(cast, roles=tuple(replace(role, sounds=not role.sounds) for role in cast.roles))
+    results = []
+    for one in (cast, silent):
+        rng = np.random.default_rng(9)
+        results.append(scene_module._paint(one, 5, STANDARD, draw_background("gradient", SIZE, rng), rng))
+    (pictures, masks, stage), (same_pictures, same_masks, same_stage) = results
+    assert (pictures == same_pictures).all()
+    assert (masks == same_masks).all()
+    assert all((a.box == b.box).all() for a, b in zip(stage.paths, same_stage.paths, strict=True))
+
+
+def test_the_order_of_the_things_does_not_tell_who_sounds(train):
+    places = [int(scene(train, "single", seed=seed, frames=5).sounding.any(axis=1).argmax()) for seed in range(60)]
+    assert len(set(places)) >= 3
+    assert max(map(places.count, places)) < 40
+
+
+def test_objects_are_seen_well_enough(train):
+    """Of the area of its shape, each shows at least the share that the mix demands, in every frame."""
+    mix = replace(HARD, visible=0.9)
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        cast = select_objects(train, mix, "multi", rng)
+        _, masks, stage = scene_module._paint(cast, 5, mix, draw_background("plain", 96, rng), rng)
+        for role, mask, path in zip(cast.roles, masks, stage.paths, strict=True):
+            solid = read_stamp(role.picture.path)[..., 3] > 127
+            whole = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
+            assert (mask.sum(axis=(1, 2)) > 0.84 * whole).all()
+
+
+@pytest.mark.parametrize("size", [31, 1025])
+def test_sizes_have_limits(train, size):
+    with pytest.raises(ValueError, match=str(size)):
+        scene_module.draw_scene(np.random.default_rng(0), train, STANDARD, "single", size=size)
+
+
+def test_the_pool_of_a_split_is_kept(collection):
+    held = splits.split_assets(collection, 0)
+    unseen = splits.asset_pool(collection, held, "test-unseen")
+    for seed in range(10):
+        found = scene(unseen, "single", seed=seed)
+        sources = {thing.category for thing in found.things if thing.track}
+        assert sources <= set(held.categories)
+
+
+@pytest.mark.parametrize("split", SHARES)
+def test_shares_of_the_kinds_hold_for_few_clips_and_many(split):
+    shares = dict(SHARES[split])
+    assert sum(shares.values()) == pytest.approx(1)
+    for count in (50, 1000):
+        kinds = [kind_of(split, index) for index in range(count)]
+        for kind, share in shares.items():
+            assert kinds.count(kind) / count == pytest.approx(share, abs=2.5 / count + 0.01)

@@ -1,0 +1,178 @@
+"""Sessions of the Studio, in a browser: exports, coming back, two tabs, and a server that dies."""
+
+from __future__ import annotations
+
+import io
+import json
+import statistics
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.media_files import write_media
+from helpers.studio_browser import DEMO, GROUND, PIG, Screen, Server, Watch
+
+pytest_plugins = ("helpers.studio_browser",)
+
+
+def export(screen: Screen, name: str) -> Path:
+    """Choose an export, and take the file that the browser downloads."""
+    screen.page.get_by_role("button", name="Export", exact=True).click()
+    with screen.page.expect_download() as coming:
+        screen.page.get_by_role("menuitem", name=name).click()
+    return Path(coming.value.path())
+
+
+def test_every_export_is_downloaded(screen: Screen) -> None:
+    screen.open(DEMO, rate="1")
+    screen.click(*PIG)
+
+    with av.open(str(export(screen, "Overlay video"))) as video:
+        assert {stream.type for stream in video.streams} == {"video", "audio"}
+    with zipfile.ZipFile(export(screen, "PNG masks")) as archive:
+        (name,) = archive.namelist()
+        mask = np.asarray(Image.open(io.BytesIO(archive.read(name))))
+    assert mask.shape == (384, 384)
+    assert mask[PIG[1], PIG[0]] == 255
+    assert mask[GROUND[1], GROUND[0]] == 0
+    with zipfile.ZipFile(export(screen, "DAVIS palette")) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".png")]
+        picture = Image.open(io.BytesIO(archive.read(name)))
+    assert picture.mode == "P"
+    np.testing.assert_array_equal(np.asarray(picture) > 0, mask > 0)
+    coco = json.loads(export(screen, "COCO JSON").read_text())
+    assert coco["annotations"]
+    assert screen.page.get_by_role("button", name="Export", exact=True).is_enabled()
+
+
+def test_an_export_is_made_at_the_sliders(screen: Screen) -> None:
+    screen.open(DEMO, rate="1")
+    screen.click(*PIG)
+    areas = []
+    for edge in ("0", "1"):
+        screen.page.get_by_label("Edge").fill(edge)
+        with zipfile.ZipFile(export(screen, "PNG masks")) as archive:
+            areas.append(np.count_nonzero(Image.open(io.BytesIO(archive.read(archive.namelist()[0])))))
+    assert areas[1] < areas[0]
+
+
+def test_nothing_to_export_is_said(screen: Screen, watch: Watch) -> None:
+    screen.open(DEMO, rate="1")
+    screen.page.get_by_role("button", name="Export", exact=True).click()
+    screen.page.get_by_role("menuitem", name="PNG masks").click()
+    assert "no masks" in screen.toast()
+    watch.told.clear()  # the browser's own note of the refusal
+
+
+def test_a_reloaded_page_shows_all_as_it_was(screen: Screen) -> None:
+    screen.open(DEMO, rate="1")
+    screen.click(*PIG)
+    before = screen.picture()
+    screen.page.reload()
+    screen.editor()
+    screen.settles(lambda: screen.area() > 0, "the mask of the saved session")
+    screen.page.locator(".objects .name").first.click()
+    screen.settles(lambda: screen.picture() == before, "the same mask")
+
+
+def test_an_exported_session_can_be_restored(screen: Screen, tmp_path: Path) -> None:
+    first = screen.open(DEMO, rate="1")
+    screen.click(*PIG)
+    before = screen.picture()
+    archive = tmp_path / "session.zip"
+    archive.write_bytes(export(screen, "Session").read_bytes())
+
+    screen.home()
+    screen.upload(archive)
+    second = screen.editor()
+    assert second != first
+    screen.page.locator(".objects .name").first.click()
+    screen.settles(lambda: screen.picture() == before, "the same mask")
+    screen.click(PIG[0] + 20, PIG[1] - 20, button="right")  # and it goes on
+    assert len(screen.state()["prompts"][0]["points"]) == 2
+
+
+def test_saved_sessions_are_listed_reopened_and_deleted(screen: Screen) -> None:
+    name = screen.open(DEMO, rate="1")
+    title = screen.page.get_by_label("Name of the session")
+    title.fill("The pig and the goose")
+    title.press("Enter")
+    screen.settles(lambda: screen.state()["name"] == "The pig and the goose", "the name")
+    screen.page.get_by_role("link", name="All sessions").click()
+    card = screen.page.locator(f'.card[data-id="{name}"]')
+    assert "The pig and the goose" in card.text_content()
+    card.locator("a").click()
+    assert screen.editor() == name
+
+    screen.page.get_by_role("link", name="All sessions").click()
+    card.get_by_role("button").click()
+    screen.page.get_by_role("button", name="Keep").click()
+    assert card.is_visible()
+    card.get_by_role("button").click()
+    screen.page.get_by_role("button", name="Delete", exact=True).click()
+    card.wait_for(state="detached")
+    assert not (screen.server.home / "sessions" / name).exists()
+
+
+def test_two_tabs_of_a_session_show_the_same(tab: Callable[[], Screen]) -> None:
+    one, other = tab(), tab()
+    name = one.open(DEMO, rate="1")
+    other.page.goto(f"{one.server.base}#{name}")
+    other.editor()
+    one.click(*PIG)
+    other.front()
+    other.settles(lambda: other.inside(*PIG), "the mask of the other page")
+    other.page.wait_for_selector(".track")
+    other.click(PIG[0] + 20, PIG[1] - 20, button="right")
+    one.front()
+    one.settles(lambda: one.page.locator(".object").count() == 1, "one object")
+    assert len(one.state()["prompts"][0]["points"]) == 2
+
+
+def test_two_tabs_of_two_sessions_keep_apart(tab: Callable[[], Screen]) -> None:
+    one, other = tab(), tab()
+    assert one.open(DEMO, rate="1") != other.open(DEMO, rate="1")
+    one.click(*PIG)
+    assert one.inside(*PIG)
+    assert other.area() == 0
+    assert not other.state()["objects"]
+
+
+def test_a_server_that_was_killed_loses_nothing(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    server = Server(tmp_path_factory.mktemp("killed"))
+    server.start()
+    try:
+        with browser.new_context(viewport={"width": 1280, "height": 720}) as context:
+            screen = Screen(context.new_page(), server)
+            screen.open(DEMO, rate="1")
+            screen.click(*PIG)
+            before = screen.picture()
+            server.kill()
+            screen.page.wait_for_selector(".link:visible")
+            server.start()
+            screen.page.wait_for_selector(".link", state="hidden")
+            screen.settles(lambda: screen.picture() == before, "the mask of before")
+            screen.click(PIG[0] + 20, PIG[1] - 20, button="right")
+            assert [point[2] for point in screen.state()["prompts"][0]["points"]] == [1, 0]
+    finally:
+        server.kill()
+
+
+@pytest.mark.slow
+def test_a_click_is_answered_within_a_quarter_of_a_second(screen: Screen, tmp_path: Path) -> None:
+    """At 720p, on a frame that was looked at before; on a machine that does nothing else."""
+    ground = np.full((720, 1280, 3), 60, np.uint8)
+    ground[200:500, 400:800] = (200, 120, 40)
+    clip = write_media(tmp_path / "large.mp4", [ground] * 5, fps=5)
+    screen.open(clip, rate="5")
+    for at in range(11):
+        screen.click(450 + 30 * at, 350)
+    took = screen.page.evaluate("performance.getEntriesByName('click to paint').map((entry) => entry.duration)")
+    assert len(took) == 11
+    assert statistics.median(took[1:]) <= 250

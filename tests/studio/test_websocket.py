@@ -1,0 +1,260 @@
+"""What pages ask of a session, and what they get."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from auralsam2.model import AuralSAM2
+from helpers.studio_pages import FPS, TICKS, Page, Studio
+
+CLICK = {"object": 1, "tick": 2, "points": [[20, 12, 1]]}
+
+
+def mask_of(logits: np.ndarray) -> np.ndarray:
+    """As the page paints it."""
+    full = F.interpolate(torch.from_numpy(logits)[None, None], (48, 64), mode="bilinear", align_corners=False)
+    return full[0, 0].numpy() > 0
+
+
+def prompts(page: Page) -> list[dict[str, Any]]:
+    return page.state["prompts"]
+
+
+def test_a_click_gives_the_mask_of_the_conversation(studio: Studio, clip: Path, model: AuralSAM2) -> None:
+    name = studio.upload(clip)
+    with model.open(clip, fps=FPS) as session:
+        first = session.add_points([(20, 12)], [1], 1.25)
+        second = session.add_points([(50, 40)], [0], 1.25)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        assert page.ask("points", **CLICK)["ok"]
+        assert page.ask("points", object=1, tick=2, points=[[50, 40, 0]])["ok"]
+        assert page.state["undo"]
+        assert [row["points"] for row in prompts(page)] == [[[20, 12, 1], [50, 40, 0]]]
+        (shown,) = page.state["objects"]
+        assert (shown["number"], shown["name"], shown["done"], shown["stale"]) == (1, "Object 1", 1, False)
+    assert [(header.object, header.tick) for header, _ in page.masks] == [(1, 2), (1, 2)]
+    for (header, logits), expected in zip(page.masks, (first, second), strict=True):
+        assert header.iou == pytest.approx(expected.iou, abs=1e-6)
+        assert header.object_score == pytest.approx(expected.object_score, abs=1e-5)
+        assert header.sounding == expected.sounding
+        assert (mask_of(logits) != expected.mask).mean() < 0.02
+    kept = studio.client.get(f"/api/sessions/{name}/mask/1/2.bin")
+    assert kept.headers["content-type"] == "application/octet-stream"
+    assert len(kept.content) > 32
+
+
+def test_a_box_and_a_brush(studio: Studio, clip: Path) -> None:
+    painted = np.zeros((24, 32), np.uint8)
+    painted[6:18, 8:20] = 255
+    file = io.BytesIO()
+    Image.fromarray(painted).save(file, format="PNG")
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        assert page.ask("box", object=1, tick=0, box=[10, 8, 40, 30])["ok"]
+        assert page.ask("brush", object=2, tick=0, png=base64.b64encode(file.getvalue()).decode())["ok"]
+        assert [row["kind"] for row in prompts(page)] == ["box", "mask"]
+        assert [header.object for header, _ in page.masks] == [1, 2]
+        large = io.BytesIO()
+        Image.new("L", (65, 48), 255).save(large, format="PNG")
+        gif = io.BytesIO()
+        Image.new("L", (8, 8), 255).save(gif, format="GIF")
+        empty = io.BytesIO()
+        Image.new("L", (8, 8)).save(empty, format="PNG")
+        for data in (b"", b"PNG", file.getvalue()[:60], large.getvalue(), gif.getvalue(), empty.getvalue()):
+            assert "error" in page.ask("brush", object=3, tick=0, png=base64.b64encode(data).decode())
+        assert [shown["number"] for shown in page.state["objects"]] == [1, 2]
+
+
+def test_listen_follows_what_sounds(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        assert page.ask("hear", object=0, on=True)["ok"]
+        studio.gate.let_through(3)  # the start, and two masks
+        assert page.ask("run", **{"from": None}, both=True)["ok"]
+        again = page.send("run", **{"from": None}, both=True)
+        studio.gate.let_through(None)
+        page.until("done", "run")
+        (answer,) = [told for told in page.news if told.get("re") == again]
+        assert "cancel it" in answer["error"]
+        page.until("state")
+        (shown,) = page.state["objects"]
+        assert (shown["hears"], shown["done"]) == (True, TICKS)
+    assert {header.tick for header, _ in page.masks} == set(range(TICKS))
+    sounding = [header.sounding for header, _ in sorted(page.masks, key=lambda pair: pair[0].tick)]
+    assert bool(shown["intervals"]) == any(sounding)
+
+
+def test_a_click_overtakes_the_run(studio: Studio, clip: Path) -> None:
+    """It is answered between two masks, and the run, which knows nothing of it, does not paint over its mask."""
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        page.ask("hear", object=0, on=True)
+        studio.gate.let_through(2)  # the start, and one mask
+        page.ask("run", **{"from": 0}, both=True)
+        number = page.send("points", object=0, tick=4, points=[[20, 12, 1]])
+        studio.gate.let_through(None)
+        order: list[Any] = []
+        while not order or order[-1] != "done":
+            told = page.take()
+            order.append(told.get("re") if "re" in told else told["is"])
+        assert order.index(number) < order.index("done")
+        page.until("state")
+        assert [header.tick for header, _ in page.masks].count(4) == 1
+        assert {header.tick for header, _ in page.masks} == set(range(TICKS))
+        (shown,) = page.state["objects"]
+        assert shown["stale"]
+
+
+def test_cancel_ends_a_run_between_two_masks(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("hear", object=0, on=True)
+        studio.gate.let_through(3)
+        page.ask("run", **{"from": 0}, both=True)
+        assert page.ask("cancel")["ok"]
+        studio.gate.let_through(None)
+        page.until("cancelled", "run")
+        page.until("state")
+        assert len(page.masks) < TICKS
+        assert page.state["objects"][0]["done"] == len(page.masks)
+        page.listen()
+        assert page.state["objects"][0]["done"] == TICKS
+
+
+def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("points", **CLICK)
+        page.ask("points", object=1, tick=2, points=[[50, 40, 0]])
+        page.ask("points", object=1, tick=4, points=[[20, 12, 1]])
+        before = [logits for _, logits in page.masks]
+        assert page.ask("undo")["ok"]
+        gone = [told for told in page.news if told.get("is") == "gone"]
+        assert gone == [{"is": "gone", "object": 1, "tick": 4}]
+        assert studio.client.get(f"/api/sessions/{name}/mask/1/4.bin").status_code == 204
+        assert page.ask("undo")["ok"]
+        np.testing.assert_array_equal(page.masks[-1][1], before[0])
+        assert page.ask("redo")["ok"]
+        np.testing.assert_array_equal(page.masks[-1][1], before[1])
+        assert page.ask("redo")["ok"]
+        np.testing.assert_array_equal(page.masks[-1][1], before[2])
+        assert "redo" in page.ask("redo")["error"]
+        for _ in range(3):
+            assert page.ask("undo")["ok"]
+        assert page.state["objects"] == []
+        assert page.state["redo"]
+        assert not page.state["undo"]
+        assert "undo" in page.ask("undo")["error"]
+        log = json.loads((studio.home / "sessions" / name / "session.json").read_text())["log"]
+        assert log == []
+
+
+def test_objects_are_styled_cleared_and_removed(studio: Studio, clip: Path) -> None:
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        page.ask("points", **CLICK)
+        page.ask("points", object=1, tick=4, points=[[20, 12, 1]])
+        page.ask("style", object=1, name="dog", colour="#00ff00", hidden=True)
+        (shown,) = page.state["objects"]
+        assert (shown["name"], shown["colour"], shown["hidden"]) == ("dog", "#00ff00", True)
+        assert page.ask("clear", object=1, tick=2)["ok"]
+        assert [row["tick"] for row in prompts(page)] == [4]
+        assert page.masks[-1][0].tick == 2  # as seen from the other frame
+        assert page.ask("look", object=1, tick=0)["ok"]
+        assert page.masks[-1][0].tick == 0
+        assert page.ask("remove", object=1)["ok"]
+        assert page.state["objects"] == []
+        assert "removed" in page.ask("style", object=1, name="cat")["error"]
+        # A new object of the number is not the old one.
+        page.ask("points", **CLICK)
+        (shown,) = page.state["objects"]
+        assert (shown["name"], shown["done"]) == ("Object 1", 1)
+
+
+def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
+    painted = np.zeros((48, 64), np.uint8)
+    painted[4:20, 4:20] = painted[28:44, 40:60] = 255
+    file = io.BytesIO()
+    Image.fromarray(painted).save(file, format="PNG")
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        page.ask("brush", object=0, tick=1, png=base64.b64encode(file.getvalue()).decode())
+        made = page.ask("split", tick=1)["made"]
+        assert [shown["number"] for shown in page.state["objects"]] == [0, *made]
+        assert [header.object for header, _ in page.masks] == [0, *made]
+        undone = page.ask("undo")
+        assert undone["ok"]
+        assert [shown["number"] for shown in page.state["objects"]] == ([0] if made else [])
+
+
+@pytest.mark.parametrize(
+    ("do", "more", "words"),
+    [
+        ("points", {"object": 1, "tick": 99, "points": [[1, 1, 1]]}, "frames 0 to 5"),
+        ("points", {"object": 1, "tick": 0, "points": [[640, 1, 1]]}, "outside the frame"),
+        ("box", {"object": 1, "tick": 0, "box": [4, 4, 4, 9]}, "empty"),
+        ("look", {"object": 3, "tick": 0}, "no object 3"),
+        ("clear", {"object": 3, "tick": 0}, "no object 3"),
+        ("remove", {"object": 3}, "no object 3"),
+        ("say", {"text": "the dog"}, "reads no text"),
+        ("run", {"from": None}, "nothing to follow"),
+        ("run", {"from": 99}, "nothing to follow"),
+        ("undo", {}, "nothing to undo"),
+        ("fly", {}, "reload"),
+    ],
+)
+def test_what_makes_no_sense_is_told(studio: Studio, clip: Path, do: str, more: dict[str, Any], words: str) -> None:
+    with studio.page(studio.upload(clip, name="dog.mp4")) as socket:
+        page = Page(socket)
+        answer = page.ask(do, **more)
+        assert words in answer["error"]
+        assert str(studio.home) not in answer["error"]
+        assert page.ask("points", **CLICK)["ok"]  # and all goes on
+
+
+def test_messages_that_are_none_are_answered(studio: Studio, clip: Path) -> None:
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        socket.send_text("{")
+        socket.send_bytes(b"\x00")
+        page.ask("cancel")
+        assert [told["re"] for told in page.news if "error" in told] == [None, None]
+
+
+def test_no_sound_no_listening(studio: Studio, tmp_path: Path) -> None:
+    from helpers.media_files import write_clip
+
+    name = studio.upload(write_clip(tmp_path / "mute.mp4", 1.0, sound=None), name="mute.mp4")
+    assert studio.get(name)["sound"] == {"peaks": []}
+    with studio.page(name) as socket:
+        message = Page(socket).ask("hear", object=0, on=True)["error"]
+        assert message.startswith("mute.mp4: no sound to hear")
+
+
+def test_two_pages_see_the_same(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as one, studio.page(name) as other:
+        doing, seeing = Page(one), Page(other)
+        doing.ask("points", **CLICK)
+        while not seeing.state.get("objects"):
+            seeing.take()
+        assert len(seeing.masks) == 1
+
+
+def test_a_line_to_nowhere_is_closed(studio: Studio) -> None:
+    with studio.page("a" * 22) as socket, pytest.raises(ConnectionError, match="4404"):
+        Page(socket).take()

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from auralsam2.errors import OutputError
+from auralsam2.utils.atomic_io import Staging, clean, writing
+
+
+def everything(folder: Path) -> dict[str, str | None]:
+    """Names below a folder, hidden ones too, with the text of the files."""
+    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def test_what_is_published_appears_and_the_hidden_folder_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "dog"
+    with Staging(folder) as staging:
+        assert staging.path.parent == folder
+        assert staging.path.name.startswith(".")
+        (staging.path / "a").write_text("1")
+        (staging.path / "forgotten").write_text("2")
+        staging.publish(["a"])
+    assert everything(folder) == {"a": "1"}
+
+
+def test_new_folders_without_results_go_too(tmp_path: Path) -> None:
+    with Staging(tmp_path / "new" / "dog"):
+        pass
+    assert everything(tmp_path) == {}
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    with Staging(tmp_path):
+        pass
+    assert everything(tmp_path) == {}
+
+
+def test_files_and_folders_are_replaced_and_withdrawn(tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for name in ("masks/old", "file", "mark", "other"):
+        (tmp_path / name).write_text("old")
+    with Staging(tmp_path) as staging:
+        (staging.path / "masks").mkdir()
+        for name in ("masks/new", "file"):
+            (staging.path / name).write_text("new")
+        staging.publish(["masks", "file"], withdrawn=["mark"])
+    assert everything(tmp_path) == {"masks": None, "masks/new": "new", "file": "new", "other": "old"}
+
+
+def test_a_failed_publication_puts_everything_back(tmp_path: Path) -> None:
+    for name in ("a", "b", "mark"):
+        (tmp_path / name).write_text("old")
+    with Staging(tmp_path) as staging:
+        (staging.path / "a").write_text("new")
+        with pytest.raises(FileNotFoundError):
+            staging.publish(["a", "b"], withdrawn=["mark"])
+        assert (staging.path / "a").read_text() == "new"
+    assert everything(tmp_path) == {"a": "old", "b": "old", "mark": "old"}
+
+
+def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    leftover = tmp_path / ".auralsam2-abcd_123.part"
+    (leftover / "masks").mkdir(parents=True)
+    (leftover / "masks" / "000000.png").write_text("")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("")
+    keep = [".auralsam2-notes", ".auralsam2-abcd_123.part.bak", ".auralsam2-ABCD1234.part", "auralsam2-abcd_123.part"]
+    for name in keep:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".auralsam2-aaaaaaaa.part").write_text("a file")
+    (tmp_path / ".auralsam2-bbbbbbbb.part").symlink_to(elsewhere, target_is_directory=True)
+    clean(tmp_path)
+    assert not leftover.exists()
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"elsewhere", *keep, ".auralsam2-aaaaaaaa.part", ".auralsam2-bbbbbbbb.part"}
+    assert (elsewhere / "precious").exists()
+
+
+def test_cleaning_a_missing_folder_is_nothing(tmp_path: Path) -> None:
+    clean(tmp_path / "missing")
+    assert everything(tmp_path) == {}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from auralsam2.utils.atomic_io import Staging
+with Staging(Path("dog")) as staging:
+    (staging.path / "half").write_text("1")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks of this kind")
+def test_a_running_process_keeps_its_folder_and_a_killed_one_does_not(tmp_path: Path, start: Callable) -> None:
+    folder = tmp_path / "dog"
+    process = start("-c", HOLD)
+    assert process.stdout.readline() == "ready\n"
+    clean(folder)
+    assert len(list(folder.glob(".auralsam2-*/half"))) == 1
+    with pytest.raises(OutputError, match=r"dog: another run is writing here"), Staging(folder):
+        pass
+    assert len(list(folder.glob(".auralsam2-*/half"))) == 1
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    clean(folder)
+    assert everything(folder) == {}
+
+
+@pytest.mark.parametrize("where", ["file", "file/below"])
+def test_a_file_in_the_way_of_the_folder(tmp_path: Path, where: str) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(OutputError, match=rf"{where}: cannot be written .*move what is in the way"):
+        Staging(tmp_path / where).__enter__()
+    assert everything(tmp_path) == {"file": "kept"}
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="permissions bind no one here")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    try:
+        with pytest.raises(OutputError, match="check its permissions"):
+            Staging(tmp_path / "dog").__enter__()
+    finally:
+        tmp_path.chmod(0o755)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk() -> None:
+    with (
+        pytest.raises(OutputError, match=r"dog/result.json: .*No space.*free some space") as caught,
+        writing(Path("dog/result.json")),
+    ):
+        Path("/dev/full").write_text("x")
+    assert "\n" not in str(caught.value)

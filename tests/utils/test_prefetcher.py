@@ -1,0 +1,90 @@
+"""Reading ahead: order, errors, and an end of the thread."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from auralsam2.utils.background import Prefetcher
+
+
+def running() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+
+def soon(condition) -> bool:
+    """Whether something comes true within five seconds."""
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return condition()
+
+
+@pytest.mark.parametrize("count", [0, 1, 4, 5, 200])
+def test_order(count: int) -> None:
+    with Prefetcher(iter(range(count))) as ahead:
+        assert list(ahead) == list(range(count))
+    assert not running()
+
+
+def test_none_is_an_item() -> None:
+    with Prefetcher([None, 0, None]) as ahead:
+        assert list(ahead) == [None, 0, None]
+
+
+def test_an_error_passes_at_its_place() -> None:
+    def broken() -> Iterator[int]:
+        yield from range(7)
+        raise ValueError("damaged")
+
+    with Prefetcher(broken(), depth=2) as ahead:
+        items = iter(ahead)
+        assert [next(items) for _ in range(7)] == list(range(7))
+        with pytest.raises(ValueError, match="damaged"):
+            next(items)
+    assert not running()
+
+
+def test_it_runs_ahead_but_not_far() -> None:
+    made = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal made
+        for number in itertools.count():
+            made = number + 1
+            yield number
+
+    with Prefetcher(endless(), depth=3) as ahead:
+        # Three wait, and one is in the hands of the thread.
+        assert soon(lambda: made == 4)
+        items = iter(ahead)
+        for number in range(10):
+            assert next(items) == number
+            assert soon(lambda: made == number + 5)  # noqa: B023 - called at once
+        time.sleep(0.15)
+        assert made == 14
+    assert not running()
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    with Prefetcher(itertools.count()) as ahead:
+        assert next(iter(ahead)) == 0
+    assert not running()
+
+
+def test_an_error_of_the_reader_ends_the_thread() -> None:
+    with pytest.raises(KeyError), Prefetcher(itertools.count()) as ahead:
+        {}[next(iter(ahead))]
+    assert not running()
+
+
+def test_items_are_made_in_another_thread() -> None:
+    def where() -> Iterator[str]:
+        yield threading.current_thread().name
+
+    with Prefetcher(where()) as ahead:
+        assert list(ahead) == ["read-ahead"]

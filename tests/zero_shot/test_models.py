@@ -1,0 +1,96 @@
+"""CLAP and Grounding DINO as roles, with tiny random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from transformers import ClapFeatureExtractor
+
+from auralsam2.errors import UnavailableError, UsageError
+from auralsam2.zero_shot.clap_tagger import ClapTagger
+from auralsam2.zero_shot.grounding_dino import GroundingDinoDetector
+from helpers.small_zero_shot import LABELS, small_clap, small_dino, small_tokeniser
+
+
+@pytest.fixture(scope="module")
+def tokeniser():
+    return small_tokeniser()
+
+
+@pytest.fixture(scope="module")
+def clap():
+    return small_clap()
+
+
+@pytest.fixture(scope="module")
+def dino():
+    return small_dino()
+
+
+def sounds() -> np.ndarray:
+    """Three seconds: noise, silence, a tone."""
+    random = np.random.default_rng(0)
+    time = np.arange(16_000) / 16_000
+    rows = [random.uniform(-0.5, 0.5, 16_000), np.zeros(16_000), 0.5 * np.sin(2 * np.pi * 440 * time)]
+    return np.stack(rows).astype(np.float32)
+
+
+def test_the_tagger_compares_each_second_with_each_label(clap, tokeniser):
+    extractor = ClapFeatureExtractor(truncation="rand_trunc")
+    tagger = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=0.0, most=2)
+    heard = sounds()
+    tags = tagger.tag(heard)
+    # The same by the model's own forward pass, with each second three times as fast by plain repetition of its tone.
+    rows = []
+    for second in heard:
+        wide = np.fft.irfft(np.fft.rfft(second.astype(np.float64)), n=48_000) * 3
+        inputs = extractor(wide.astype(np.float32), sampling_rate=48_000, return_tensors="pt")
+        words = tokeniser(
+            [f"the sound of {label}" for label in (*LABELS, "silence")], padding=True, return_tensors="pt"
+        )
+        with torch.no_grad():
+            output = clap(
+                input_ids=words["input_ids"],
+                attention_mask=words["attention_mask"],
+                input_features=inputs["input_features"],
+            )
+        rows.append(output.logits_per_audio[0].softmax(0))
+    odds = torch.stack(rows)[:, :3]
+    best = odds.max(0).values.argsort(descending=True)[:2]
+    assert [tag.label for tag in tags] == [LABELS[number] for number in best]
+    assert [tag.score for tag in tags] == pytest.approx(odds.max(0).values[best].tolist(), abs=1e-4)
+    threshold = float(odds[:, best[0]].median())
+    strict = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=threshold + 1e-6).tag(heard)
+    found = {tag.label: tag.active for tag in strict}
+    assert found[LABELS[best[0]]] == tuple((odds[:, best[0]] > threshold + 1e-6).tolist())
+
+
+def test_a_tagger_without_labels_and_one_that_is_not_here(clap, tokeniser, tmp_path):
+    with pytest.raises(UsageError, match="needs labels"):
+        ClapTagger(clap, tokeniser, ClapFeatureExtractor(), ())
+    with pytest.raises(UnavailableError, match="no CLAP"):
+        ClapTagger.from_pretrained(LABELS, str(tmp_path / "nothing"))
+
+
+def test_the_proposer_gives_its_surest_boxes_inside_the_picture(dino, tokeniser):
+    proposer = GroundingDinoDetector(dino, tokeniser, most=3, shorter=64, longer=96)
+    image = np.random.default_rng(0).integers(0, 255, (40, 70, 3), dtype=np.uint8)
+    found = proposer.propose(image, "the Dog")
+    assert len(found) == 3
+    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
+    for (x0, y0, x1, y1), score in found:
+        assert 0 <= x0 < x1 <= 70
+        assert 0 <= y0 < y1 <= 40
+        assert 0 <= score <= 1
+    assert found == proposer.propose(image, "the dog.")
+    assert found != proposer.propose(image, "the cat")
+    with torch.no_grad():
+        words = tokeniser("the dog.", return_tensors="pt")
+        output = dino(proposer._pixels(image), words["input_ids"], attention_mask=words["attention_mask"])
+    assert found[0][1] == pytest.approx(float(output.logits.sigmoid().max()))
+
+
+def test_a_proposer_that_is_not_here(tmp_path):
+    with pytest.raises(UnavailableError, match="no Grounding DINO"):
+        GroundingDinoDetector.from_pretrained(str(tmp_path / "nothing"))

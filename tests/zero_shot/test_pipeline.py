@@ -1,0 +1,193 @@
+"""The zero-shot pipeline with scripted roles: who is asked what, what is kept, what is followed, when it is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.inference.results import NOTHING
+from auralsam2.model import AuralSAM2
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.preprocess import normalise
+from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.zero_shot.interfaces import Detection, DetectionBox, RuleSelector, Tag
+from auralsam2.zero_shot.pipeline import ResponseCache, ZeroShotPipeline
+from auralsam2.zero_shot.predictor import ZeroShotPredictor
+from helpers.evaluation_clips import Loader, sample
+from helpers.media_files import write_media
+from helpers.small_networks import small_config, small_sam2
+
+SECONDS, RATE, HEIGHT, WIDTH = 4, 16_000, 48, 64
+LOUD = (1, 2)
+"""Seconds in which there is sound."""
+
+
+def square(second: int) -> tuple[int, int, int, int]:
+    """Where the bright square is; in the last second there is none."""
+    return (4 + 8 * second, 10, 20 + 8 * second, 26)
+
+
+def picture(second: int) -> np.ndarray:
+    image = np.full((HEIGHT, WIDTH, 3), 30, np.uint8)
+    if second < SECONDS - 1:
+        x0, y0, x1, y1 = square(second)
+        image[y0:y1, x0:x1] = 230
+    return image
+
+
+class LoudTagger:
+    """Hears whether a second is loud, and calls it by two names."""
+
+    name = "loud"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def tag(self, seconds: np.ndarray) -> list[Tag]:
+        self.calls += 1
+        assert seconds.shape == (SECONDS, RATE)
+        active = tuple((np.abs(seconds).max(1) > 0.1).tolist())
+        return [Tag(label="square", score=0.9, active=active), Tag(label="ghost", score=0.5, active=active)]
+
+
+class BrightProposer:
+    """Finds what is bright; of ghosts it is never sure."""
+
+    name = "bright"
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
+        self.calls += 1
+        rows, columns = (image[..., 0] > 128).nonzero()
+        if not len(rows):
+            return []
+        box = (float(columns.min()), float(rows.min()), float(columns.max() + 1), float(rows.max() + 1))
+        return [(box, 0.8 if label == "square" else 0.1)]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sound = np.zeros((SECONDS * RATE, 2), np.int16)
+    for second in LOUD:
+        sound[second * RATE : (second + 1) * RATE] = 12_000
+    pictures = [picture(number // 4) for number in range(4 * SECONDS)]
+    return write_media(
+        tmp_path_factory.mktemp("video") / "square.mkv", pictures, fps=4, sound=sound, audio_codec="pcm_s16le"
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> AuralSAM2:
+    return AuralSAM2(AuralNetwork(small_config(), small_sam2(64)), "small")
+
+
+def test_what_sounds_is_found_followed_and_shown_while_it_sounds(model, video):
+    pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector())
+    (start,) = pipeline.starts(video)  # there is no sure box of the ghost
+    assert start.tag.active == tuple(second in LOUD for second in range(SECONDS))
+    assert start.proposal.index in (1, 2)  # in the first frame nothing has moved yet
+    assert start.proposal.box == pytest.approx(square(start.proposal.index), abs=1)
+    frames = list(pipeline.segment(video))
+    with model.open(video, audio="none") as session:
+        session.add_box(start.proposal.box, start.proposal.time)
+        followed = {found.index: found for found in session.propagate(both=True)}
+    assert [frame.index for frame in frames] == list(range(SECONDS))
+    for frame in frames:
+        expected = followed[frame.index].mask if frame.index in LOUD else np.zeros((HEIGHT, WIDTH), bool)
+        assert np.array_equal(frame.mask, expected)
+    assert any(followed[second].mask.any() for second in LOUD)
+
+
+def test_roles_are_asked_once(model, video, tmp_path):
+    first = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path / "cache")
+    starts = first.starts(video)
+    assert (first.tagger.calls, first.proposer.calls) == (1, 2 * SECONDS)  # type: ignore[attr-defined]
+    again = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path / "cache")
+    assert again.starts(video) == starts
+    assert (again.tagger.calls, again.proposer.calls) == (0, 0)  # type: ignore[attr-defined]
+    other = LoudTagger()
+    other.name = "another"
+    third = ZeroShotPipeline(model, other, BrightProposer(), RuleSelector(), tmp_path / "cache")
+    third.starts(video)
+    assert other.calls == 1
+
+
+def test_nothing_tagged_gives_empty_masks(model, video):
+    class Deaf:
+        name = "deaf"
+
+        def tag(self, seconds: np.ndarray) -> list[Tag]:
+            return []
+
+    proposer = BrightProposer()
+    frames = list(ZeroShotPipeline(model, Deaf(), proposer, RuleSelector()).segment(video))
+    assert len(frames) == SECONDS
+    assert not any(frame.mask.any() or frame.sounding for frame in frames)
+    assert proposer.calls == 0
+
+
+def test_it_is_a_predictor_of_the_clips_of_a_data_set(model, video, tmp_path):
+    frames = [picture(second) for second in range(SECONDS)]
+    clip = Loader()(sample(1, frames=SECONDS), 64)
+    clip = dataclasses.replace(clip, frames=frames, sample=dataclasses.replace(clip.sample, audio=video))
+    pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path)
+    predictor = ZeroShotPredictor(pipeline, EvaluationOptions(dataset="stampavs", split="test"))
+    found = predictor.predict(clip, predictor.prepare(clip))
+    quiet = [second for second in range(SECONDS) if second not in LOUD]
+    assert (found.logits[quiet] == NOTHING).all()
+    with torch.inference_mode():
+        encoded = model.network.encode(normalise(predictor.prepare(clip)), listen=False)  # type: ignore[attr-defined]
+        scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
+        box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
+        for tracked in model.network.tracker(SECONDS).track(encoded, None, "first", {1: box}):
+            if tracked.t in LOUD:
+                assert torch.equal(found.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
+                assert float(found.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
+
+
+def test_a_line_cut_short_is_asked_again(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    answers = ResponseCache(path)
+    assert answers.get("a", lambda: [1]) == [1]
+    assert answers.get("b", lambda: [2]) == [2]
+    path.write_bytes(path.read_bytes()[:-8])
+    answers = ResponseCache(path)
+    assert answers.get("a", lambda: [3]) == [1]
+    assert answers.get("b", lambda: [4]) == [4]
+    assert ResponseCache(path).get("b", lambda: [5]) == [4]
+
+
+def proposal(box: DetectionBox, score: float = 0.8, index: int = 0, motion: float = 0.0) -> Detection:
+    area = (box[2] - box[0]) * (box[3] - box[1]) / 100**2
+    return Detection(index=index, time=float(index), box=box, score=score, area=area, motion=motion)
+
+
+WHOLE, PART, ASIDE = (10.0, 10.0, 60.0, 60.0), (12.0, 12.0, 40.0, 40.0), (62.0, 10.0, 90.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("proposals", "chosen"),
+    [
+        ([proposal(PART, 0.7, motion=0.3), proposal(WHOLE, 0.8, motion=0.1)], 1),  # a part of a surer one
+        ([proposal(PART, 0.8), proposal(WHOLE, 0.7)], 0),  # the part is surer
+        ([proposal(WHOLE), proposal(ASIDE, motion=0.2)], 1),  # what moves
+        ([proposal((0.0, 0.0, 100.0, 100.0), 0.9), proposal(ASIDE, 0.6)], 1),  # the picture itself
+        ([proposal((0.0, 0.0, 5.0, 5.0), 0.9), proposal(ASIDE, 0.5)], 1),  # a speck
+        ([proposal(WHOLE, index=2), proposal(WHOLE, index=1), proposal(ASIDE, index=1)], 1),  # equals
+    ],
+)
+def test_the_selector(proposals, chosen):
+    assert RuleSelector().select(proposals) == proposals[chosen]
+    assert RuleSelector().select(proposals[::-1]) == proposals[chosen], "whatever their order"
+
+
+def test_the_selector_wants_to_be_sure():
+    assert RuleSelector().select([]) is None
+    assert RuleSelector(least=0.5).select([proposal(WHOLE, 0.4)]) is None

@@ -1,0 +1,75 @@
+"""The zero-shot pipeline from a file, and `auralsam2 evaluate` on it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auralsam2.data.classes import AVSS
+from auralsam2.errors import ConfigError
+from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
+from helpers.dataset_trees import write_stampavs
+from helpers.small_zero_shot import LABELS, save_small_roles
+
+RECIPE = Path(__file__).parents[2] / "recipes/zero-shot/avsbench.yaml"
+SCENES = (("test-seen_00000", "test-seen", "standard", "single", 3),)
+
+
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_small_roles(tmp_path_factory.mktemp("roles"))
+
+
+def test_the_recipe_knows_all_classes_of_avsbench():
+    plan = ZeroShotConfig.load(RECIPE)
+    assert plan.tagger.labels == tuple(name.replace("-", " ") for name in AVSS[1:])
+    assert plan.selector.least == 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tagger: {labels: [dog, 3]}", "tagger.labels is"),
+        ("tagger: {labels: dog}", "tagger.labels is 'dog'"),
+        ("tagger: {labels: [dog]}\nselector: {lest: 1.0}", "unknown key selector.lest"),
+    ],
+)
+def test_a_wrong_file_is_told(text: str, said: str, tmp_path: Path):
+    path = tmp_path / "roles.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        ZeroShotConfig.load(path)
+
+
+def test_evaluate_scores_the_pipeline_and_says_so(command, small_model, roles, tmp_path):
+    root = write_stampavs(tmp_path / "stamp", SCENES)
+    base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
+    report = tmp_path / "report.json"
+    outcome = command(*base, "--zero-shot", roles, "--report", report)
+    assert outcome.code == 0, outcome.err
+    written = json.loads(report.read_text())
+    assert written["model"]["name"].startswith("external on")
+    assert "|".join(LABELS) in written["model"]["tagger"]
+    other = tmp_path / "other.json"
+    assert command(*base, "--report", other).code == 0
+    assert json.loads(other.read_text())["samples"] != written["samples"], "another finder, other masks"
+
+
+@pytest.mark.parametrize("more", [("--prompts", "points"), ("--sound", "shuffled"), ("--select", "first")])
+def test_options_that_mean_nothing_to_the_roles_are_refused(command, small_model, roles, tmp_path, more):
+    root = write_stampavs(tmp_path / "stamp", SCENES)
+    base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
+    outcome = command(*base, "--zero-shot", roles, *more)
+    assert outcome.code == 2
+    assert "--zero-shot finds what sounds by roles of its own" in outcome.err
+
+
+def test_a_file_that_is_not_there(command, small_model, tmp_path):
+    root = write_stampavs(tmp_path / "stamp", SCENES)
+    base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
+    outcome = command(*base, "--zero-shot", tmp_path / "no.yaml")
+    assert outcome.code == 2
+    assert outcome.error.endswith("give a YAML file or one of recipes/zero-shot/avsbench.yaml")
+    assert "no.yaml: no such file" in outcome.error
