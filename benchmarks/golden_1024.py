@@ -24,10 +24,11 @@ import numpy as np
 import torch
 
 from auralsam2.config import Modality
+from auralsam2.inference.clip import ClipOutput, segment_clip
 from auralsam2.inference.tracker import full_size, processing_order
 from auralsam2.modeling.image_encoder import FramePyramid, encode_pyramid
 from auralsam2.modeling.log_mel import log_mel_examples
-from auralsam2.modeling.network import AuralNetwork, ClipOutput
+from auralsam2.modeling.network import AuralNetwork
 from golden_rule import samples, tensor, wave
 from make_rule_model import rule_network
 
@@ -139,7 +140,9 @@ def run(variant: str, folder: Path) -> list[Check]:
     log_mel = log_mel_examples(samples(wave(5, "wave_5s")))[:FRAMES]
     text = tensor("text_features", (1, 25, 768))[0] if variant == "ref" else None
     with torch.inference_mode():
-        return list(compare(golden, network, encode_pyramid(network.sam2, frames), network(frames, log_mel, text)))
+        return list(
+            compare(golden, network, encode_pyramid(network.sam2, frames), segment_clip(network, frames, log_mel, text))
+        )
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 
 import auralsam2
+from auralsam2.inference.clip import segment_clip
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.modeling.log_mel import EXAMPLE_HOP_SECONDS, EXAMPLE_SAMPLES, log_mel
 from auralsam2.types import AUDIO_RATE
@@ -57,7 +58,7 @@ def recipe(model: auralsam2.AuralSAM2, path: Path) -> list[torch.Tensor]:
         heard = np.stack([track[begin : begin + EXAMPLE_SAMPLES] for begin in begins])
         mel = log_mel(torch.from_numpy(heard).transpose(1, 2))
         with torch.inference_mode():
-            logits += [frame.logits for frame in network(pixels[first : first + length], mel).frames]
+            logits += [frame.logits for frame in segment_clip(network, pixels[first : first + length], mel).frames]
     return logits
 
 

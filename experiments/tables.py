@@ -6,7 +6,7 @@ ROOT is a folder of AVSBench, Ref-AVS or StampAVS. Tables 1, 2, 6, 7 and Figure 
 are not given and splits that are not at ROOT are left out. Tables 3, 4 and 5 do so as well, but on StampAVS their rows
 are trained, each from the start, where they are not trained yet (`experiments/ablations.py`). Beyond the paper:
 `combine`, all ways to bring together what is heard and what is pointed at, and, on StampAVS, `fusion`, the block that
-the paper's was adapted from. Which model is which row says `experiments/tables.yaml`; on StampAVS `ours` and `words` are
+the paper's was adapted from. `experiments/tables.yaml` names the model of each row; on StampAVS `ours` and `words` are
 `mini` where nothing else is given. `zero-shot` is a file such as recipes/zero-shot/avsbench.yaml.
 
 What is evaluated is kept in --out, and a second call goes on where the first one stopped. `--write` puts each table

@@ -140,7 +140,7 @@ def _pass_shapes(network: AudioVisualNetwork, text_width: int | None) -> None:
     words = None if text_width is None else torch.empty(5, text_width, device=meta)
     if isinstance(network, AuralNetwork):
         frames = network.encode(pixels)
-        decoded = network.tracker(1).apart(frames, network.fuse(frames, log_mel, words).prompts)
+        decoded = network.decode_independently(frames, network.fuse(frames, log_mel, words).prompts)
         embedding = frames[0].embedding
     else:
         assert isinstance(network, AdapterNetwork)

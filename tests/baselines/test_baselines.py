@@ -15,6 +15,7 @@ from auralsam2.baselines.attachment import attachment_points, weight_sharing_cop
 from auralsam2.baselines.network import AdapterNetwork, assemble_network
 from auralsam2.config import ClipConfig, GavsConfig, ModelConfig, SamaConfig
 from auralsam2.errors import ConfigError, UsageError
+from auralsam2.inference.clip import track_clip, track_separately
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.image_encoder import encode_pyramid, frame_features
 from auralsam2.modeling.network import AuralNetwork
@@ -218,7 +219,7 @@ def test_each_frame_stands_by_itself_and_all_at_once_gives_the_same(form):
     network = made(form)
     pixels, log_mel = clip()
     with torch.no_grad():
-        tracked = network.track(pixels, log_mel)
+        tracked = track_clip(network, pixels, log_mel)
         decoded = network.decode(pixels, log_mel)
     for frame in tracked:
         torch.testing.assert_close(frame.decoded.logits[0], decoded.logits[frame.t], rtol=1e-3, atol=1e-4)
@@ -231,9 +232,9 @@ def test_what_is_pointed_at_is_followed_through_changed_features(form):
     ours = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
     pixels, log_mel = clip()
     with torch.no_grad():
-        plain = ours.track(pixels, None, None, click())
-        off = network.track(pixels, None, None, click())
-        on = network.track(pixels, log_mel, None, click())
+        plain = track_clip(ours, pixels, None, None, click())
+        off = track_clip(network, pixels, None, None, click())
+        on = track_clip(network, pixels, log_mel, None, click())
     for t in range(FRAMES):
         assert not torch.equal(off[t].logits, plain[t].logits)
         assert not torch.equal(on[t].logits, off[t].logits)
@@ -249,10 +250,10 @@ def test_an_ensemble_takes_one_pass_of_the_encoder_for_us_and_two_for_them(metho
     encoders = {id(m): m for m in (network.sam2.vision_encoder, getattr(network, "tuned", network.sam2).vision_encoder)}
     hooks = [one.register_forward_hook(lambda *_: calls.append(1)) for one in encoders.values()]
     with torch.no_grad():
-        heard, pointed = network.track_apart(pixels, log_mel, None, click())
+        heard, pointed = track_separately(network, pixels, log_mel, None, click())
         passes = len(calls)
-        alone = network.track(pixels, log_mel)
-        plain = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval().track(pixels, None, None, click())
+        alone = track_clip(network, pixels, log_mel)
+        plain = track_clip(AuralNetwork(config(), small_sam2(SIZE, width=128)).eval(), pixels, None, None, click())
     for hook in hooks:
         hook.remove()
     assert passes == (1 if method == "auralsam2" else 2)

@@ -14,6 +14,7 @@ from auralsam2.errors import UsageError
 from auralsam2.evaluation.options import COMBINES, EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, select_masks, silent_log_mel
 from auralsam2.evaluation.run import evaluate
+from auralsam2.inference.clip import segment_clip
 from auralsam2.inference.object_state import MERGES
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.mask_decoder import DecoderOutput
@@ -66,7 +67,7 @@ def test_masks_are_those_of_the_network(hearing):
     prepared = predictor.prepare(clip)
     assert prepared.shape == (3, 3, 64, 64)
     with torch.inference_mode():
-        frames = hearing.network(normalise(prepared), clip.log_mel).frames
+        frames = segment_clip(hearing.network, normalise(prepared), clip.log_mel).frames
     got = predictor.predict(clip, prepared)
     assert torch.equal(got.logits, torch.stack([frame.decoded.logits[0, frame.best] for frame in frames]))
     assert got.object_scores.tolist() == [frame.object_score for frame in frames]

@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 import torch
 
+from auralsam2.inference.clip import new_tracker
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.prompt_encoder import VisualPrompts
 from auralsam2.types import FeaturePrompts
@@ -31,7 +32,7 @@ def box(x0: float, y0: float, x1: float, y1: float) -> VisualPrompts:
 
 @torch.inference_mode()
 def track(network, frames, visual, conditioning="first"):
-    return list(network.tracker(len(frames)).track(frames, None, conditioning, visual))
+    return list(new_tracker(network, len(frames)).track(frames, None, conditioning, visual))
 
 
 def test_a_prompted_frame_starts(network, frames):
@@ -54,7 +55,7 @@ def test_a_prompted_frame_remembers_nothing_and_all_others_remember_it(network, 
 
 def test_as_the_steps_alone(network, frames):
     prompt = box(8, 8, 40, 40)
-    tracker = network.tracker(len(frames))
+    tracker = new_tracker(network, len(frames))
     with torch.inference_mode():
         steps = [tracker.step(1, frames[1], None, prompt, conditioning=True)]
         steps += [tracker.step(t, frames[t]) for t in (0, 2, 3)]
@@ -96,7 +97,7 @@ def test_a_rough_mask_is_for_frames_where_none_is_given(network, frames):
     given = {"box": box(8, 8, 40, 40), "mask": dataclasses.replace(box(8, 8, 40, 40), mask=mask)}
     for name, visual in given.items():
         with_drawn, without = (
-            network.tracker(1).step(0, frames[0], told, visual, conditioning=True).logits
+            new_tracker(network, 1).step(0, frames[0], told, visual, conditioning=True).logits
             for told in (prompts, dataclasses.replace(prompts, drawn=None))
         )
         assert torch.equal(with_drawn, without) == (name == "mask")

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.memory_bank import MemoryBank, MemoryEntry
 from auralsam2.inference.tracker import processing_order
 from auralsam2.modeling.network import AuralNetwork
@@ -123,12 +124,12 @@ def test_a_tracker_cannot_start_without_a_conditioning_frame() -> None:
     with torch.inference_mode():
         (frame,) = network.encode(torch.zeros(1, 3, 64, 64), listen=False)
         with pytest.raises(ValueError, match="frame 3 has nothing to remember"):
-            network.tracker().step(3, frame)
+            new_tracker(network).step(3, frame)
 
 
 def test_a_tracker_of_a_long_video_holds_a_bounded_bank() -> None:
     network = AuralNetwork(small_config(), small_sam2(64)).eval()
-    tracker = network.tracker()
+    tracker = new_tracker(network)
     with torch.inference_mode():
         (frame,) = network.encode(torch.zeros(1, 3, 64, 64), listen=False)
         for t in range(22):

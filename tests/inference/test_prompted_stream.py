@@ -12,6 +12,7 @@ from PIL import Image
 
 from auralsam2.errors import UsageError
 from auralsam2.inference import streaming
+from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.feature_cache import FeatureCache, Key, Tensors
 from auralsam2.inference.prompt_mapping import with_positive_anchor
 from auralsam2.inference.tracker import TrackedFrame
@@ -74,9 +75,9 @@ def follow(
     found: dict[int, TrackedFrame] = {}
     begin = min(seeds)
     for t, visual in seeds.items():
-        found[t] = model.network.tracker().step(t, frames[t], prompts[t], visual, conditioning=True)
+        found[t] = new_tracker(model.network).step(t, frames[t], prompts[t], visual, conditioning=True)
     for sign, order in ((-1, range(begin - 1, -1, -1)), (1, range(begin + 1, len(frames)))):
-        tracker = model.network.tracker()
+        tracker = new_tracker(model.network)
         for t in sorted(seeds, reverse=sign < 0):
             tracker.bank.add(sign * t, found[t].remembered, conditioning=True)
         for t in (t for t in order if t not in seeds):
@@ -126,7 +127,7 @@ def test_a_click_on_the_first_frame_is_tracked_as_a_clip(model: AuralSAM2, video
     encoded = by_hand(model, video, listen=True)
     with torch.inference_mode():
         fuser = fused(model, encoded, track)
-        tracker = model.network.tracker()
+        tracker = new_tracker(model.network)
         expected = [
             tracker.step(t, encoded[t], fuser[t], CLICK if t == 0 else None, conditioning=t == 0)
             for t in range(SECONDS)
@@ -164,7 +165,7 @@ def test_all_frames_attend_to_all_prompted_ones(model: AuralSAM2, video: Path) -
 def test_what_is_only_taken_away_is_taken_from_what_the_other_prompts_give(model: AuralSAM2, video: Path) -> None:
     encoded = by_hand(model, video)
     with torch.inference_mode():
-        tracker = model.network.tracker()
+        tracker = new_tracker(model.network)
         tracker.step(5, encoded[5], None, CLICK, conditioning=True)
         shown = tracker.step(1, encoded[1])
     away = VisualPrompts(torch.tensor([[40.0, 40.0]]), torch.tensor([0]), logits=shown.decoded.logits[0, shown.best])
@@ -177,7 +178,7 @@ def test_what_is_only_taken_away_is_taken_from_what_sounds(model: AuralSAM2, vid
     encoded = by_hand(model, video, listen=True)
     prompts = fused(model, encoded, track)
     with torch.inference_mode():
-        clip = model.network.tracker(3)
+        clip = new_tracker(model.network, 3)
         # Frame 4 is the second of its window.
         clip.step(0, encoded[3], prompts[3], conditioning=True)
         heard = clip.step(1, encoded[4], prompts[4])

@@ -16,6 +16,7 @@ import torch
 from auralsam2.config import ClipConfig, Conditioning
 from auralsam2.errors import UsageError
 from auralsam2.inference import streaming as session_module
+from auralsam2.inference.clip import new_tracker, segment_clip
 from auralsam2.inference.feature_cache import StreamCache
 from auralsam2.inference.tracker import TrackedFrame
 from auralsam2.inference.video_source import VideoSource
@@ -89,7 +90,7 @@ def log_mel(begins: list[float]) -> torch.Tensor:
 def by_hand(network: AuralNetwork, frames: list[Segmentation], first: int) -> tuple[TrackedFrame, ...]:
     """Five frames one second apart that begin at second `first`, as one clip."""
     heard = log_mel([first + 0.96 * i for i in range(5)])
-    return network(pixels(frames[first : first + 5]), heard).frames
+    return segment_clip(network, pixels(frames[first : first + 5]), heard).frames
 
 
 def check(frame: Segmentation, tracked: TrackedFrame) -> None:
@@ -158,7 +159,7 @@ def test_four_frames_a_second_are_four_clips_side_by_side(model: AuralSAM2, vide
             prompts = network.fuse(encoded[rank::4], log_mel(begins)).prompts
             for slot in range(5):
                 fused[4 * slot + rank] = prompts.frame(slot)
-        tracker = network.tracker(20)
+        tracker = new_tracker(network, 20)
         for t, frame in enumerate(frames):
             check(frame, tracker.step(t, encoded[t], fused[t], conditioning=t == 0))
 
@@ -170,7 +171,7 @@ def test_half_a_frame_a_second(model: AuralSAM2, video: Path) -> None:
     for first, given_out in ((0, range(5)), (1, range(5, 6))):
         with torch.inference_mode():
             heard = log_mel([2 * index + 0.5 for index in range(first, first + 5)])
-            tracked = network(pixels(frames[first : first + 5]), heard).frames
+            tracked = segment_clip(network, pixels(frames[first : first + 5]), heard).frames
         for index in given_out:
             check(frames[index], tracked[index - first])
 
@@ -215,7 +216,7 @@ def test_text(video: Path, tmp_path: Path) -> None:
     said = list(reader.segment(video, text="the dog on the left", end=5.0))
     with torch.inference_mode():
         text = network.text_encoder("the dog on the left")  # type: ignore[misc]
-        output = network(pixels(said), log_mel([0.96 * i for i in range(5)]), text)
+        output = segment_clip(network, pixels(said), log_mel([0.96 * i for i in range(5)]), text)
     for frame, tracked in zip(said, output.frames, strict=True):
         check(frame, tracked)
     unsaid = list(reader.segment(video, end=5.0))

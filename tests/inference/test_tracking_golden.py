@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from auralsam2.inference.clip import ClipOutput, segment_clip
 from auralsam2.inference.tracker import full_size
 from auralsam2.modeling.log_mel import log_mel_examples
-from auralsam2.modeling.network import ClipOutput
 from helpers.rule_weights import assert_close, golden, samples, tensor, wave
 from helpers.small_networks import rule_network
 
@@ -20,7 +20,7 @@ def run(request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], ClipOutp
     text = tensor("text_features", (1, 25, 768))[0] if modality == "audio+text" else None
     mel = log_mel_examples(samples(wave(5, "wave_5s")))
     with torch.inference_mode():
-        output = network(tensor("frames_256", (5, 3, SIZE, SIZE)), mel, text)
+        output = segment_clip(network, tensor("frames_256", (5, 3, SIZE, SIZE)), mel, text)
     return golden(f"tracking_{request.param}_256"), output
 
 

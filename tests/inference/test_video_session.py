@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from auralsam2.errors import AuralError, UsageError
+from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.object_state import MERGES, MaskPrediction, Merge, merge_predictions
 from auralsam2.inference.prompt_mapping import from_mask
 from auralsam2.inference.tracker import TrackedFrame, full_size
@@ -41,7 +42,7 @@ def by_hand(
     model: AuralSAM2, frames: list[FrameFeatures], seed: int, visual: VisualPrompts, *, reverse: bool = False
 ) -> dict[int, TrackedFrame]:
     """Plain SAM 2 from one prompted frame on, to the end or back to the beginning."""
-    tracker = model.network.tracker()
+    tracker = new_tracker(model.network)
     order = range(seed, -1, -1) if reverse else range(seed, len(frames))
     with torch.inference_mode():
         return {
@@ -148,10 +149,12 @@ def test_a_correction_goes_with_the_mask_it_corrects(model: AuralSAM2, video: Pa
     (frame,) = features(model, video)[3:4]
     more = VisualPrompts(torch.tensor([[20.0, 16.0], [40.0, 40.0]]), torch.tensor([1, 0]))
     with torch.inference_mode():
-        first = model.network.tracker().step(3, frame, None, CLICK, conditioning=True)
+        first = new_tracker(model.network).step(3, frame, None, CLICK, conditioning=True)
         low = first.decoded.logits[0, first.best]
-        second = model.network.tracker().step(3, frame, None, dataclasses.replace(more, logits=low), conditioning=True)
-        without = model.network.tracker().step(3, frame, None, more, conditioning=True)
+        second = new_tracker(model.network).step(
+            3, frame, None, dataclasses.replace(more, logits=low), conditioning=True
+        )
+        without = new_tracker(model.network).step(3, frame, None, more, conditioning=True)
     with model.open(video) as session:
         session.add_points([(20, 12)], [1], 3.2)
         corrected = session.add_points([(40, 30)], [0], 3.2)
@@ -165,7 +168,7 @@ def test_a_mask_on_display_is_corrected_on_a_frame_that_was_followed(model: Aura
     low = followed.decoded.logits[0, followed.best]
     visual = VisualPrompts(torch.tensor([[40.0, 40.0]]), torch.tensor([1]), logits=low)
     with torch.inference_mode():
-        expected = model.network.tracker().step(4, frames[4], None, visual, conditioning=True)
+        expected = new_tracker(model.network).step(4, frames[4], None, visual, conditioning=True)
     with model.open(video) as session:
         session.add_points([(20, 12)], [1], 1.5)
         list(session.propagate())
@@ -185,9 +188,9 @@ def test_a_box_begins_its_frame_anew(model: AuralSAM2, video: Path) -> None:
 
 def test_later_prompted_frames_are_remembered_too(model: AuralSAM2, video: Path) -> None:
     frames = features(model, video)
-    tracker = model.network.tracker()
+    tracker = new_tracker(model.network)
     with torch.inference_mode():
-        late = model.network.tracker().step(5, frames[5], None, CLICK, conditioning=True)
+        late = new_tracker(model.network).step(5, frames[5], None, CLICK, conditioning=True)
         early = tracker.step(1, frames[1], None, CLICK, conditioning=True)
         tracker.bank.add(5, late.remembered, conditioning=True)
         expected = [early, *(tracker.step(t, frames[t]) for t in (2, 3, 4)), late, tracker.step(6, frames[6])]
@@ -284,7 +287,7 @@ def test_parts_of_what_sounds_become_objects(model: AuralSAM2, video: Path) -> N
         assert len(numbers) == len(shown[index])
         for number, part in zip(numbers, shown[index], strict=True):
             with torch.inference_mode():
-                expected = model.network.tracker().step(
+                expected = new_tracker(model.network).step(
                     index, frames[index], None, from_mask(torch.from_numpy(part)), conditioning=True
                 )
             assert np.array_equal(session.look(index + 0.5, object=number).logits, expected.logits.numpy())

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from auralsam2.config import FuserConfig, Modality, ModelConfig, PromptingConfig, Variant
+from auralsam2.inference.clip import segment_clip
 from auralsam2.modeling.aural_fuser import AuralFuser, FuserOutput
 from auralsam2.modeling.image_encoder import sine_position
 from auralsam2.modeling.network import AuralNetwork
@@ -80,7 +81,7 @@ def test_a_network_of_one_level_segments_and_learns_where_it_is_told() -> None:
         clip=config.clip,
     )
     network = AuralNetwork(config, small_sam2(64, width=128)).eval()
-    output = network(torch.randn(2, 3, 64, 64), torch.randn(2, 2, 96, 64))
+    output = segment_clip(network, torch.randn(2, 3, 64, 64), torch.randn(2, 2, 96, 64))
     assert output.frames[1].logits.shape[-1] == 64
     output.frames[0].decoded.logits.sum().backward()
     assert any(parameter.grad is not None for parameter in network.audio_encoder.parameters())

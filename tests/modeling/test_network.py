@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from auralsam2.config import ClipConfig, FuserConfig, PromptingConfig
+from auralsam2.inference.clip import track_clip
 from auralsam2.modeling.network import DEFAULT_EXPRESSION, AuralNetwork
 from auralsam2.modeling.text_encoder import TextEncoder
 from helpers.small_networks import small_config, small_sam2
@@ -50,7 +51,7 @@ def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
     pixels, log_mel = torch.randn(3, 3, 64, 64), torch.randn(3, 2, 96, 64)
     with torch.inference_mode():
         scores, doubted = (
-            torch.tensor([frame.object_score for frame in network.track(pixels, log_mel, network.read(said))])
+            torch.tensor([frame.object_score for frame in track_clip(network, pixels, log_mel, network.read(said))])
             for network in (bold, careful)
         )
     expected = scores - caution if said is None else torch.minimum(scores, scores.mean() - caution)

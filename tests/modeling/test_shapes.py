@@ -5,6 +5,7 @@ import torch
 from transformers import EdgeTamVisionConfig, Sam2VideoConfig, Sam2VideoModel, TimmWrapperConfig
 
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
+from auralsam2.inference.clip import segment_clip
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.sam2 import load_sam2, resized, with_width
 from helpers.small_networks import small_sam2, spread
@@ -59,7 +60,7 @@ def test_any_size_width_version_backbone(
     network = AuralNetwork(config(width, variant, modality), make(size, version, width)).eval()
     text = torch.randn(4, 32) if modality == "audio+text" else None
     with torch.inference_mode():
-        output = network(torch.randn(4, 3, size, size), torch.randn(4, 2, 96, 64), text)
+        output = segment_clip(network, torch.randn(4, 3, size, size), torch.randn(4, 2, 96, 64), text)
     assert [frame.t for frame in output.frames] == [0, 1, 2, 3]
     grid = size // 16
     assert output.fuser.prompts.visual_prompts[0].shape == (4, grid * grid, width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -15,13 +15,12 @@ from auralsam2.baselines.gavs import Gavs
 from auralsam2.baselines.sama import Sama
 from auralsam2.config import ModelConfig
 from auralsam2.errors import ConfigError
-from auralsam2.inference.tracker import ObjectTracker, TrackedFrame
 from auralsam2.modeling.image_encoder import FrameFeatures, encode_pyramid, frame_features
 from auralsam2.modeling.log_mel import silent_example
 from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.network import DEFAULT_EXPRESSION, AudioVisualNetwork, AuralNetwork
-from auralsam2.modeling.prompt_encoder import VisualPrompts
 from auralsam2.modeling.text_encoder import TextEncoder
+from auralsam2.types import FeaturePrompts
 
 METHODS: dict[str, Callable[[ModelConfig, Sam2VideoModel], Adapters]] = {"gavs": Gavs, "sama": Sama}
 
@@ -110,36 +109,30 @@ class AdapterNetwork(AudioVisualNetwork):
         """
         audio = self.hear(log_mel[: len(pixels)] if seconds is None else log_mel[list(seconds)])
         frames = self.encode(pixels, audio, text_features)
-        return self._tuned_tracker(len(frames)).apart(frames, self.adapters.prompts(audio))
+        return self.decode_independently(frames, self.adapters.prompts(audio))
 
-    def track(
-        self,
-        pixels: torch.Tensor,
-        log_mel: torch.Tensor | None,
-        text_features: torch.Tensor | None = None,
-        visual: Mapping[int, VisualPrompts] | None = None,
-    ) -> list[TrackedFrame]:
-        """Find the target in one clip, the adapters always in place; see `HearingNetwork.track`.
+    @property
+    def prompted_sam2(self) -> Sam2VideoModel:
+        """SAM 2 with the adapters."""
+        return self.tuned
 
-        Where nobody hears, the adapters hear silence, and the decoder is told of the visual prompts alone. Memory
-        serves what is pointed at; without it each frame stands by itself.
+    @property
+    def prompted_decoder(self) -> MaskDecoder:
+        """Mask decoder of the SAM 2 with the adapters."""
+        return self.tuned_decoder
+
+    def encode_clip(
+        self, pixels: torch.Tensor, log_mel: torch.Tensor | None, text_features: torch.Tensor | None = None
+    ) -> tuple[tuple[FrameFeatures, ...], FeaturePrompts | None]:
+        """Encode the frames of a clip with the adapters; see `AudioVisualNetwork.encode_clip`.
+
+        Without audio, the adapters receive silence, and there are no feature prompts.
         """
-        frames = len(pixels)
-        audio = self.hear((silent_example(frames).to(pixels) if log_mel is None else log_mel)[:frames])
-        encoded = self.encode(pixels, audio, text_features)
-        prompts = None if log_mel is None else self.adapters.prompts(audio)
-        return self.follow(encoded, prompts, visual, self._tuned_tracker(frames))
+        count = len(pixels)
+        audio = self.hear((silent_example(count).to(pixels) if log_mel is None else log_mel)[:count])
+        frames = self.encode(pixels, audio, text_features)
+        return frames, None if log_mel is None else self.adapters.prompts(audio)
 
-    def track_apart(
-        self,
-        pixels: torch.Tensor,
-        log_mel: torch.Tensor,
-        text_features: torch.Tensor | None,
-        visual: Mapping[int, VisualPrompts],
-    ) -> tuple[list[TrackedFrame], list[TrackedFrame]]:
-        """Find the target twice, with the adapters and without: two passes of the image encoder."""
-        plain = frame_features(self.sam2, encode_pyramid(self.sam2, pixels))
-        return self.track(pixels, log_mel, text_features), self.follow(plain, None, visual)
-
-    def _tuned_tracker(self, frames: int) -> ObjectTracker:
-        return ObjectTracker(self.tuned, self.tuned_decoder, self.memory, self.position, frames)
+    def encode_stock(self, pixels: torch.Tensor, frames: tuple[FrameFeatures, ...]) -> tuple[FrameFeatures, ...]:
+        """Encode the frames again, without the adapters."""
+        return frame_features(self.sam2, encode_pyramid(self.sam2, pixels))

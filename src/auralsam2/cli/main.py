@@ -13,10 +13,10 @@ import typer
 
 from auralsam2 import samples as packaged
 from auralsam2.cli import bench, data, studio
-from auralsam2.utils import signals
 from auralsam2.cli import options as options_module
 from auralsam2.cli.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, as_aural, message_line
+from auralsam2.utils import signals
 from auralsam2.version import __version__
 
 app = typer.Typer(

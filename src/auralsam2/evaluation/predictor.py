@@ -13,6 +13,7 @@ from auralsam2.data.sample import LoadedClip
 from auralsam2.errors import UsageError
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.simulated_prompts import first_target, simulate_prompts
+from auralsam2.inference.clip import track_clip, track_separately
 from auralsam2.inference.object_state import MaskPrediction, Merge, merge_predictions
 from auralsam2.inference.results import NOTHING
 from auralsam2.inference.tracker import TrackedFrame
@@ -110,9 +111,9 @@ class AuralPredictor:
             if fuses:
                 log_mel = (clip.log_mel if self.options.hears else silent_log_mel(clip.log_mel)).to(network.device)
             if self.options.combine != "joint" and log_mel is not None and visual is not None:
-                heard, pointed = network.track_apart(pixels, log_mel, text, visual)
+                heard, pointed = track_separately(network, pixels, log_mel, text, visual)
                 return merge_masks(heard, pointed, cast(Merge, self.options.combine))
-            return select_masks(network.track(pixels, log_mel, text, visual), self.options.select)
+            return select_masks(track_clip(network, pixels, log_mel, text, visual), self.options.select)
 
 
 def select_masks(frames: list[TrackedFrame], select: str) -> Prediction:

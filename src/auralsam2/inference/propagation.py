@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
+from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.feature_prompts import FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.object_state import ConditioningFrame, MaskPrediction, Merge, ObjectState, merge_predictions
@@ -150,7 +151,7 @@ class Propagator:
     def _within(self, track: ObjectState, window: Window, wanted: list[FrameTime]) -> Iterator[MaskPrediction]:
         """Frames of a window in the wanted order, each as soon as it is known."""
         conditioning = self._network.config.clip.conditioning
-        tracker = self._network.tracker(len(window.moments), self._clock)
+        tracker = new_tracker(self._network, len(window.moments), self._clock)
         if conditioning == "each":
             for moment in wanted:
                 yield MaskPrediction.of(self._step(tracker, track, moment.index, window=window, conditioning=True))
@@ -168,7 +169,7 @@ class Propagator:
     def _by_memory(self, track: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
         """From the seeds by SAM 2's memory; time runs backward as forward, with negative numbers."""
         sign = -1 if reverse else 1
-        tracker = self._network.tracker(clock=self._clock)
+        tracker = new_tracker(self._network, clock=self._clock)
         for index, seed in sorted(track.seeds.items(), reverse=reverse):
             tracker.bank.add(sign * index, seed.remembered, conditioning=True)
         for index in indices:
@@ -186,7 +187,7 @@ class Propagator:
         before: torch.Tensor | None,
     ) -> ConditioningFrame:
         visual = dataclasses.replace(rounds[-1], logits=before)
-        tracker = self._network.tracker(clock=self._clock)
+        tracker = new_tracker(self._network, clock=self._clock)
         tracked = self._step(tracker, track, index, visual=visual, conditioning=True)
         return ConditioningFrame(rounds, corrects, MaskPrediction.of(tracked), tracked.remembered)
 

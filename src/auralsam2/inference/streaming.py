@@ -10,6 +10,7 @@ import torch
 
 from auralsam2.errors import UsageError
 from auralsam2.inference.audio_examples import AudioExamples
+from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.feature_cache import DEFAULT_LIMIT, StreamCache
 from auralsam2.inference.results import SILENT, SILENT_SO_FAR, damage_notes, make_segmentation
 from auralsam2.inference.tracker import ObjectTracker, TrackedFrame, processing_order
@@ -156,7 +157,7 @@ class FeatureStream:
     def _track(self, window: Window, kept: StreamCache) -> Iterator[tuple[FrameTime, TrackedFrame]]:
         """A window as a clip of its own, given out in the order of time; it starts afresh, as a clip in training."""
         conditioning = self.network.config.clip.conditioning
-        tracker = self.network.tracker(len(window.moments), self.clock)
+        tracker = new_tracker(self.network, len(window.moments), self.clock)
         order = processing_order(len(window.moments), conditioning)
         early: dict[int, TrackedFrame] = {}
         due = 0

@@ -169,18 +169,3 @@ class ObjectTracker:
         for t in (*first, *(t for t in range(len(features)) if t not in first)):
             frame = None if prompts is None else prompts.frame(t)
             yield self.step(t, features[t], frame, given.get(t), conditioning=t in first)
-
-    def apart(self, features: Sequence[FrameFeatures], prompts: FeaturePrompts) -> DecoderOutput:
-        """What `track` gives with conditioning `each` and without visual prompts, all frames at once and ungated.
-
-        Args:
-            features: of T frames, which do not know of each other.
-            prompts: of these.
-        """
-        return self.decoder(
-            self.memory.begin(torch.cat([frame.embedding for frame in features])),
-            torch.cat([frame.fine for frame in features]),
-            torch.cat([frame.middle for frame in features]),
-            embed_prompts(self.sam2, None),
-            prompts,
-        )

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,36 +14,19 @@ from transformers import Sam2VideoModel
 
 from auralsam2.config import ModelConfig
 from auralsam2.errors import ConfigError
-from auralsam2.inference.tracker import ObjectTracker, TrackedFrame
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.aural_fuser import AuralFuser, FuserOutput
 from auralsam2.modeling.image_encoder import FrameFeatures, encode_pyramid, frame_features, sine_position
-from auralsam2.modeling.mask_decoder import MaskDecoder
+from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
-from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.modeling.prompt_encoder import embed_prompts
 from auralsam2.modeling.sam2 import freeze, side
 from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.types import FeaturePrompts
-from auralsam2.utils.timing import StageTimer
 from auralsam2.utils.weights import describe_mismatch
 
 DEFAULT_EXPRESSION = "the object making a sound"
 """What a model that reads text is told where the user says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClipOutput:
-    """A clip at once: for training, evaluation and tests; a stream goes through the tracker frame by frame.
-
-    Attributes:
-        features: of its T frames.
-        fuser: what the fuser gave.
-        frames: the tracker's results in the order of time.
-    """
-
-    features: tuple[FrameFeatures, ...]
-    fuser: FuserOutput
-    frames: tuple[TrackedFrame, ...]
 
 
 class AudioVisualNetwork(nn.Module):
@@ -108,71 +90,56 @@ class AudioVisualNetwork(nn.Module):
             expression: None where nothing is said.
         """
 
+    @property
+    def prompted_sam2(self) -> Sam2VideoModel:
+        """SAM 2 as the feature prompts use it: with the adapters of a baseline, else the frozen one."""
+        return self.sam2
+
+    @property
+    def prompted_decoder(self) -> MaskDecoder:
+        """Mask decoder of `prompted_sam2`."""
+        return self.decoder
+
     @abstractmethod
-    def track(
-        self,
-        pixels: torch.Tensor,
-        log_mel: torch.Tensor | None,
-        text_features: torch.Tensor | None = None,
-        visual: Mapping[int, VisualPrompts] | None = None,
-    ) -> list[TrackedFrame]:
-        """Find the target in one clip, all prompts at once.
+    def encode_clip(
+        self, pixels: torch.Tensor, log_mel: torch.Tensor | None, text_features: torch.Tensor | None = None
+    ) -> tuple[tuple[FrameFeatures, ...], FeaturePrompts | None]:
+        """Encode the frames of a clip and make their feature prompts.
 
         Args:
             pixels: (T, 3, S, S) float, normalised.
-            log_mel: (N, 2, 96, 64), N >= T; None where nobody hears or reads.
-            text_features: of `read`.
-            visual: points, boxes and masks by frame; these frames start the memory.
+            log_mel: (N, 2, 96, 64), N >= T; None without audio and text.
+            text_features: output of `read`.
 
         Returns:
-            the T frames, in the order of time.
+            the T frames, and the prompts of these; None where `log_mel` is None.
         """
 
     @abstractmethod
-    def track_apart(
-        self,
-        pixels: torch.Tensor,
-        log_mel: torch.Tensor,
-        text_features: torch.Tensor | None,
-        visual: Mapping[int, VisualPrompts],
-    ) -> tuple[list[TrackedFrame], list[TrackedFrame]]:
-        """Find the target twice, for an ensemble: by sound and text, and by the visual prompts as SAM 2 alone does.
+    def encode_stock(self, pixels: torch.Tensor, frames: tuple[FrameFeatures, ...]) -> tuple[FrameFeatures, ...]:
+        """Return the frames as the frozen SAM 2 alone encodes them.
 
         Args:
             pixels: (T, 3, S, S) float, normalised.
-            log_mel: (N, 2, 96, 64), N >= T.
-            text_features: of `read`.
-            visual: points, boxes and masks by frame.
-
-        Returns:
-            both, in the order of time.
+            frames: output of `encode_clip` for the same pixels, used again where it is the same.
         """
 
-    def tracker(self, frames: int | None = None, clock: StageTimer | None = None) -> ObjectTracker:
-        """A tracker without memories for a clip of so many frames (None: unknown or long)."""
-        return ObjectTracker(self.sam2, self.decoder, self.memory, self.position, frames, clock)
+    def decode_independently(self, frames: Sequence[FrameFeatures], prompts: FeaturePrompts) -> DecoderOutput:
+        """Decode all frames in one call, each without memory and visual prompts.
 
-    def follow(
-        self,
-        frames: tuple[FrameFeatures, ...],
-        prompts: FeaturePrompts | None,
-        visual: Mapping[int, VisualPrompts] | None = None,
-        tracker: ObjectTracker | None = None,
-    ) -> list[TrackedFrame]:
-        """The target in an encoded clip.
+        Equals tracking with conditioning `each`, before masks of absent objects are emptied.
 
         Args:
             frames: T frames.
-            prompts: of these, where something is heard or read.
-            visual: points, boxes and masks by frame.
-            tracker: without memories; None for that of the frozen SAM 2.
-
-        Returns:
-            the T frames, in the order of time.
+            prompts: feature prompts of these.
         """
-        tracker = tracker or self.tracker(len(frames))
-        tracked = tracker.track(frames, prompts, self.config.clip.conditioning, visual)
-        return sorted(tracked, key=lambda frame: frame.t)
+        return self.prompted_decoder(
+            self.memory.begin(torch.cat([frame.embedding for frame in frames])),
+            torch.cat([frame.fine for frame in frames]),
+            torch.cat([frame.middle for frame in frames]),
+            embed_prompts(self.prompted_sam2, None),
+            prompts,
+        )
 
     def trained_state(self) -> dict[str, torch.Tensor]:
         """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
@@ -301,51 +268,30 @@ class AuralNetwork(AudioVisualNetwork):
             log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
             text_features: of `read`.
         """
-        return self._judged(frames, self.fuse(frames, log_mel, text_features).prompts, text_features)
+        return self.capped(frames, self.fuse(frames, log_mel, text_features).prompts, text_features)
 
-    def track(
-        self,
-        pixels: torch.Tensor,
-        log_mel: torch.Tensor | None,
-        text_features: torch.Tensor | None = None,
-        visual: Mapping[int, VisualPrompts] | None = None,
-    ) -> list[TrackedFrame]:
-        """Find the target in one clip, all prompts at once; see `HearingNetwork.track`."""
+    def encode_clip(
+        self, pixels: torch.Tensor, log_mel: torch.Tensor | None, text_features: torch.Tensor | None = None
+    ) -> tuple[tuple[FrameFeatures, ...], FeaturePrompts | None]:
+        """Encode the frames of a clip and make their feature prompts; see `AudioVisualNetwork.encode_clip`."""
         frames = self.encode(pixels, listen=log_mel is not None)
-        prompts = None if log_mel is None else self.prompts(frames, log_mel, text_features)
-        return self.follow(frames, prompts, visual)
+        return frames, None if log_mel is None else self.prompts(frames, log_mel, text_features)
 
-    def track_apart(
-        self,
-        pixels: torch.Tensor,
-        log_mel: torch.Tensor,
-        text_features: torch.Tensor | None,
-        visual: Mapping[int, VisualPrompts],
-    ) -> tuple[list[TrackedFrame], list[TrackedFrame]]:
-        """Find the target twice, from one pass of the image encoder; see `HearingNetwork.track_apart`."""
-        frames = self.encode(pixels)
-        prompts = self.prompts(frames, log_mel, text_features)
-        return self.follow(frames, prompts), self.follow(frames, None, visual)
+    def encode_stock(self, pixels: torch.Tensor, frames: tuple[FrameFeatures, ...]) -> tuple[FrameFeatures, ...]:
+        """Return the same frames: SAM 2 is frozen, and encodes them once for all prompts."""
+        return frames
 
-    def forward(
-        self, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
-    ) -> ClipOutput:
-        """Segment one clip.
-
-        Args:
-            pixels: (T, 3, S, S) float, normalised.
-            log_mel: (N, 2, 96, 64), N >= T.
-            text_features: (n, width), where the fuser reads text.
-        """
-        frames = self.encode(pixels)
-        fused = self.fuse(frames, log_mel, text_features)
-        prompts = self._judged(frames, fused.prompts, text_features)
-        return ClipOutput(frames, fused, tuple(self.follow(frames, prompts)))
-
-    def _judged(
+    def capped(
         self, frames: tuple[FrameFeatures, ...], prompts: FeaturePrompts, text_features: torch.Tensor | None
     ) -> FeaturePrompts:
+        """Cap the object scores of a clip by its mean score, where text is read and `prompting.caution` is set.
+
+        Args:
+            frames: T frames one second apart.
+            prompts: feature prompts of these.
+            text_features: output of `read`; without it nothing changes.
+        """
         if text_features is None or not self.config.prompting.caution:
             return prompts
-        score = self.tracker(len(frames)).apart(frames, prompts).object_score
+        score = self.decode_independently(frames, prompts).object_score
         return dataclasses.replace(prompts, bound=score.mean().expand(len(frames)))

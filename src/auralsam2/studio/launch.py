@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from auralsam2.utils import signals
 from auralsam2.errors import EXIT_DONE, InputError, UnavailableError, UsageError, message_line
 from auralsam2.hub import download
 from auralsam2.studio.settings import Limits, Settings, default_home
+from auralsam2.utils import signals
 
 _NEEDED = ("fastapi", "uvicorn", "websockets")
 _SHORTEST_TOKEN = 16

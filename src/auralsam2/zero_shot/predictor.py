@@ -11,6 +11,7 @@ from auralsam2.data.audio import read_sound
 from auralsam2.data.sample import LoadedClip
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, Prediction
+from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.results import NOTHING
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.modeling.prompt_encoder import VisualPrompts
@@ -61,7 +62,7 @@ class ZeroShotPredictor:
             frames = network.encode(normalise(prepared.to(network.device)), listen=False)
             for start in starts:
                 box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
-                tracker = network.tracker(count)
+                tracker = new_tracker(network, count)
                 for found in tracker.track(frames, None, "first", {start.proposal.index: box}):
                     if start.sounds(found.t):
                         logits[found.t] = torch.maximum(logits[found.t], found.logits)

@@ -1,0 +1,138 @@
+"""Segment one clip of a few frames at once: for training, evaluation and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+
+from auralsam2.inference.tracker import ObjectTracker, TrackedFrame
+from auralsam2.modeling.aural_fuser import FuserOutput
+from auralsam2.modeling.image_encoder import FrameFeatures
+from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.types import FeaturePrompts
+from auralsam2.utils.timing import StageTimer
+
+
+@dataclass(frozen=True, slots=True)
+class ClipOutput:
+    """Result of one clip.
+
+    Attributes:
+        features: encoded frames, T of them.
+        fuser: output of AuralFuser.
+        frames: the tracked frames in the order of time.
+    """
+
+    features: tuple[FrameFeatures, ...]
+    fuser: FuserOutput
+    frames: tuple[TrackedFrame, ...]
+
+
+def new_tracker(
+    network: AudioVisualNetwork, frames: int | None = None, timer: StageTimer | None = None, *, stock: bool = False
+) -> ObjectTracker:
+    """Make a tracker with an empty memory bank.
+
+    Args:
+        network: its SAM 2 encodes prompts, decodes masks and remembers.
+        frames: length of the clip; None if it is unknown or long.
+        timer: counts seconds per stage.
+        stock: use the frozen SAM 2, without the adapters of a baseline.
+    """
+    sam2 = network.sam2 if stock else network.prompted_sam2
+    decoder = network.decoder if stock else network.prompted_decoder
+    return ObjectTracker(sam2, decoder, network.memory, network.position, frames, timer)
+
+
+def track_frames(
+    network: AudioVisualNetwork,
+    frames: tuple[FrameFeatures, ...],
+    prompts: FeaturePrompts | None,
+    visual: Mapping[int, VisualPrompts] | None = None,
+    *,
+    stock: bool = False,
+) -> list[TrackedFrame]:
+    """Track the target through the encoded frames of a clip.
+
+    Args:
+        network: decodes and remembers.
+        frames: T frames.
+        prompts: feature prompts of these frames; None without audio and text.
+        visual: points, boxes and masks by frame; these frames start the memory.
+        stock: use the frozen SAM 2, without the adapters of a baseline.
+
+    Returns:
+        the T frames, in the order of time.
+    """
+    tracker = new_tracker(network, len(frames), stock=stock)
+    tracked = tracker.track(frames, prompts, network.config.clip.conditioning, visual)
+    return sorted(tracked, key=lambda frame: frame.t)
+
+
+def track_clip(
+    network: AudioVisualNetwork,
+    pixels: torch.Tensor,
+    log_mel: torch.Tensor | None,
+    text_features: torch.Tensor | None = None,
+    visual: Mapping[int, VisualPrompts] | None = None,
+) -> list[TrackedFrame]:
+    """Encode a clip and track the target through it, with all prompts at once.
+
+    Args:
+        network: AuralSAM2's or that of a baseline.
+        pixels: (T, 3, S, S) float, normalised.
+        log_mel: (N, 2, 96, 64), N >= T; None without audio and text.
+        text_features: output of `read`.
+        visual: points, boxes and masks by frame; these frames start the memory.
+
+    Returns:
+        the T frames, in the order of time.
+    """
+    frames, prompts = network.encode_clip(pixels, log_mel, text_features)
+    return track_frames(network, frames, prompts, visual)
+
+
+def track_separately(
+    network: AudioVisualNetwork,
+    pixels: torch.Tensor,
+    log_mel: torch.Tensor,
+    text_features: torch.Tensor | None,
+    visual: Mapping[int, VisualPrompts],
+) -> tuple[list[TrackedFrame], list[TrackedFrame]]:
+    """Track the target twice, for an ensemble: by audio and text, and by visual prompts as SAM 2 alone does.
+
+    Args:
+        network: AuralSAM2's or that of a baseline.
+        pixels: (T, 3, S, S) float, normalised.
+        log_mel: (N, 2, 96, 64), N >= T.
+        text_features: output of `read`.
+        visual: points, boxes and masks by frame.
+
+    Returns:
+        both tracks, in the order of time.
+    """
+    frames, prompts = network.encode_clip(pixels, log_mel, text_features)
+    return (
+        track_frames(network, frames, prompts),
+        track_frames(network, network.encode_stock(pixels, frames), None, visual, stock=True),
+    )
+
+
+def segment_clip(
+    network: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
+) -> ClipOutput:
+    """Segment one clip by audio, and by text where the fuser reads it.
+
+    Args:
+        network: AuralSAM2's.
+        pixels: (T, 3, S, S) float, normalised.
+        log_mel: (N, 2, 96, 64), N >= T.
+        text_features: (n, width), where the fuser reads text.
+    """
+    frames = network.encode(pixels)
+    fused = network.fuse(frames, log_mel, text_features)
+    prompts = network.capped(frames, fused.prompts, text_features)
+    return ClipOutput(frames, fused, tuple(track_frames(network, frames, prompts)))
