@@ -25,8 +25,6 @@ from statistics import fmean, stdev
 
 import torch
 import yaml
-from marked import table, write_marked, write_whole
-from runs import Runs, dataset_and_split
 
 from auralsam2.bench.material import describe_machine
 from auralsam2.evaluation.published import published_figures
@@ -34,6 +32,8 @@ from auralsam2.model import AuralSAM2
 from auralsam2.training.callbacks import BEST, LAST
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.training.run import RECIPE_FILE, train
+from marked import table, write_marked, write_whole
+from runs import Runs, dataset_and_split
 
 ROWS = Path(__file__).with_suffix(".yaml")
 READS = "model.fuser.modality=audio+text"

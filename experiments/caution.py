@@ -18,10 +18,10 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from marked import table
-from runs import Runs, heading, line
 
 from auralsam2.model import AuralSAM2
+from marked import table
+from runs import Runs, heading, line
 
 CAUTIONS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
 

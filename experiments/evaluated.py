@@ -15,9 +15,6 @@ from statistics import median
 from typing import Any
 
 import yaml
-from marked import table
-from paired import Number, cell, clip_sums, difference
-from runs import JOINT, Runs, dataset_and_split
 
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load_clip
@@ -26,6 +23,9 @@ from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor
 from auralsam2.evaluation.published import SPEED, published_figures
 from auralsam2.model import AuralSAM2
+from marked import table
+from paired import Number, cell, clip_sums, difference
+from runs import JOINT, Runs, dataset_and_split
 
 DEFINED = Path(__file__).with_name("tables.yaml")
 

@@ -8,8 +8,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from stampavs_masks import Terms, clip_terms
-
 from auralsam2.bench.material import describe_machine
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load_clip
@@ -20,6 +18,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.utils.json_stream import plain
 from auralsam2.zero_shot.pipeline import ZeroShotPipeline
 from auralsam2.zero_shot.predictor import ZeroShotPredictor
+from stampavs_masks import Terms, clip_terms
 
 OWN, JOINT = "own", "joint"
 

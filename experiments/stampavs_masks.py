@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import stampavs_blind
 from PIL import Image
 
+import stampavs_blind
 from flicker import iou
 
 Terms = dict[str, tuple[float, int]]

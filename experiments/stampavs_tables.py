@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from marked import table, write_marked, write_whole
-from paired import Number, cell, clip_sums, difference, ratio
-from runs import OWN, Runs, heading, line
-from stampavs_masks import Terms
 
 from auralsam2.evaluation.options import SOUNDS
 from auralsam2.model import AuralSAM2
 from auralsam2.utils.json_stream import plain
+from marked import table, write_marked, write_whole
+from paired import Number, cell, clip_sums, difference, ratio
+from runs import OWN, Runs, heading, line
+from stampavs_masks import Terms
 
 SPLITS = (
     "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust", "test-seen-hard",

@@ -21,15 +21,15 @@ from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
-import ablations
 import torch
-from evaluated import Row, Table, defined, measured, possible, speed
-from marked import write_marked, write_whole
-from runs import Runs, heading, line
 
+import ablations
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.model import AuralSAM2
 from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
+from evaluated import Row, Table, defined, measured, possible, speed
+from marked import write_marked, write_whole
+from runs import Runs, heading, line
 
 RECIPE = Path(__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
 BUNDLED = {"ours": "mini", "words": "mini"}

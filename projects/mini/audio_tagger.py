@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from projects.mini.audio_data import TaggingBatch
 from torch import nn
 
 from auralsam2.config import AudioEncoderConfig
 from auralsam2.modeling.audio_encoder import AudioEncoder
+from projects.mini.audio_data import TaggingBatch
 
 _RARE = -4.0
 """First logit of every tag: of many categories, few sound."""

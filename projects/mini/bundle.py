@@ -13,8 +13,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects.mini.export import export_sam2
-
 from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
 from auralsam2.errors import AuralError, OutputError, UnavailableError, UsageError, message_line
 from auralsam2.hub import download
@@ -25,6 +23,7 @@ from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.training.callbacks import BEST
 from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
+from projects.mini.export import export_sam2
 
 LARGEST = 25_000_000
 """Bytes of the whole model: the package is fetched by everybody who tries it."""

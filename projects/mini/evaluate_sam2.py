@@ -14,7 +14,6 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from projects.mini.sam2_data import SMALLEST, SceneStream, box_of
 from transformers import Sam2VideoModel
 
 from auralsam2.config import PromptingConfig
@@ -27,6 +26,7 @@ from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.modeling.prompt_encoder import POSITIVE, VisualPrompts, embed_prompts
 from auralsam2.modeling.sam2 import load_sam2, side
+from projects.mini.sam2_data import SMALLEST, SceneStream, box_of
 
 
 @dataclass(frozen=True, kw_only=True)

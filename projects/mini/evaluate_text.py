@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from projects.mini.text_data import SentenceBatches, SentenceStream
-from projects.mini.text_network import PARTS, UNKNOWN, TokenBatch
 from torch.nn import functional
 
 from auralsam2.stampavs.expressions import Expression
+from projects.mini.text_data import SentenceBatches, SentenceStream
+from projects.mini.text_network import PARTS, UNKNOWN, TokenBatch
 
 _TOGETHER = 64
 _SEED = 77

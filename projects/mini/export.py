@@ -8,14 +8,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from projects.mini.text_network import TextReader
-from projects.mini.text_tokeniser import wrap_tokeniser
 from safetensors.torch import save
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, RobertaModel
 
 from auralsam2.utils.atomic_io import writing
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
+from projects.mini.text_network import TextReader
+from projects.mini.text_tokeniser import wrap_tokeniser
 
 
 def export_sam2(model: PreTrainedModel, folder: Path) -> Path:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw
-from projects.mini.stage_loop import read_log
 
 from auralsam2.errors import AuralError, InputError, message_line
 from auralsam2.utils.atomic_io import writing
+from projects.mini.stage_loop import read_log
 
 COLOURS = ((200, 60, 50), (60, 110, 210), (60, 150, 80), (230, 150, 40), (150, 90, 180), (130, 130, 130))
 SIZE = (900, 420)

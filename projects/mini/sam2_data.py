@@ -16,7 +16,6 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from projects.mini.sam2_model import BACKBONE, CHANNELS, backbone_maps
 from transformers import Sam2VideoModel
 
 from auralsam2.errors import OutputError
@@ -27,6 +26,7 @@ from auralsam2.stampavs.assets import AssetCollection, collect_assets
 from auralsam2.stampavs.presets import HARD, STANDARD, DifficultyPreset
 from auralsam2.stampavs.scene import draw_scene
 from auralsam2.stampavs.splits import AssetPool, SplitAssets
+from projects.mini.sam2_model import BACKBONE, CHANNELS, backbone_maps
 
 CORNERS = (2, 3)
 """Labels of a box's corners; for the prompt encoder a box is two points of a kind of their own."""

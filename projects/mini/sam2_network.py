@@ -8,8 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from projects.mini.sam2_data import DrawnPrompts
-from projects.mini.sam2_model import WIDTH
 from torch import nn
 from transformers import Sam2VideoModel
 
@@ -21,6 +19,8 @@ from auralsam2.modeling.memory import CONDITIONING, MemoryNetwork
 from auralsam2.modeling.prompt_encoder import embed_prompts
 from auralsam2.modeling.sam2 import side
 from auralsam2.training.losses import balanced_loss
+from projects.mini.sam2_data import DrawnPrompts
+from projects.mini.sam2_model import WIDTH
 
 Rule = Literal["balanced", "paper"]
 

@@ -8,8 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from projects.mini.text_network import TextReader, TokenBatch
-from projects.mini.text_tokeniser import SPECIAL, encode_sentences, wrap_tokeniser
 from tokenizers import Tokenizer
 from transformers import DataCollatorForLanguageModeling
 
@@ -18,6 +16,8 @@ from auralsam2.stampavs.assets import collect_assets
 from auralsam2.stampavs.expressions import Expression, write_expressions
 from auralsam2.stampavs.presets import STANDARD, kind_of
 from auralsam2.stampavs.scene import draw_scene
+from projects.mini.text_network import TextReader, TokenBatch
+from projects.mini.text_tokeniser import SPECIAL, encode_sentences, wrap_tokeniser
 
 
 class SentenceBatches:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from projects.mini.text_tokeniser import SPECIAL
 from torch import nn
 from torch.nn import functional
 from transformers import RobertaConfig, RobertaForMaskedLM
@@ -15,6 +14,7 @@ from transformers import RobertaConfig, RobertaForMaskedLM
 from auralsam2.errors import ConfigError
 from auralsam2.stampavs.expressions import HEARINGS, PLACES, Claim
 from auralsam2.utils.yaml_files import read_config
+from projects.mini.text_tokeniser import SPECIAL
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,9 +18,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from projects.mini.audio_data import AudioSplit, TaggingSamples, tests
-from projects.mini.audio_tagger import AudioTagger, TaggerOutput, tagging_loss
-from projects.mini.stage_loop import LogTable, read_checkpoint, replace, stage_arguments, write_checkpoint
 
 from auralsam2.config import AudioEncoderConfig
 from auralsam2.errors import ConfigError, UsageError
@@ -30,6 +27,9 @@ from auralsam2.training.optimiser import warm_cosine
 from auralsam2.utils.atomic_io import writing
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
 from auralsam2.utils.yaml_files import read_config
+from projects.mini.audio_data import AudioSplit, TaggingSamples, tests
+from projects.mini.audio_tagger import AudioTagger, TaggerOutput, tagging_loss
+from projects.mini.stage_loop import LogTable, read_checkpoint, replace, stage_arguments, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from auralsam2.errors import ConfigError, UsageError
+from auralsam2.modeling.preprocess import normalise
+from auralsam2.training.optimiser import warm_cosine
+from auralsam2.utils.yaml_files import read_config
 from projects.mini import sam2_data as drawing
 from projects.mini.evaluate_sam2 import PromptEvaluation, PromptFigures
 from projects.mini.export import export_sam2
@@ -34,11 +39,6 @@ from projects.mini.sam2_model import (
 )
 from projects.mini.sam2_network import PromptableSam2, Rule, prompt_sensitivity, targets_of
 from projects.mini.stage_loop import PromptCheckpoint, PromptLog, stage_arguments
-
-from auralsam2.errors import ConfigError, UsageError
-from auralsam2.modeling.preprocess import normalise
-from auralsam2.training.optimiser import warm_cosine
-from auralsam2.utils.yaml_files import read_config
 
 PHASES = ("prompts", "finer", "memory")
 

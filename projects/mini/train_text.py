@@ -18,18 +18,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from projects.mini import text_tokeniser as spelling
-from projects.mini.evaluate_text import TextEvaluation
-from projects.mini.export import export_text_encoder, half_precision
-from projects.mini.stage_loop import TEXT_COLUMNS, LogTable, TextCheckpoint, replace, stage_arguments
-from projects.mini.text_data import SentenceBatches, SentenceSplit, SentenceStream
-from projects.mini.text_network import TextReader, TextRecipe, read_text_recipe
 from tokenizers import Tokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.training.optimiser import warm_cosine
 from auralsam2.utils.weights import WEIGHTS_FILE
+from projects.mini import text_tokeniser as spelling
+from projects.mini.evaluate_text import TextEvaluation
+from projects.mini.export import export_text_encoder, half_precision
+from projects.mini.stage_loop import TEXT_COLUMNS, LogTable, TextCheckpoint, replace, stage_arguments
+from projects.mini.text_data import SentenceBatches, SentenceSplit, SentenceStream
+from projects.mini.text_network import TextReader, TextRecipe, read_text_recipe
 
 CHECKPOINT, LOG, FIGURES, TOKENISER, MODEL = "checkpoint.pt", "log.csv", "figures.json", "tokenizer.json", "model"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import ablations
 import pytest
 import yaml
 
+import ablations
 from auralsam2.training.recipe import TrainingRecipe
 from helpers.small_training import SCENES, values, write_parts
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import caution
 import pytest
+
+import caution
 
 SAMPLES = [
     {"frames": {"j": [0.8, 0.6], "f": [0.9, 0.7], "truth": [0.1, 0.1], "object_score": [3.0, 1.0], "area": [0.1, 0.2]}},

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import panels
 import pytest
 import torch
 from PIL import Image
 
+import panels
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load_clip
 from helpers.dataset_trees import write_ref_avs, write_stampavs

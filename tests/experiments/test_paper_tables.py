@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ablations
-import evaluated
 import pytest
-import tables
 import yaml
 
+import ablations
+import evaluated
+import tables
 from auralsam2.evaluation.options import EvaluationOptions
 from helpers.dataset_trees import AVSBENCH, REF_AVS, write_avsbench, write_ref_avs, write_stampavs
 from helpers.small_networks import save_small_model, save_small_text_model

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import stampavs_tables
+from auralsam2.model import AuralSAM2
+from helpers.dataset_trees import write_picture, write_stampavs
+from helpers.small_networks import save_small_model, save_small_text_model
 from marked import replace_marked
 from paired import clip_sums, difference, ratio
 from runs import Runs
 from stampavs_masks import clip_terms
-
-from auralsam2.model import AuralSAM2
-from helpers.dataset_trees import write_picture, write_stampavs
-from helpers.small_networks import save_small_model, save_small_text_model
 
 
 def square(left: int, right: int) -> np.ndarray:

@@ -7,9 +7,6 @@ import shutil
 
 import pytest
 import torch
-from projects.mini import bundle as bundling
-from projects.mini.bundle import bundle
-from projects.mini.sam2_model import mini_sam2
 from safetensors.torch import load_file
 
 from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
@@ -22,6 +19,9 @@ from auralsam2.modeling.text_encoder import TextEncoder
 from helpers.media_files import numbered, tone, write_media
 from helpers.small_networks import small_sam2
 from helpers.small_text import save_small_text
+from projects.mini import bundle as bundling
+from projects.mini.bundle import bundle
+from projects.mini.sam2_model import mini_sam2
 
 SIZE = 64
 

@@ -7,8 +7,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from projects.mini import make_demo_clip
-from projects.mini.make_demo_clip import CLIP, LICENCE, PICTURES, SECONDS, TRUTH, draw_demo_clip
 
 from auralsam2.cli.demo import read_truth
 from auralsam2.errors import EXIT_UNUSABLE, UsageError
@@ -17,6 +15,8 @@ from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.modeling.log_mel import log_mel
 from auralsam2.types import AUDIO_RATE
+from projects.mini import make_demo_clip
+from projects.mini.make_demo_clip import CLIP, LICENCE, PICTURES, SECONDS, TRUTH, draw_demo_clip
 
 SIZE = 96
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image
-from projects.mini import plot_log
-from projects.mini.stage_loop import PromptLog
 
 from auralsam2.errors import InputError
+from projects.mini import plot_log
+from projects.mini.stage_loop import PromptLog
 
 
 def write(path, values) -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from projects.mini.train_audio import AudioRecipe
 
 from auralsam2.config import AudioEncoderConfig
 from helpers.toy_stamps import write_stamps
+from projects.mini.train_audio import AudioRecipe
 
 
 @pytest.fixture(scope="session")

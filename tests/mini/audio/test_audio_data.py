@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from projects.mini import audio_data as drawing
-from projects.mini.audio_data import TaggingSamples
-from projects.mini.audio_data import tests as parts_to_test
 
 from auralsam2.errors import InputError
 from auralsam2.stampavs import audio
 from auralsam2.stampavs.assets import collect_assets
+from projects.mini import audio_data as drawing
+from projects.mini.audio_data import TaggingSamples
+from projects.mini.audio_data import tests as parts_to_test
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from projects.mini.audio_tagger import TaggerOutput
 from projects.mini.train_audio import average_precision, tagging_figures
 

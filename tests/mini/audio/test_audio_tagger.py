@@ -6,11 +6,11 @@ import math
 
 import pytest
 import torch
-from projects.mini.audio_data import TaggingBatch
-from projects.mini.audio_tagger import AudioTagger, TaggerOutput, tagging_loss
 
 from auralsam2.config import AudioEncoderConfig
 from auralsam2.modeling.log_mel import log_mel
+from projects.mini.audio_data import TaggingBatch
+from projects.mini.audio_tagger import AudioTagger, TaggerOutput, tagging_loss
 
 MINI = AudioEncoderConfig(channels=(16, 32, 64, 128), hidden=256, embedding=64)
 

@@ -8,6 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
+from auralsam2.config import AudioEncoderConfig
+from auralsam2.errors import ConfigError, UsageError
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.training.initialise import load_audio_encoder
+from helpers.small_networks import small_config, small_sam2
 from projects.mini.stage_loop import read_log
 from projects.mini.train_audio import (
     CHECKPOINT,
@@ -19,13 +26,6 @@ from projects.mini.train_audio import (
     measure_tagging,
     read_audio_recipe,
 )
-from safetensors.torch import load_file
-
-from auralsam2.config import AudioEncoderConfig
-from auralsam2.errors import ConfigError, UsageError
-from auralsam2.modeling.network import AuralNetwork
-from auralsam2.training.initialise import load_audio_encoder
-from helpers.small_networks import small_config, small_sam2
 
 RECIPES = Path(__file__).parents[3] / "projects" / "mini" / "recipes"
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from projects.mini.sam2_model import mini_sam2
-from projects.mini.train_sam2 import PhaseConfig, PromptRecipe
 from transformers import Sam2VideoModel
 
 from helpers.toy_stamps import write_stamps
+from projects.mini.sam2_model import mini_sam2
+from projects.mini.train_sam2 import PhaseConfig, PromptRecipe
 
 SIZE = 64
 

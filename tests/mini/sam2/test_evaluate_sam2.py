@@ -7,16 +7,16 @@ import json
 import numpy as np
 import pytest
 import torch
+
+from auralsam2.errors import UnavailableError
+from auralsam2.modeling.preprocess import normalise
+from auralsam2.modeling.sam2 import load_sam2
 from projects.mini import evaluate_sam2
 from projects.mini.evaluate_sam2 import PromptEvaluation, PromptFigures, array_iou, median_pixel
 from projects.mini.export import export_sam2
 from projects.mini.sam2_data import SceneClip, draw_prompts
 from projects.mini.sam2_model import backbone_maps, init_weights, mini_sam2
 from projects.mini.sam2_network import PromptableSam2
-
-from auralsam2.errors import UnavailableError
-from auralsam2.modeling.preprocess import normalise
-from auralsam2.modeling.sam2 import load_sam2
 
 SIZE = 64
 

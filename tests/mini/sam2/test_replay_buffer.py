@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from projects.mini import sam2_data as module
-from projects.mini.sam2_data import FeatureBatch, ReplayBuffer, SceneStream
-from projects.mini.sam2_model import CHANNELS, backbone_maps, mini_sam2
 
 from auralsam2.errors import OutputError
 from auralsam2.modeling.preprocess import normalise
+from projects.mini import sam2_data as module
+from projects.mini.sam2_data import FeatureBatch, ReplayBuffer, SceneStream
+from projects.mini.sam2_model import CHANNELS, backbone_maps, mini_sam2
 
 SIZE = 64
 

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+
+from auralsam2.modeling.mask_decoder import DecoderOutput
 from projects.mini.sam2_network import (
     dice_term,
     focal_term,
@@ -14,8 +16,6 @@ from projects.mini.sam2_network import (
     soft_overlap,
     soft_targets,
 )
-
-from auralsam2.modeling.mask_decoder import DecoderOutput
 
 LOG3 = math.log(3)  # the logit of 3/4
 TARGET = torch.tensor([[1.0, 0.0], [0.0, 0.0]])

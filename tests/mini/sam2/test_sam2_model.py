@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+
+from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.modeling.sam2 import load_sam2, resized
 from projects.mini.export import export_sam2
 from projects.mini.sam2_model import (
     BACKBONE,
@@ -16,10 +20,6 @@ from projects.mini.sam2_model import (
     mini_sam2,
     trained_state,
 )
-from torch import nn
-
-from auralsam2.errors import ConfigError, UnavailableError
-from auralsam2.modeling.sam2 import load_sam2, resized
 
 SIZE = 64
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+
 from projects.mini.sam2_data import ABSENT, JITTER, SMALLEST, DrawnPrompts, box_of, draw_prompts
 from projects.mini.sam2_model import backbone_maps, init_weights
 from projects.mini.sam2_network import targets_of

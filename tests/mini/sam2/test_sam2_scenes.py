@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from projects.mini import sam2_data as module
-from projects.mini.sam2_data import SceneStream
 
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets, read_stamp
+from projects.mini import sam2_data as module
+from projects.mini.sam2_data import SceneStream
 
 SIZE = 64
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+
+from auralsam2.errors import ConfigError, UsageError
+from auralsam2.modeling.sam2 import load_sam2
 from projects.mini import train_sam2
 from projects.mini.sam2_model import BACKBONE, memory_parts, mini_sam2
 from projects.mini.stage_loop import read_log
 from projects.mini.train_sam2 import PHASES, PromptRecipe, PromptStage, read_prompt_recipe
-
-from auralsam2.errors import ConfigError, UsageError
-from auralsam2.modeling.sam2 import load_sam2
 
 SIZE = 64
 States = dict[tuple[int, int], dict[str, torch.Tensor]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from projects.mini.text_network import TextRecipe
 
 from helpers.toy_stamps import write_stamps
+from projects.mini.text_network import TextRecipe
 
 
 @pytest.fixture(scope="session")

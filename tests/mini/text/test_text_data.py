@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from projects.mini.text_data import SentenceBatches, SentenceStream
-from projects.mini.text_network import UNKNOWN, TextReader, TokenBatch
-from projects.mini.text_tokeniser import SPECIAL, train_tokeniser
 
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.stampavs.expressions import Claim
+from projects.mini.text_data import SentenceBatches, SentenceStream
+from projects.mini.text_network import UNKNOWN, TextReader, TokenBatch
+from projects.mini.text_tokeniser import SPECIAL, train_tokeniser
 
 
 @pytest.fixture(scope="module")

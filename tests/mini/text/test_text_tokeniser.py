@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from projects.mini.text_tokeniser import SPECIAL, encode_sentences, load_tokeniser, train_tokeniser, wrap_tokeniser
 from tokenizers import Tokenizer
 from transformers import RobertaConfig
 
 from auralsam2.errors import ConfigError
+from projects.mini.text_tokeniser import SPECIAL, encode_sentences, load_tokeniser, train_tokeniser, wrap_tokeniser
 
 TEXTS = ["the trumpet on the left", "the owl that can be heard", "the thing at the top"]
 TOKENISER = train_tokeniser(TEXTS, 400)

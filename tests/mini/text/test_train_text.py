@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from projects.mini.evaluate_text import nearest_name_accuracy
-from projects.mini.text_network import read_text_recipe
-from projects.mini.train_text import TextStage, main
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.modeling.text_encoder import TextEncoder
+from projects.mini.evaluate_text import nearest_name_accuracy
+from projects.mini.text_network import read_text_recipe
+from projects.mini.train_text import TextStage, main
 
 RECIPE = Path(__file__).parents[3] / "projects/mini/recipes/text.yaml"
 
