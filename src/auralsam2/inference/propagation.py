@@ -169,7 +169,7 @@ class Propagator:
     def _by_memory(self, track: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
         """From the seeds by SAM 2's memory; time runs backward as forward, with negative numbers."""
         sign = -1 if reverse else 1
-        tracker = new_tracker(self._network, clock=self._clock)
+        tracker = new_tracker(self._network, timer=self._clock)
         for index, seed in sorted(track.seeds.items(), reverse=reverse):
             tracker.bank.add(sign * index, seed.remembered, conditioning=True)
         for index in indices:
@@ -187,7 +187,7 @@ class Propagator:
         before: torch.Tensor | None,
     ) -> ConditioningFrame:
         visual = dataclasses.replace(rounds[-1], logits=before)
-        tracker = new_tracker(self._network, clock=self._clock)
+        tracker = new_tracker(self._network, timer=self._clock)
         tracked = self._step(tracker, track, index, visual=visual, conditioning=True)
         return ConditioningFrame(rounds, corrects, MaskPrediction.of(tracked), tracked.remembered)
 
