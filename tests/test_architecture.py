@@ -97,8 +97,10 @@ def imports(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: import by full name"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names
+            if any(name.removeprefix("auralsam2.") not in FILES for name in names):  # not modules alone
+                yield node.module or ""
 
 
 def own_imports(tree: ast.AST) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from auralsam2.errors import UsageError
 from auralsam2.studio.commands import parse_command, read_logged
-from auralsam2.studio.session_state import as_json, summarise_prompts
+from auralsam2.studio.prompt_summary import as_json, summarise_prompts
 
 
 def after(*entries: dict[str, Any]) -> list[dict[str, Any]]:
