@@ -1,0 +1,92 @@
+"""Summary of the prompts of each object, replayed from the log of a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from auralsam2.studio.commands import (
+    BoxCommand,
+    BrushCommand,
+    ClearCommand,
+    HearCommand,
+    LoggedCommand,
+    PointsCommand,
+    RemoveCommand,
+    SayCommand,
+    SplitCommand,
+)
+
+
+@dataclass(slots=True)
+class PromptSummary:
+    """What was pointed at on one frame of an object.
+
+    Attributes:
+        kind: of the first thing said there.
+        points: (x, y, label) in source pixels.
+        box: (x0, y0, x1, y1), or None.
+    """
+
+    kind: Literal["points", "box", "mask"]
+    points: list[tuple[float, float, int]] = field(default_factory=list)
+    box: tuple[float, float, float, float] | None = None
+
+
+@dataclass(slots=True)
+class ObjectPrompts:
+    """What was told of one object."""
+
+    hears: bool = False
+    text: str | None = None
+    prompts: dict[int, PromptSummary] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is asked of it."""
+        return not (self.hears or self.text is not None or self.prompts)
+
+
+def summarise_prompts(log: Iterable[LoggedCommand]) -> dict[int, ObjectPrompts]:
+    """The objects that there are after a log, by number."""
+    objects: dict[int, ObjectPrompts] = {}
+    for entry in log:
+        _tell(objects, entry)
+        objects = {number: objects[number] for number in sorted(objects) if not objects[number].empty}
+    return objects
+
+
+def _tell(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
+    if isinstance(entry, SplitCommand):
+        for number in entry.made:
+            objects[number] = ObjectPrompts(prompts={entry.tick: PromptSummary("mask")})
+        return
+    if isinstance(entry, RemoveCommand):
+        objects.pop(entry.object, None)
+        return
+    known = objects.setdefault(entry.object, ObjectPrompts())
+    match entry:
+        case PointsCommand():
+            prompt = known.prompts.setdefault(entry.tick, PromptSummary("points"))
+            prompt.points.extend(entry.points)
+        case BoxCommand():
+            known.prompts[entry.tick] = PromptSummary("box", box=entry.box)
+        case BrushCommand():
+            known.prompts[entry.tick] = PromptSummary("mask")
+        case HearCommand():
+            known.hears = entry.on
+        case SayCommand():
+            known.text = entry.text
+        case ClearCommand():
+            known.prompts.pop(entry.tick, None)
+
+
+def as_json(objects: dict[int, ObjectPrompts]) -> list[dict[str, Any]]:
+    """All prompts as the page gets them."""
+    return [
+        {"object": number, "tick": tick, "kind": prompt.kind, "points": prompt.points}
+        | ({} if prompt.box is None else {"box": prompt.box})
+        for number, known in objects.items()
+        for tick, prompt in sorted(known.prompts.items())
+    ]
