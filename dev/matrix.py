@@ -40,6 +40,10 @@ SUITE = (
     "tests/training/test_training_config.py",
 )
 """Fast tests of files, outputs, data sets, commands and configuration, and runs of the demo clip."""
+LEFT_OUT = (
+    "--ignore=tests/data/stampavs",  # renders scenes for minutes
+    "--deselect=tests/apps/test_help.py::test_help_comes_at_once",  # measures the machine, not the dependencies
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +174,7 @@ def run_tests(python: str, resolution: str, wheel: Path, folder: Path, log: Path
             return Row(python=version, resolution=resolution, seconds=seconds, problem=f"not installable: see {log}")
         ask = f"from importlib.metadata import version; print(*map(version, {SHOWN!r}))"
         versions = tuple(_output([inside, "-c", ask]).split())
-        _logged([inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE], log)
+        _logged([inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LEFT_OUT, *SUITE], log)
         passed, failed = summary(log.read_text(encoding="utf-8", errors="replace"))
         return Row(
             python=version,

@@ -123,6 +123,13 @@ def test_an_unknown_recipe_is_refused_with_the_names(name, tmp_path, monkeypatch
     assert listed == sorted(path.name for path in RECIPES.glob("*.yaml"))
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + "/b.yaml", "nul\0.yaml"])
+def test_a_name_that_no_file_can_have_is_refused(name, tmp_path):
+    for path in (Path(name), tmp_path / name):
+        with pytest.raises(UsageError, match="no such file"):
+            samples.find_recipe(path)
+
+
 def test_every_name_leads_to_a_file():
     names = samples.names()
     assert names[0] == "demo.mp4"

@@ -49,7 +49,7 @@ def find_recipe(path: Path, folder: str = "") -> Path:
     Raises:
         UsageError: neither exists.
     """
-    if path.exists():
+    if exists(path):
         return path
     found = None if path.is_absolute() else _find(path.as_posix())
     if found is None or found.suffix != ".yaml":
@@ -59,6 +59,14 @@ def find_recipe(path: Path, folder: str = "") -> Path:
             f"give a YAML file or one of {', '.join(listed)}"
         )
     return found
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path exists; False for names that the file system refuses, such as too long ones."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _find(name: str) -> Path | None:

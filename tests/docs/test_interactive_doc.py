@@ -22,7 +22,7 @@ def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_m
     for block in BLOCKS:
         exec(compile(block, "docs/converse.md", "exec"), names)
     found = json.loads((tmp_path / "out" / "objects.json").read_text())
-    assert [image["id"] for image in found["images"]] == [*range(1, 20), 0]
+    assert [image["id"] for image in found["images"]] == [1, 2, 3, 4, 5, 0]
 
 
 def test_the_example_runs(tmp_path: Path, start) -> None:
