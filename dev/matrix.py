@@ -41,8 +41,7 @@ SUITE = (
 )
 """Fast tests of files, outputs, data sets, commands and configuration, and runs of the demo clip."""
 LEFT_OUT = (
-    "--ignore=tests/data/stampavs",  # renders scenes for minutes
-    "--deselect=tests/apps/test_help.py::test_help_comes_at_once",  # measures the machine, not the dependencies
+    "--deselect=tests/cli/test_help.py::test_help_comes_at_once",  # measures the machine, not the dependencies
 )
 
 

@@ -67,4 +67,4 @@ def test_the_suite_exists():
     left_out = [option.partition("=")[2].partition("::")[0] for option in matrix.LEFT_OUT]
     assert all((matrix.REPOSITORY / name).exists() for name in (*matrix.SUITE, *left_out))
     (test,) = (option.partition("::")[2] for option in matrix.LEFT_OUT if "::" in option)
-    assert f"def {test}(" in (matrix.REPOSITORY / "tests/apps/test_help.py").read_text(encoding="utf-8")
+    assert f"def {test}(" in (matrix.REPOSITORY / "tests/cli/test_help.py").read_text(encoding="utf-8")
