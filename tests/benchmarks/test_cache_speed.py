@@ -18,7 +18,7 @@ def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_
     (tmp_path / "recipe.yaml").write_text(given.to_yaml(), encoding="utf-8")
     calls: list[int] = []
     encode = lightning_module.encode
-    monkeypatch.setattr(lightning_module, "encode", lambda *told: calls.append(1) or encode(*told))
+    monkeypatch.setattr(lightning_module, "encode_pyramid", lambda *told: calls.append(1) or encode(*told))
     arguments = [
         "cache_speed", str(tmp_path / "recipe.yaml"), "--clips", "4", "--rounds", "1",
         "--set", "augment.clip_jitter=[0,0,0]", "--set", "augment.frame_jitter=[0,0,0]", "--set", "augment.grayscale=0",

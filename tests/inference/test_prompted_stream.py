@@ -104,7 +104,7 @@ def sessions(monkeypatch: pytest.MonkeyPatch) -> list[VideoSession]:
             super().__init__(*arguments, **options)  # type: ignore[arg-type]
             held.append(self)
 
-    monkeypatch.setattr(streaming, "Conversation", Watched)
+    monkeypatch.setattr(streaming, "VideoSession", Watched)
     return held
 
 

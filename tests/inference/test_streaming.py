@@ -43,7 +43,7 @@ def sound(seconds: float) -> np.ndarray:
     return (generator.uniform(-1, 1, (len(times), 2)) * envelope[:, None]).astype(np.int16)
 
 
-def small_network(conditioning: Conditioning = "first") -> AuralNetwork:
+def build_small_network(conditioning: Conditioning = "first") -> AuralNetwork:
     torch.manual_seed(5)
     config = dataclasses.replace(small_config(), clip=ClipConfig(frames=5, conditioning=conditioning))
     network = AuralNetwork(config, small_sam2(SIZE)).eval()
@@ -53,7 +53,7 @@ def small_network(conditioning: Conditioning = "first") -> AuralNetwork:
 
 @pytest.fixture(scope="module")
 def model() -> AuralSAM2:
-    return AuralSAM2(small_network(), "small")
+    return AuralSAM2(build_small_network(), "small")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def running() -> list[threading.Thread]:
 @pytest.mark.parametrize("conditioning", ["first", "middle"])
 def test_windows_equal_clips_by_hand(model: AuralSAM2, video: Path, conditioning: Conditioning) -> None:
     if conditioning == "middle":
-        model = AuralSAM2(small_network("middle"), "small")
+        model = AuralSAM2(build_small_network("middle"), "small")
     frames = list(model.segment(video))
     assert [frame.index for frame in frames] == list(range(SECONDS))
     for first, given_out in ((0, range(5)), (5, range(5, 10)), (7, range(10, 12))):
@@ -192,7 +192,7 @@ def test_memory_does_not_grow(model: AuralSAM2, tmp_path: Path, monkeypatch: pyt
             super().add(*frame)
             most.append(len(self))
 
-    monkeypatch.setattr(session_module, "EncodedFrames", Counted)
+    monkeypatch.setattr(session_module, "StreamCache", Counted)
     pictures = [numbered(number % 100) for number in range(64 * 2)]
     long = write_media(tmp_path / "long.mkv", pictures, fps=2, sound=sound(64), audio_codec="pcm_s16le")
     assert sum(1 for _ in model.segment(long)) == 64
@@ -338,15 +338,15 @@ def test_a_slide_show_costs_one_encoding_a_picture(
 
 MEMORY = """
 import sys
-from auralsam2.bench.material import small_network
+from auralsam2.bench.material import build_small_network
 from auralsam2.bench.memory import peak_bytes
-from auralsam2.inference.streaming import Session
-from auralsam2.inference.video_source import Source
+from auralsam2.inference.streaming import FeatureStream
+from auralsam2.inference.video_source import VideoSource
 from auralsam2.types import Prompts
 
-network = small_network(64)
+network = build_small_network(64)
 for video in sys.argv[1:]:
-    session = Session(network, Source.open(video, Prompts(), fps=None), memory=16 << 20)
+    session = FeatureStream(network, VideoSource.open(video, Prompts(), fps=None), memory=16 << 20)
     frames = sum(1 for _ in session)
     print(frames, peak_bytes() / (1 << 20))
 """

@@ -194,7 +194,7 @@ def test_the_page_can_ask_how_far_it_is(studio: Studio, clip: Path, monkeypatch:
         assert go_on.wait(60)
         return real(*arguments)
 
-    monkeypatch.setattr(uploads, "peaks", held)
+    monkeypatch.setattr(uploads, "waveform_peaks", held)
 
     def part() -> float | None:
         return studio.client.get(f"/api/arrivals/{job}").json()["part"]

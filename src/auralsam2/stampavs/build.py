@@ -141,7 +141,7 @@ _context: _WorkerContext | None = None
 
 def _open(shop: _WorkerContext) -> None:
     """Prepare a worker process: it ignores Ctrl-C and SIGHUP, and ends when its parent process ends."""
-    global _shop
+    global _context
     _context = shop
     for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all processes; the parent ends its workers
         if hasattr(signal, name):  # Windows has no SIGHUP

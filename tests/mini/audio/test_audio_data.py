@@ -31,7 +31,7 @@ def spare(stamps, monkeypatch: pytest.MonkeyPatch) -> str:
     unseen = next(iter(collection.categories.keys() - set(TaggingSamples("train", seed=0, stamps=stamps).kinds)))
     two = (*collection.categories[name].recordings, *collection.categories[unseen].recordings)
     changed = collection.categories | {name: replace(collection.categories[name], recordings=two)}
-    monkeypatch.setattr(drawing, "collect", lambda folder: replace(collection, categories=changed))
+    monkeypatch.setattr(drawing, "collect_assets", lambda folder: replace(collection, categories=changed))
     return name
 
 
