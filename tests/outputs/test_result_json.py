@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from auralsam2.outputs import coco, result_json, rle
+from auralsam2.outputs import result_json, rle
+from auralsam2.outputs.coco import coco_members
 from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.utils.json_stream import write_object
 from auralsam2.version import __version__
@@ -132,7 +133,7 @@ def test_coco_loads(tmp_path: Path, info: MediaInfo, segmentation: Make, capsys:
     frames = [segmentation(0), segmentation(1, radius=0), segmentation(2)]
     rows = [result_json.frame_row(frame) for frame in frames]
     path = tmp_path / "coco.json"
-    write_object(path, coco.coco_members(info, lambda: iter(rows)))
+    write_object(path, coco_members(info, lambda: iter(rows)))
     coco = COCO(path)
     assert coco.loadCats(coco.getCatIds()) == [{"id": 1, "name": "sounding object", "supercategory": "object"}]
     images = coco.loadImgs(coco.getImgIds())

@@ -32,7 +32,7 @@ def test_a_run_from_the_cache_gives_the_same_weights(tmp_path, monkeypatch):
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    calls, encode = [], lightning_module.encode
+    calls, encode = [], lightning_module.encode_pyramid
     monkeypatch.setattr(lightning_module, "encode_pyramid", lambda *given: calls.append(1) or encode(*given))
     given = values(write_parts(tmp_path), max_steps=6, accumulate=1, validate_every=6)
     given["augment"] = {"flip": 0.5, "grayscale": 0.0, "clip_jitter": [0, 0, 0], "frame_jitter": [0, 0, 0]}
