@@ -17,7 +17,7 @@ def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_
     given = recipe(write_parts(tmp_path))
     (tmp_path / "recipe.yaml").write_text(given.to_yaml(), encoding="utf-8")
     calls: list[int] = []
-    encode = lightning_module.encode
+    encode = lightning_module.encode_pyramid
     monkeypatch.setattr(lightning_module, "encode_pyramid", lambda *told: calls.append(1) or encode(*told))
     arguments = [
         "cache_speed", str(tmp_path / "recipe.yaml"), "--clips", "4", "--rounds", "1",
