@@ -1,11 +1,16 @@
-# The two commands of the README: `make demo` and `make test`; `make lint` is what a change must pass beside the tests.
-# `make results` fills docs/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
+# `make demo` and `make test` are the commands of the README. `make check` is the quick check before a commit: style, types
+# and the unit tests, without the browser, the slow tests and those that build a wheel or train.
+# `make docs` builds the documentation into site/ and fails on any warning.
+# `make results` fills docs/benchmarks/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
 # `make matrix` tests the wheel with each Python of this machine and the lowest and newest dependencies, which it downloads:
 # gigabytes for each Python. `make matrix MATRIX='--python 3.13 --newest'` limits it.
 # `make browser` installs what the tests of the Studio's page need beside; without it they are skipped, and say so.
 PYTHON ?= python3
 VENV ?= .venv
 STAMP ?= stamp
+# The tests of `make check`: packages whose tests read no video and start no process.
+FAST ?= tests/test_architecture.py tests/test_public_api.py tests/docs/test_reference.py tests/docs/test_datasets_doc.py \
+	tests/utils tests/modeling tests/outputs
 BASELINES = gavs sama gavs-words sama-words
 IN = $(VENV)/bin
 
@@ -13,13 +18,19 @@ IN = $(VENV)/bin
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
 
-.PHONY: demo test browser lint matrix results clean $(BASELINES:%=trained-%)
+.PHONY: demo test check docs browser lint matrix results clean $(BASELINES:%=trained-%)
 
 demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
 
 test: $(VENV)/installed-test
 	$(IN)/python -m pytest
+
+check: lint
+	$(IN)/python -m pytest -q -m "not slow and not browser" $(FAST)
+
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(IN)/mkdocs build --strict --quiet
 
 # Never fails: who cannot install a browser tests the rest. Only downloading is cut short, never installing.
 browser:
@@ -40,7 +51,7 @@ matrix:
 	$(PYTHON) dev/matrix.py $(MATRIX)
 
 results: $(BASELINES:%=trained-%)
-	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/results.md \
+	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/benchmarks/results.md \
 		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
 	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
 		--models GAVS=runs/stampavs-mini-gavs/best SAMA-AVS=runs/stampavs-mini-sama/best AuralSAM2=mini
@@ -52,7 +63,7 @@ $(BASELINES:%=trained-%): trained-%: $(VENV)/installed-test
 	$(IN)/auralsam2 train recipes/stampavs-mini-$*.yaml --resume --set data.root=$(STAMP)
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) out site
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +73,6 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(IN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/installed-test $(VENV)/installed-dev: $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
+$(VENV)/installed-test $(VENV)/installed-dev $(VENV)/installed-docs: $(VENV)/installed-%: pyproject.toml | $(VENV)/bin/python
 	$(IN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@

@@ -1,6 +1,6 @@
 """Run the commands that a document shows and put what they print under them, so that no figure is typed by hand.
 
-    python benchmarks/record.py docs/speed.md [--only TEXT]
+    python benchmarks/record.py docs/benchmarks/speed.md [--only TEXT]
 
 A recorded block is a fenced one of kind `console` whose first line is `$ COMMAND`; everything below that line is
 replaced by what the command prints on stdout. Blocks of other kinds are left alone. The date, the machine and the

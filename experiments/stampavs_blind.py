@@ -1,6 +1,6 @@
 """Does StampAVS need hearing? What guesses without ears reach, for every split and mix.
 
-    python experiments/stampavs_blind.py ROOT [--write docs/stampavs.md]
+    python experiments/stampavs_blind.py ROOT [--write docs/benchmarks/stampavs.md]
 
 J is the IoU of guess and target in one frame, ordinary, averaged over all frames of a split that have a target. The
 guesses know the exact mask of every object: (a) all of them together, (b) the one that is largest in the frame,

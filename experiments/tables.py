@@ -1,6 +1,7 @@
 """The paper's tables by command: ours beside what was published, of whatever data and models there are.
 
-    python experiments/tables.py --root ROOT [--table 1,2,7] [--model KEY=MODEL …] [--clips N] [--write docs/results.md]
+    python experiments/tables.py --root ROOT [--table 1,2,7] [--model KEY=MODEL …] [--clips N]
+        [--write docs/benchmarks/results.md]
 
 ROOT is a folder of AVSBench, Ref-AVS or StampAVS. Tables 1, 2, 6, 7 and Figure 3 evaluate models; rows of models that
 are not given and splits that are not at ROOT are left out. Tables 3, 4 and 5 do so as well, but on StampAVS their rows

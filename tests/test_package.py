@@ -112,7 +112,7 @@ def test_a_recipe_may_start_from_a_packaged_one(tmp_path):
     assert recipe.data == TrainingRecipe.load(RECIPES / "v1m-large-paper.yaml").data
 
 
-@pytest.mark.parametrize("name", ["v1m-large", "recipes/none.yaml", "converse", "demo.mp4", "/none.yaml"])
+@pytest.mark.parametrize("name", ["v1m-large", "recipes/none.yaml", "interactive", "demo.mp4", "/none.yaml"])
 def test_an_unknown_recipe_is_refused_with_the_names(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
@@ -144,7 +144,7 @@ def test_every_name_leads_to_a_file():
 
 def test_the_command_prints_paths(command):
     assert command("samples").out == f"{samples.demo_clip()}\n"
-    assert Path(command("samples", "converse").out.rstrip()).samefile(samples.find("examples/converse.py"))
+    assert Path(command("samples", "interactive").out.rstrip()).samefile(samples.find("examples/interactive.py"))
     assert command("samples", "--list").out.splitlines() == list(samples.names())
     refused = command("samples", "none")
     assert refused.code == 2
@@ -157,7 +157,7 @@ def test_the_wheel_finds_its_files_outside_a_checkout(installed, tmp_path):
     assert shown.stdout.strip() == str(installed / "auralsam2" / "recipes" / "v1m-large-paper.yaml")
     listed = elsewhere(installed, tmp_path, "-m", "auralsam2", "samples", "--list")
     assert listed.stdout.splitlines() == list(samples.names())
-    helped = elsewhere(installed, tmp_path, samples.find("converse"), "--help")
+    helped = elsewhere(installed, tmp_path, samples.find("interactive"), "--help")
     assert helped.returncode == 0, helped.stderr
 
 

@@ -265,7 +265,7 @@ def test_a_folder_of_something_else_ends_with_3(command, tmp_path, name):
     outcome = command("data", "check", "--dataset", name, "--root", tmp_path)
     assert outcome.code == 3
     assert str(tmp_path) in outcome.error
-    assert outcome.error.endswith("see docs/datasets.md")
+    assert outcome.error.endswith("see docs/guide/datasets.md")
 
 
 def test_no_folder_ends_with_3_and_no_such_name_with_2(command, tmp_path):

@@ -1,4 +1,4 @@
-"""docs/datasets.md says what the readers do."""
+"""docs/guide/datasets.md agrees with the data set readers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from auralsam2.data import NAMES, avsbench, ref_avs
 from helpers.dataset_trees import STAMPAVS_SPLITS
 
-TEXT = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "guide" / "datasets.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line.startswith("|")]
 
 

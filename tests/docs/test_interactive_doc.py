@@ -1,4 +1,4 @@
-"""What docs/converse.md shows is run, one block after the other; and so is the example, on the bundled clip."""
+"""Every Python block of docs/guide/interactive.md runs, in order; so does the example, on the bundled clip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 import auralsam2
 
 REPOSITORY = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / "docs" / "converse.md").read_text("utf-8"), re.S | re.M)
+BLOCKS = re.findall(
+    r"^```python\n(.*?)^```", (REPOSITORY / "docs" / "guide" / "interactive.md").read_text("utf-8"), re.S | re.M
+)
 
 
 def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_model: Path) -> None:
@@ -20,13 +22,13 @@ def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_m
     monkeypatch.setattr(auralsam2, "load", lambda name: load(small_model), raising=False)
     names: dict[str, object] = {}
     for block in BLOCKS:
-        exec(compile(block, "docs/converse.md", "exec"), names)
+        exec(compile(block, "docs/guide/interactive.md", "exec"), names)
     found = json.loads((tmp_path / "out" / "objects.json").read_text())
     assert [image["id"] for image in found["images"]] == [1, 2, 3, 4, 5, 0]
 
 
 def test_the_example_runs(tmp_path: Path, start) -> None:
-    process = start(REPOSITORY / "examples" / "converse.py", tmp_path / "out")
+    process = start(REPOSITORY / "examples" / "interactive.py", tmp_path / "out")
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     shares = [float(share) for share in re.findall(r"([\d.]+)%", printed)]

@@ -98,7 +98,7 @@ def test_command(line, results, desk):
     if line.startswith("auralsam2 models"):
         assert re.search(r"^v1m .*yes", out, re.MULTILINE)
     if line.startswith("auralsam2 samples"):
-        assert {"demo.mp4", "examples/converse.py", "recipes/v1m-large-paper.yaml"} <= set(out.split())
+        assert {"demo.mp4", "examples/interactive.py", "recipes/v1m-large-paper.yaml"} <= set(out.split())
 
 
 @pytest.mark.parametrize("code", PYTHON)
@@ -138,7 +138,7 @@ def test_blocks_are_found():
 
 
 def test_links_lead_somewhere():
-    documents = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]
+    documents = [REPOSITORY / "README.md", *(REPOSITORY / "docs").rglob("*.md")]
     for document in documents:
         text = document.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):

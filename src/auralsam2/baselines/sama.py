@@ -2,7 +2,7 @@
 
 The sound of a frame goes through a bottleneck of each block's own, then through a projection that blocks of one width
 share; the result is added to every pixel that the block reads. The mask decoder gets no prompt at all; a copy of it is
-trained as a whole. docs/baselines.md tells where this differs from the original.
+trained as a whole. docs/concepts/baselines.md tells where this differs from the original.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _read_sounds(path: Path) -> dict[str, list[str]]:
     Raises:
         UnavailableError: the file is not there, or is something else.
     """
-    remedy = "export the pickle of the release once, see docs/datasets.md"
+    remedy = "export the pickle of the release once, see docs/guide/datasets.md"
     try:
         content = strict_json.read_json(path)
     except FileNotFoundError as error:

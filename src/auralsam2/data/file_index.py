@@ -88,4 +88,4 @@ def find_files(root: Path, places: Sequence[str], remedy: str) -> Path:
     for place in places:
         if (root / place).exists():
             return root / place
-    raise UnavailableError(f"{root}: no {' or '.join(places)}: {remedy}; see docs/datasets.md")
+    raise UnavailableError(f"{root}: no {' or '.join(places)}: {remedy}; see docs/guide/datasets.md")

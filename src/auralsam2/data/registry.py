@@ -53,7 +53,7 @@ def open_dataset(name: str, root: Path | str) -> DatasetReader:
 
     Args:
         name: one of `NAMES`.
-        root: its folder, see docs/datasets.md.
+        root: its folder, see docs/guide/datasets.md.
 
     Raises:
         UsageError: there is no data set of this name.
@@ -64,5 +64,5 @@ def open_dataset(name: str, root: Path | str) -> DatasetReader:
         raise UsageError(f"--dataset {name}: no such data set, give one of {', '.join(NAMES)}")
     root = Path(root)
     if not root.is_dir():
-        raise UnavailableError(f"{root}: no such folder: get {name} first, see docs/datasets.md")
+        raise UnavailableError(f"{root}: no such folder: get {name} first, see docs/guide/datasets.md")
     return _READERS[name](name, root)

@@ -38,7 +38,7 @@ def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tens
 
     The projections arrive as (frames, channels, positions) and are read row-major as rows of `channels` values, without
     a permutation: a row of the visual side is a run of positions of one channel, not a pixel. The result is transposed
-    and again read row-major in the query's shape. Checkpoints were trained so; see docs/fuser.md.
+    and again read row-major in the query's shape. Checkpoints were trained so; see docs/concepts/fuser.md.
 
     Args:
         query: (A, L', P).

@@ -1,10 +1,10 @@
-"""Talk about the bundled clip: listen, correct, add an object, follow both, drop one, export.
+"""Segment the bundled clip interactively: audio, a correction, a second object, propagation, export.
 
-    python "$(auralsam2 samples converse)" [OUT]
+    python "$(auralsam2 samples interactive)" [OUT]
 
 A sheep bleats and a goose honks, now and then; a pig is silent. The goose is to be an object of its own. Writes
 `both.json` (COCO, both objects), `goose.json` (the goose alone) and a picture of each frame into OUT, by default
-`out/converse`.
+`out/interactive`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COLOURS = {WHAT_SOUNDS: (255, 64, 160), GOOSE: (64, 160, 255)}
 
 
 def main(out: Path) -> None:
-    """Hold the conversation."""
+    """Run the session."""
     model = auralsam2.load("mini")
     with model.open(demo_clip()) as session:
         session.hear(True)
@@ -53,5 +53,5 @@ def main(out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", nargs="?", type=Path, default=Path("out/converse"), metavar="OUT")
+    parser.add_argument("out", nargs="?", type=Path, default=Path("out/interactive"), metavar="OUT")
     main(parser.parse_args().out)

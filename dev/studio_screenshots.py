@@ -1,4 +1,4 @@
-"""Takes the pictures of the Studio that the documentation shows: python docs/studio/screenshots.py.
+"""Take the screenshots of the Studio for the documentation: python dev/studio_screenshots.py.
 
 Starts a server of its own with the bundled model, and drives Chromium through the main states. Needs the extra `dev`
 and Chromium.
@@ -19,7 +19,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-OUT = Path(__file__).parent
+OUT = Path(__file__).parents[1] / "docs" / "images" / "studio"
 PATIENCE = 120_000
 PIG = (0.49, 0.66)
 """Place of an animal on the first frame of the demo, as parts of its width and height."""

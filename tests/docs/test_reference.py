@@ -1,0 +1,82 @@
+"""The reference pages name every command, option, configuration key and public name; documented files exist."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+import auralsam2
+import docs_pages
+from auralsam2.cli.main import app
+from auralsam2.outputs import result_json
+
+REPOSITORY = Path(__file__).parents[2]
+DOCS = REPOSITORY / "docs"
+GENERATED = {"reference/cli.md", "reference/config.md"}
+
+
+def commands(command, name="auralsam2"):
+    yield name, command
+    for child, subcommand in getattr(command, "commands", {}).items():
+        yield from commands(subcommand, f"{name} {child}")
+
+
+@pytest.fixture(scope="module")
+def cli_page():
+    return docs_pages.cli_page()
+
+
+@pytest.mark.parametrize(("name", "command"), commands(typer.main.get_command(app)))
+def test_cli_page_lists_every_option(name, command, cli_page):
+    section = re.search(rf"^## {name}\n\n```text\n(.*?)^```", cli_page, re.DOTALL | re.MULTILINE)
+    assert section is not None
+    options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+    assert [option for option in options if option not in section[1]] == []
+
+
+@pytest.mark.parametrize("kind", [*docs_pages.MODEL, *docs_pages.TRAINING, *docs_pages.ZERO_SHOT])
+def test_config_page_describes_every_key(kind):
+    section = docs_pages.config_page().partition(f"### {kind.__name__}\n")[2].partition("\n### ")[0]
+    rows = {row[0].strip(" `"): row for row in (line.strip("|").split(" | ") for line in section.splitlines())}
+    missing = [field.name for field in dataclasses.fields(kind) if not rows[f"{field.name}"][-1].strip()]
+    assert missing == []
+
+
+def test_attributes_with_several_names_and_lines_are_read():
+    docstring = "A kind.\n\n    Attributes:\n        a, b: first\n            second: third.\n        c: last.\n    "
+    expected = {"a": "first second: third.", "b": "first second: third.", "c": "last."}
+    assert docs_pages.attributes(docstring) == expected
+
+
+def test_api_page_names_every_export():
+    page = (DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    documented = {line.rpartition(".")[2] for line in page.splitlines() if line.startswith("::: ")}
+    assert set(auralsam2.__all__) - {"__version__"} <= documented
+
+
+def test_result_page_names_schema_and_members():
+    page = (DOCS / "reference" / "result-json.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
+    info = auralsam2.types.MediaInfo(path=Path("a.mp4"), width=2, height=2, fps=1.0, duration=1.0, audio_rate=None)
+    header = dict.fromkeys(("model", "prompts", "options", "device", "dtype"))
+    members = dict(result_json.result_members(info, header, lambda: iter(()), {}, []))
+    assert result_json.SCHEMA in page
+    assert set(members) | set(members["input"]) <= documented
+
+
+def test_files_of_the_architecture_page_exist():
+    page = (DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`([\w./-]+\.(?:py|json|yaml)|[\w/-]+/)`", page)
+    assert len(paths) > 40
+    for path in paths:
+        assert any((folder / path).exists() for folder in (REPOSITORY, REPOSITORY / "src/auralsam2")), path
+
+
+def test_navigation_lists_every_page():
+    navigation = re.findall(r"[\w/-]+\.md$", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")}
+    assert sorted(navigation) == sorted(pages | GENERATED)
