@@ -334,6 +334,7 @@ def test_a_slide_show_costs_one_encoding_a_picture(
 
 
 MEMORY = """
+import dataclasses
 import sys
 from auralsam2.apps.bench_material import small_network
 from auralsam2.apps.bench_memory import peak_bytes
@@ -342,6 +343,7 @@ from auralsam2.tracker.source import Source
 from auralsam2.types import Prompts
 
 network = small_network(64)
+network.config = dataclasses.replace(network.config, clip=dataclasses.replace(network.config.clip, frames=3))
 for video in sys.argv[1:]:
     session = Session(network, Source.open(video, Prompts(), fps=None), memory=16 << 20)
     frames = sum(1 for _ in session)
@@ -352,16 +354,16 @@ for video in sys.argv[1:]:
 def test_memory_does_not_grow_with_the_length_at_30_frames_a_second(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """A window of 10 s has 69 MB of pictures; 16 MiB of what is encoded may stay in memory."""
+    """Pictures of a window of 3 s have 83 MB; 16 MiB of pictures and features may stay in memory."""
     clips = []
-    for seconds in (1, 10, 20):
-        pictures = [numbered(number % 100, 320, 240) for number in range(30 * seconds)]
+    for seconds in (1, 6, 12):
+        pictures = [numbered(number % 100, 640, 480) for number in range(30 * seconds)]
         clips.append(write_media(tmp_path / f"{seconds}.mp4", pictures, fps=30, sound=sound(seconds)))
     process = start("-c", MEMORY, *clips)
     lines, errors = process.communicate()
     assert process.returncode == 0, errors
     rows = [tuple(map(float, line.split())) for line in lines.splitlines()]
-    assert [frames for frames, _ in rows] == [30, 300, 600]
+    assert [frames for frames, _ in rows] == [30, 180, 360]
     first, short, long = (peak for _, peak in rows)
-    assert short - first < 60
-    assert long - short < 40
+    assert short - first < 110  # two windows of pictures: 166
+    assert long - short < 80  # the pictures of 6 s: 166
