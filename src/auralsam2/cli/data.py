@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,15 +17,13 @@ from rich.table import Table
 from auralsam2.cli import options
 from auralsam2.cli.progress import frame_progress
 from auralsam2.data import open_dataset
-from auralsam2.data.base import DatasetReader, Problem
-from auralsam2.data.check import SplitReport, check_split
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
-from auralsam2.stampavs.build import BuildPlan
-from auralsam2.stampavs.build import build_stampavs as building
-from auralsam2.stampavs.contact_sheet import draw_contact_sheet
-from auralsam2.stampavs.presets import PRESETS
-from auralsam2.stampavs.splits import SPLITS
 from auralsam2.utils.atomic_io import writing
+
+if TYPE_CHECKING:
+    from auralsam2.data.base import DatasetReader, Problem
+    from auralsam2.data.check import SplitReport
+    from auralsam2.stampavs.build import BuildPlan
 
 _WIDE = 1000
 _MOST_LINES = 20
@@ -64,6 +62,8 @@ def _check(reader: DatasetReader, split: str) -> SplitReport | None:
     listing = reader.listing(split)
     if not listing.rows and not reader.splits[split].rows:
         return None
+    from auralsam2.data.check import check_split
+
     with frame_progress(f"{reader.name} {split}, clips", listing.clips, shown=True) as advance:
         return check_split(reader, listing, lambda: advance(None))
 
@@ -142,7 +142,9 @@ def build_with_progress(out: Path, plan: BuildPlan, *, workers: int | None) -> N
 
             yield count
 
-    facts = building(out, plan, workers=workers, progress=progress)
+    from auralsam2.stampavs.build import build_stampavs
+
+    facts = build_stampavs(out, plan, workers=workers, progress=progress)
     seconds = time.perf_counter() - began
     for split, counts in facts["counts"].items():
         print(f"{split}: " + ", ".join(f"{count} {mix}" for mix, count in counts.items()))
@@ -151,6 +153,10 @@ def build_with_progress(out: Path, plan: BuildPlan, *, workers: int | None) -> N
 
 def write_contact_sheet(root: Path, out: Path, *, split: str | None, mix: str | None, clips: int, seed: int) -> None:
     """Draw sample clips into a picture and print its name."""
+    from auralsam2.stampavs.contact_sheet import draw_contact_sheet
+    from auralsam2.stampavs.presets import PRESETS
+    from auralsam2.stampavs.splits import SPLITS
+
     if split is not None:
         options.parse_choice("--split", split, SPLITS)
     if mix is not None:
