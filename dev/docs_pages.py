@@ -42,7 +42,8 @@ def cli_page() -> str:
         "# Command line",
         "",
         "Generated from `--help`. Coordinates are pixels of the source video; times are seconds.",
-        "Exit codes: 0 success, 1 some inputs failed, 2 bad arguments or unreadable input, 3 model or data not available,",
+        "Exit codes: 0 success, 1 some inputs failed, 2 bad arguments or unreadable input, "
+        "3 model or data not available,",
         "130 interrupted by Ctrl-C, 143 by SIGTERM, 129 by SIGHUP.",
         "",
     ]

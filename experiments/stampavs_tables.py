@@ -1,6 +1,7 @@
 """What a model hears and reads on StampAVS: the tables of docs/models/mini.md.
 
-    python experiments/stampavs_tables.py ROOT [--model mini] [--ref-model MODEL] [--clips N] [--write docs/models/mini.md]
+    python experiments/stampavs_tables.py ROOT [--model mini] [--ref-model MODEL] [--clips N]
+        [--write docs/models/mini.md]
 
 Every split is evaluated four times, with the sound as it is, with that of another clip, with left and right swapped,
 and in silence; the expressions three times, with sound and text and with either alone. The scores are those of
