@@ -32,7 +32,7 @@ def server() -> Iterator[str]:
     """The address of a server with an empty home."""
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "auralsam2", "studio", "--no-open", "--port", "0", "--home", home]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process: - our own
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             printed = process.stdout.readline()
             try:
