@@ -173,7 +173,7 @@ def test_a_cancelled_export_leaves_the_earlier_file(
 
             return real(order, step)
 
-        monkeypatch.setattr("auralsam2.studio.jobs.make", stopped)
+        monkeypatch.setattr("auralsam2.studio.jobs.write_export", stopped)
         answer = studio.client.post(f"/api/sessions/{name}/export", json={"kind": kind, "threshold": 1})
         assert answer.status_code == 200
         assert page.until("cancelled", "export")["kind"] == kind

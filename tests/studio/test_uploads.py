@@ -188,7 +188,7 @@ def test_looking_through_stops_when_it_is_told_to(tmp_path: Path, clip: Path) ->
 
 
 def test_the_page_can_ask_how_far_it_is(studio: Studio, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    go_on, job, real = threading.Event(), "a-name-of-22-letters-1", uploads.peaks
+    go_on, job, real = threading.Event(), "a-name-of-22-letters-1", uploads.waveform_peaks
 
     def held(*arguments: Any) -> Any:
         assert go_on.wait(60)

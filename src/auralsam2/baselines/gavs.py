@@ -1,8 +1,8 @@
 """GAVS† (after Wang et al., AAAI 2024): adapters on the MLPs of SAM 2's encoder and decoder, one token of sound.
 
 In every block from `start_block` on, the MLP's output m becomes m + A(m); in each two-way block of the mask decoder the
-same happens to the tokens. Sound enters as a single sparse prompt. docs/concepts/baselines.md lists differences from the
-original.
+same happens to the tokens. Sound enters as a single sparse prompt. docs/concepts/baselines.md lists differences from
+the original.
 """
 
 from __future__ import annotations
