@@ -166,7 +166,7 @@ def segment(command: Callable[..., Outcome], small_model: Path, tmp_path: Path) 
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `python ARGUMENT...` in `tmp_path`; whatever still runs at the end of the test is killed."""
     running: list[subprocess.Popen[str]] = []
-    source = str(Path(auralsam2.__file__).parents[1])
+    source = os.pathsep.join([str(Path(auralsam2.__file__).parents[1]), str(Path(__file__).parents[1])])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])}
 
     def run(*arguments: object, **options: Any) -> subprocess.Popen[str]:

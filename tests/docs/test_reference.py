@@ -61,7 +61,9 @@ def test_api_page_names_every_export():
 def test_result_page_names_schema_and_members():
     page = (DOCS / "reference" / "result-json.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `(\w+)`", page, re.MULTILINE))
-    info = auralsam2.types.MediaInfo(path=Path("a.mp4"), width=2, height=2, fps=1.0, duration=1.0, audio_rate=None)
+    info = auralsam2.types.MediaInfo(
+        path=Path("a.mp4"), width=2, height=2, fps=1.0, duration=1.0, audio_rate=None, audio_channels=0
+    )
     header = dict.fromkeys(("model", "prompts", "options", "device", "dtype"))
     members = dict(result_json.result_members(info, header, lambda: iter(()), {}, []))
     assert result_json.SCHEMA in page

@@ -126,7 +126,7 @@ def test_the_command(recipe, tmp_path, capsys):
 
 
 def test_the_recipe_of_the_repository():
-    found = read_audio_recipe(RECIPES / "stampavs-mini-hearing.yaml", ["out=elsewhere"])
+    found = read_audio_recipe(RECIPES / "audio.yaml", ["out=elsewhere"])
     assert found.out == "elsewhere"
     assert found.encoder == AudioEncoderConfig(channels=(16, 32, 64, 128), hidden=256, embedding=64)
 

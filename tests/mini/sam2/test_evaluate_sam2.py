@@ -150,4 +150,4 @@ def test_the_command_prints_the_figures_of_a_folder(mini, stamps, tmp_path, caps
     expected = PromptEvaluation(1, 1, size=SIZE, stamps=stamps).measure(load_sam2(tmp_path / "model"))
     assert json.loads(capsys.readouterr().out) == expected.to_dict()
     assert evaluate_sam2.main([str(tmp_path / "missing"), *options]) == UnavailableError.exit_code
-    assert "no SAM 2" in capsys.readouterr().err
+    assert "no such folder" in capsys.readouterr().err
