@@ -105,14 +105,14 @@ def test_a_process_that_was_killed_is_resumed(recipe, short, whole, start, tmp_p
     path = write(recipe, tmp_path / "recipe.yaml")
     code = """
         import os, signal, sys
-        from projects.mini import pool, train
-        made = pool.backbone_maps
+        from projects.mini import sam2_data, train_sam2
+        made = sam2_data.backbone_maps
         def dying(model, pixels):
-            if (sys._getframe(2).f_locals.get("step"), len(pixels)) == (2, 3 * pool.CHUNK):
+            if (sys._getframe(2).f_locals.get("step"), len(pixels)) == (2, 3 * sam2_data.CHUNK):
                 os.kill(os.getpid(), signal.SIGKILL)
             return made(model, pixels)
-        pool.backbone_maps = dying
-        train.main(sys.argv[1:])
+        sam2_data.backbone_maps = dying
+        train_sam2.main(sys.argv[1:])
     """
     process = start("-c", "\n".join(line[8:] for line in code.splitlines()), path)
     process.communicate()
