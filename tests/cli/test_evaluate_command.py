@@ -25,7 +25,7 @@ def evaluate(command, small_model, tmp_path, monkeypatch):
 
         def __call__(self, *arguments):
             loading = ModuleType("auralsam2.data.load")
-            loading.load = self.load  # type: ignore[attr-defined]
+            loading.load_clip = self.load  # type: ignore[attr-defined]
             monkeypatch.setitem(sys.modules, "auralsam2.data.load", loading)
             monkeypatch.setattr(auralsam2.data, "open_dataset", lambda name, root: self, raising=False)
             base = ("--dataset", "stampavs", "--root", tmp_path, "--split", "test", "--model", small_model)
