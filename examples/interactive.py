@@ -29,26 +29,26 @@ def main(out: Path) -> None:
     model = auralsam2.load("mini")
     with model.open(demo_clip()) as session:
         session.hear(True)
-        heard = session.look(time=3.5)
+        heard = session.predict(time=3.5)
         print(f"what sounds at {heard.time:.1f} s: {heard.mask.mean():.1%} of the frame")
 
-        corrected = session.add_points([(112, 296)], labels=[0], time=3.5, object=WHAT_SOUNDS)
+        corrected = session.add_points([(112, 296)], labels=[0], time=3.5, object_id=WHAT_SOUNDS)
         print(f"without the goose: {corrected.mask.mean():.1%}")
 
-        goose = session.add_box((88, 180, 178, 348), time=5.5, object=GOOSE)
+        goose = session.add_box((88, 180, 178, 348), time=5.5, object_id=GOOSE)
         print(f"the goose at {goose.time:.1f} s: {goose.mask.mean():.1%}, predicted IoU {goose.iou:.2f}")
 
-        followed = list(session.propagate(both=True))
+        followed = list(session.propagate(direction="both"))
         print(write_coco(out / "both.json", session.info, followed))
         for index, objects in groupby(followed, key=lambda frame: frame.index):
             frame = None
             for found in objects:
-                frame = draw_overlay(found.image if frame is None else frame, found.mask, COLOURS[found.object])
+                frame = draw_overlay(found.image if frame is None else frame, found.mask, COLOURS[found.object_id])
             if frame is not None:
                 Image.fromarray(frame).save(out / f"{index:06d}.jpg")
 
         session.remove(WHAT_SOUNDS)
-        print(write_coco(out / "goose.json", session.info, session.propagate(both=True)))
+        print(write_coco(out / "goose.json", session.info, session.propagate(direction="both")))
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ class AuralSAM2:
             UsageError: an argument does not fit the video.
         """
         sound = Path(audio) if audio not in ("track", "none") else audio
-        source = VideoSource.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, asked_later=True)
+        source = VideoSource.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, prompts_later=True)
         return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
 
     def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:

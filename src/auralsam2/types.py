@@ -187,7 +187,7 @@ class Segmentation:
         object_score: logit of "the object is in this frame".
         sounding: the object is in the frame, and, where the model hears, something sounds.
         image: (H, W, 3) uint8 RGB, the frame itself.
-        object: whose mask it is, where several are followed; 0 is what sounds.
+        object_id: whose mask it is, where several are followed; 0 is what sounds.
     """
 
     index: int
@@ -198,4 +198,4 @@ class Segmentation:
     object_score: float
     sounding: bool
     image: np.ndarray = field(repr=False)
-    object: int = 0
+    object_id: int = 0

@@ -87,7 +87,7 @@ def test_behind_the_end_nothing_is_audible(tmp_path: Path) -> None:
         example = hearing.example(*alone(instant, index), 1.0)
         assert not example.audible
         torch.testing.assert_close(example.log_mel, torch.full((2, 96, 64), math.log(0.01)), atol=1e-5, rtol=0)
-    assert hearing.heard_something
+    assert hearing.any_audible
     hearing.close()
 
 
@@ -104,9 +104,9 @@ def test_audible_is_above_minus_80_decibels(tmp_path: Path, amplitude: int, audi
     sound = np.zeros((2 * RATE, 2), np.int16)
     sound[RATE, 1] = amplitude
     hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
-    assert not hearing.heard_something
+    assert not hearing.any_audible
     assert hearing.example(*alone(1.0), 1.0).audible is audible
-    assert hearing.heard_something is audible
+    assert hearing.any_audible is audible
     hearing.close()
 
 

@@ -16,7 +16,7 @@ SECONDS = 20.0
 
 @pytest.fixture
 def conversation(make, video):
-    with VideoSession(make().network, VideoSource.open(video, Prompts(), fps=1.0, asked_later=True)) as opened:
+    with VideoSession(make().network, VideoSource.open(video, Prompts(), fps=1.0, prompts_later=True)) as opened:
         yield opened
 
 
@@ -57,10 +57,10 @@ CALLS = {
     "say": lambda c: c.say(None),
     "remove": lambda c: c.remove(1),
     "undo": lambda c: c.undo(),
-    "look": lambda c: c.look(0.0, 1),
+    "predict": lambda c: c.predict(0.0, 1),
     "propagate": lambda c: c.propagate(),
     "stream": lambda c: c.stream(),
-    "split": lambda c: c.split(),
+    "split_components": lambda c: c.split_components(),
     "close": lambda c: c.close(),
 }
 
@@ -111,7 +111,7 @@ def test_threads_may_take_turns(conversation):
 def test_many_threads_at_once_leave_it_whole(conversation):
     """Each call either counts in full or is refused."""
     conversation.add_points([(20, 12)], [1], 0.0)
-    works = [lambda n=n: conversation.add_points([(20, 12)], [1], 0.0, object=n) for n in range(2, 10)]
+    works = [lambda n=n: conversation.add_points([(20, 12)], [1], 0.0, object_id=n) for n in range(2, 10)]
     threads, outcomes = zip(*map(in_thread, works), strict=True)
     for thread in threads:
         thread.join(SECONDS)

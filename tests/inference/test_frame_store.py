@@ -20,7 +20,7 @@ from helpers.media_files import number_of, numbered, write_media
 
 
 def film(model: AuralSAM2, video: Path, kept: FeatureCache, **options: object) -> FrameStore:
-    source = VideoSource.open(video, Prompts(), asked_later=True, **options)  # type: ignore[arg-type]
+    source = VideoSource.open(video, Prompts(), prompts_later=True, **options)  # type: ignore[arg-type]
     return FrameStore(model.network, source, contextlib.nullcontext, StageTimer(), kept, listen=False)
 
 

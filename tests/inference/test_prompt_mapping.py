@@ -23,7 +23,7 @@ def save(path: Path, mask: np.ndarray) -> Path:
 
 @pytest.fixture
 def pointing(video: Path) -> PromptMapper:
-    return PromptMapper(VideoSource.open(video, Prompts(), asked_later=True), 128)
+    return PromptMapper(VideoSource.open(video, Prompts(), prompts_later=True), 128)
 
 
 def test_points_and_box_are_scaled_axis_by_axis(pointing: PromptMapper) -> None:

@@ -87,7 +87,7 @@ def follow(
 
 def check(frames: list[Segmentation], expected: list[TrackedFrame]) -> None:
     assert [frame.index for frame in frames] == list(range(len(expected)))
-    assert {frame.object for frame in frames} == {0}
+    assert {frame.object_id for frame in frames} == {0}
     for frame, tracked in zip(frames, expected, strict=True):
         assert np.array_equal(frame.logits, tracked.logits.numpy())
         assert (frame.iou, frame.object_score) == (tracked.iou, tracked.object_score)
@@ -254,7 +254,7 @@ def test_memory_does_not_grow(
         left = []
         for frame in model.segment(long, prompts=Prompts(points=(click(30.5),)), audio=audio):  # type: ignore[arg-type]
             assert number_of(frame.image) == (2 * frame.index + 1) % 100
-            left.append(len(sessions[0]._kept))
+            left.append(len(sessions[0]._cache))
     assert len(left) == len(encoded) == 60
     # A stretch of pictures on the way back, with the windows around it and that of the click.
     assert max(held) <= 16 + 4 * 3 + 1
@@ -302,7 +302,7 @@ def test_nothing_is_left_open(model: AuralSAM2, video: Path, sessions: list[Vide
     frames = iter(model.segment(video, prompts=Prompts(points=(click(3.5),))))
     next(frames)
     (session,) = sessions
-    assert len(session._kept) > 0
+    assert len(session._cache) > 0
     if how == "closed":
         frames.close()  # type: ignore[attr-defined]
     elif how == "broken off":
@@ -310,6 +310,6 @@ def test_nothing_is_left_open(model: AuralSAM2, video: Path, sessions: list[Vide
     else:
         with pytest.raises(RuntimeError, match="stumbled"):
             frames.throw(RuntimeError("stumbled"))  # type: ignore[attr-defined]
-    assert len(session._kept) == 0
+    assert len(session._cache) == 0
     with pytest.raises(UsageError, match="closed"):
-        session.look(0.5)
+        session.predict(0.5)

@@ -300,7 +300,7 @@ def test_frames_can_be_read_once(model: AuralSAM2, video: Path, prompts: Prompts
 
 
 def test_without_sound_and_words_there_is_nothing_to_look_for(model: AuralSAM2, video: Path) -> None:
-    source = VideoSource.open(video, Prompts(), audio="none", asked_later=True)
+    source = VideoSource.open(video, Prompts(), audio="none", prompts_later=True)
     with pytest.raises(UsageError, match=r"numbers\.mkv: nothing to look for: give sound, text"):
         model.segment_source(source, Prompts())
 

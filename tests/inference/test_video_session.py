@@ -79,10 +79,10 @@ def test_what_sounds_is_what_segment_finds(make: Callable[..., AuralSAM2], video
         session.hear(True)
         forward = list(session.propagate())
         alike(forward, model.segment(video))
-        backward = list(session.propagate(reverse=True))
+        backward = list(session.propagate(direction="backward"))
         assert all(equal(a, b) for a, b in zip(forward, reversed(backward), strict=True))
-        assert equal(session.look(4.5), forward[4])
-        assert {frame.object for frame in forward} == {0}
+        assert equal(session.predict(4.5), forward[4])
+        assert {frame.object_id for frame in forward} == {0}
     assert any(frame.mask.any() for frame in forward)
 
 
@@ -91,9 +91,9 @@ def test_a_click_is_followed_as_segment_follows_it(model: AuralSAM2, video: Path
     for audio in ("none", "track"):
         with model.open(video, audio=audio) as session:  # type: ignore[arg-type]
             if audio == "track":
-                session.hear(True, object=1)
+                session.hear(True, object_id=1)
             shown = session.add_points([(20, 12)], [1], 2.4)
-            followed = list(session.propagate(both=True))
+            followed = list(session.propagate(direction="both"))
         assert equal(shown, followed[0])
         segmented = list(model.segment(video, prompts=prompts, audio=audio))  # type: ignore[arg-type]
         for frame in followed:
@@ -103,15 +103,15 @@ def test_a_click_is_followed_as_segment_follows_it(model: AuralSAM2, video: Path
 def test_with_sound_off_masks_equal_plain_sam2_bit_for_bit(model: AuralSAM2, video: Path) -> None:
     frames = features(model, video)
     with model.open(video) as session:
-        session.hear(True, object=1)
+        session.hear(True, object_id=1)
         heard = session.add_points([(20, 12)], [1], 3.2)
-        list(session.propagate(both=True))
-        session.hear(False, object=1)
-        silent = session.look(3.2, object=1)
+        list(session.propagate(direction="both"))
+        session.hear(False, object_id=1)
+        silent = session.predict(3.2, object_id=1)
         assert not np.array_equal(heard.logits, silent.logits), "sound made no difference"
         for reverse in (False, True):
             plain = by_hand(model, frames, 3, CLICK, reverse=reverse)
-            followed = list(session.propagate(reverse=reverse))
+            followed = list(session.propagate(direction="backward" if reverse else "forward"))
             assert [frame.index for frame in followed] == list(plain)
             for frame in followed:
                 tracked = plain[frame.index]
@@ -124,15 +124,15 @@ def test_every_frame_is_encoded_once(model: AuralSAM2, video: Path, encoded: lis
         session.add_points([(20, 12)], [1], 5.1)
         assert encoded == [1], "a frame is encoded when it is needed"
         session.add_points([(40, 30)], [0], 5.1)
-        session.add_box((4, 4, 40, 30), 5.4, object=2)
+        session.add_box((4, 4, 40, 30), 5.4, object_id=2)
         assert encoded == [1], "a correction and another object need no encoder"
         session.hear(True)
-        list(session.propagate(both=True))
-        session.add_points([(9, 9)], [0], 2.5, object=0)
+        list(session.propagate(direction="both"))
+        session.add_points([(9, 9)], [0], 2.5, object_id=0)
         session.remove(2)
-        session.split(1.5, least=0.001)
+        session.split_components(1.5, min_area=0.001)
         session.undo()
-        list(session.propagate(reverse=True))
+        list(session.propagate(direction="backward"))
     assert encoded == [1] * SECONDS
 
 
@@ -179,10 +179,10 @@ def test_a_mask_on_display_is_corrected_on_a_frame_that_was_followed(model: Aura
 
 def test_a_box_begins_its_frame_anew(model: AuralSAM2, video: Path) -> None:
     with model.open(video) as session:
-        alone = session.add_box((4, 4, 40, 30), 2.5, object=1)
-        session.add_points([(20, 12)], [1], 2.5, object=2)
-        assert equal(dataclasses.replace(session.add_box((4, 4, 40, 30), 2.5, object=2), object=1), alone)
-        both = session.add_points([(20, 12)], [1], 2.5, object=3, box=(4, 4, 40, 30))
+        alone = session.add_box((4, 4, 40, 30), 2.5, object_id=1)
+        session.add_points([(20, 12)], [1], 2.5, object_id=2)
+        assert equal(dataclasses.replace(session.add_box((4, 4, 40, 30), 2.5, object_id=2), object_id=1), alone)
+        both = session.add_points([(20, 12)], [1], 2.5, object_id=3, box=(4, 4, 40, 30))
         assert not np.array_equal(both.logits, alone.logits)
 
 
@@ -203,21 +203,21 @@ def test_later_prompted_frames_are_remembered_too(model: AuralSAM2, video: Path)
 
 def test_whether_sound_or_click_comes_first_does_not_matter(model: AuralSAM2, video: Path) -> None:
     with model.open(video, end=3.0) as session:
-        session.hear(True, object=1)
+        session.hear(True, object_id=1)
         session.add_points([(20, 12)], [1], 1.5)
         one = session.add_points([(40, 30)], [0], 1.5)
-        session.add_points([(20, 12)], [1], 1.5, object=2)
-        session.add_points([(40, 30)], [0], 1.5, object=2)
-        before = session.look(1.5, object=2)
-        session.hear(True, object=2)
-        other = session.look(1.5, object=2)
+        session.add_points([(20, 12)], [1], 1.5, object_id=2)
+        session.add_points([(40, 30)], [0], 1.5, object_id=2)
+        before = session.predict(1.5, object_id=2)
+        session.hear(True, object_id=2)
+        other = session.predict(1.5, object_id=2)
     assert np.array_equal(one.logits, other.logits)
     assert not np.array_equal(before.logits, other.logits)
 
 
 def test_pictures_cannot_be_spoilt(model: AuralSAM2, video: Path) -> None:
     with model.open(video) as session:
-        for frame in (session.add_points([(20, 12)], [1], 1.5), session.look(1.5, object=1)):
+        for frame in (session.add_points([(20, 12)], [1], 1.5), session.predict(1.5, object_id=1)):
             with pytest.raises(ValueError, match="read-only"):
                 frame.image[:] = 0
 
@@ -225,10 +225,10 @@ def test_pictures_cannot_be_spoilt(model: AuralSAM2, video: Path) -> None:
 @pytest.mark.parametrize("rule", MERGES)
 def test_an_ensemble_merges_what_is_heard_and_what_is_pointed_at(model: AuralSAM2, video: Path, rule: Merge) -> None:
     def found(session: VideoSession) -> dict[int, MaskPrediction]:
-        assert session._film.has(2)
+        assert session._frames.has(2)
         return {
-            index: next(session._follower.follow(track, [index], reverse=False))
-            for track in map(session._cast.get, session.objects)
+            index: next(session._propagator.propagate(track, [index], reverse=False))
+            for track in map(session._objects.get, session.objects)
             for index in (1, 2)
         }
 
@@ -238,9 +238,9 @@ def test_an_ensemble_merges_what_is_heard_and_what_is_pointed_at(model: AuralSAM
         heard, pointed = found(one), found(other)
     with model.open(video, end=3.0, combine="ensemble", merge=rule) as session:
         shown = session.add_points([(20, 12)], [1], 1.5)
-        session.hear(True, object=1)
+        session.hear(True, object_id=1)
         frames = list(session.propagate())
-        assert equal(session.look(1.5, object=1), frames[0])
+        assert equal(session.predict(1.5, object_id=1), frames[0])
     assert [frame.index for frame in frames] == [1, 2]
     for frame in frames:
         expected = merge_predictions(heard[frame.index], pointed[frame.index], rule)
@@ -254,10 +254,10 @@ def test_prompts_come_and_go(model: AuralSAM2, video: Path) -> None:
     with model.open(video) as session:
         first = session.add_points([(20, 12)], [1], 1.5)
         alone = list(session.propagate())
-        session.add_box((4, 4, 40, 30), 3.5, object=2)
-        session.add_points([(40, 30)], [1], 4.5, object=1)
-        frames = list(session.propagate(both=True))
-        assert [(frame.index, frame.object) for frame in frames] == [
+        session.add_box((4, 4, 40, 30), 3.5, object_id=2)
+        session.add_points([(40, 30)], [1], 4.5, object_id=1)
+        frames = list(session.propagate(direction="both"))
+        assert [(frame.index, frame.object_id) for frame in frames] == [
             (index, number) for index in (1, 2, 3, 4, 5, 6, 0) for number in (1, 2)
         ]
         session.remove(2)
@@ -269,10 +269,10 @@ def test_prompts_come_and_go(model: AuralSAM2, video: Path) -> None:
         for there in ((1,), (1,), (1, 2)):
             session.undo()
             assert session.objects == there
-        assert all(equal(a, b) for a, b in zip(session.propagate(both=True), frames, strict=True))
+        assert all(equal(a, b) for a, b in zip(session.propagate(direction="both"), frames, strict=True))
         session.redo()
         assert session.objects == (1,)
-        assert equal(session.look(1.5, object=1), first)
+        assert equal(session.predict(1.5, object_id=1), first)
 
 
 def test_parts_of_what_sounds_become_objects(model: AuralSAM2, video: Path) -> None:
@@ -282,7 +282,7 @@ def test_parts_of_what_sounds_become_objects(model: AuralSAM2, video: Path) -> N
         shown = {frame.index: connected_components(frame.logits > 0, 4) for frame in session.propagate()}
         index = max(shown, key=lambda index: (len(shown[index]), -index))
         assert len(shown[index]) > 1, "nothing to be split"
-        numbers = session.split(least=4 / SIZE**2)
+        numbers = session.split_components(min_area=4 / SIZE**2)
         assert session.objects == (0, *numbers)
         assert len(numbers) == len(shown[index])
         for number, part in zip(numbers, shown[index], strict=True):
@@ -290,10 +290,10 @@ def test_parts_of_what_sounds_become_objects(model: AuralSAM2, video: Path) -> N
                 expected = new_tracker(model.network).step(
                     index, frames[index], None, from_mask(torch.from_numpy(part)), conditioning=True
                 )
-            assert np.array_equal(session.look(index + 0.5, object=number).logits, expected.logits.numpy())
+            assert np.array_equal(session.predict(index + 0.5, object_id=number).logits, expected.logits.numpy())
         session.undo()
         assert session.objects == (0,)
-        assert session.split(index + 0.5, least=0.9) == ()
+        assert session.split_components(index + 0.5, min_area=0.9) == ()
         assert session.objects == (0,)
 
 
@@ -304,17 +304,17 @@ def test_bounded_memory_changes_nothing(
     def converse(session: VideoSession) -> list[Segmentation]:
         session.hear(True)
         session.add_points([(20, 12)], [1], 5.5)
-        return list(session.propagate(both=True))
+        return list(session.propagate(direction="both"))
 
-    source = VideoSource.open(video, Prompts(), asked_later=True)
+    source = VideoSource.open(video, Prompts(), prompts_later=True)
     with VideoSession(model.network, source) as session:
         expected = converse(session)
     encoded.clear()
     with VideoSession(model.network, source, memory=memory, disk=disk) as session:
         found = converse(session)
-        assert session._kept.size <= memory + disk
-        assert session._kept._spool.in_memory <= memory
-        dropped = bool(session._kept.dropped)
+        assert session._cache.size <= memory + disk
+        assert session._cache._spool.in_memory <= memory
+        dropped = bool(session._cache.dropped)
         assert any("encoded again" in warning for warning in session.warnings) is dropped
     assert (sum(encoded) > SECONDS) is dropped
     assert dropped is (disk < 1 << 30)
@@ -330,26 +330,26 @@ def test_words(make: Callable[..., AuralSAM2], video: Path, tmp_path: Path) -> N
         said = list(session.propagate())
         alike(said, reader.segment(video, text="the dog on the left", audio="none", end=3.0))
         session.say("the cat")
-        assert not np.array_equal(session.look(0.5).logits, said[0].logits)
+        assert not np.array_equal(session.predict(0.5).logits, said[0].logits)
         session.say(None)
         assert session.objects == ()
 
 
 ERRORS: dict[str, tuple[Callable[[VideoSession], object], str]] = {
     "no such object": (lambda s: s.remove(3), r"no object 3: there are none yet"),
-    "nothing asked": (lambda s: s.propagate(), r"nothing was asked: call hear\(\)"),
+    "nothing asked": (lambda s: s.propagate(), r"no object: call hear\(\)"),
     "outside the frame": (lambda s: s.add_points([(70, 5)], [1], 0.5), r"70,5 lies outside the frame of 64x48"),
     "box outside": (lambda s: s.add_box((4, 4, 60, 50), 0.5), r"60,50 lies outside the frame"),
     "empty box": (lambda s: s.add_box((9, 4, 9, 8), 0.5), r"empty: give X0,Y0,X1,Y1"),
     "outside the clip": (lambda s: s.add_points([(5, 5)], [1], 9.0), r"9 s lies outside .* 0 to 7 s"),
-    "no time": (lambda s: s.look(float("nan")), r"no object 0"),
+    "no time": (lambda s: s.predict(float("nan")), r"no object 0"),
     "not a number": (lambda s: s.add_box((4, 4, 9, 9), float("nan")), r"seconds"),
     "labels": (lambda s: s.add_points([(5, 5)], [1, 0], 0.5), r"1 points but 2 labels"),
     "label": (lambda s: s.add_points([(5, 5)], [2], 0.5), r"label 2: give 1"),
     "no points": (lambda s: s.add_points([], [], 0.5), r"no points: give"),
     "mask": (lambda s: s.add_mask(np.ones((64, 48), bool), 0.5), r"\(48, 64\)"),
     "words": (lambda s: s.say("the dog"), r"reads no text"),
-    "number": (lambda s: s.hear(object=-1), r"object -1: numbers start at 0"),
+    "number": (lambda s: s.hear(object_id=-1), r"object -1: numbers start at 0"),
     "nothing said": (lambda s: s.add(Prompts()), r"no prompts: give points"),
     "outside the end": (lambda s: s.add(Prompts(points=(Point(x=5, y=5, time=9.0),))), r"9 s lies outside .* 0 to 7 s"),
     "words at once": (lambda s: s.add(Prompts(text="the dog")), r"reads no text"),
@@ -387,21 +387,21 @@ def test_several_things_said_at_once_are_one_step(model: AuralSAM2, video: Path)
     points = (Point(x=40, y=30, positive=False, time=1.5), Point(x=20, y=12, time=4.5), Point(x=9, y=9, time=4.1))
     with model.open(video) as session:
         before, after = session.add(Prompts(points=points))
-        assert (before.index, after.index, before.object) == (1, 4, 1)
-        at_once = list(session.propagate(both=True))
+        assert (before.index, after.index, before.object_id) == (1, 4, 1)
+        at_once = list(session.propagate(direction="both"))
         session.undo()
         assert session.objects == ()
         assert equal(session.add_points([(20, 12), (9, 9)], [1, 1], 4.5), after)
         assert equal(session.add_points([(40, 30)], [0], 1.5), before), "taken away from what the others gave"
-        assert all(equal(a, b) for a, b in zip(session.propagate(both=True), at_once, strict=True))
+        assert all(equal(a, b) for a, b in zip(session.propagate(direction="both"), at_once, strict=True))
 
 
 def test_what_is_said_at_once_may_hold_words(make: Callable[..., AuralSAM2], video: Path, tmp_path: Path) -> None:
     with make("first", tmp_path).open(video, audio="none", end=3.0) as session:
-        (said,) = session.add(Prompts(points=(Point(x=20, y=12, time=1.5),), text="the dog on the left"), object=3)
+        (said,) = session.add(Prompts(points=(Point(x=20, y=12, time=1.5),), text="the dog on the left"), object_id=3)
         assert session.objects == (3,)
-        session.say("the dog on the left", object=4)
-        assert equal(dataclasses.replace(session.add_points([(20, 12)], [1], 1.5, object=4), object=3), said)
+        session.say("the dog on the left", object_id=4)
+        assert equal(dataclasses.replace(session.add_points([(20, 12)], [1], 1.5, object_id=4), object_id=3), said)
 
 
 @pytest.mark.parametrize(("memory", "disk"), [(1 << 30, 0), (400_000, 0)], ids=["kept", "hardly anything"])
@@ -411,22 +411,22 @@ def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: 
         if hears:
             session.hear(True)
         session.add_points([(20, 12)], [1], 4.5)
-        session.add_box((4, 4, 40, 30), 5.5, object=2)
+        session.add_box((4, 4, 40, 30), 5.5, object_id=2)
 
     with model.open(video) as session:
         converse(session)
-        expected = sorted(session.propagate(0.0 if hears else None, both=True), key=lambda frame: frame.index)
-    source = VideoSource.open(video, Prompts(), asked_later=True)
+        expected = sorted(session.propagate(0.0 if hears else None, direction="both"), key=lambda frame: frame.index)
+    source = VideoSource.open(video, Prompts(), prompts_later=True)
     with VideoSession(model.streaming(), source, memory=memory, disk=disk) as session:
         converse(session)
         found = list(session.stream())
-        assert {key[-1] for key in session._kept._sizes} <= {4, 5, 6}
-        dropped = bool(session._kept.dropped)
+        assert {key[-1] for key in session._cache._sizes} <= {4, 5, 6}
+        dropped = bool(session._cache.dropped)
     assert dropped is (memory < 1 << 30)
     assert [frame.index for frame in found] == [frame.index for frame in expected]
     assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
     if hears:
-        assert [frame.object for frame in found] == [0, 1, 2] * SECONDS
+        assert [frame.object_id for frame in found] == [0, 1, 2] * SECONDS
 
 
 def test_a_stream_of_what_is_only_heard_is_that_of_segment(model: AuralSAM2, video: Path) -> None:
@@ -452,7 +452,7 @@ def test_what_is_on_display_can_be_told_and_put_back(model: AuralSAM2, video: Pa
         shown = session.shown(2.5)
         assert shown is not None
         assert (shown.iou, shown.object_score) == (followed[2].iou, followed[2].object_score)
-        corrected = session.add_points([(20, 12)], [0], 2.5, object=SOUNDING)
+        corrected = session.add_points([(20, 12)], [0], 2.5, object_id=SOUNDING)
         session.undo()
         back = session.shown(2.5)
         assert back is not None
@@ -461,4 +461,4 @@ def test_what_is_on_display_can_be_told_and_put_back(model: AuralSAM2, video: Pa
         session.hear(True)
         assert equal(session.show(shown, 2.5), followed[2])
         # As if it had come of a run here.
-        assert equal(session.add_points([(20, 12)], [0], 2.5, object=SOUNDING), corrected)
+        assert equal(session.add_points([(20, 12)], [0], 2.5, object_id=SOUNDING), corrected)

@@ -30,7 +30,7 @@ def found(index: int, number: int, *, empty: bool = False) -> Segmentation:
         object_score=1.0,
         sounding=True,
         image=np.zeros((6, 8, 3), np.uint8),
-        object=number,
+        object_id=number,
     )
 
 
@@ -45,9 +45,9 @@ def test_objects_are_told_apart(tmp_path: Path) -> None:
     annotations = coco.dataset["annotations"]
     assert [row["id"] for row in annotations] == [1, 2, 3, 4, 5]
     for row, frame in zip(annotations, there, strict=True):
-        assert (row["image_id"], row["track_id"], row["score"]) == (frame.index, frame.object, frame.iou)
+        assert (row["image_id"], row["track_id"], row["score"]) == (frame.index, frame.object_id, frame.iou)
         assert np.array_equal(coco.annToMask(row), frame.mask)
-        assert row["bbox"] == [frame.object, frame.index, 3, 2]
+        assert row["bbox"] == [frame.object_id, frame.index, 3, 2]
 
 
 def test_all_fields_of_coco_are_there(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_what_sounds_is_found_followed_and_shown_while_it_sounds(model, video):
     frames = list(pipeline.segment(video))
     with model.open(video, audio="none") as session:
         session.add_box(start.proposal.box, start.proposal.time)
-        followed = {found.index: found for found in session.propagate(both=True)}
+        followed = {found.index: found for found in session.propagate(direction="both")}
     assert [frame.index for frame in frames] == list(range(SECONDS))
     for frame in frames:
         expected = followed[frame.index].mask if frame.index in LOUD else np.zeros((HEIGHT, WIDTH), bool)

@@ -96,14 +96,14 @@ def _talk(model: AuralSAM2, video: Path, prompts: str, frames: int) -> PromptTim
         begun = time.perf_counter()
         if prompts == HEARD:
             session.hear()
-        session.add_points([_POINT], [1], time=0.0, object=0, box=_BOX)
+        session.add_points([_POINT], [1], time=0.0, object_id=0, box=_BOX)
         found = sum(1 for _ in session.propagate())
         seconds = time.perf_counter() - begun
         clicks = []
         for number in range(CLICKS):
             begun = time.perf_counter()
             session.add_points(
-                [(_POINT[0] + 10 * number, _POINT[1])], [number % 2], time=float(number % frames), object=0
+                [(_POINT[0] + 10 * number, _POINT[1])], [number % 2], time=float(number % frames), object_id=0
             )
             clicks.append(time.perf_counter() - begun)
     return PromptTiming(prompts=prompts, frames=found, seconds=seconds, clicks=tuple(clicks))

@@ -42,7 +42,7 @@ class AudioExamples:
         start: earliest second that will be asked for.
 
     Attributes:
-        heard_something: whether any example so far was audible.
+        any_audible: whether any example so far was audible.
 
     Raises:
         InputError: the file cannot be opened or has no sound track.
@@ -51,7 +51,7 @@ class AudioExamples:
     def __init__(self, path: Path | None, start: float = 0.0) -> None:
         self._track = SoundTrack(path, start=max(0.0, start - LEEWAY)) if path is not None else None
         self._examples: dict[tuple[int, float], AudioExample] = {}
-        self.heard_something = False
+        self.any_audible = False
 
     def close(self) -> None:
         """Close the file."""
@@ -70,7 +70,7 @@ class AudioExamples:
         if key not in self._examples:
             samples = self._samples(begin)
             audible = bool(np.abs(samples).max() > AUDIBLE)
-            self.heard_something |= audible
+            self.any_audible |= audible
             self._examples[key] = AudioExample(log_mel_module.log_mel_example(torch.from_numpy(samples)), audible)
         return self._examples[key]
 

@@ -1,4 +1,4 @@
-"""What sounds and what is said, as feature prompts of any frame."""
+"""Feature prompts of any frame, made from audio and text."""
 
 from __future__ import annotations
 
@@ -19,110 +19,115 @@ from auralsam2.utils.timing import StageTimer
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the fuser is told of an object.
+    """Inputs of the fuser for one object.
 
     Attributes:
-        hears: the sound of the clip; else silence.
+        use_audio: fuse the sound of the video; false fuses silence.
         text: an expression, or None.
     """
 
-    hears: bool
+    use_audio: bool
     text: str | None
 
 
 class FeaturePromptProvider:
-    """Feature prompts by frame, made a window at a time and kept in `kept`.
+    """Feature prompts by frame, computed for one window at a time and cached.
 
     Args:
-        network: fuses.
-        film: the frames.
-        compute: makes the context in which the network runs.
+        network: runs the fuser.
+        frames: provides image features.
+        compute: returns the context in which the network runs.
         clock: counts seconds per stage.
-        kept: owned by the caller.
+        cache: owned by the caller.
+
+    Attributes:
+        damage: seconds at which the sound track is damaged, as far as it was read.
+        asked: whether audio was used.
+        any_audible: whether any audio example so far was audible.
     """
 
     def __init__(
         self,
         network: AuralNetwork,
-        film: FrameStore,
+        frames: FrameStore,
         compute: Callable[[], AbstractContextManager[object]],
         clock: StageTimer,
-        kept: FeatureCache,
+        cache: FeatureCache,
     ) -> None:
-        self._network, self._film, self._compute, self._clock, self._kept = network, film, compute, clock, kept
-        self._hearing: dict[bool, AudioExamples] = {}
+        self._network, self._frames, self._compute, self._clock, self._cache = network, frames, compute, clock, cache
+        self._audio: dict[bool, AudioExamples] = {}
         self._reached: dict[bool, int] = {}
-        self._words: dict[str | None, torch.Tensor | None] = {}
+        self._text: dict[str | None, torch.Tensor | None] = {}
         self.damage: list[float] = []
-        self.asked = self.heard_something = False
+        self.asked = self.any_audible = False
 
     def close(self) -> None:
-        """Let go of the file."""
-        for hearing in self._hearing.values():
-            hearing.close()
+        """Close the sound tracks."""
+        for examples in self._audio.values():
+            examples.close()
 
-    def prompts(self, said: Condition, index: int, window: Window | None = None) -> FeaturePrompts:
-        """The feature prompts of one frame, T = 1.
+    def prompts(self, condition: Condition, index: int, window: Window | None = None) -> FeaturePrompts:
+        """Return the feature prompts of one frame, T = 1.
 
         Args:
-            said: what the fuser is told.
-            index: of the frame.
-            window: as part of which the frame is meant; None for the one that gives it out.
+            condition: audio and text.
+            index: number of the frame.
+            window: the window with which the frame is fused; None for the one that yields the frame.
         """
-        window = window or self._film.window(index)
-        kept = self._kept.get(("prompts", said, window.first_slot, index))
-        return self._fuse(said, window)[index][0] if kept is None else unpack_prompts(kept)
+        window = window or self._frames.window(index)
+        cached = self._cache.get(("prompts", condition, window.first_slot, index))
+        return self._fuse(condition, window)[index][0] if cached is None else unpack_prompts(cached)
 
-    def audible(self, said: Condition, index: int) -> bool:
-        """Whether anything sounds at a frame, or nobody listens."""
-        if not said.hears:
+    def audible(self, condition: Condition, index: int) -> bool:
+        """Whether the sound at a frame is audible; true without audio."""
+        if not condition.use_audio:
             return True
-        window = self._film.window(index)
-        kept = self._kept.get(("audible", window.first_slot, index))
-        return self._fuse(said, window)[index][1] if kept is None else bool(kept["audible"])
+        window = self._frames.window(index)
+        cached = self._cache.get(("audible", window.first_slot, index))
+        return self._fuse(condition, window)[index][1] if cached is None else bool(cached["audible"])
 
-    def _fuse(self, said: Condition, window: Window) -> dict[int, tuple[FeaturePrompts, bool]]:
-        """All frames of a window, kept and returned."""
-        hearing = self._listen(said.hears, window.moments[0])
-        found: dict[int, tuple[FeaturePrompts, bool]] = {}
-        text = self._text_features(said.text)
+    def _fuse(self, condition: Condition, window: Window) -> dict[int, tuple[FeaturePrompts, bool]]:
+        """Fuse all frames of a window; cache and return prompts and audibility by frame index."""
+        examples = self._examples(condition.use_audio, window.moments[0])
+        fused: dict[int, tuple[FeaturePrompts, bool]] = {}
+        text = self._text_features(condition.text)
         for clip in window.clips():
             with self._clock.stage("decode"):
-                heard = [hearing.example(moment, window, self._film.slot) for moment in clip]
-            frames = tuple(self._film.features(moment.index) for moment in clip)
+                audio = [examples.example(moment, window, self._frames.slot) for moment in clip]
+            frames = tuple(self._frames.features(moment.index) for moment in clip)
             with self._clock.stage("fuser"), torch.inference_mode(), self._compute():
-                log_mel = torch.stack([example.log_mel for example in heard]).to(self._network.device)
+                log_mel = torch.stack([example.log_mel for example in audio]).to(self._network.device)
                 prompts = self._network.prompts(frames, log_mel, text)
             for t, moment in enumerate(clip):
-                if moment.index not in found:
-                    found[moment.index] = (prompts.frame(t), heard[t].audible)
-        for index, (prompts, audible) in found.items():
-            self._kept.put(("prompts", said, window.first_slot, index), pack_prompts(prompts))
-            if said.hears:
-                self._kept.put(("audible", window.first_slot, index), {"audible": torch.tensor(audible)})
-        if said.hears:
+                if moment.index not in fused:
+                    fused[moment.index] = (prompts.frame(t), audio[t].audible)
+        for index, (prompts, audible) in fused.items():
+            self._cache.put(("prompts", condition, window.first_slot, index), pack_prompts(prompts))
+            if condition.use_audio:
+                self._cache.put(("audible", window.first_slot, index), {"audible": torch.tensor(audible)})
+        if condition.use_audio:
             self.asked = True
-            self._note(hearing.damage)
-            self.heard_something |= hearing.heard_something
-        return found
+            self._note(examples.damage)
+            self.any_audible |= examples.any_audible
+        return fused
 
     def _note(self, damage: list[float]) -> None:
-        """Remember damage; the same place may be met again, within a second."""
+        """Add damage; times within a second of each other are one place, which may be read twice."""
         new = [time for time in damage if all(abs(time - known) > 1.0 for known in self.damage)]
         self.damage = sorted([*self.damage, *new])
 
-    def _listen(self, hears: bool, first: FrameTime) -> AudioExamples:
-        """The sound from a frame on: it is read forward, and opened again to go back."""
-        if hears in self._hearing and first.index < self._reached[hears]:
-            self._hearing.pop(hears).close()
-        if hears not in self._hearing:
-            self._hearing[hears] = AudioExamples(self._film.source.sound if hears else None, first.instant)
-        self._reached[hears] = first.index
-        self._hearing[hears].forget_before(first.index)
-        return self._hearing[hears]
+    def _examples(self, use_audio: bool, first: FrameTime) -> AudioExamples:
+        """The sound from a frame on; the file is read forward and reopened to go back."""
+        if use_audio in self._audio and first.index < self._reached[use_audio]:
+            self._audio.pop(use_audio).close()
+        if use_audio not in self._audio:
+            self._audio[use_audio] = AudioExamples(self._frames.source.sound if use_audio else None, first.instant)
+        self._reached[use_audio] = first.index
+        self._audio[use_audio].forget_before(first.index)
+        return self._audio[use_audio]
 
     def _text_features(self, text: str | None) -> torch.Tensor | None:
-        if text not in self._words:
+        if text not in self._text:
             with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
-                self._words[text] = self._network.read(text)
-        return self._words[text]
+                self._text[text] = self._network.read(text)
+        return self._text[text]

@@ -31,7 +31,7 @@ _STRETCH = 16
 class FrameStore:
     """Random access to the processed frames of a video.
 
-    A picture is encoded once and kept in `kept`, which has a bound; what gave way there is read and encoded again. Of
+    A picture is encoded once and kept in `cache`, which has a bound; what gave way there is read and encoded again. Of
     a frame that was passed, its two times stay: 16 bytes.
 
     Args:
@@ -39,7 +39,7 @@ class FrameStore:
         source: the video.
         compute: makes the context in which the network runs.
         clock: counts seconds per stage.
-        kept: owned by the caller.
+        cache: owned by the caller.
         listen: make what the fuser needs too.
 
     Raises:
@@ -52,12 +52,12 @@ class FrameStore:
         source: VideoSource,
         compute: Callable[[], AbstractContextManager[object]],
         clock: StageTimer,
-        kept: FeatureCache,
+        cache: FeatureCache,
         *,
         listen: bool,
     ) -> None:
         self.source = source
-        self._network, self._compute, self._clock, self._kept = network, compute, clock, kept
+        self._network, self._compute, self._clock, self._cache = network, compute, clock, cache
         self._listen = listen
         self.slot = slot_length(source.fps)
         self._slots = network.config.clip.frames
@@ -147,7 +147,7 @@ class FrameStore:
         """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again if it is no longer kept."""
         index = self._first(index)
         backward, self._asked = index < self._asked, index
-        kept = self._kept.get(("picture", index))
+        kept = self._cache.get(("picture", index))
         if kept is not None:
             return _locked(kept["image"].numpy())
         with self._clock.stage("decode"):
@@ -165,14 +165,14 @@ class FrameStore:
         Frames that show the same picture share its features.
         """
         index = self._first(index)
-        kept = self._kept.get(("features", index))
+        kept = self._cache.get(("features", index))
         if kept is not None:
             return unpack_features(kept)
         picture = self.picture(index)
         with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
             square = to_square(picture, self._network.image_size).to(self._network.device)
             (features,) = self._network.encode(normalise(square[None]), listen=self._listen)
-        self._kept.put(("features", index), pack_features(features))
+        self._cache.put(("features", index), pack_features(features))
         return features
 
     def forget(self, frames: range, *kinds: str) -> None:
@@ -180,7 +180,9 @@ class FrameStore:
         if not frames:
             return
         shared = self._first(frames.stop) if frames.stop < len(self._times) else -1
-        self._kept.forget((index for index in range(self._first(frames.start), frames.stop) if index != shared), *kinds)
+        self._cache.forget(
+            (index for index in range(self._first(frames.start), frames.stop) if index != shared), *kinds
+        )
 
     def _read(self, keep_from: float = -np.inf) -> None:
         """Pass one more frame; keep its picture if its instant is not earlier than `keep_from`."""
@@ -191,7 +193,7 @@ class FrameStore:
             return
         self._times.append(frame.time)
         self._instants.append(frame.instant)
-        if frame.instant >= keep_from and self._kept.get(("picture", self._first(frame.index))) is None:
+        if frame.instant >= keep_from and self._cache.get(("picture", self._first(frame.index))) is None:
             self._keep_picture(self._first(frame.index), frame.image)
 
     def _first(self, index: int) -> int:
@@ -199,7 +201,7 @@ class FrameStore:
         return bisect_left(self._times, self._times[index])
 
     def _keep_picture(self, index: int, image: np.ndarray) -> None:
-        self._kept.put(("picture", index), {"image": torch.from_numpy(image)})
+        self._cache.put(("picture", index), {"image": torch.from_numpy(image)})
 
     def _picture_at(self, time: float) -> np.ndarray:
         """The picture of a presentation time, by a reader of its own that goes on where it stands or seeks."""

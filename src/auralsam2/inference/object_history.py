@@ -93,16 +93,16 @@ class ObjectRegistry:
             raise UsageError(f"object {number}: numbers start at 0, which is what sounds")
         return self._history.now.get(number) or ObjectState(number=number)
 
-    def put(self, track: ObjectState) -> ObjectState:
+    def put(self, state: ObjectState) -> ObjectState:
         """A new state of an object, returned with its version; without anything asked of it, it goes."""
-        (track,) = self.put_all([track])
-        return track
+        (state,) = self.put_all([state])
+        return state
 
-    def put_all(self, tracks: Iterable[ObjectState]) -> tuple[ObjectState, ...]:
+    def put_all(self, states: Iterable[ObjectState]) -> tuple[ObjectState, ...]:
         """New states of several objects in one step."""
-        new = tuple(dataclasses.replace(track, versions=(next(self._versions), *track.versions)) for track in tracks)
-        after = {**self._history.now, **{track.number: track for track in new}}
-        self._history.push({number: track for number, track in after.items() if not track.empty})
+        new = tuple(dataclasses.replace(state, versions=(next(self._versions), *state.versions)) for state in states)
+        after = {**self._history.now, **{state.number: state for state in new}}
+        self._history.push({number: state for number, state in after.items() if not state.empty})
         return new
 
     def remove(self, number: int) -> None:
@@ -112,7 +112,7 @@ class ObjectRegistry:
             UsageError: it is not there.
         """
         self.get(number)
-        self._history.push({other: track for other, track in self._history.now.items() if other != number})
+        self._history.push({other: state for other, state in self._history.now.items() if other != number})
 
     def undo(self) -> None:
         """Take the last step back.

@@ -97,29 +97,29 @@ class ObjectState:
 
     Attributes:
         number: of the object; 0 is what sounds.
-        said: what the fuser is told.
-        seeds: by index of the frame.
+        condition: what the fuser is told.
+        conditioning_frames: by index of the frame.
         versions: of this state and those it came from, the newest first; the masks they gave are those on display.
     """
 
     number: int
-    said: Condition = UNCONDITIONED
-    seeds: Mapping[int, ConditioningFrame] = field(default_factory=dict)
+    condition: Condition = UNCONDITIONED
+    conditioning_frames: Mapping[int, ConditioningFrame] = field(default_factory=dict)
     versions: tuple[int, ...] = ()
 
     @property
     def fuses(self) -> bool:
         """Whether the fuser has anything to tell of it."""
-        return self.said.hears or self.said.text is not None
+        return self.condition.use_audio or self.condition.text is not None
 
     @property
     def empty(self) -> bool:
         """Whether nothing is asked of it."""
-        return not (self.seeds or self.fuses)
+        return not (self.conditioning_frames or self.fuses)
 
-    def with_seed(self, index: int, seed: ConditioningFrame | None) -> ObjectState:
+    def with_conditioning_frame(self, index: int, seed: ConditioningFrame | None) -> ObjectState:
         """With another seed on a frame, or with none."""
-        seeds = {kept: value for kept, value in self.seeds.items() if kept != index}
+        conditioning_frames = {kept: value for kept, value in self.conditioning_frames.items() if kept != index}
         if seed is not None:
-            seeds[index] = seed
-        return dataclasses.replace(self, seeds=dict(sorted(seeds.items())))
+            conditioning_frames[index] = seed
+        return dataclasses.replace(self, conditioning_frames=dict(sorted(conditioning_frames.items())))

@@ -57,7 +57,7 @@ def make_segmentation(
         object_score=object_score,
         sounding=object_score > 0 and bool(mask.any()) and audible,
         image=image,
-        object=number,
+        object_id=number,
     )
 
 
@@ -84,18 +84,18 @@ class LatestMasks:
 
     Args:
         network: tells the size of its square.
-        film: the frames.
-        sounds: know whether something is audible.
-        kept: owned by the caller; holds what is on display.
+        frames: the frames.
+        feature_prompts: know whether something is audible.
+        cache: owned by the caller; holds what is on display.
     """
 
     def __init__(
-        self, network: AuralNetwork, film: FrameStore, sounds: FeaturePromptProvider, kept: FeatureCache
+        self, network: AuralNetwork, frames: FrameStore, feature_prompts: FeaturePromptProvider, cache: FeatureCache
     ) -> None:
         self._size = network.image_size
-        self._film, self._sounds, self._kept = film, sounds, kept
+        self._frames, self._feature_prompts, self._cache = frames, feature_prompts, cache
 
-    def show(self, track: ObjectState, index: int, found: MaskPrediction) -> Segmentation:
+    def show(self, state: ObjectState, index: int, found: MaskPrediction) -> Segmentation:
         """Make a mask the newest of its frame, and return it at the size of the video.
 
         Raises:
@@ -105,27 +105,27 @@ class LatestMasks:
             raise UsageError(
                 f"a mask of {tuple(found.low.shape)}: this model's masks have {self._size // _STRIDE} rows and columns"
             )
-        self.put(track, index, found)
+        self.put(state, index, found)
         return make_segmentation(
             index,
-            self._film.time(index),
-            self._film.picture(index),
+            self._frames.time(index),
+            self._frames.picture(index),
             found.logits(self._size).cpu(),
             iou=found.iou,
             object_score=found.object_score,
-            audible=self._sounds.audible(track.said, index),
-            number=track.number,
+            audible=self._feature_prompts.audible(state.condition, index),
+            number=state.number,
         )
 
-    def put(self, track: ObjectState, index: int, found: MaskPrediction) -> None:
-        """Put a mask on display, as the newest of its frame in this state of the track."""
+    def put(self, state: ObjectState, index: int, found: MaskPrediction) -> None:
+        """Put a mask on display, as the latest of its frame."""
         scores = torch.tensor([found.iou, found.object_score], dtype=torch.float64)
-        self._kept.put(("display", track.number, track.versions[0], index), {"low": found.low, "scores": scores})
+        self._cache.put(("display", state.number, state.versions[0], index), {"low": found.low, "scores": scores})
 
-    def shown(self, track: ObjectState, index: int) -> MaskPrediction | None:
-        """The newest mask that was given out of a frame in the course of a track; None where there is none any more."""
-        for version in track.versions:
-            kept = self._kept.get(("display", track.number, version, index))
+    def shown(self, state: ObjectState, index: int) -> MaskPrediction | None:
+        """The newest mask that was given out of a frame of an object; None without one."""
+        for version in state.versions:
+            kept = self._cache.get(("display", state.number, version, index))
             if kept is not None:
                 iou, object_score = kept["scores"].tolist()
                 return MaskPrediction(kept["low"], iou, object_score)

@@ -88,7 +88,7 @@ class FeatureStream:
                         hearing.forget_before(window.moments[0].index)
             finally:
                 self.warnings += damage_notes(reader.damage, hearing.damage)
-        if self._hears and not hearing.heard_something:
+        if self._hears and not hearing.any_audible:
             self.warnings.append(SILENT)
 
     @contextlib.contextmanager

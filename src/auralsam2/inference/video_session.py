@@ -1,4 +1,4 @@
-"""A conversation about one video: say what to look for, in any way, on any frame; see the mask; correct; go on."""
+"""Interactive segmentation of one video with prompts on any frame."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -29,31 +30,34 @@ from auralsam2.modeling.prompt_encoder import VisualPrompts
 from auralsam2.types import MediaInfo, Prompts, Segmentation
 from auralsam2.utils.timing import StageTimer
 
+Direction = Literal["forward", "backward", "both"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 SOUNDING = 0
-"""The object that is whatever sounds."""
-LEAST_PART = 0.002
-"""Fraction of the frame that a part of a mask must cover to become an object of its own."""
+"""Number of the object that is prompted by audio."""
+MIN_AREA = 0.002
+"""Smallest area of a component that becomes an object, as a fraction of the frame."""
 
 
 @exclusive_method
 class VideoSession:
-    """An interactive session; a context manager. Threads may take turns; a call while another runs is a `UsageError`.
+    """An interactive session; a context manager. A call while another thread's call runs raises a `UsageError`.
 
-    Each frame is encoded once, when it is first needed; later prompts cost the decoder alone. Object 0 is what sounds.
+    Each frame is encoded once, when it is first needed; later prompts only run the decoder. Object 0 is the sounding
+    object.
 
     Args:
         network: in evaluation mode.
         source: the video.
-        compute: makes the context in which the network runs, for instance autocast.
-        combine: `joint` or `ensemble`: what becomes of an object that is both heard and pointed at; see `Follower`.
-        merge: of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
-        memory: bytes of what was computed to keep in memory.
-        disk: bytes of it to keep in a temporary file; beyond that it is computed again.
+        compute: returns the context in which the network runs, for instance autocast.
+        combine: `joint` or `ensemble`: how audio and text combine with visual prompts; see `Propagator`.
+        merge: rule of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
+        memory: limit of cached data in memory, in bytes.
+        disk: limit of cached data in a temporary file, in bytes; older data is computed again.
         clock: counts seconds per stage.
 
     Raises:
         InputError: the video cannot be opened.
-        UsageError: an unknown way to combine or merge.
+        UsageError: `combine` or `merge` is unknown.
     """
 
     def __init__(
@@ -68,22 +72,21 @@ class VideoSession:
         disk: int = DISK_LIMIT,
         clock: StageTimer | None = None,
     ) -> None:
-        for what, value, known in (("combine", combine, COMBINES), ("merge", merge, MERGES)):
-            if value not in known:
-                raise UsageError(f"{what} {value!r}: choose from {', '.join(known)}")
+        _check_choice("combine", combine, COMBINES)
+        _check_choice("merge", merge, MERGES)
         self.source, self.clock = source, clock or StageTimer()
         self._network = network
-        self._reads = network.config.fuser.modality == "audio+text"
-        self._kept = FeatureCache(memory, disk)
-        listen = source.sound is not None or self._reads
-        self._film = FrameStore(network, source, compute, self.clock, self._kept, listen=listen)
-        self._sounds = FeaturePromptProvider(network, self._film, compute, self.clock, self._kept)
-        self._follower = Propagator(network, self._film, self._sounds, compute, self.clock, combine, merge)
-        self._display = LatestMasks(network, self._film, self._sounds, self._kept)
-        self._pointing = PromptMapper(source, network.image_size)
-        self._sower = PromptApplier(self._follower, self._display, network.image_size)
-        self._course = MultiObjectPropagation(self._film, self._follower, self._display)
-        self._cast = ObjectRegistry()
+        self._reads_text = network.config.fuser.modality == "audio+text"
+        self._cache = FeatureCache(memory, disk)
+        listen = source.sound is not None or self._reads_text
+        self._frames = FrameStore(network, source, compute, self.clock, self._cache, listen=listen)
+        self._feature_prompts = FeaturePromptProvider(network, self._frames, compute, self.clock, self._cache)
+        self._propagator = Propagator(network, self._frames, self._feature_prompts, compute, self.clock, combine, merge)
+        self._latest_masks = LatestMasks(network, self._frames, self._feature_prompts, self._cache)
+        self._prompt_mapper = PromptMapper(source, network.image_size)
+        self._prompt_applier = PromptApplier(self._propagator, self._latest_masks, network.image_size)
+        self._propagation = MultiObjectPropagation(self._frames, self._propagator, self._latest_masks)
+        self._objects = ObjectRegistry()
 
     def __enter__(self) -> VideoSession:
         return self
@@ -94,62 +97,62 @@ class VideoSession:
         self.close()
 
     def close(self) -> None:
-        """Close the file and free all cached data."""
-        self._film.close()
-        self._sounds.close()
-        self._kept.close()
+        """Close the files and free all cached data."""
+        self._frames.close()
+        self._feature_prompts.close()
+        self._cache.close()
 
     @property
     def info(self) -> MediaInfo:
-        """What the video says of itself."""
+        """Metadata of the video."""
         return self.source.info
 
     @property
     def objects(self) -> tuple[int, ...]:
-        """Numbers of the objects that are there now."""
-        return self._cast.numbers
+        """Numbers of the current objects, ascending."""
+        return self._objects.numbers
 
     @property
     def warnings(self) -> list[str]:
-        """Notes for the user, as far as the video was read."""
-        notes = damage_notes(self._film.damage, self._sounds.damage)
-        if self._sounds.asked and not self._sounds.heard_something:
+        """Notes about the part of the video that was read."""
+        notes = damage_notes(self._frames.damage, self._feature_prompts.damage)
+        if self._feature_prompts.asked and not self._feature_prompts.any_audible:
             notes.append(SILENT_SO_FAR)
-        if self._kept.dropped:
-            notes.append(f"more frames than fit in {self._kept.limit >> 20} MiB: some may have to be encoded again")
+        if self._cache.dropped:
+            notes.append(f"more frames than fit in {self._cache.limit >> 20} MiB: some may have to be encoded again")
         return notes
 
     def add_points(
-        self, points: Sequence[XY], labels: Sequence[int], time: float, object: int = 1, *, box: XYXY | None = None
+        self, points: Sequence[XY], labels: Sequence[int], time: float, object_id: int = 1, *, box: XYXY | None = None
     ) -> Segmentation:
-        """Click on an object, or correct its mask.
+        """Prompt an object with clicks, or correct its mask.
 
-        On a frame where the object has a mask on display, that mask goes to the decoder beside all clicks of the
-        frame, as in SAM 2. Where the first clicks on the frame of an object that is heard or named only take away, the
-        middle of the largest other part of its mask is clicked too, for it to stay.
+        If the object has a latest mask on that frame, the decoder gets this mask and all clicks of the frame, as in
+        SAM 2. If all clicks of the frame are negative and the object is prompted by audio or text, a positive click is
+        added at the centre of the largest component of its mask that has no negative click.
 
         Args:
             points: (x, y) in source pixels.
-            labels: 1 for the object, 0 for what is not part of it.
-            time: in seconds; the frame whose instant is nearest is meant.
-            object: its number; a new one makes a new object.
-            box: (x0, y0, x1, y1) around it, said in the same breath; see `add_box`.
+            labels: 1 for positive, 0 for negative clicks.
+            time: in seconds; selects the nearest frame.
+            object_id: number of the object; a new number creates an object.
+            box: (x0, y0, x1, y1) around the object, in source pixels; see `add_box`.
 
         Returns:
             the mask of the object on that frame.
 
         Raises:
-            UsageError: something lies outside the frame or the processed part, or labels do not fit.
+            UsageError: a value lies outside the frame or the processed part, or the labels do not match the points.
         """
-        return self._point(self._pointing.points(points, labels, time, box), time, object)
+        return self._prompt(self._prompt_mapper.points(points, labels, time, box), time, object_id)
 
-    def add_box(self, box: XYXY, time: float, object: int = 1) -> Segmentation:
-        """Draw a box around an object. It begins its frame anew: what was said of the object there before is dropped.
+    def add_box(self, box: XYXY, time: float, object_id: int = 1) -> Segmentation:
+        """Prompt an object with a box. The box replaces earlier prompts of the object on that frame.
 
         Args:
             box: (x0, y0, x1, y1) in source pixels.
-            time: in seconds.
-            object: its number.
+            time: in seconds; selects the nearest frame.
+            object_id: number of the object; a new number creates an object.
 
         Returns:
             the mask of the object on that frame.
@@ -157,239 +160,240 @@ class VideoSession:
         Raises:
             UsageError: the box is empty, or lies outside the frame or the processed part.
         """
-        return self._point(self._pointing.points((), (), time, box), time, object)
+        return self._prompt(self._prompt_mapper.points((), (), time, box), time, object_id)
 
-    def add_mask(self, mask: Path | str | np.ndarray, time: float, object: int = 1) -> Segmentation:
-        """Give a mask of an object. It begins its frame anew, as a box does.
+    def add_mask(self, mask: Path | str | np.ndarray, time: float, object_id: int = 1) -> Segmentation:
+        """Prompt an object with a mask. The mask replaces earlier prompts of the object on that frame.
 
         Args:
-            mask: a picture file, or (H, W) of any type, of the frame's size; what is not 0 is the object.
-            time: in seconds.
-            object: its number.
+            mask: an image file, or (H, W) of any type, of the size of the frame; non-zero pixels are the object.
+            time: in seconds; selects the nearest frame.
+            object_id: number of the object.
 
         Returns:
-            the mask that the decoder makes of it.
+            the decoded mask of the object on that frame.
 
         Raises:
             UsageError: the time lies outside the processed part, or the mask has another size.
-            InputError: the file cannot be used.
+            InputError: the file cannot be read.
         """
-        return self._point(self._pointing.mask(mask, time), time, object)
+        return self._prompt(self._prompt_mapper.mask(mask, time), time, object_id)
 
-    def add(self, prompts: Prompts, object: int = 1) -> tuple[Segmentation, ...]:
-        """Say several things at once, as `segment` is told them; one step of `undo`.
+    def add(self, prompts: Prompts, object_id: int = 1) -> tuple[Segmentation, ...]:
+        """Add several prompts of an object as one step of `undo`.
 
-        What falls on one frame goes to the decoder in one call. Frames on which something is only taken away come after
-        the others.
+        The decoder gets all prompts of a frame in one call. Frames with negative clicks only are decoded last.
 
         Args:
             prompts: points, boxes, masks and text.
-            object: its number.
+            object_id: number of the object; a new number creates an object.
 
         Returns:
-            the masks of the object on the frames that were pointed at, in the order of time.
+            the masks of the object on the frames with visual prompts, in the order of time.
 
         Raises:
-            UsageError: there are no prompts, something lies outside the frame or the processed part, two boxes or two
-                masks fall on one frame, or there is text and the model reads none.
-            InputError: the file of a mask cannot be used.
+            UsageError: there are no prompts, a value lies outside the frame or the processed part, two boxes or two
+                masks share a frame, or there is text and the model reads none.
+            InputError: a mask file cannot be read.
         """
         if prompts == Prompts():
             raise UsageError("no prompts: give points, boxes, masks or text")
-        track = self._cast.get_or_new(object)
-        frames = self._pointing.by_frame(prompts, self._index)
+        state = self._objects.get_or_new(object_id)
+        frames = self._prompt_mapper.by_frame(prompts, self._index)
         if prompts.text is not None:
-            track = self._told(track, dataclasses.replace(track.said, text=prompts.text))
-        return self._sow(track, frames)
+            state = self._with_condition(state, dataclasses.replace(state.condition, text=prompts.text))
+        return self._apply(state, frames)
 
-    def hear(self, on: bool = True, *, object: int = SOUNDING) -> None:
-        """Let an object be what sounds, or no longer; `combine` says what the user's prompts are beside.
+    def hear(self, on: bool = True, *, object_id: int = SOUNDING) -> None:
+        """Enable or disable audio prompts of an object.
 
         Raises:
-            UsageError: there is no sound.
+            UsageError: the video has no sound.
         """
         if on and self.source.sound is None:
             raise UsageError(f"{self.info.path}: no sound to hear: open it with audio=FILE, or point at the object")
-        if on or object in self._cast:
-            self._tell(object, lambda said: dataclasses.replace(said, hears=on))
+        if on or object_id in self._objects:
+            self._change_condition(object_id, lambda condition: dataclasses.replace(condition, use_audio=on))
 
-    def say(self, text: str | None, *, object: int = SOUNDING) -> None:
-        """Name an object in words; None takes them back.
+    def say(self, text: str | None, *, object_id: int = SOUNDING) -> None:
+        """Prompt an object with text; None removes the text.
 
         Raises:
             UsageError: the model reads no text.
         """
-        if text is not None or object in self._cast:
-            self._tell(object, lambda said: dataclasses.replace(said, text=text))
+        if text is not None or object_id in self._objects:
+            self._change_condition(object_id, lambda condition: dataclasses.replace(condition, text=text))
 
-    def remove(self, object: int) -> None:
-        """Forget an object.
+    def remove(self, object_id: int) -> None:
+        """Remove an object with all its prompts; without it, raise a `UsageError`."""
+        self._objects.remove(object_id)
 
-        Raises:
-            UsageError: there is no such object.
-        """
-        self._cast.remove(object)
-
-    def clear(self, object: int, time: float) -> None:
-        """Take back all that was pointed at on one frame of an object; an object of which nothing is left goes.
+    def clear(self, object_id: int, time: float) -> None:
+        """Remove the visual prompts of an object on one frame; an object without any prompt is removed.
 
         Raises:
-            UsageError: there is no such object, or nothing was said of it there.
+            UsageError: there is no such object, or it has no prompts on that frame.
         """
-        track = self._track(object)
+        state = self._state(object_id)
         index = self._index(time)
-        if index not in track.seeds:
-            times = ", ".join(f"{self._film.time(seed):g}" for seed in track.seeds) or "no frame"
-            raise UsageError(f"object {object} has no prompts on the frame at {time:g} s: it has some at {times}")
-        self._cast.put(dataclasses.replace(track.with_seed(index, None), versions=()))
+        if index not in state.conditioning_frames:
+            times = ", ".join(f"{self._frames.time(prompted):g}" for prompted in state.conditioning_frames)
+            raise UsageError(
+                f"object {object_id} has no prompts on the frame at {time:g} s: it has some at {times or 'no frame'}"
+            )
+        self._objects.put(dataclasses.replace(state.with_conditioning_frame(index, None), versions=()))
 
     def undo(self) -> None:
-        """Take the last change of the prompts back.
-
-        Raises:
-            UsageError: there is none.
-        """
-        self._cast.undo()
+        """Undo the last change of the prompts; without one, raise a `UsageError`."""
+        self._objects.undo()
 
     def redo(self) -> None:
-        """Take the last undo back.
+        """Redo the last undone change; without one, raise a `UsageError`."""
+        self._objects.redo()
 
-        Raises:
-            UsageError: there is none.
-        """
-        self._cast.redo()
-
-    def look(self, time: float, object: int = SOUNDING) -> Segmentation:
-        """The mask of an object on one frame, without the way there: from its prompted frames alone.
+    def predict(self, time: float, object_id: int = SOUNDING) -> Segmentation:
+        """Predict the mask of an object on one frame from its prompted frames, without the frames between.
 
         Raises:
             UsageError: there is no such object, or the time lies outside the processed part.
         """
-        track = self._track(object)
+        state = self._state(object_id)
         index = self._index(time)
-        return self._display.show(track, index, self._follower.at(track, index))
+        return self._latest_masks.show(state, index, self._propagator.predict_frame(state, index))
 
-    def shown(self, time: float, object: int = SOUNDING) -> MaskPrediction | None:
-        """The mask of an object that is on display on a frame, for the next clicks to correct; None without one.
-
-        Raises:
-            UsageError: there is no such object, or the time lies outside the processed part.
-        """
-        track = self._track(object)
-        return self._display.shown(track, self._index(time))
-
-    def show(self, found: MaskPrediction, time: float, object: int = SOUNDING) -> Segmentation:
-        """Put a mask on display, such as one that an earlier session has shown.
+    def shown(self, time: float, object_id: int = SOUNDING) -> MaskPrediction | None:
+        """Return the latest mask of an object on a frame, which the next clicks correct; None without one.
 
         Raises:
             UsageError: there is no such object, or the time lies outside the processed part.
         """
-        track = self._track(object)
-        return self._display.show(track, self._index(time), found)
+        state = self._state(object_id)
+        return self._latest_masks.shown(state, self._index(time))
 
-    def propagate(
-        self, start: float | None = None, *, reverse: bool = False, both: bool = False
-    ) -> Iterator[Segmentation]:
-        """Follow all objects through time, lazily; what is said meanwhile counts from the next call on.
+    def show(self, prediction: MaskPrediction, time: float, object_id: int = SOUNDING) -> Segmentation:
+        """Set the latest mask of an object on a frame, for instance from an earlier session.
+
+        Raises:
+            UsageError: there is no such object, or the time lies outside the processed part.
+        """
+        state = self._state(object_id)
+        return self._latest_masks.show(state, self._index(time), prediction)
+
+    def propagate(self, start: float | None = None, *, direction: Direction = "forward") -> Iterator[Segmentation]:
+        """Propagate all objects through the video, lazily, with the prompts of the time of the call.
 
         Args:
-            start: second at which to start; by default the first prompted frame (with `reverse` the last one), or the
-                end of the clip it comes from where an object is only heard or named.
-            reverse: backward in time.
-            both: forward to the end, then backward from the frame before the start.
+            start: second of the first frame. Default: the first prompted frame, or the last one if `backward`; the
+                start of the video, or its end, if an object has no visual prompts.
+            direction: `forward`, `backward`, or `both`: forward to the end, then backward from the frame before the
+                start.
 
         Yields:
-            frame by frame, the objects of a frame one after the other, by number.
+            the masks of one frame after the other, sorted by object number within a frame.
 
         Raises:
-            UsageError: nothing was asked, or the time lies outside the processed part.
+            UsageError: there is no object, the direction is unknown, or the time lies outside the processed part.
         """
-        tracks = self._tracks()
-        first = self._course.start(tracks, reverse=reverse and not both) if start is None else self._index(start)
-        if both:
-            ahead = self._course.run(tracks, first, reverse=False)
-            return itertools.chain(ahead, self._course.run(tracks, first - 1, reverse=True))
-        return self._course.run(tracks, first, reverse=reverse)
+        _check_choice("direction", direction, DIRECTIONS)
+        states = self._states()
+        backward = direction == "backward"
+        first = self._propagation.start(states, reverse=backward) if start is None else self._index(start)
+        masks = self._propagation.run(states, first, reverse=backward)
+        if direction == "both":
+            masks = itertools.chain(masks, self._propagation.run(states, first - 1, reverse=True))
+        return masks
 
     def stream(self) -> Iterator[Segmentation]:
-        """Follow all objects through the whole video, lazily, in the order of time.
+        """Propagate all objects through the whole video, lazily, in the order of time, in bounded memory.
 
-        From the first prompted frame on as `propagate` does; those before it are found backward from there, and come
-        first. For long videos: what was kept of a frame is let go of when it was given out.
+        Frames before the first prompted one are predicted backward from it before the first mask is yielded. Cached
+        data of a frame is freed once its masks were yielded.
 
         Yields:
-            frame by frame, the objects of a frame one after the other, by number.
+            the masks of one frame after the other, sorted by object number within a frame.
 
         Raises:
-            UsageError: nothing was asked.
+            UsageError: there is no object.
         """
-        tracks = self._tracks()
-        return self._course.stream(tracks, self._course.start(tracks, reverse=False))
+        states = self._states()
+        return self._propagation.stream(states, self._propagation.start(states, reverse=False))
 
-    def split(self, time: float | None = None, *, object: int = SOUNDING, least: float = LEAST_PART) -> tuple[int, ...]:
-        """Make an object of each part of a mask, where it has several: two sources that do not touch, for instance.
+    def split_components(
+        self, time: float | None = None, *, object_id: int = SOUNDING, min_area: float = MIN_AREA
+    ) -> tuple[int, ...]:
+        """Create one object for each connected component of a mask that has at least two.
 
         Args:
-            time: frame at which to cut; None for the one with the most parts, for which all frames are looked at.
-            object: whose mask is cut; it stays as it is.
-            least: fraction of the frame that a part must cover.
+            time: in seconds; None for the frame with the most components, which predicts all frames.
+            object_id: number of the object with the mask; the object does not change.
+            min_area: smallest area of a component, as a fraction of the frame.
 
         Returns:
-            numbers of the new objects, the largest part first; none where the mask has fewer than two parts.
+            numbers of the new objects, sorted by descending area; empty if the mask has fewer than two components.
 
         Raises:
             UsageError: there is no such object, or the time lies outside the processed part.
         """
-        track = self._track(object)
-        pixels = max(1, round(least * self._network.image_size**2))
-        index, cut = self._follower.cut(track, None if time is None else self._index(time), pixels)
-        if len(cut) < 2:
+        state = self._state(object_id)
+        pixels = max(1, round(min_area * self._network.image_size**2))
+        index, components = self._propagator.components(state, None if time is None else self._index(time), pixels)
+        if len(components) < 2:
             return ()
-        numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(cut)))
-        self._cast.put_all(
-            self._sower.sown(ObjectState(number=number), index, from_mask(torch.from_numpy(part)))
-            for number, part in zip(numbers, cut, strict=True)
+        numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(components)))
+        self._objects.put_all(
+            self._prompt_applier.apply_prompts(
+                ObjectState(number=number), index, from_mask(torch.from_numpy(component))
+            )
+            for number, component in zip(numbers, components, strict=True)
         )
         return numbers
 
-    def _tracks(self) -> list[ObjectState]:
-        """All objects; one at least."""
-        self._film.check_open()
+    def _states(self) -> list[ObjectState]:
+        """All objects; at least one."""
+        self._frames.check_open()
         if not self.objects:
-            raise UsageError("nothing was asked: call hear(), say(), add_points(), add_box() or add_mask() first")
-        return [self._cast.get(number) for number in self.objects]
+            raise UsageError("no object: call hear(), say(), add_points(), add_box() or add_mask() first")
+        return [self._objects.get(number) for number in self.objects]
 
-    def _track(self, number: int) -> ObjectState:
-        self._film.check_open()
-        return self._cast.get(number)
+    def _state(self, number: int) -> ObjectState:
+        self._frames.check_open()
+        return self._objects.get(number)
 
     def _index(self, time: float) -> int:
-        self._film.check_open()
-        self._pointing.check_time(time)
-        return self._film.index_at(time)
+        self._frames.check_open()
+        self._prompt_mapper.check_time(time)
+        return self._frames.index_at(time)
 
-    def _point(self, visual: VisualPrompts, time: float, number: int) -> Segmentation:
-        """One frame of an object."""
-        (shown,) = self._sow(self._cast.get_or_new(number), {self._index(time): visual})
-        return shown
+    def _prompt(self, visual: VisualPrompts, time: float, number: int) -> Segmentation:
+        """Prompt one frame of an object."""
+        (segmentation,) = self._apply(self._objects.get_or_new(number), {self._index(time): visual})
+        return segmentation
 
-    def _sow(self, track: ObjectState, frames: Mapping[int, VisualPrompts]) -> tuple[Segmentation, ...]:
-        """What is pointed at on some frames of an object, as one step; the masks in the order of time."""
+    def _apply(self, state: ObjectState, frames: Mapping[int, VisualPrompts]) -> tuple[Segmentation, ...]:
+        """Prompt some frames of an object as one step; returns their masks in the order of time."""
         for index, visual in frames.items():
-            track = self._sower.sown(track, index, visual)
-        track = self._cast.put(track)
-        return tuple(self._display.show(track, index, self._follower.at(track, index)) for index in sorted(frames))
+            state = self._prompt_applier.apply_prompts(state, index, visual)
+        state = self._objects.put(state)
+        return tuple(
+            self._latest_masks.show(state, index, self._propagator.predict_frame(state, index))
+            for index in sorted(frames)
+        )
 
-    def _tell(self, number: int, change: Callable[[Condition], Condition]) -> None:
-        """Another word to the fuser about an object."""
-        self._film.check_open()
-        track = self._cast.get_or_new(number)
-        said = change(track.said)
-        if said != track.said:
-            self._cast.put(self._told(track, said))
+    def _change_condition(self, number: int, change: Callable[[Condition], Condition]) -> None:
+        """Update the audio and text condition of an object."""
+        self._frames.check_open()
+        state = self._objects.get_or_new(number)
+        condition = change(state.condition)
+        if condition != state.condition:
+            self._objects.put(self._with_condition(state, condition))
 
-    def _told(self, track: ObjectState, said: Condition) -> ObjectState:
-        if said.text is not None and not self._reads:
+    def _with_condition(self, state: ObjectState, condition: Condition) -> ObjectState:
+        if condition.text is not None and not self._reads_text:
             raise UsageError("this model reads no text: hear or point instead, or load a model such as ref-avs")
-        track = dataclasses.replace(track, said=said, versions=())
-        return self._follower.replant(track) if self._follower.combine == "joint" else track
+        state = dataclasses.replace(state, condition=condition, versions=())
+        return self._propagator.recompute_prompted(state) if self._propagator.combine == "joint" else state
+
+
+def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} {value!r}: choose from {', '.join(choices)}")

@@ -77,12 +77,12 @@ class VideoSource:
         fps: float | None = DEFAULT_FPS,
         start: float = 0.0,
         end: float | None = None,
-        asked_later: bool = False,
+        prompts_later: bool = False,
     ) -> VideoSource:
         """Look at the files and at what is asked of them.
 
         A video without a sound track is taken where text or visual prompts say what to look for, or will, with
-        `asked_later`; hearing is off then.
+        `prompts_later`; hearing is off then.
 
         Raises:
             InputError: a file cannot be used, or there is nothing to hear and no prompt.
@@ -102,7 +102,7 @@ class VideoSource:
         prompts.check_inside(info, start, end)
         for mask in prompts.masks:
             read_label(mask.path, info.width, info.height)
-        prompted = asked_later or bool(prompts.visual) or prompts.text is not None
+        prompted = prompts_later or bool(prompts.visual) or prompts.text is not None
         if isinstance(audio, Path):
             if probe(audio).audio_rate is None:
                 raise InputError(f"{audio}: no audio track")

@@ -100,7 +100,7 @@ def write_coco(
         hidden = tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=path.parent)
     with hidden as folder, (Path(folder) / "rows").open("w+", encoding="utf-8") as rows:
         for segmentation in found:
-            row = frame_row(segmentation) | {"object": segmentation.object}
+            row = frame_row(segmentation) | {"object": segmentation.object_id}
             with writing(path):
                 rows.write(json_stream.dump(row) + "\n")
         with writing(path):

@@ -56,20 +56,20 @@ def apply_command(
             mask = read_png(entry.png, clip.width, clip.height)
             return entry, [conversation.add_mask(mask, _time(clip, entry.tick), entry.object)]
         case HearCommand():
-            conversation.hear(entry.on, object=entry.object)
+            conversation.hear(entry.on, object_id=entry.object)
         case SayCommand():
-            conversation.say(entry.text, object=entry.object)
+            conversation.say(entry.text, object_id=entry.object)
         case RemoveCommand():
             conversation.remove(entry.object)
         case ClearCommand():
             time = _time(clip, entry.tick)
             conversation.clear(entry.object, time)
             if entry.object in conversation.objects:
-                return entry, [conversation.look(time, entry.object)]
+                return entry, [conversation.predict(time, entry.object)]
         case SplitCommand():
             time = _time(clip, entry.tick)
-            made = conversation.split(time, object=entry.object)
-            return entry.model_copy(update={"made": made}), [conversation.look(time, number) for number in made]
+            made = conversation.split_components(time, object_id=entry.object)
+            return entry.model_copy(update={"made": made}), [conversation.predict(time, number) for number in made]
     return entry, []
 
 
@@ -79,7 +79,7 @@ def predict_mask(conversation: VideoSession, clip: StoredClip, number: int, tick
     Raises:
         UsageError: there is no such object or frame.
     """
-    return conversation.look(_time(clip, tick), number)
+    return conversation.predict(_time(clip, tick), number)
 
 
 def displayed_mask(conversation: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation | None:

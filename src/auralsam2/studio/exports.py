@@ -112,7 +112,7 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
         for frame in frames:
             picture = frame.image
             for found in _objects(order, frame.index):
-                picture = draw_overlay(picture, found.mask, order.objects[found.object].rgb)
+                picture = draw_overlay(picture, found.mask, order.objects[found.object_id].rgb)
             writer.write(picture, frame.time)
             advance(frame.index + 1, len(clip.times))
 
@@ -121,7 +121,7 @@ def _masks(order: ExportOrder, advance: Advance) -> None:
     with _zip(order) as archive:
         for done, tick in enumerate(order.ticks, 1):
             for found in _objects(order, tick):
-                _put_picture(archive, f"{found.object}/{tick:06d}.png", found.mask * np.uint8(255))
+                _put_picture(archive, f"{found.object_id}/{tick:06d}.png", found.mask * np.uint8(255))
             advance(done, len(order.ticks))
 
 
@@ -134,7 +134,7 @@ def _davis(order: ExportOrder, advance: Advance) -> None:
         ]
         archive.writestr("objects.json", json.dumps(listed, indent=1))
         for done, tick in enumerate(order.ticks, 1):
-            found = {one.object: one.mask for one in _objects(order, tick)}
+            found = {one.object_id: one.mask for one in _objects(order, tick)}
             nothing = np.zeros((clip.height, clip.width), np.bool_)
             picture = davis.davis_labels((found.get(number, nothing) for number in values), clip.height, clip.width)
             data = io.BytesIO()

@@ -52,7 +52,7 @@ class PropagationJob:
 
     def counts(self, found: Segmentation) -> bool:
         """Whether a mask is still what the user would want to see."""
-        return found.object not in self.gone and (found.object, found.index) not in self.overtaken
+        return found.object_id not in self.gone and (found.object_id, found.index) not in self.overtaken
 
     @property
     def progress(self) -> dict[str, Any]:

@@ -267,7 +267,7 @@ class SessionWorker:
             raise UsageError("nothing to follow: press Listen, or click on an object first")
         start = None if command.start is None else apply_command.start_time(clip, command.start)
         with self._network.lock:
-            masks = self._talk().propagate(start, both=command.both)
+            masks = self._talk().propagate(start, direction="both" if command.both else "forward")
         self._run = PropagationJob(masks, len(state.objects), len(clip.times), both=command.both)
         state.stale -= state.objects.keys()
         self._tell_state()
@@ -336,7 +336,7 @@ class SessionWorker:
             if state.log:
                 self._audience.tell({"is": "note", "text": "Going through what was said before …"})
             video = state.folder.path / state.clip.video
-            source = VideoSource.open(video, Prompts(), fps=state.clip.fps, asked_later=True)
+            source = VideoSource.open(video, Prompts(), fps=state.clip.fps, prompts_later=True)
             model = network.model
             conversation = VideoSession(
                 model.streaming(), source, model.compute, memory=network.memory, disk=network.disk
@@ -355,14 +355,14 @@ class SessionWorker:
         """Send a mask to the page, and keep it."""
         data = mask_codec.pack_mask(
             found.logits,
-            object=found.object,
+            object=found.object_id,
             tick=found.index,
             iou=found.iou,
             object_score=found.object_score,
             sounding=found.sounding,
         )
         self._audience.tell(data)
-        self._state.mark(found.object, found.index, data, sounding=found.sounding)
+        self._state.mark(found.object_id, found.index, data, sounding=found.sounding)
 
     def _progress(self) -> dict[str, Any] | None:
         """What is going on, for pages that come in the midst of it."""

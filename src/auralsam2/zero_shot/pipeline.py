@@ -151,8 +151,8 @@ class ZeroShotPipeline:
             with self.model.open(video, audio="none", fps=FPS) as session:
                 for number, start in enumerate(starts, 1):
                     session.add_box(start.proposal.box, start.proposal.time, number)
-                for found in session.propagate(both=True):
-                    masks[found.index, found.object] = _packed(found)
+                for found in session.propagate(direction="both"):
+                    masks[found.index, found.object_id] = _packed(found)
         with FrameReader(video, fps=FPS, start=0.0, end=None) as frames:
             for frame in frames:
                 sounding = [
