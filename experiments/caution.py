@@ -3,9 +3,9 @@
     python experiments/caution.py ROOT --model DIR [--clips N]
 
 On the validation split of StampAVS, the sounds alone and, with a model that reads, the sentences, each once, with masks
-as they are; for a range of `prompting.caution` the mean J of sounds, the mean J and F of sentences that refer to
-something, and S of those that refer to nothing. A mask whose object score is not above the caution counts as empty; of
-a sentence, all masks of a clip whose mean score is not above it.
+as they are; for a range of `extensions.object_score_offset` the mean J of sounds, the mean J and F of sentences that
+refer to something, and S of those that refer to nothing. A mask whose object score is not above the offset counts as
+empty; of a sentence, all masks of a clip whose mean score is not above it.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = AuralSAM2.from_pretrained(arguments.model, "cpu", "fp32")
-    if model.network.config.prompting.caution:
+    if model.network.config.extensions.object_score_offset:
         parser.error(f"--model {arguments.model}: has a caution already; take the one that it was bundled from")
     arguments.out.mkdir(parents=True, exist_ok=True)
     runs = Runs(model, arguments.root, arguments.out, 0, arguments.clips)

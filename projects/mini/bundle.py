@@ -50,7 +50,7 @@ class Sizes:
         return self.trained + self.sam2 + self.text
 
 
-def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, caution: float = 0.0) -> Sizes:
+def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_score_offset: float = 0.0) -> Sizes:
     """Write a model folder that holds all its parts, as float16.
 
     Args:
@@ -58,7 +58,7 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, caution
         sam2: folder of the frozen SAM 2 that it was trained on.
         out: the folder to write; a model that is there is replaced once the new one was loaded from it.
         text: folder of the frozen encoder of text, if the model reads text.
-        caution: of `PromptingConfig`.
+        object_score_offset: of `ExtensionsConfig`.
 
     Returns:
         what each part takes.
@@ -80,8 +80,8 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, caution
         draft = staging.path / out.name
         draft.mkdir()
         inside = TEXT_FOLDER if text else None
-        prompting = dataclasses.replace(config.prompting, caution=caution)
-        dataclasses.replace(config, sam2=SAM2_FOLDER, text=inside, prompting=prompting).save(draft)
+        extensions = dataclasses.replace(config.extensions, object_score_offset=object_score_offset)
+        dataclasses.replace(config, sam2=SAM2_FOLDER, text=inside, extensions=extensions).save(draft)
         save_weights(network.trained_state(), draft, half=True)
         export_sam2(network.sam2, draft / SAM2_FOLDER)
         if network.text_encoder is not None:
@@ -135,12 +135,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sam2", type=Path, required=True, help="folder of the frozen SAM 2")
     parser.add_argument("--text", type=Path, help="folder of the frozen encoder of text, if the model reads text")
     parser.add_argument(
-        "--caution", type=float, default=0.0, help="taken off the object score (experiments/caution.py)"
+        "--object-score-offset",
+        type=float,
+        default=0.0,
+        help="subtracted from the object score (experiments/caution.py)",
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write (default: the package's)")
     options = parser.parse_args(arguments)
     try:
-        sizes = bundle(options.run, options.sam2, options.out, options.text, options.caution)
+        sizes = bundle(options.run, options.sam2, options.out, options.text, options.object_score_offset)
     except AuralError as error:
         print(message_line("error", error), file=sys.stderr)
         return error.exit_code

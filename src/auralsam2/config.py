@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from auralsam2.errors import ConfigError, quoted
 from auralsam2.utils import strict_json
+from auralsam2.utils.config_upgrade import SCHEMA, SCHEMA_1, upgrade_config
 from auralsam2.utils.configs import bounded_field, build_config, check_fields
 from auralsam2.utils.weights import CONFIG_FILE
 
@@ -26,23 +27,22 @@ AdapterForm = Literal["audio_vector", "image_token"]
 TextAttention = Literal["shared", "per_block"]
 
 SAM2_FOLDER, TEXT_FOLDER = "sam2", "text"
-"""Where, inside a model folder, its own SAM 2 and text encoder lie."""
-SCHEMA = "auralsam2.model/1"
+"""Folders of the bundled SAM 2 and text encoder inside a model folder."""
 SAM2_LARGE = "facebook/sam2-hiera-large"
 DISTILROBERTA = "distilbert/distilroberta-base"
 
-# The greatest numbers that a configuration may ask for: far above any published model, and still constructible.
+# Upper bounds of the values of a configuration: far above any published model, and still constructible.
 _WIDEST, _DEEPEST, _LONGEST, _LARGEST = 16_384, 128, 100_000, 8192
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioEncoderConfig:
-    """A VGGish-shaped encoder of 0.96 s of one channel of sound.
+    """VGGish-shaped encoder of 0.96 s of one audio channel.
 
     Attributes:
         channels: widths of the four convolution stages.
         hidden: width of the two hidden fully connected layers.
-        embedding: width of the result; left and right together give one token of twice this width.
+        embedding: output width; left and right channel together give one token of twice this width.
     """
 
     channels: tuple[int, int, int, int] = bounded_field((64, 128, 256, 512), 1, _WIDEST)
@@ -55,40 +55,28 @@ class AudioEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FuserConfig:
-    """AuralFuser.
+    """AuralFuser as published.
 
     Attributes:
-        variant: `released` computes what the released checkpoints were trained with, `paper` the equations as printed.
-        modality: tokens of sound alone, or of sound and text.
-        scope: what attends to what in the cross-modal fusion: `clip`, as published, all pixels of a clip to all its
-            seconds of sound and the other way round; `frame` keeps each second of sound to its own frame. It needs the
-            variant `paper`.
-        fusion: the block in which the sides meet: `two_way`, the paper's, or `tpavi`, the one that it was adapted from,
-            of sound alone; an ablation.
-        draws: the fuser also draws a rough mask, the similarity of what is seen and heard at the last level, which
-            SAM 2's own prompt encoder reads. It needs scope `frame`.
-        standardise: maps and tokens of sound are brought to a mean of 0 and a deviation of 1, measured before training,
-            and the prompts of each level have learned gains: for encoders whose numbers are far from the size that
-            weights start for.
+        variant: `released` computes what the released checkpoints were trained with, `paper` the printed equations.
+        modality: audio tokens alone, or audio and text tokens.
+        fusion: cross-modal block: `two_way`, the paper's, or `tpavi`, the audio-only block it was adapted from
+            (ablation).
         width: L, channels of pyramid, tokens and prompts.
         inner_width: L', channels inside the cross-modal fusion.
         heads: attention heads of the self-attention blocks.
         visual_depths: self-attention blocks of the visual side at levels 0, 1, 2.
-        token_depth: self-attention blocks of the tokens' side, each level.
+        token_depth: self-attention blocks of the token side, per level.
         dropout: probability, on attention weights, their projection and the MLPs.
         projection: width of the embeddings for the contrastive loss.
         text_width: width of the text encoder's features.
-        levels: how many levels of the pyramid are read, the finest first; they prompt as many steps of the decoder.
-        hears: whether sound is heard; without it, the tokens of sound are empty and only what is learned, or read,
-            fills them.
+        levels: number of pyramid levels, the finest first; as many decoder steps receive prompts (ablation).
+        use_audio: if false, audio tokens are zero (ablation).
     """
 
     variant: Variant = "released"
     modality: Modality = "audio"
-    scope: Scope = "clip"
     fusion: Fusion = "two_way"
-    draws: bool = False
-    standardise: bool = False
     width: int = bounded_field(256, 1, _WIDEST)
     inner_width: int = bounded_field(128, 1, _WIDEST)
     heads: int = bounded_field(4, 1, 1024)
@@ -98,26 +86,20 @@ class FuserConfig:
     projection: int = bounded_field(128, 1, _WIDEST)
     text_width: int = bounded_field(768, 1, _WIDEST)
     levels: Literal[1, 2, 3] = 3
-    hears: bool = True
+    use_audio: bool = True
 
     def __post_init__(self) -> None:
         check_fields(self, "fuser")
         if self.width % self.heads:
             raise ConfigError(f"fuser.width {self.width} is not a multiple of fuser.heads {self.heads}")
-        if self.scope == "frame" and self.variant != "paper":
-            raise ConfigError("fuser.scope 'frame' goes with fuser.variant 'paper'; the released one is fixed")
         if self.fusion == "tpavi" and self.variant != "paper":
-            raise ConfigError("fuser.fusion tpavi goes with fuser.variant 'paper'; the released one is fixed")
+            raise ConfigError("fuser.fusion tpavi needs fuser.variant 'paper'")
         if self.fusion == "tpavi" and self.modality != "audio":
-            raise ConfigError("fuser.fusion tpavi knows sound alone: set fuser.modality audio")
-        if self.draws and self.scope != "frame":
-            raise ConfigError("fuser.draws goes with fuser.scope 'frame'")
-        if self.scope == "frame" and self.inner_width % self.heads:
-            raise ConfigError(f"fuser.inner_width {self.inner_width} is not a multiple of fuser.heads {self.heads}")
+            raise ConfigError("fuser.fusion tpavi reads no text: set fuser.modality audio")
 
     @classmethod
     def preset(cls, variant: Variant, modality: Modality = "audio", **changes: Any) -> FuserConfig:
-        """The sizes that belong to a variant: 3 + 6 + 12 visual blocks as released, 3 + 3 + 3 in the paper."""
+        """Return the sizes of a variant: 3 + 6 + 12 visual blocks as released, 3 + 3 + 3 in the paper."""
         sizes: dict[str, Any] = {}
         if variant == "paper":
             sizes = {"visual_depths": (3, 3, 3), "token_depth": 1, "projection": 64}
@@ -126,54 +108,90 @@ class FuserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptingConfig:
-    """How the feature prompts enter the mask decoder.
+    """Injection of the feature prompts into the mask decoder.
 
     Attributes:
         coarse_first: the first of the three steps takes level 2 (stride 16), as released; else level 0, as in Eq. 5.
-        mask_tokens: how many of the four mask tokens receive the audio prompt: all 4, as released, or the 3 of
-            the multi-mask output, as in the paper.
-        into_positions: the first audio prompt is added to the queries' position term too (it is the same tensor in the
-            released code).
-        dense: visual prompts are added to the image.
-        sparse: audio prompts are added to the mask tokens.
-        gated: masks are empty where the object score says that nothing is there; as in SAM 2, but not as released.
-        caution: is taken off the object score, a logit, where feature prompts are read; chosen after training, by how
-            often something is found where nothing is (`experiments/caution.py`). An expression is true of a clip or is
-            not: with one, it is taken off the clip's mean, which no frame's score then exceeds.
+        mask_tokens: number of mask tokens that receive the audio prompt: all 4, as released, or the 3 of the
+            multi-mask output, as in the paper.
+        prompt_positions: add the first audio prompt to the queries' position term too, as released, where both are the
+            same tensor.
+        dense: add visual prompts to the image embedding.
+        sparse: add audio prompts to the mask tokens.
     """
 
     coarse_first: bool = True
     mask_tokens: Literal[3, 4] = 4
-    into_positions: bool = True
+    prompt_positions: bool = True
     dense: bool = True
     sparse: bool = True
-    gated: bool = False
-    caution: float = bounded_field(0.0, -1000, 1000)
 
     def __post_init__(self) -> None:
         check_fields(self, "prompting")
         if not (self.dense or self.sparse):
-            raise ConfigError("prompting.dense and prompting.sparse are both false: nothing would prompt the decoder")
+            raise ConfigError("prompting.dense and prompting.sparse are both false: set at least one of them to true")
 
     @classmethod
     def preset(cls, variant: Variant) -> PromptingConfig:
-        """The prompting that belongs to a variant of the fuser."""
+        """Return the prompting of a variant of the fuser."""
         if variant == "paper":
-            return cls(coarse_first=False, mask_tokens=3, into_positions=False)
+            return cls(coarse_first=False, mask_tokens=3, prompt_positions=False)
         return cls()
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExtensionsConfig:
+    """Extensions of this package, in neither the paper nor the released code. The defaults switch all of them off.
+
+    Attributes:
+        attention_scope: cross-modal attention: `clip`, as published, between all pixels and all seconds of a clip;
+            `frame`, between the pixels of a frame and its own second of audio. `frame` needs `fuser.variant` paper.
+        predict_coarse_mask: pass the similarity of visual and audio embeddings at the last level to SAM 2's prompt
+            encoder, as a coarse mask. Needs `attention_scope` frame.
+        standardize_inputs: standardise pyramid maps and audio tokens per channel, by statistics measured before
+            training, and multiply the prompts of each level by learned gains.
+        empty_when_absent: empty the masks of frames whose object score is not positive, as SAM 2 does.
+        object_score_offset: logit subtracted from the object score of frames with feature prompts. With text it is
+            subtracted from the clip's mean score, which then bounds the scores of all frames. Chosen after training
+            (`experiments/caution.py`).
+    """
+
+    attention_scope: Scope = "clip"
+    predict_coarse_mask: bool = False
+    standardize_inputs: bool = False
+    empty_when_absent: bool = False
+    object_score_offset: float = bounded_field(0.0, -1000, 1000)
+
+    def __post_init__(self) -> None:
+        check_fields(self, "extensions")
+        if self.predict_coarse_mask and self.attention_scope != "frame":
+            raise ConfigError("extensions.predict_coarse_mask needs extensions.attention_scope 'frame'")
+
+    def check_fuser(self, fuser: FuserConfig) -> None:
+        """Check that the extensions fit a fuser.
+
+        Raises:
+            ConfigError: attention scope `frame` with a released fuser, or with a width that its heads do not divide.
+        """
+        if self.attention_scope == "clip":
+            return
+        if fuser.variant != "paper":
+            raise ConfigError("extensions.attention_scope 'frame' needs fuser.variant 'paper'")
+        if fuser.inner_width % fuser.heads:
+            raise ConfigError(f"fuser.inner_width {fuser.inner_width} is not a multiple of fuser.heads {fuser.heads}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class GavsConfig:
-    """The baseline GAVS†: adapters in SAM 2's image encoder and mask decoder, and one token of sound as the prompt.
+    """Baseline GAVS†: adapters in SAM 2's image encoder and mask decoder, and one audio token as the prompt.
 
     Attributes:
         start_block: first block of the image encoder with an adapter, from 0.
         width: of the adapters' bottlenecks.
-        zero_init_last: adapters begin as nothing; else with random weights, as the original's.
-        norms: the layer normalisations of the blocks after `start_block` learn too, as in the original.
-        stereo: left and right are heard side by side; else their mean, as one channel.
-        standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
+        zero_init_last: initialise the adapters' last layer to zero; else at random, as in the original.
+        norms: train the layer normalisations of the blocks after `start_block` too, as in the original.
+        stereo: concatenate the embeddings of left and right channel; else their mean.
+        standardize_inputs: standardise the audio input by statistics measured before training.
     """
 
     start_block: int = bounded_field(9, 0, 1000)
@@ -181,7 +199,7 @@ class GavsConfig:
     zero_init_last: bool = True
     norms: bool = False
     stereo: bool = False
-    standardise: bool = False
+    standardize_inputs: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, "gavs")
@@ -190,17 +208,17 @@ class GavsConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamaConfig:
-    """The baseline SAMA-AVS†: sound is added to what the blocks of SAM 2's image encoder read; its decoder learns.
+    """Baseline SAMA-AVS†: audio is added to the input of SAM 2's encoder blocks; the mask decoder is trained.
 
     Attributes:
         start_block: first block with an adapter, from 0.
         width: of the adapters' bottlenecks.
-        form: what goes through the bottleneck: `audio_vector`, the sound of a frame, added to every pixel, as in the
-            original; `image_token`, each pixel, to whose bottleneck the sound is added.
-        text_attention: what is said is read by one attention for all adapters, or by one for each.
-        zero_init_last: adapters begin as nothing; else with random weights, as the original's.
-        stereo: left and right are heard side by side; else their mean, as one channel.
-        standardise: what is heard is brought to a mean of 0 and a deviation of 1, measured before training.
+        form: input of the bottleneck: `audio_vector`, the audio of a frame, added to every pixel, as in the original;
+            `image_token`, each pixel, with the audio added inside the bottleneck.
+        text_attention: one text attention for all adapters, or one per adapter.
+        zero_init_last: initialise the adapters' last layer to zero; else at random, as in the original.
+        stereo: concatenate the embeddings of left and right channel; else their mean.
+        standardize_inputs: standardise the audio input by statistics measured before training.
     """
 
     start_block: int = bounded_field(0, 0, 1000)
@@ -209,7 +227,7 @@ class SamaConfig:
     text_attention: TextAttention = "shared"
     zero_init_last: bool = False
     stereo: bool = False
-    standardise: bool = False
+    standardize_inputs: bool = False
 
     def __post_init__(self) -> None:
         check_fields(self, "sama")
@@ -218,17 +236,17 @@ class SamaConfig:
 
 def _check_adapters(method: str, width: int) -> None:
     if width % 4:
-        raise ConfigError(f"{method}.width {width} is not a multiple of 4, the heads that read text")
+        raise ConfigError(f"{method}.width {width} is not a multiple of 4, the heads of the text attention")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """The clips a model was trained on; longer videos are cut into windows of this length.
+    """Clips that a model was trained on; longer videos are cut into windows of this length.
 
     Attributes:
         frames: T, frames one second apart.
-        conditioning: which frame of a clip starts the memory: the first, the one in the middle (T // 2), or each: then
-            sound finds its objects in every frame anew, and memory serves what the user points at alone.
+        conditioning: frame of a clip that starts the memory: the first, the middle one (T // 2), or each. With `each`,
+            feature prompts segment every frame independently, and memory serves visual prompts alone.
     """
 
     frames: int = bounded_field(5, 1, _LONGEST)
@@ -240,18 +258,19 @@ class ClipConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A whole model. `sam2` and `text` are hub ids or folders; a relative folder lies inside the model's own.
+    """Configuration of a whole model.
 
     Attributes:
-        method: AuralSAM2, or a baseline on the same frozen SAM 2. A baseline takes from `fuser` the modality and the
-            widths alone.
-        sam2: the frozen SAM 2, in transformers' format.
-        text: the frozen text encoder with its tokeniser; None where the fuser reads no text.
+        method: AuralSAM2, or a baseline on the same frozen SAM 2. A baseline uses the modality and widths of `fuser`
+            alone.
+        sam2: frozen SAM 2 in transformers' format: hub id or folder, a relative one inside the model's own.
+        text: frozen text encoder with its tokeniser, likewise; None for a fuser without text.
         image_size: S, pixels; None for the size of SAM 2's own configuration.
-        audio_encoder: the encoder of sound.
-        fuser: AuralFuser.
-        prompting: how its prompts enter the mask decoder.
-        gavs, sama: the baselines.
+        audio_encoder: audio encoder.
+        fuser: AuralFuser as published.
+        prompting: injection of its prompts into the mask decoder.
+        extensions: extensions of this package.
+        gavs, sama: settings of the baseline that `method` names, by default its own; None for other methods.
         clip: clips of the training data.
     """
 
@@ -262,8 +281,9 @@ class ModelConfig:
     audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     fuser: FuserConfig = field(default_factory=FuserConfig)
     prompting: PromptingConfig = field(default_factory=PromptingConfig)
-    gavs: GavsConfig = field(default_factory=GavsConfig)
-    sama: SamaConfig = field(default_factory=SamaConfig)
+    extensions: ExtensionsConfig = field(default_factory=ExtensionsConfig)
+    gavs: GavsConfig | None = None
+    sama: SamaConfig | None = None
     clip: ClipConfig = field(default_factory=ClipConfig)
 
     def __post_init__(self) -> None:
@@ -282,6 +302,12 @@ class ModelConfig:
             raise ConfigError(f"image_size {self.image_size} is not a multiple of 32 from 32 to 4096")
         if self.method != "auralsam2" and self.clip.conditioning != "each":
             raise ConfigError(f"method {self.method} takes each frame by itself: set clip.conditioning each")
+        self.extensions.check_fuser(self.fuser)
+        for name, kind in (("gavs", GavsConfig), ("sama", SamaConfig)):
+            if name == self.method:
+                object.__setattr__(self, name, getattr(self, name) or kind())
+            elif getattr(self, name) is not None:
+                raise ConfigError(f"section {name} does not go with method {self.method}: remove it")
 
     @classmethod
     def released(
@@ -292,7 +318,7 @@ class ModelConfig:
         text: str = DISTILROBERTA,
         frames: int | None = None,
     ) -> ModelConfig:
-        """What the four released checkpoints are: `audio` for v1s, v1m, v2; `audio+text` for Ref-AVS."""
+        """Return the configuration of the released checkpoints: `audio` for v1s, v1m, v2; `audio+text` for Ref-AVS."""
         with_text = modality == "audio+text"
         return cls(
             sam2=sam2,
@@ -303,17 +329,19 @@ class ModelConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+        """Return plain values, ready for JSON, without the sections of other methods."""
+        values = dataclasses.asdict(self)
+        unused = {name for name in ("gavs", "sama") if values[name] is None}
+        return {"schema": SCHEMA} | {key: value for key, value in values.items() if key not in unused}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """The inverse of `to_dict`.
+        """Build from the values of `to_dict`, or from those of schema 1.
 
         Raises:
             ConfigError: another schema, an unknown key, a value of the wrong type, a bad combination.
         """
-        values = dict(values)
+        values = upgrade_config(values) if values.get("schema") == SCHEMA_1 else dict(values)
         schema = values.pop("schema", None)
         if schema != SCHEMA:
             raise ConfigError(f"schema is {quoted(schema)}, not {SCHEMA!r}: not a configuration of this package")

@@ -34,7 +34,8 @@ def parts(tmp_path_factory) -> Path:
 
 def given(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[str, Any]:
     asked = values(parts, text=text, max_steps=steps, validate_every=steps, accumulate=1, conditioning="each")
-    asked["model"] |= {"method": method, "gavs": {"start_block": 2, "standardise": True}}
+    options = {"start_block": 2, "standardize_inputs": True} if method == "gavs" else {}
+    asked["model"] |= {"method": method, method: options}
     asked["model"]["clip"]["conditioning"] = "each"
     asked["contrast"] = {"mode": "none"}
     asked["optimiser"] = {"rate": 3e-3, "audio_encoder_rate": 0.0}
@@ -47,7 +48,7 @@ def given(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[s
 def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
     """Both can learn at all, through a SAM 2 of random weights."""
     asked = given(parts, method, 80)
-    asked["model"]["gavs"]["start_block"] = 0  # a random encoder needs all its blocks bent
+    asked["model"][method]["start_block"] = 0  # a random encoder needs all its blocks bent
     asked["optimiser"]["rate"] = rate
     news: list[str] = []
     module = train(TrainingRecipe.from_dict(asked), tmp_path / "run", tell=news.append)

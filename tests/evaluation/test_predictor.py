@@ -137,7 +137,7 @@ def test_other_weights_are_another_model(hearing):
 def test_another_configuration_is_another_model(hearing):
     before = AuralPredictor(hearing, options()).identity
     config = hearing.network.config
-    hearing.network.config = replace(config, prompting=replace(config.prompting, caution=1.0))
+    hearing.network.config = replace(config, extensions=replace(config.extensions, object_score_offset=1.0))
     changed = AuralPredictor(hearing, options()).identity
     hearing.network.config = config
     assert changed["config"] != before["config"]

@@ -70,7 +70,10 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(values(tmp_path, max_steps=1, accumulate=1, validate_every=1)))
     plan = {
-        "rows": {"deaf, 1 level": ["model.fuser.hears=false", "model.fuser.levels=1"], "no": ["contrast.mode=none"]},
+        "rows": {
+            "deaf, 1 level": ["model.fuser.use_audio=false", "model.fuser.levels=1"],
+            "no": ["contrast.mode=none"],
+        },
         "tables": {
             "pyramid": {
                 "title": "Pyramid",
@@ -94,7 +97,7 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     report = json.loads((tmp_path / "out/no/seed0/stampavs.test-seen.audio.own.json").read_text())
     assert scores["J&F"] == report["summary"]["J&F"]["value"]
     saved = TrainingRecipe.load(tmp_path / "out/deaf-1-level/seed0/recipe.yaml")
-    assert (saved.model.fuser.levels, saved.model.fuser.hears) == (1, False)
+    assert (saved.model.fuser.levels, saved.model.fuser.use_audio) == (1, False)
 
     def again(*_: object, **__: object) -> None:
         raise AssertionError("trained twice")

@@ -14,7 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import auralsam2
-from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, GavsConfig, ModelConfig, PromptingConfig
+from auralsam2.config import (
+    AudioEncoderConfig,
+    ClipConfig,
+    ExtensionsConfig,
+    FuserConfig,
+    GavsConfig,
+    ModelConfig,
+    PromptingConfig,
+)
 from auralsam2.errors import AuralError, ConfigError, UnavailableError
 from auralsam2.hub import download
 from auralsam2.model import AuralSAM2
@@ -178,7 +186,7 @@ BAD_FIELDS = [
     *((FuserConfig, "fuser.variant", value) for value in ("printed", None, [])),
     *((AudioEncoderConfig, "audio_encoder.channels", value) for value in ((0, 1, 1, 1), (1, 1, 1), "abcd")),
     *((AudioEncoderConfig, "audio_encoder.hidden", value) for value in (0, -1, 10**9)),
-    *((PromptingConfig, "prompting.caution", value) for value in (float("nan"), "x")),
+    *((ExtensionsConfig, "extensions.object_score_offset", value) for value in (float("nan"), "x")),
     *((PromptingConfig, "prompting.mask_tokens", value) for value in (3.0, 0)),
     *((ClipConfig, "clip.frames", value) for value in (0, -1, 10**9)),
     *((GavsConfig, "gavs.width", value) for value in (0, 6, -4)),

@@ -71,13 +71,13 @@ def test_what_is_not_there_has_no_mask(network, frames):
     head = network.sam2.mask_decoder.pred_obj_score_head.proj_out
     kept = head.bias.data.clone()
     try:
-        decoder.config = dataclasses.replace(decoder.config, gated=True)
+        decoder.extensions = dataclasses.replace(decoder.extensions, empty_when_absent=True)
         head.bias.data.fill_(1e4)
         there = track(network, frames, {0: box(8, 8, 40, 40)})
         head.bias.data.fill_(-1e4)
         away = track(network, frames, {0: box(8, 8, 40, 40)})
     finally:
-        decoder.config = dataclasses.replace(decoder.config, gated=False)
+        decoder.extensions = dataclasses.replace(decoder.extensions, empty_when_absent=False)
         head.bias.data.copy_(kept)
     assert torch.equal(there[0].logits, plain[0].logits)
     assert all((tracked.logits == -1024).all() and (tracked.decoded.logits == -1024).all() for tracked in away)

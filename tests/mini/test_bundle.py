@@ -63,10 +63,19 @@ def clip(tmp_path):
 def test_the_command_bundles_what_segment_then_uses_by_name(tmp_path, clip, monkeypatch, capsys, command):
     network = write_run(tmp_path, sam2=mini_sam2(None, 96))
     out = tmp_path / "bundled" / "mini"
-    given = ["--run", tmp_path / "run", "--sam2", tmp_path / "parts" / "sam2", "--out", out, "--caution", 0.25]
+    given = [
+        "--run",
+        tmp_path / "run",
+        "--sam2",
+        tmp_path / "parts" / "sam2",
+        "--out",
+        out,
+        "--object-score-offset",
+        0.25,
+    ]
     assert bundling.main([str(value) for value in given]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert ModelConfig.load(out).prompting.caution == 0.25
+    assert ModelConfig.load(out).extensions.object_score_offset == 0.25
     assert told["total"] == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     weights = sum(value.numel() for value in (network.trained_state() | network.sam2.state_dict()).values())
     assert 2 * weights < told["total"] < 2.1 * weights

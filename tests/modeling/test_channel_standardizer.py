@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from auralsam2.config import FuserConfig
+from auralsam2.config import ExtensionsConfig, FuserConfig
 from auralsam2.modeling.aural_fuser import AuralFuser
-from auralsam2.modeling.projection import ChannelStandardizer
+from auralsam2.modeling.extensions import ChannelStandardizer
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (6, 3, 5, 4)])
@@ -31,8 +31,11 @@ def test_by_hand():
 
 
 def test_what_was_measured_is_kept_with_the_weights():
-    config = FuserConfig.preset("paper", standardise=True, width=64, inner_width=16)
-    one, other = AuralFuser(config), AuralFuser(config)
+    config, extensions = (
+        FuserConfig.preset("paper", width=64, inner_width=16),
+        ExtensionsConfig(standardize_inputs=True),
+    )
+    one, other = AuralFuser(config, extensions), AuralFuser(config, extensions)
     maps = tuple(torch.randn(2, 64, side, side) * 9 + 4 for side in (32, 16, 8))
     for standard, level in zip(one.map_standards, maps, strict=True):
         standard.measure(level)
@@ -44,7 +47,8 @@ def test_what_was_measured_is_kept_with_the_weights():
 
 def test_gains_weigh_prompts_and_nothing_else():
     torch.manual_seed(0)
-    fuser = AuralFuser(FuserConfig.preset("paper", standardise=True, width=64, inner_width=16)).eval()
+    config = FuserConfig.preset("paper", width=64, inner_width=16)
+    fuser = AuralFuser(config, ExtensionsConfig(standardize_inputs=True)).eval()
     patches = tuple(torch.randn(2, 64, 8, 8) for _ in range(3))
     tokens, position = fuser.join(torch.randn(2, 64)), torch.zeros(1, 64, 8, 8)
     with torch.no_grad():

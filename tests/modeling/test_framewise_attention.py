@@ -8,10 +8,10 @@ import math
 import pytest
 import torch
 
-from auralsam2.config import FuserConfig
+from auralsam2.config import ExtensionsConfig, FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.modeling.aural_fuser import AuralFuser, FuserOutput
-from auralsam2.modeling.cross_fusion import framewise_attention
+from auralsam2.modeling.extensions import framewise_attention
 from auralsam2.modeling.image_encoder import sine_position
 
 T, WIDTH, GRID, WORDS, TEXT = 3, 64, 8, 5, 24
@@ -19,8 +19,8 @@ T, WIDTH, GRID, WORDS, TEXT = 3, 64, 8, 5, 24
 
 def make_fuser(scope: str, modality: str = "audio") -> AuralFuser:
     torch.manual_seed(0)
-    config = FuserConfig.preset("paper", modality, scope=scope, width=WIDTH, inner_width=16, text_width=TEXT)
-    return AuralFuser(config).eval()
+    config = FuserConfig.preset("paper", modality, width=WIDTH, inner_width=16, text_width=TEXT)
+    return AuralFuser(config, ExtensionsConfig(attention_scope=scope)).eval()
 
 
 def fuse(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None) -> FuserOutput:
@@ -112,15 +112,18 @@ def test_a_clip_may_be_shown_in_part():
 
 
 def test_the_released_fusion_has_no_frames_of_its_own():
-    with pytest.raises(ConfigError, match="scope"):
-        dataclasses.replace(FuserConfig.preset("released"), scope="frame")
+    extensions = ExtensionsConfig(attention_scope="frame")
+    with pytest.raises(ConfigError, match="attention_scope"):
+        AuralFuser(FuserConfig.preset("released"), extensions)
+    with pytest.raises(ConfigError, match="attention_scope"):
+        ModelConfig(extensions=extensions)
     with pytest.raises(ConfigError, match="inner_width"):
-        FuserConfig.preset("paper", scope="frame", inner_width=18)
+        AuralFuser(FuserConfig.preset("paper", inner_width=18), extensions)
 
 
 def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
     fuser = make_fuser("frame")
-    fuser.config = dataclasses.replace(fuser.config, draws=True)
+    fuser.extensions = dataclasses.replace(fuser.extensions, predict_coarse_mask=True)
     output = fuse(fuser, torch.randn(T, WIDTH))
     with torch.no_grad():
         visual, audio = fuser.project(output)
@@ -131,8 +134,8 @@ def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
 
 
 def test_only_a_framewise_fuser_draws():
-    with pytest.raises(ConfigError, match="draws"):
-        FuserConfig.preset("paper", draws=True)
+    with pytest.raises(ConfigError, match="predict_coarse_mask"):
+        ExtensionsConfig(predict_coarse_mask=True)
 
 
 @torch.no_grad()

@@ -56,13 +56,13 @@ def test_fewer_levels_are_the_first_ones_of_the_whole(variant: Variant) -> None:
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_a_deaf_fuser_gives_the_same_for_all_sounds(variant: Variant) -> None:
     one, other = torch.randn(T, WIDTH), torch.randn(T, WIDTH)
-    deaf, hearing = make_fuser(variant, hears=False), make_fuser(variant)
+    deaf, hearing = make_fuser(variant, use_audio=False), make_fuser(variant)
     assert torch.equal(run(deaf, one).prompts.visual_prompts[2], run(deaf, other).prompts.visual_prompts[2])
     assert not torch.equal(run(hearing, one).prompts.visual_prompts[2], run(hearing, other).prompts.visual_prompts[2])
 
 
 def test_a_deaf_fuser_reads_and_its_tokens_say_what_it_read() -> None:
-    deaf = make_fuser(modality="audio+text", hears=False)
+    deaf = make_fuser(modality="audio+text", use_audio=False)
     audio = torch.randn(T, WIDTH)
     one, other = (run(deaf, audio, torch.randn(5, TEXT)).prompts for _ in range(2))
     assert not torch.allclose(one.audio_prompts[0], other.audio_prompts[0])
@@ -89,7 +89,7 @@ def test_a_network_of_one_level_segments_and_learns_where_it_is_told() -> None:
 
 def test_configurations_saved_before_these_options_still_load() -> None:
     values = ModelConfig().to_dict()
-    for section, names in (("fuser", ("levels", "hears")), ("prompting", ("dense", "sparse"))):
+    for section, names in (("fuser", ("levels", "use_audio")), ("prompting", ("dense", "sparse"))):
         for name in names:
             del values[section][name]
     assert ModelConfig.from_dict(values) == ModelConfig()

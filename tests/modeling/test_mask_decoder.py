@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from auralsam2.config import PromptingConfig
+from auralsam2.config import ExtensionsConfig, PromptingConfig
 from auralsam2.errors import ConfigError
 from auralsam2.modeling.mask_decoder import MaskDecoder
 from auralsam2.modeling.prompt_encoder import PromptEmbeddings, VisualPrompts, embed_prompts
@@ -186,7 +186,7 @@ def test_a_drawn_mask_is_read_as_a_mask_of_the_users() -> None:
     assert not torch.allclose(nothing.logits, expected.logits, atol=1e-3)
 
 
-def test_caution_lowers_the_object_score_of_what_the_fuser_asks_for_alone() -> None:
+def test_offset_lowers_the_object_score_of_frames_with_feature_prompts() -> None:
     sam2, batch = small_sam2(), 2
     generator = torch.Generator().manual_seed(3)
     maps = [torch.randn(batch, *shape, generator=generator) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
@@ -194,7 +194,9 @@ def test_caution_lowers_the_object_score_of_what_the_fuser_asks_for_alone() -> N
         tuple(torch.randn(batch, 64, 256, generator=generator) for _ in range(3)),
         tuple(torch.randn(batch, 256, generator=generator) for _ in range(3)),
     )
-    bold, careful = (MaskDecoder(sam2, PromptingConfig(caution=caution)) for caution in (0.0, 1.5))
+    bold, careful = (
+        MaskDecoder(sam2, PromptingConfig(), ExtensionsConfig(object_score_offset=offset)) for offset in (0.0, 1.5)
+    )
     with torch.inference_mode():
         for asked, lower in ((prompts, 1.5), (None, 0.0)):
             one, other = (decoder(*maps, embed_prompts(sam2, None), asked) for decoder in (bold, careful))
@@ -206,7 +208,7 @@ def test_no_object_score_exceeds_the_bound_of_the_prompts() -> None:
     sam2 = small_sam2()
     maps = [torch.randn(2, *shape) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
     prompts = FeaturePrompts((torch.zeros(2, 64, 256),) * 3, (torch.zeros(2, 256),) * 3)
-    decoder = MaskDecoder(sam2, PromptingConfig(caution=1.5))
+    decoder = MaskDecoder(sam2, PromptingConfig(), ExtensionsConfig(object_score_offset=1.5))
     with torch.inference_mode():
         free = decoder(*maps, embed_prompts(sam2, None)).object_score[:, 0]
         bound = torch.stack([free[0] - 2, free[1] + 2])

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from auralsam2.config import ClipConfig, FuserConfig, PromptingConfig
+from auralsam2.config import ClipConfig, ExtensionsConfig, FuserConfig
 from auralsam2.inference.clip import track_clip
 from auralsam2.modeling.network import DEFAULT_EXPRESSION, AuralNetwork
 from auralsam2.modeling.text_encoder import TextEncoder
@@ -20,11 +20,12 @@ def text(tmp_path_factory) -> TextEncoder:
     return TextEncoder(save_small_text(tmp_path_factory.mktemp("text")))
 
 
-def made(text: TextEncoder | None, scope: str, caution: float = 0.0) -> AuralNetwork:
+def made(text: TextEncoder | None, scope: str, offset: float = 0.0) -> AuralNetwork:
     modality = "audio" if text is None else "audio+text"
-    fuser = FuserConfig.preset("paper", modality, scope=scope, text_width=32, visual_depths=(1, 1, 1))
-    prompting, clip = PromptingConfig(caution=caution), ClipConfig(frames=3, conditioning="each")
-    config = dataclasses.replace(small_config(modality), fuser=fuser, prompting=prompting, clip=clip)
+    fuser = FuserConfig.preset("paper", modality, text_width=32, visual_depths=(1, 1, 1))
+    clip = ClipConfig(frames=3, conditioning="each")
+    extensions = ExtensionsConfig(attention_scope=scope, object_score_offset=offset)
+    config = dataclasses.replace(small_config(modality), fuser=fuser, extensions=extensions, clip=clip)
     return AuralNetwork(config, small_sam2(64), text).eval()
 
 
@@ -42,9 +43,9 @@ def test_where_nothing_is_said(text):
 
 @pytest.mark.parametrize("said", ["the dog on the left", None])
 def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
-    """The bound is the mean of the frames' own scores less the caution; what is only heard has none."""
-    caution = 0.25
-    careful = made(text, "frame", caution=caution)
+    """The bound is the mean of the frames' own scores less the offset; what is only heard has none."""
+    offset = 0.25
+    careful = made(text, "frame", offset=offset)
     bold = made(text, "frame")
     bold.load_state_dict(careful.state_dict())
     torch.manual_seed(1)
@@ -54,6 +55,6 @@ def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
             torch.tensor([frame.object_score for frame in track_clip(network, pixels, log_mel, network.read(said))])
             for network in (bold, careful)
         )
-    expected = scores - caution if said is None else torch.minimum(scores, scores.mean() - caution)
+    expected = scores - offset if said is None else torch.minimum(scores, scores.mean() - offset)
     assert len(set(scores.tolist())) == 3
     torch.testing.assert_close(doubted, expected, atol=1e-5, rtol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from auralsam2.config import FuserConfig
+from auralsam2.config import ExtensionsConfig, FuserConfig
 from auralsam2.errors import ConfigError
 from auralsam2.modeling.aural_fuser import AuralFuser
 from auralsam2.modeling.cross_fusion import TPAVI, tpavi_attention
@@ -63,7 +63,7 @@ def test_it_begins_as_nothing(framewise):
 @pytest.mark.parametrize("scope", ["clip", "frame"])
 def test_a_fuser_made_of_it_hears(scope):
     torch.manual_seed(0)
-    fuser = AuralFuser(dataclasses.replace(SMALL, scope=scope)).eval()
+    fuser = AuralFuser(SMALL, ExtensionsConfig(attention_scope=scope)).eval()
     for block in fuser.fusion_modules:
         last = block.out if scope == "frame" else block.batch_norm
         nn.init.normal_(last.weight)
@@ -83,8 +83,8 @@ def test_a_fuser_made_of_it_hears(scope):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"modality": "audio+text"}, "fuser.fusion tpavi knows sound alone"),
-        ({"variant": "released"}, "fuser.fusion tpavi goes with fuser.variant 'paper'"),
+        ({"modality": "audio+text"}, "fuser.fusion tpavi reads no text"),
+        ({"variant": "released"}, "fuser.fusion tpavi needs fuser.variant 'paper'"),
     ],
 )
 def test_what_it_cannot_do_is_refused(changes, message):

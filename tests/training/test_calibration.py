@@ -19,10 +19,10 @@ def folder(tmp_path_factory):
     return write_parts(tmp_path_factory.mktemp("fit"))
 
 
-def fitted(folder, variant: str, **fuser: object) -> tuple[AuralNetwork, torch.Tensor, torch.Tensor]:
+def fitted(folder, variant: str, **extensions: object) -> tuple[AuralNetwork, torch.Tensor, torch.Tensor]:
     """A network whose maps are forty times as large as they come, after `fit`, and what it was shown and played."""
     given = values(folder) | {"variant": variant}
-    given["model"]["fuser"] |= {"standardise": True} | fuser
+    given["model"]["extensions"] = {"standardize_inputs": True} | extensions
     net = build_network(TrainingRecipe.from_dict(given)).eval()
     with torch.no_grad():
         for convolution in net.sam2.vision_encoder.neck.convs:
@@ -53,7 +53,7 @@ def test_what_is_read_and_prompted_is_of_one_size(folder, variant, first):
 
 @torch.no_grad()
 def test_beside_a_drawn_mask_prompts_begin_faint(folder):
-    net, pixels, log_mel = fitted(folder, "paper", scope="frame", draws=True)
+    net, pixels, log_mel = fitted(folder, "paper", attention_scope="frame", predict_coarse_mask=True)
     prompts = net.fuse(net.encode(pixels), log_mel).prompts
     for prompt in (*prompts.visual_prompts, *prompts.audio_prompts):
         assert float(prompt.std()) == pytest.approx(0.1, rel=0.1)

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 def model(folder):
     """A model that hears only, with gains that no start value has."""
     given = values(folder) | {"variant": "paper"}
-    given["model"]["fuser"]["standardise"] = True
+    given["model"]["extensions"] = {"standardize_inputs": True}
     net = build_network(TrainingRecipe.from_dict(given))
     net.fuser.visual_gains.data.fill_(0.7)
     AuralSAM2(net, "small").save_pretrained(folder / "model")
@@ -35,7 +35,8 @@ def model(folder):
 def later(folder, model, **fuser: object) -> TrainingRecipe:
     given = values(folder, text=True) | {"variant": "paper", "fuser_from": str(model)}
     given["trainer"]["seed"] = 5
-    given["model"]["fuser"] |= {"standardise": True} | fuser
+    given["model"]["fuser"] |= fuser
+    given["model"]["extensions"] = {"standardize_inputs": True}
     return TrainingRecipe.from_dict(given)
 
 

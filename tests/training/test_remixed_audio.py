@@ -35,9 +35,9 @@ def voices(tree) -> AssetPool:
     return asset_pool(collection, draw_splits(collection, 0), "train")
 
 
-def clips(tree: Path, voices: AssetPool, resound: float) -> TrainingClips:
+def clips(tree: Path, voices: AssetPool, remix_audio: float) -> TrainingClips:
     given = training_samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
-    return TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=resound), seed=0, voices=voices)
+    return TrainingClips(given, SIZE, FRAMES, AugmentConfig(remix_audio=remix_audio), seed=0, voices=voices)
 
 
 def test_pictures_stay_and_labels_follow_the_sound(tree, voices):
@@ -73,7 +73,9 @@ def test_a_draw_is_the_same_again(tree, voices):
 
 def test_strange_voices_reach_the_clips(tree, voices):
     given = clips(tree, voices, 1.0).samples
-    strange = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0, strange=1.0), seed=0, voices=voices)
+    strange = TrainingClips(
+        given, SIZE, FRAMES, AugmentConfig(remix_audio=1.0, unseen_voice_prob=1.0), seed=0, voices=voices
+    )
     usual = clips(tree, voices, 1.0)
     assert any(not torch.equal(usual[number].log_mel, strange[number].log_mel) for number in range(8))
 
@@ -81,7 +83,7 @@ def test_strange_voices_reach_the_clips(tree, voices):
 def test_what_a_sentence_was_made_for_is_still_heard(tree, voices):
     config = DataConfig(dataset="stampavs+stampavs-ref", root=str(tree / "stamp"))
     given = training_samples(config, "train")
-    anew = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0), seed=0, voices=voices)
+    anew = TrainingClips(given, SIZE, FRAMES, AugmentConfig(remix_audio=1.0), seed=0, voices=voices)
     built = TrainingClips(given, SIZE, FRAMES, AugmentConfig(), seed=0)
     changed = {"spoken of": 0, "heard": 0}
     for number in range(len(given)):
@@ -93,8 +95,10 @@ def test_what_a_sentence_was_made_for_is_still_heard(tree, voices):
 
 def test_a_clip_shown_in_part_is_heard_whole(tree, voices):
     given = training_samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
-    parted = TrainingClips(given, SIZE, FRAMES, AugmentConfig(), seed=0, shown=2)
-    anew = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0), 0, None, voices, shown=2, rivals=True)
+    parted = TrainingClips(given, SIZE, FRAMES, AugmentConfig(), seed=0, frames_per_clip=2)
+    anew = TrainingClips(
+        given, SIZE, FRAMES, AugmentConfig(remix_audio=1.0), 0, None, voices, frames_per_clip=2, rivals=True
+    )
     chosen, sounding = set(), 0
     for number in range(12):
         whole, clip, other = clips(tree, voices, 0.0)[number], parted[number], anew[number]
@@ -115,21 +119,21 @@ def test_a_clip_shown_in_part_is_heard_whole(tree, voices):
 
 def test_frames_that_know_of_each_other_are_not_torn_apart(tree):
     given = values(tree, text=False)
-    given["data"]["shown"] = 2
-    with pytest.raises(ConfigError, match="shown"):
+    given["data"]["frames_per_clip"] = 2
+    with pytest.raises(ConfigError, match="frames_per_clip"):
         TrainingRecipe.from_dict(given)
 
 
 def test_other_data_sets_cannot_be_heard_anew(tree):
     given = values(tree, text=True)
-    given["augment"] = {"resound": 1.0}
-    with pytest.raises(ConfigError, match="resound"):
+    given["augment"] = {"remix_audio": 1.0}
+    with pytest.raises(ConfigError, match="remix_audio"):
         TrainingRecipe.from_dict(given)
 
 
 def test_what_keeps_silent_is_looked_for_where_it_is_asked_for(tree, voices):
     given = training_samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
-    asked = TrainingClips(given, SIZE, FRAMES, AugmentConfig(resound=1.0), seed=0, voices=voices, rivals=True)
+    asked = TrainingClips(given, SIZE, FRAMES, AugmentConfig(remix_audio=1.0), seed=0, voices=voices, rivals=True)
     assert clips(tree, voices, 1.0)[0].rivals is None
     for number in range(6):
         clip, sample = asked[number], given[asked.place(number)]

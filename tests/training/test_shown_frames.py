@@ -53,7 +53,7 @@ def test_no_frame_remembers_another(module):
 def test_where_matching_teaches_the_drawn_mask_masks_do_not(tmp_path, matching):
     given = values(write_parts(tmp_path), conditioning="each") | {"variant": "paper"}
     given["model"]["clip"]["conditioning"] = "each"
-    given["model"]["fuser"] |= {"scope": "frame", "draws": True}
+    given["model"]["extensions"] = {"attention_scope": "frame", "predict_coarse_mask": True}
     given["contrast"] = {"mode": "none", "matching": matching}
     recipe = TrainingRecipe.from_dict(given)
     clips = training_samples(recipe.data, "train")

@@ -45,7 +45,7 @@ def test_defaults_are_the_papers(kind) -> None:
         (OptimiserConfig, {"rate": -1e-4}, "optimiser.rate -0.0001 is negative"),
         (OptimiserConfig, {"betas": [0.9, 1.0]}, "optimiser.betas"),
         (AugmentConfig, {"flip": 1.5}, "augment.flip 1.5 is not a probability"),
-        (AugmentConfig, {"strange": 0.5}, "augment.strange .* goes with augment.resound"),
+        (AugmentConfig, {"unseen_voice_prob": 0.5}, "augment.unseen_voice_prob needs augment.remix_audio"),
         (AugmentConfig, {"shear": 90}, "augment.shear 90"),
         (AugmentConfig, {"rotation": -5}, "augment.rotation -5"),
         (AugmentConfig, {"clip_jitter": [0.1, -0.1, 0]}, "augment.clip_jitter -0.1 is negative"),

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Sam2VideoModel
 
 from auralsam2.config import ModelConfig
-from auralsam2.modeling.projection import ChannelStandardizer
+from auralsam2.modeling.extensions import ChannelStandardizer
 from auralsam2.types import FeaturePrompts
 
 HEADS = 4
@@ -28,14 +28,14 @@ class AudioInput(nn.Module):
     Args:
         embedding: E, width of the vector of one channel.
         stereo: both side by side instead.
-        standardise: by numbers that are measured once.
+        standardize_inputs: standardise by statistics measured before training.
     """
 
-    def __init__(self, embedding: int, *, stereo: bool, standardise: bool) -> None:
+    def __init__(self, embedding: int, *, stereo: bool, standardize_inputs: bool) -> None:
         super().__init__()
         self.stereo = stereo
         self.width = 2 * embedding if stereo else embedding
-        self.standard = ChannelStandardizer(self.width) if standardise else None
+        self.standard = ChannelStandardizer(self.width) if standardize_inputs else None
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """(T, 2E), left and right, to (T, E), or to (T, 2E) where both are heard."""
@@ -116,12 +116,12 @@ class Adapters(nn.Module):
     Args:
         config: of the model.
         width: w, of the bottlenecks, in which text is read.
-        stereo, standardise: of the ear.
+        stereo, standardize_inputs: of the audio input.
     """
 
-    def __init__(self, config: ModelConfig, width: int, *, stereo: bool, standardise: bool) -> None:
+    def __init__(self, config: ModelConfig, width: int, *, stereo: bool, standardize_inputs: bool) -> None:
         super().__init__()
-        self.ear = AudioInput(config.audio_encoder.embedding, stereo=stereo, standardise=standardise)
+        self.ear = AudioInput(config.audio_encoder.embedding, stereo=stereo, standardize_inputs=standardize_inputs)
         self.text_projection = nn.Linear(config.fuser.text_width, width) if config.text is not None else None
         self._told: PassContext | None = None
 

@@ -16,7 +16,7 @@ from transformers import Sam2VideoModel
 
 from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, zero_init
 from auralsam2.baselines.attachment import AttachmentPoint, attachment_points, block_norms
-from auralsam2.config import ModelConfig
+from auralsam2.config import GavsConfig, ModelConfig
 from auralsam2.types import FeaturePrompts
 
 AUDIO_HIDDEN = 512
@@ -34,8 +34,8 @@ class Gavs(Adapters):
     """
 
     def __init__(self, config: ModelConfig, sam2: Sam2VideoModel) -> None:
-        options = config.gavs
-        super().__init__(config, options.width, stereo=options.stereo, standardise=options.standardise)
+        options = config.gavs or GavsConfig()
+        super().__init__(config, options.width, stereo=options.stereo, standardize_inputs=options.standardize_inputs)
         self.options = options
         adapted, layers = attachment_points(sam2, options.start_block), sam2.mask_decoder.transformer.layers
         self.encoder_adapters = nn.ModuleList(Bottleneck(block.written, options.width, nn.ReLU()) for block in adapted)

@@ -57,7 +57,7 @@ class AdapterNetwork(AudioVisualNetwork):
         self._own = self.adapters.own(sam2)
         self.tuned = weight_sharing_copy(sam2, self._own)
         self.adapters.attach(self.tuned)
-        self.tuned_decoder = MaskDecoder(self.tuned, config.prompting)
+        self.tuned_decoder = MaskDecoder(self.tuned, config.prompting, config.extensions)
 
     @property
     def learning(self) -> dict[str, nn.Module]:

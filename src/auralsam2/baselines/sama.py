@@ -17,7 +17,7 @@ from transformers import Sam2VideoModel
 
 from auralsam2.baselines.adapters import Adapters, Bottleneck, TextAttention, zero_init
 from auralsam2.baselines.attachment import AttachmentPoint, attachment_points, broadcast_to_block
-from auralsam2.config import ModelConfig
+from auralsam2.config import ModelConfig, SamaConfig
 from auralsam2.types import FeaturePrompts
 
 DEVIATION = 0.02
@@ -36,8 +36,8 @@ class Sama(Adapters):
     """
 
     def __init__(self, config: ModelConfig, sam2: Sam2VideoModel) -> None:
-        options = config.sama
-        super().__init__(config, options.width, stereo=options.stereo, standardise=options.standardise)
+        options = config.sama or SamaConfig()
+        super().__init__(config, options.width, stereo=options.stereo, standardize_inputs=options.standardize_inputs)
         self.options = options
         adapted = attachment_points(sam2, options.start_block)
         if options.form == "audio_vector":

@@ -125,7 +125,7 @@ class ObjectTracker:
                 prompts,
                 multimask=visual is None or visual.ambiguous,
             )
-            if self.decoder.config.gated:
+            if self.decoder.extensions.empty_when_absent:
                 decoded = decoded.gated()
             best = int(decoded.best[0])
             chosen = full_size(decoded.logits[:, best : best + 1], side(self.sam2))

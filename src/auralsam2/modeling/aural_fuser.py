@@ -7,16 +7,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from auralsam2.config import FuserConfig
+from auralsam2.config import ExtensionsConfig, FuserConfig
 from auralsam2.modeling.cross_fusion import TPAVI, CrossFusion, FusionOutput, pointwise
-from auralsam2.modeling.projection import REFERENCE_ROWS, ChannelStandardizer, Projection
+from auralsam2.modeling.extensions import ChannelStandardizer, coarse_mask, framewise_token_mask
+from auralsam2.modeling.projection import REFERENCE_ROWS, Projection
 from auralsam2.modeling.self_attention import TransformerBlocks
 from auralsam2.types import FeaturePrompts
 
 PATCH_SIZES = (4, 2, 1)
 TEXT_HIDDEN = 1024
-DRAWING_TEMPERATURE = 0.1
-"""Similarities divided by it are logits up to 10, as large as those of the masks that SAM 2's prompt encoder reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,33 +50,41 @@ def token_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
     return torch.stack([(n * rate).sin(), (n * rate).cos()], dim=2).flatten(1).to(like.dtype)
 
 
-def _fusion(config: FuserConfig) -> nn.Module:
-    """The block in which the two sides of a level meet."""
+def _fusion(config: FuserConfig, *, framewise: bool) -> nn.Module:
     if config.fusion == "two_way":
-        return CrossFusion(config)
-    return TPAVI(config.width, config.inner_width, config.width, framewise=config.scope == "frame")
+        return CrossFusion(config, framewise=framewise)
+    return TPAVI(config.width, config.inner_width, config.width, framewise=framewise)
 
 
 class AuralFuser(nn.Module):
     """The module that the paper trains. Parameter names are those of the released checkpoints.
 
-    `embed` works frame by frame and `fuse` on a whole clip, so that a stream of frames needs to keep only the small
+    `embed` works frame by frame and `fuse` on a whole clip, so that a stream of frames needs to store only the small
     result of the former.
+
+    Args:
+        config: the published fuser.
+        extensions: extensions of this package; None for none.
+
+    Raises:
+        ConfigError: the extensions do not fit the fuser.
     """
 
-    def __init__(self, config: FuserConfig) -> None:
+    def __init__(self, config: FuserConfig, extensions: ExtensionsConfig | None = None) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.extensions = config, extensions or ExtensionsConfig()
+        self.extensions.check_fuser(config)
+        self.framewise = self.extensions.attention_scope == "frame"
         width = config.width
         sizes, depths = PATCH_SIZES[: config.levels], config.visual_depths[: config.levels]
         self.patch_embeds = nn.ModuleList(nn.Conv2d(width, width, size, stride=size) for size in sizes)
         self.f_blocks = nn.ModuleList(TransformerBlocks(config, depth, spatial=True) for depth in depths)
         self.a_blocks = nn.ModuleList(TransformerBlocks(config, config.token_depth, spatial=False) for _ in sizes)
-        self.fusion_modules = nn.ModuleList(_fusion(config) for _ in sizes)
+        self.fusion_modules = nn.ModuleList(_fusion(config, framewise=self.framewise) for _ in sizes)
         self.smooth_convs = nn.ModuleList(nn.Conv2d(width, width, 1) for _ in sizes[1:])
         self.train_proj_v1 = Projection(config, spatial=True)
         self.train_proj_a1 = Projection(config, spatial=False)
-        if config.standardise:
+        if self.extensions.standardize_inputs:
             self.map_standards = nn.ModuleList(ChannelStandardizer(width) for _ in sizes)
             self.token_standard = ChannelStandardizer(width)
             self.visual_gains, self.audio_gains = (nn.Parameter(torch.ones(len(sizes), width)) for _ in range(2))
@@ -96,7 +103,7 @@ class AuralFuser(nn.Module):
             K patch maps (T, L, h, w), K = `levels` of the configuration.
         """
         read = pyramid[: self.config.levels]
-        if self.config.standardise:
+        if self.extensions.standardize_inputs:
             read = tuple(standard(level) for standard, level in zip(self.map_standards, read, strict=True))
         return tuple(embed(level) for embed, level in zip(self.patch_embeds, read, strict=True))
 
@@ -121,14 +128,14 @@ class AuralFuser(nn.Module):
             ValueError: text given to a model without text, or missing.
         """
         reads = self.config.modality == "audio+text"
-        if (text is not None) != reads and not (reads and self.config.scope == "frame"):
+        if (text is not None) != reads and not (reads and self.framewise):
             raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
         heard = [audio]
-        if text is not None and self.config.scope == "frame":
+        if text is not None and self.framewise:
             heard.append(audio if around is None else around)
-        if self.config.standardise:
+        if self.extensions.standardize_inputs:
             heard = [self.token_standard(tokens) for tokens in heard]
-        if not self.config.hears:
+        if not self.config.use_audio:
             heard = [torch.zeros_like(tokens) for tokens in heard]
         return torch.cat(heard if text is None else [*heard, self.text_proj(text).to(audio.dtype)])
 
@@ -147,10 +154,10 @@ class AuralFuser(nn.Module):
         frames, _, *grid = patches[0].shape
         if len(tokens) < frames:
             raise ValueError(f"{frames} frames need as many tokens of sound, got {len(tokens)}")
-        released, framewise = self.config.variant == "released", self.config.scope == "frame"
+        released = self.config.variant == "released"
         positions_of = constant_positions if released else token_positions
         token_position = positions_of(len(tokens), tokens.shape[1], tokens)
-        if framewise:  # a frame's own second has no place among others
+        if self.framewise:  # audio tokens have no order
             token_position = torch.cat([torch.zeros_like(tokens[:frames]), token_position[: len(tokens) - frames]])
         # Token-major memory from here on: blocks that read and write one layout are twice as quick on a CPU.
         visual_position = position.flatten(2).transpose(1, 2).contiguous()
@@ -166,10 +173,10 @@ class AuralFuser(nn.Module):
             heard = self._listen(level, heard + token_position, frames)
             levels.append(self.fusion_modules[level](visual + visual_position, heard + token_position))
         drawn = None
-        if self.config.draws:
-            seen = self.train_proj_v1(levels[-1].visual)
-            heard = self.train_proj_a1(levels[-1].tokens[:frames, None])
-            drawn = (seen @ heard.transpose(1, 2))[..., 0].unflatten(1, grid) / DRAWING_TEMPERATURE
+        if self.extensions.predict_coarse_mask:
+            visual_embedding = self.train_proj_v1(levels[-1].visual)
+            audio_embedding = self.train_proj_a1(levels[-1].tokens[:frames, None])
+            drawn = coarse_mask(visual_embedding, audio_embedding, tuple(grid))
         return FuserOutput(
             prompts=FeaturePrompts(
                 visual_prompts=self._weigh("visual_gains", [level.visual for level in levels]),
@@ -197,18 +204,14 @@ class AuralFuser(nn.Module):
         return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in heard)
 
     def _listen(self, level: int, tokens: torch.Tensor, frames: int) -> torch.Tensor:
-        """The self-attention of (N, L) tokens; with scope `frame`, of each second with the words, not with others."""
+        """Apply the self-attention of a level to (N, L) tokens."""
         blocks = self.a_blocks[level]
-        if self.config.scope == "clip":
+        if not self.framewise:
             return blocks(tokens[None])[0]
-        # Words listen to the seconds that stand beside them, so that no frame depends on which others are shown.
-        reads = torch.ones(len(tokens), len(tokens), dtype=torch.bool, device=tokens.device)
-        reads[:, :frames] = False
-        reads.fill_diagonal_(True)
-        return blocks(tokens[None], mask=reads)[0]
+        return blocks(tokens[None], mask=framewise_token_mask(len(tokens), frames, tokens.device))[0]
 
     def _weigh(self, gains: str, prompts: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """The prompts of each level times the gains of its channels, where the fuser has such."""
-        if not self.config.standardise:
+        if not self.extensions.standardize_inputs:
             return tuple(prompts)
         return tuple(prompt * gain for prompt, gain in zip(prompts, self.get_parameter(gains), strict=True))

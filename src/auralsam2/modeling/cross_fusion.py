@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from auralsam2.config import FuserConfig
-
-Sides = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+from auralsam2.modeling.extensions import framewise_cross_attention
 
 
 class FusionOutput(NamedTuple):
@@ -71,25 +70,6 @@ def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
     return mixed.unflatten(0, (query.shape[0], -1)).transpose(1, 2)
 
 
-def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
-    """Multi-head attention of B items, in which a query may also attend to nothing.
-
-    A key and a value of zeros stand beside the given ones: with a single key a softmax would always be 1.
-
-    Args:
-        query: (B, P, L').
-        key: (B, Q, L').
-        value: (B, Q, L').
-        heads: a divisor of L'.
-
-    Returns:
-        (B, P, L').
-    """
-    q, k, v = (side.unflatten(2, (heads, -1)).transpose(1, 2) for side in (query, key, value))
-    k, v = (F.pad(side, (0, 0, 0, 1)) for side in (k, v))
-    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-
-
 def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     """A convolution of kernel 1 as a matrix product over tokens: on a CPU, over volumes, its own loops are slow.
 
@@ -119,12 +99,17 @@ class CrossFusion(nn.Module):
     """The fusion block of one level. Parameter names are those of the released checkpoints.
 
     The convolutions have the released kernels' shapes (1×1×1 for frames, 1 for tokens).
+
+    Args:
+        config: of the fuser.
+        framewise: attend within frames only; see `ExtensionsConfig.attention_scope`. Then no batch normalisation
+            precedes the output: over one short clip, it would remove sounds that last.
     """
 
-    def __init__(self, config: FuserConfig) -> None:
+    def __init__(self, config: FuserConfig, *, framewise: bool = False) -> None:
         super().__init__()
         width, inner = config.width, config.inner_width
-        self.released, self.scope, self.heads = config.variant == "released", config.scope, config.heads
+        self.released, self.framewise, self.heads = config.variant == "released", framewise, config.heads
         self.align_channel = nn.Conv1d(width, width, 1)
         self.q_frame, self.k_frame, self.v_frame = (nn.Conv3d(width, inner, 1) for _ in range(3))
         self.q_audio, self.k_audio, self.v_audio = (nn.Conv1d(width, inner, 1) for _ in range(3))
@@ -135,8 +120,7 @@ class CrossFusion(nn.Module):
                 nn.init.zeros_(norm.weight)
             self.W_z = nn.Sequential(nn.Conv3d(inner, width, 1), norm_v)
             self.W_z2 = nn.Sequential(nn.Conv1d(inner, width, 1), norm_a)
-        elif config.scope == "frame":
-            # A batch of one short clip has no statistics worth the name: a sound that lasts would vanish in them.
+        elif framewise:
             self.W_z, self.W_z2 = ChannelMLP(inner, width), ChannelMLP(inner, width)
         else:
             self.W_z = nn.Sequential(nn.BatchNorm1d(inner), ChannelMLP(inner, width))
@@ -160,8 +144,8 @@ class CrossFusion(nn.Module):
             mixed_v = released_attention(q_v, k_a, v_a, rows)
             mixed_a = released_attention(q_a, k_v, v_v, rows)
             residual_v = self.W_z(mixed_v[:, :, None, :, None]).flatten(2)
-        elif self.scope == "frame":
-            mixed_v, mixed_a = self._framewise((q_v, k_v, v_v), (q_a, k_a, v_a))
+        elif self.framewise:
+            mixed_v, mixed_a = framewise_cross_attention((q_v, k_v, v_v), (q_a, k_a, v_a), self.heads)
             residual_v = self.W_z(mixed_v)
         else:
             mixed_v = softmax_attention(q_v, k_a, v_a)
@@ -174,25 +158,6 @@ class CrossFusion(nn.Module):
             visual_residual=residual_v.transpose(1, 2),
             token_residual=residual_a.squeeze(2),
         )
-
-    def _framewise(self, visual: Sides, tokens: Sides) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels of frame t and token t attend to each other; what follows the T tokens of sound, words, is for all.
-
-        Args:
-            visual: q, k, v, (T, L', P) each.
-            tokens: q, k, v, (N, L', 1) each.
-
-        Returns:
-            (T, L', P) and (N, L', 1).
-        """
-        q_v, k_v, v_v = (side.transpose(1, 2) for side in visual)
-        frames = len(q_v)
-        q_a, k_a, v_a = (side[:frames].transpose(1, 2) for side in tokens)
-        q_w, k_w, v_w = (side[frames:].transpose(1, 2).transpose(0, 1).expand(frames, -1, -1) for side in tokens)
-        mixed_v = framewise_attention(q_v, torch.cat([k_a, k_w], 1), torch.cat([v_a, v_w], 1), self.heads)
-        mixed_a = framewise_attention(torch.cat([q_a, q_w], 1), k_v, v_v, self.heads)
-        heard, read = mixed_a[:, :1], mixed_a[:, 1:].mean(0)
-        return mixed_v.transpose(1, 2), torch.cat([heard[:, 0], read])[:, :, None]
 
 
 def tpavi_attention(theta: torch.Tensor, phi: torch.Tensor, values: torch.Tensor, *, framewise: bool) -> torch.Tensor:

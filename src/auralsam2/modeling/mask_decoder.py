@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Sam2VideoModel
 
-from auralsam2.config import PromptingConfig
+from auralsam2.config import ExtensionsConfig, PromptingConfig
 from auralsam2.modeling.prompt_encoder import PromptEmbeddings
 from auralsam2.types import FeaturePrompts
 
@@ -61,11 +61,13 @@ class MaskDecoder(nn.Module):
 
     position: torch.Tensor
 
-    def __init__(self, sam2: Sam2VideoModel, config: PromptingConfig) -> None:
+    def __init__(
+        self, sam2: Sam2VideoModel, config: PromptingConfig, extensions: ExtensionsConfig | None = None
+    ) -> None:
         super().__init__()
         self.decoder = sam2.mask_decoder
         self.prompt_encoder = sam2.prompt_encoder
-        self.config = config
+        self.config, self.extensions = config, extensions or ExtensionsConfig()
         with torch.no_grad():
             position = sam2.get_image_wide_positional_embeddings()
         self.register_buffer("position", position.flatten(2).transpose(1, 2).unsqueeze(1), persistent=False)
@@ -132,7 +134,7 @@ class MaskDecoder(nn.Module):
         queries = query_position = tokens
         for step, layer in enumerate((*decoder.transformer.layers, None)):
             queries, keys = self._add(queries, keys, steps[step])
-            if step == 0 and self.config.into_positions:
+            if step == 0 and self.config.prompt_positions:
                 query_position = queries
             if layer is not None:
                 queries, keys, _ = layer(
@@ -159,8 +161,8 @@ class MaskDecoder(nn.Module):
         ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
         score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
         if prompts is not None:
-            bound = prompts.bound
-            score = score - self.config.caution if bound is None else torch.minimum(score, bound[:, None])
+            bound, offset = prompts.bound, self.extensions.object_score_offset
+            score = score - offset if bound is None else torch.minimum(score, bound[:, None])
         return DecoderOutput(logits, ious, mask_tokens, score), attended_image
 
     def _read(self, drawn: torch.Tensor) -> torch.Tensor:

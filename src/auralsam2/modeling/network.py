@@ -51,7 +51,7 @@ class AudioVisualNetwork(nn.Module):
         self.sam2 = freeze(sam2)
         self.text_encoder = text_encoder
         self.audio_encoder = AudioEncoder(config.audio_encoder)
-        self.decoder = MaskDecoder(sam2, config.prompting)
+        self.decoder = MaskDecoder(sam2, config.prompting, config.extensions)
         self.memory = MemoryNetwork(sam2)
         grid = side(sam2) // 16
         weight = sam2.no_memory_embedding
@@ -194,7 +194,7 @@ class AuralNetwork(AudioVisualNetwork):
         super().__init__(config, sam2, text_encoder)
         if config.method != "auralsam2":
             raise ConfigError(f"method is {config.method!r}: a baseline, not AuralSAM2")
-        self.fuser = AuralFuser(config.fuser)
+        self.fuser = AuralFuser(config.fuser, config.extensions)
 
     @property
     def learning(self) -> dict[str, nn.Module]:
@@ -223,7 +223,7 @@ class AuralNetwork(AudioVisualNetwork):
         Returns:
             (n, width), or None where nothing is read.
         """
-        silent = expression is None and self.config.fuser.scope == "frame"
+        silent = expression is None and self.fuser.framewise
         if self.text_encoder is None or silent:
             return None
         return self.text_encoder(expression or DEFAULT_EXPRESSION)
@@ -244,7 +244,7 @@ class AuralNetwork(AudioVisualNetwork):
             seconds: with the fuser's scope `frame`, the examples that belong to the frames, where a clip of N seconds
                 is shown in part.
         """
-        if self.config.fuser.scope == "clip":
+        if not self.fuser.framewise:
             tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
         else:
             own = list(range(len(frames)) if seconds is None else seconds)
@@ -258,10 +258,10 @@ class AuralNetwork(AudioVisualNetwork):
     def prompts(
         self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
     ) -> FeaturePrompts:
-        """Feature prompts of one clip, ready for the decoder: those of `fuse`, with `prompting.caution` minded.
+        """Compute the feature prompts of one clip for the decoder: the output of `fuse`, capped.
 
-        Where something is read, it takes one more pass of the decoder, each frame by itself, to tell whether what is
-        said is in the clip at all.
+        With text and an `extensions.object_score_offset`, one more decoder pass scores whether the clip contains the
+        object.
 
         Args:
             frames: T frames one second apart, encoded with `listen`.
@@ -284,14 +284,14 @@ class AuralNetwork(AudioVisualNetwork):
     def capped(
         self, frames: tuple[FrameFeatures, ...], prompts: FeaturePrompts, text_features: torch.Tensor | None
     ) -> FeaturePrompts:
-        """Cap the object scores of a clip by its mean score, where text is read and `prompting.caution` is set.
+        """Cap the object scores of a clip by its mean score, with text and an `extensions.object_score_offset`.
 
         Args:
             frames: T frames one second apart.
             prompts: feature prompts of these.
             text_features: output of `read`; without it nothing changes.
         """
-        if text_features is None or not self.config.prompting.caution:
+        if text_features is None or not self.config.extensions.object_score_offset:
             return prompts
         score = self.decode_independently(frames, prompts).object_score
         return dataclasses.replace(prompts, bound=score.mean().expand(len(frames)))

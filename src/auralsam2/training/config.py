@@ -25,8 +25,8 @@ class MaskLossConfig:
         focal, dice, iou, occlusion: weights of the four terms.
         iou_supervision: the predicted IoU of the best mask learns, or those of all masks, as their mean, as released.
         choice: the best mask has the least focal + dice, or the least weighted sum of the two, as released.
-        waking_steps: first steps of the training in which a balanced cross-entropy of weight 1 stands in for the focal
-            loss and all candidates learn: from a cold start the focal loss rests at "all background".
+        balanced_bce_steps: first training steps with a balanced cross-entropy of weight 1 in place of the focal loss,
+            on all candidates: from random weights the focal loss stays at "all background".
     """
 
     focal: float = 20.0
@@ -35,10 +35,10 @@ class MaskLossConfig:
     occlusion: float = 1.0
     iou_supervision: IouSupervision = "best"
     choice: Choice = "plain"
-    waking_steps: int = 0
+    balanced_bce_steps: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("focal", "dice", "iou", "occlusion", "waking_steps"):
+        for name in ("focal", "dice", "iou", "occlusion", "balanced_bce_steps"):
             _at_least_0(f"masks.{name}", getattr(self, name))
 
     @classmethod
@@ -58,8 +58,8 @@ class ContrastConfig:
         samples: visual embeddings drawn from each level of each frame, at most.
         limit: visual embeddings of a clip, at most; None for no limit.
         matching: weight of telling by similarity, pixel by pixel, what sounds; see `training.matching`.
-        matching_first: first steps of the training that learn by it alone, without the decoder: its gradients are much
-            louder.
+        matching_only_steps: first training steps with the matching loss alone, without the decoder, whose gradients
+            are much larger.
     """
 
     mode: Contrast = "audiocon"
@@ -67,17 +67,17 @@ class ContrastConfig:
     samples: int = 512
     limit: int | None = None
     matching: float = 0.0
-    matching_first: int = 0
+    matching_only_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise ConfigError(f"contrast.temperature {self.temperature:g} is not a positive number")
         if self.samples < 1 or (self.limit is not None and self.limit < 1):
             raise ConfigError(f"contrast.samples {self.samples} and contrast.limit {self.limit} must be positive")
-        for name in ("matching", "matching_first"):
+        for name in ("matching", "matching_only_steps"):
             _at_least_0(f"contrast.{name}", getattr(self, name))
-        if self.matching_first and not self.matching:
-            raise ConfigError("contrast.matching_first needs a contrast.matching above 0")
+        if self.matching_only_steps and not self.matching:
+            raise ConfigError("contrast.matching_only_steps needs a contrast.matching above 0")
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> ContrastConfig:
@@ -128,9 +128,10 @@ class AugmentConfig:
     """Random changes of a training clip; the defaults change nothing.
 
     Attributes:
-        resound: probability that who sounds is drawn anew, for the scenes of StampAVS: the picture stays, and other
-            things in it are heard.
-        strange: probability that they then have voices of things that are not seen: the side alone tells which it is.
+        remix_audio: probability of a new audio mix for a StampAVS scene, in which other objects of the same images
+            sound.
+        unseen_voice_prob: probability that remixed audio uses recordings of categories absent from the images, so that
+            only the direction of the sound identifies the object.
         flip: probability of a horizontal flip.
         swap_sound: left and right of the sound change places where the picture is flipped.
         rotation: largest angle, either way, in degrees.
@@ -140,8 +141,8 @@ class AugmentConfig:
         frame_jitter: the same, one draw a frame.
     """
 
-    resound: float = 0.0
-    strange: float = 0.0
+    remix_audio: float = 0.0
+    unseen_voice_prob: float = 0.0
     flip: float = 0.0
     swap_sound: bool = True
     rotation: float = 0.0
@@ -156,9 +157,9 @@ class AugmentConfig:
         return any((self.rotation, self.shear, self.grayscale, *self.clip_jitter, *self.frame_jitter))
 
     def __post_init__(self) -> None:
-        if self.strange and not self.resound:
-            raise ConfigError("augment.strange changes who is heard anew: it goes with augment.resound")
-        for name in ("resound", "strange", "flip", "grayscale"):
+        if self.unseen_voice_prob and not self.remix_audio:
+            raise ConfigError("augment.unseen_voice_prob needs augment.remix_audio above 0")
+        for name in ("remix_audio", "unseen_voice_prob", "flip", "grayscale"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augment.{name} {getattr(self, name):g} is not a probability")
         for name, most in (("rotation", 180), ("shear", 89)):

@@ -72,8 +72,8 @@ class TrainingClips(Dataset[TrainingClip]):
         augment: random changes. They act on the square, so that frames and labels move alike.
         seed: of everything random.
         cache: of what the image encoder makes of the pictures.
-        voices: what may sound where `augment.resound` draws anew.
-        shown: show so many frames of the window, drawn at random, and let all of it be heard; None shows all.
+        voices: what may sound where `augment.remix_audio` remixes.
+        frames_per_clip: number of random frames of the window, with the audio of all; None for all frames.
         rivals: look for the objects that keep silent too.
     """
 
@@ -87,11 +87,11 @@ class TrainingClips(Dataset[TrainingClip]):
         cache: FeatureDiskCache | None = None,
         voices: AssetPool | None = None,
         *,
-        shown: int | None = None,
+        frames_per_clip: int | None = None,
         rivals: bool = False,
     ) -> None:
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
-        self.cache, self.voices, self.shown, self.rivals = cache, voices, shown, rivals
+        self.cache, self.voices, self.frames_per_clip, self.rivals = cache, voices, frames_per_clip, rivals
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -115,19 +115,19 @@ class TrainingClips(Dataset[TrainingClip]):
         spare = len(sample.frames) - self.frames
         whole = audio_window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
         seconds = None
-        if self.shown is not None and self.shown < len(whole.frames):
-            seconds = sorted(random.choice(len(whole.frames), self.shown, replace=False).tolist())
+        if self.frames_per_clip is not None and self.frames_per_clip < len(whole.frames):
+            seconds = sorted(random.choice(len(whole.frames), self.frames_per_clip, replace=False).tolist())
         sample = whole if seconds is None else crop_frames(whole, seconds)
         change = Augmentation.draw(self.augment, len(sample.frames), random)
         keys, maps = look_up(self.cache, sample, flip=change.flip)
         # What an expression says of the sound holds for the sound it was made for.
-        anew = self.voices is not None and sample.expression is None and random.random() < self.augment.resound
+        anew = self.voices is not None and sample.expression is None and random.random() < self.augment.remix_audio
         clip = load_clip(sample, self.size, pictures=maps is None, sound=False)
         objects = object_masks(sample, self.size) if sample.objects and (anew or self.rivals) else None
         if anew:
             assert self.voices is not None
             assert objects is not None, "a scene of StampAVS knows its objects"
-            log_mel, heard = remix_sample(whole, self.voices, random, self.augment.strange)
+            log_mel, heard = remix_sample(whole, self.voices, random, self.augment.unseen_voice_prob)
             labels = (objects & heard[:, seconds or slice(None), None, None]).any(0)
         else:
             log_mel, labels = load_audio(whole), clip.labels
@@ -205,7 +205,7 @@ def look_up(
 
 
 def remix_sample(
-    sample: Sample, voices: AssetPool, random: np.random.Generator, strange: float = 0.0
+    sample: Sample, voices: AssetPool, random: np.random.Generator, unseen_voice_prob: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Another sound for a scene of StampAVS.
 
@@ -213,7 +213,7 @@ def remix_sample(
         sample: of the scene, or a window of it, of T frames.
         voices: what may sound.
         random: draws who does.
-        strange: probability of voices of things that are not seen.
+        unseen_voice_prob: probability of recordings of categories absent from the images.
 
     Returns:
         (T, 2, 96, 64), what is heard, and (n, T) bool, which of the n objects in which second.
@@ -221,7 +221,7 @@ def remix_sample(
     Raises:
         InputError: a file of the scene cannot be read.
     """
-    sounding = remix_audio(describe_remix(sample.frames[0].parent.parent), voices, random, strange)
+    sounding = remix_audio(describe_remix(sample.frames[0].parent.parent), voices, random, unseen_voice_prob)
     first, frames = sample.first_example, len(sample.frames)
     log_mel = align_to_frames(log_mel_examples(torch.from_numpy(sounding.samples)), first, frames)
     return log_mel, torch.from_numpy(sounding.sounding[:, first : first + frames])

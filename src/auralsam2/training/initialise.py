@@ -13,9 +13,9 @@ from auralsam2.config import ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.hub import download
 from auralsam2.hub.registry import REGISTRY
+from auralsam2.modeling.extensions import ChannelStandardizer
 from auralsam2.modeling.image_encoder import encode_pyramid
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
-from auralsam2.modeling.projection import ChannelStandardizer
 from auralsam2.modeling.sam2 import load_sam2
 from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.training.recipe import TrainingRecipe
@@ -61,7 +61,7 @@ def calibrate_fuser(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Ten
     for standard, level in zip(fuser.map_standards, maps, strict=False):
         cast(ChannelStandardizer, standard).measure(level)
     fuser.token_standard.measure(made.audio_encoder(log_mel))
-    if made.config.fuser.draws:
+    if made.config.extensions.predict_coarse_mask:
         fuser.visual_gains.fill_(FAINT)
         fuser.audio_gains.fill_(FAINT)
     else:

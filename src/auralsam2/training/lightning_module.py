@@ -70,7 +70,7 @@ class ClipModule(pl.LightningModule):
                 Path(data.cache), owner, int(data.cache_gigabytes * 1e9), half=data.cache_half
             )
         voices = None
-        if recipe.augment.resound:
+        if recipe.augment.remix_audio:
             collection = collect_assets(Path(data.stamps) if data.stamps else None)
             voices = splits.asset_pool(collection, splits.split_assets(collection, 0), "train")
         self.clips = TrainingClips(
@@ -81,7 +81,7 @@ class ClipModule(pl.LightningModule):
             recipe.trainer.seed,
             self.cache,
             voices,
-            shown=data.shown,
+            frames_per_clip=data.frames_per_clip,
             rivals=recipe.contrast.matching > 0,
         )
         self.held_out = ValidationClips(validation, size, self.cache)
@@ -136,7 +136,7 @@ class ClipModule(pl.LightningModule):
             decoded.object_score[kept],
             labels,
             self.recipe.losses,
-            waking=self.global_step < self.recipe.losses.waking_steps,
+            waking=self.global_step < self.recipe.losses.balanced_bce_steps,
         )
         others = self.other_losses(clip, fused, decoded, labels, kept)
         loss = masks.total
@@ -154,7 +154,7 @@ class ClipModule(pl.LightningModule):
             (n, S, S) bool: the masks of the n supervised frames.
         """
         _, decoded = self.run_clip(clip, self.recipe.model.clip.conditioning)
-        if self.recipe.model.prompting.gated:
+        if self.recipe.model.extensions.empty_when_absent:
             decoded = decoded.gated()
         kept = clip.supervised.nonzero()[:, 0].tolist()
         labels = clip.labels[kept]
@@ -224,7 +224,7 @@ class AuralModule(ClipModule):
         self, network: AuralNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
     ) -> None:
         super().__init__(network, recipe, train, validation)
-        if recipe.model.fuser.standardise and recipe.fuser_from is None:
+        if recipe.model.extensions.standardize_inputs and recipe.fuser_from is None:
             some = [load_clip(sample, network.image_size) for sample in self.first_samples]
             pictures = torch.stack([to_square(clip.frames[0], network.image_size) for clip in some])
             calibrate_fuser(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
@@ -261,7 +261,7 @@ class AuralModule(ClipModule):
 
     def training_step(self, clip: TrainingClip, number: int) -> torch.Tensor:
         """The loss of one clip; in the first steps, where the recipe says so, by matching alone."""
-        if self.global_step < self.recipe.contrast.matching_first:
+        if self.global_step < self.recipe.contrast.matching_only_steps:
             torch.manual_seed(self._seed(DROPOUT, clip.draw))
             return self._match_alone(clip)
         return super().training_step(clip, number)

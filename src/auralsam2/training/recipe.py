@@ -41,9 +41,9 @@ class DataConfig:
         cache: folder for what the frozen image encoder makes of the clips; None encodes them each time.
         cache_gigabytes: most that the folder may hold.
         cache_half: keep float16 in it: half the room, and results that differ by rounding.
-        shown: of each clip train on so many frames, drawn at random, while all of it is heard; None for all. For a
-            fuser of scope `frame`, whose frames do not know of each other.
-        stamps: folder of stamps for `augment.resound`; None for the Debian package's.
+        frames_per_clip: train on so many random frames of each clip, with the audio of all; None for all frames. Needs
+            `extensions.attention_scope` frame, whose frames do not depend on each other.
+        stamps: folder of stamps for `augment.remix_audio`; None for the Debian package's.
     """
 
     dataset: str
@@ -55,13 +55,13 @@ class DataConfig:
     cache: str | None = None
     cache_gigabytes: float = 20.0
     cache_half: bool = False
-    shown: int | None = None
+    frames_per_clip: int | None = None
     stamps: str | None = None
 
     def __post_init__(self) -> None:
         check_range(self, "data", 0, 1024, "workers")
         _at_least("data", self, 0, "cache_gigabytes")
-        _at_least("data", self, 1, "validation_clips", "shown")
+        _at_least("data", self, 1, "validation_clips", "frames_per_clip")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +142,8 @@ class TrainingRecipe:
         if self.model.fuser.variant != self.variant:
             raise ConfigError(f"model.fuser.variant {self.model.fuser.variant!r} contradicts variant {self.variant!r}")
         pool = set(self.data.dataset.split("+"))
-        if self.augment.resound and not ("stampavs" in pool and pool <= {"stampavs", "stampavs-ref"}):
-            raise ConfigError(f"augment.resound needs data.dataset stampavs, not {self.data.dataset}")
+        if self.augment.remix_audio and not ("stampavs" in pool and pool <= {"stampavs", "stampavs-ref"}):
+            raise ConfigError(f"augment.remix_audio needs data.dataset stampavs, not {self.data.dataset}")
         if self.data.cache is not None and self.augment.changes_pixels:
             raise ConfigError(
                 "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "
@@ -151,8 +151,13 @@ class TrainingRecipe:
             )
         if self.model.method != "auralsam2":
             self._check_baseline()
-        elif self.data.shown is not None and (self.model.fuser.scope, self.trainer.conditioning) != ("frame", "each"):
-            raise ConfigError("data.shown tears clips apart: set model.fuser.scope frame and trainer.conditioning each")
+        elif self.data.frames_per_clip is not None and (
+            self.model.extensions.attention_scope != "frame" or self.trainer.conditioning != "each"
+        ):
+            raise ConfigError(
+                f"data.frames_per_clip {self.data.frames_per_clip} needs independent frames: set "
+                "model.extensions.attention_scope frame and trainer.conditioning each"
+            )
 
     def _check_baseline(self) -> None:
         """A baseline has no fuser to compare with, and changes what the image encoder makes."""
@@ -220,8 +225,9 @@ class TrainingRecipe:
             raise ConfigError(f"{path}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, presets spelt out; the inverse of `from_dict`."""
-        return _plain(dataclasses.asdict(self))
+        """Return plain values with all presets filled in; the inverse of `from_dict`."""
+        model = {key: value for key, value in self.model.to_dict().items() if key != "schema"}
+        return _plain(dataclasses.asdict(self) | {"model": model})
 
     def to_yaml(self) -> str:
         """The same as YAML."""

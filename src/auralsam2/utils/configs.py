@@ -95,6 +95,9 @@ def _convert(hint: Any, value: Any, key: str) -> Any:
         # Not `in`: True and 1.0 equal 1.
         matches = any(type(value) is type(choice) and value == choice for choice in inner)
     elif origin in (types.UnionType, typing.Union):
+        section = next((kind for kind in inner if dataclasses.is_dataclass(kind)), None)
+        if section is not None and isinstance(value, dict):
+            return _convert(section, value, key)
         matches = any(_is(kind, value) for kind in inner)
     elif origin is tuple:
         value = tuple(value) if isinstance(value, list | tuple) else value

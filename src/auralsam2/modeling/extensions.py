@@ -1,0 +1,123 @@
+"""Extensions of AuralFuser by this package: input standardisation, frame-wise attention, coarse masks.
+
+They are in neither the paper nor the released code. `config.ExtensionsConfig` switches them on; docs/fuser.md describes
+them.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+Sides = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+MIN_DEVIATION = 1e-3
+"""Channels with a smaller standard deviation are centred, but not scaled."""
+COARSE_MASK_TEMPERATURE = 0.1
+"""Divides similarities: logits up to 10, as large as those of the masks that SAM 2's prompt encoder reads."""
+
+
+class ChannelStandardizer(nn.Module):
+    """(x − mean) / deviation of each channel, by fixed statistics measured before training.
+
+    The statistics are buffers and not folded into the next layer: its weights would become tens of times smaller than
+    the steps of Adam suit.
+
+    Args:
+        width: channels.
+    """
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    @torch.no_grad()
+    def measure(self, values: torch.Tensor) -> None:
+        """Set the statistics to those of a sample, (N, width, ...)."""
+        channels = values.float().transpose(0, 1).flatten(1)
+        deviation = channels.std(1)
+        self.mean.copy_(channels.mean(1))
+        self.deviation.copy_(torch.where(deviation > MIN_DEVIATION, deviation, 1.0))
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Standardise (N, width, ...)."""
+        shape = (-1, *[1] * (values.dim() - 2))
+        return (values - self.mean.view(shape)) / self.deviation.view(shape)
+
+
+def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
+    """Compute multi-head attention of B items with one zero key and value appended.
+
+    The zero key lets a query attend to nothing: with a single key a softmax is always 1.
+
+    Args:
+        query: (B, P, L').
+        key: (B, Q, L').
+        value: (B, Q, L').
+        heads: a divisor of L'.
+
+    Returns:
+        (B, P, L').
+    """
+    q, k, v = (side.unflatten(2, (heads, -1)).transpose(1, 2) for side in (query, key, value))
+    k, v = (F.pad(side, (0, 0, 0, 1)) for side in (k, v))
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def framewise_cross_attention(visual: Sides, tokens: Sides, heads: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attend between the pixels of frame t and audio token t, and between all pixels and the other tokens.
+
+    Args:
+        visual: query, key and value of the visual side, (T, L', P) each.
+        tokens: query, key and value of the token side, (N, L', 1) each; the first T rows are the audio of the frames.
+        heads: a divisor of L'.
+
+    Returns:
+        (T, L', P) and (N, L', 1).
+    """
+    q_v, k_v, v_v = (side.transpose(1, 2) for side in visual)
+    frames = len(q_v)
+    q_a, k_a, v_a = (side[:frames].transpose(1, 2) for side in tokens)
+    q_w, k_w, v_w = (side[frames:].transpose(1, 2).transpose(0, 1).expand(frames, -1, -1) for side in tokens)
+    mixed_v = framewise_attention(q_v, torch.cat([k_a, k_w], 1), torch.cat([v_a, v_w], 1), heads)
+    mixed_a = framewise_attention(torch.cat([q_a, q_w], 1), k_v, v_v, heads)
+    audio, shared = mixed_a[:, :1], mixed_a[:, 1:].mean(0)
+    return mixed_v.transpose(1, 2), torch.cat([audio[:, 0], shared])[:, :, None]
+
+
+def framewise_token_mask(count: int, frames: int, device: torch.device) -> torch.Tensor:
+    """Build the self-attention mask that keeps frames independent of each other.
+
+    All tokens attend to the tokens behind the first `frames`; an audio token attends to itself too.
+
+    Args:
+        count: N, number of tokens.
+        frames: T, number of frames.
+        device: of the mask.
+
+    Returns:
+        (N, N) bool; row: query, column: key, true where the query may attend.
+    """
+    allowed = torch.ones(count, count, dtype=torch.bool, device=device)
+    allowed[:, :frames] = False
+    allowed.fill_diagonal_(True)
+    return allowed
+
+
+def coarse_mask(visual: torch.Tensor, audio: torch.Tensor, grid: tuple[int, ...]) -> torch.Tensor:
+    """Compute mask logits from the similarity of each pixel with the audio of its frame.
+
+    Args:
+        visual: e_v of Eq. 7, (T, h·w, projection).
+        audio: e_a of Eq. 7, (T, 1, projection).
+        grid: h, w.
+
+    Returns:
+        (T, h, w).
+    """
+    return (visual @ audio.transpose(1, 2))[..., 0].unflatten(1, grid) / COARSE_MASK_TEMPERATURE
