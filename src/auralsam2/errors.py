@@ -66,7 +66,7 @@ class UnexpectedError(AuralError):
 
 
 def as_aural(
-    error: Exception, subject: object = None, *, memory: str = "use a smaller --fps, fewer pixels or more memory"
+    error: Exception, subject: object = None, *, memory: str = "use a smaller `fps`, fewer pixels or more memory"
 ) -> AuralError:
     """Return the error of the family that tells the user about an exception.
 
@@ -93,7 +93,7 @@ def as_aural(
         place = "" if error.filename is None or str(error.filename) == str(subject) else f"{error.filename}: "
         text = f"{name}{place}" or "system: "
         return (DiskFullError if full else OutputError)(f"{text}{error.strerror or error or type(error).__name__}")
-    return UnexpectedError(f"{name}{type(error).__name__}: {error}: a bug, please report it with what --debug shows")
+    return UnexpectedError(f"{name}{type(error).__name__}: {error}: a bug, please report it with the traceback")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

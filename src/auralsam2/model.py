@@ -297,7 +297,7 @@ def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
         UsageError: the model reads none.
     """
     if prompts.text is not None and config.fuser.modality != "audio+text":
-        raise UsageError(f"model {name} reads no text: leave --text out, or take a model such as ref-avs")
+        raise UsageError(f"model {name} reads no text: leave `text` out, or take a model such as ref-avs")
 
 
 def load(model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto") -> AuralSAM2:

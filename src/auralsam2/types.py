@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+OUTPUT_FILES = {
+    "overlay": "overlay.mp4",
+    "masks": "masks",
+    "frames": "frames",
+    "coco": "coco.json",
+    "json": "result.json",
+}
+"""Kinds of output and their names in a result folder, in the order of writing. `result.json` marks completion."""
+
 AUDIO_RATE = 16_000
 """Samples per second of all sound downstream of the room `media`."""
 

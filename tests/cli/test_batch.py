@@ -81,7 +81,7 @@ def test_a_bug_concerns_one_input(segment, buggy, caplog):
     assert outcome.code == 1
     assert names_and_statuses(outcome) == [("b", "failed"), ("a", "done"), ("c", "done")]
     assert outcome.error == (
-        f"{buggy[1]}: IndexError: pop from empty list: a bug, please report it with what --debug shows"
+        f"{buggy[1]}: IndexError: pop from empty list: a bug, please report it with the traceback, shown by --debug"
     )
     assert "Traceback" in caplog.text, "--debug shows it"
 
@@ -177,7 +177,7 @@ def test_an_input_of_a_run_that_dies_is_taken_over(segment, held, tmp_path):
     thread.join()
     assert outcome.code == 0
     assert names_and_statuses(outcome) == [("other", "done"), ("dog", "done")]
-    assert f"{clips[0]}: another run is writing its results, tried again at the end" in outcome.err
+    assert f"{clips[0]}: another run is writing its results; retried at the end" in outcome.err
     assert sorted(path.name for path in (tmp_path / "out" / "dog").iterdir()) == ["masks", "result.json"]
 
 

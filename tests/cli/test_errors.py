@@ -26,18 +26,18 @@ def clip(tmp_path):
     [
         (["--fps", "0"], "--fps 0: give a positive number, or all"),
         (["--fps", "fast"], "--fps fast: give a positive number, or all"),
-        (["--start", "-1"], "--start -1: seconds count from 0"),
+        (["--start", "-1"], "--start -1: give 0 or more seconds"),
         (["--start", "soon"], "--start soon: the form is a number of seconds"),
-        (["--start", "1", "--end", "0.5"], "--end 0.5: must lie after --start 1"),
-        (["--start", "5"], "dog.mp4: --start 5 lies behind the end of the video at 2.00 s"),
-        (["--save", "video"], "--save video: choose from overlay,masks,json,coco,frames"),
-        (["--save", "masks", "--resume"], "--resume needs json among --save"),
+        (["--start", "1", "--end", "0.5"], "--end 0.5: must be after --start 1"),
+        (["--start", "5"], "dog.mp4: --start 5 is after the end of the video at 2.00 s"),
+        (["--save", "video"], "--save video: choose from overlay,masks,frames,coco,json"),
+        (["--save", "masks", "--resume"], "--resume needs json in --save"),
         (["--device", "gpu"], "--device gpu: choose from auto, cpu, cuda, mps"),
         (["--dtype", "int8"], "--dtype int8: choose from auto, fp32, bf16, fp16"),
         (["--threads", "0"], "--threads"),
         (["--text", ""], "--text is empty"),
         (["--audio", "gone.wav"], "--audio gone.wav: no file gone.wav"),
-        (["--audio", "none"], "with --audio none say what to look for: --text, --point, --box or --mask"),
+        (["--audio", "none"], "--audio none needs another prompt: --text, --point, --box or --mask"),
         (["--point", "1"], "--point 1: the form is X,Y[,+|-][@SECONDS]"),
         (["--point", "65,10"], "dog.mp4: prompt at 65,10 lies outside the frame of 64x48 pixels"),
         (["--point", "10,-1"], "dog.mp4: prompt at 10,-1 lies outside the frame of 64x48 pixels"),
@@ -199,7 +199,7 @@ def test_a_bug_is_one_line_without_and_a_traceback_with_debug(command, clip, mon
     monkeypatch.setattr(segment, "segment_inputs", broken)
     outcome = command("segment", clip)
     assert outcome.code == 2
-    assert outcome.error == "RuntimeError: two lines: a bug, please report it with what --debug shows"
+    assert outcome.error == "RuntimeError: two lines: a bug, please report it with the traceback, shown by --debug"
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "segment", "gone.mp4"], ["segment", "gone.mp4", "--debug"]])

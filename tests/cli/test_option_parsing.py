@@ -40,7 +40,7 @@ def test_any_point_comes_through(x, y, positive, time):
 
 @given(st.text(alphabet="0123456789.,+-@einfax ", max_size=20))
 def test_other_text_is_a_point_or_refused_on_one_line(text):
-    for read in (options.parse_point, options.parse_box, options.parse_rate, options.parse_saves):
+    for read in (options.parse_point, options.parse_box, options.parse_rate, options.parse_outputs):
         value, told = None, ""
         try:
             value = read(text)
@@ -62,7 +62,7 @@ def test_other_text_is_a_point_or_refused_on_one_line(text):
         ("nan,2", "the form is X,Y"),
         ("1,2@", "the form is X,Y"),
         ("1,2@inf", "the form is X,Y"),
-        ("1,2@-1", "seconds count from 0"),
+        ("1,2@-1", "give 0 or more seconds"),
     ],
 )
 def test_bad_points(text, named):
@@ -108,31 +108,61 @@ def test_spans():
     assert options.parse_span("0", None) == (0.0, None)
     assert options.parse_span("1.5", "2") == (1.5, 2.0)
     for start, end, named in [
-        ("-1", None, "--start -1: seconds count from 0"),
+        ("-1", None, "--start -1: give 0 or more seconds"),
         ("soon", None, "--start soon: the form is a number of seconds"),
         ("0", "late", "--end late: the form is a number of seconds"),
-        ("2", "2", "--end 2: must lie after --start 2"),
+        ("2", "2", "--end 2: must be after --start 2"),
         ("0", "nan", "--end nan: the form is"),
     ]:
         with pytest.raises(UsageError, match=named):
             options.parse_span(start, end)
 
 
-def test_saves():
-    assert options.parse_saves("overlay") == {"overlay"}
-    assert options.parse_saves(" masks, json ,") == {"masks", "json"}
+def test_kinds_of_output():
+    assert options.parse_outputs("overlay") == {"overlay"}
+    assert options.parse_outputs(" masks, json ,") == {"masks", "json"}
     for text in ("", ",", "video", "masks,video"):
-        with pytest.raises(UsageError, match="choose from overlay,masks,json,coco,frames"):
-            options.parse_saves(text)
+        with pytest.raises(UsageError, match="choose from overlay,masks,frames,coco,json"):
+            options.parse_outputs(text)
 
 
-def test_what_can_be_saved_is_what_the_folder_knows():
-    from auralsam2.outputs.result_folder import NAMES
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("`fps=0` must be positive", "--fps 0 must be positive"),
+        ("use a smaller `fps`, or `audio=FILE`", "use a smaller --fps, or --audio FILE"),
+        ("prompt with `points` or `boxes`", "prompt with --point or --box"),
+        ("`out` is not an option here", "`out` is not an option here"),
+        ("dir/`rm`.mp4: no such file", "dir/`rm`.mp4: no such file"),
+        ("`start=a b` and `fps", "--start a b and `fps"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(message, shown):
+    assert options.name_options(message, {"fps", "audio", "start", "point", "box"}) == shown
 
-    assert set(options.SAVES) == set(NAMES)
+
+def test_names_are_joined_as_a_list():
+    assert options.join(["a"]) == "a"
+    assert options.join(["a", "b"]) == "a or b"
+    assert options.join(["a", "b", "c"]) == "a, b or c"
 
 
-def test_sound_and_words(tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (("evaluate", "--dataset", "v3", "--root", ".", "--split", "test"), "--dataset v3: no such data set"),
+        (("evaluate", "--dataset", "v2", "--root", "gone", "--split", "test"), "--root gone: no such folder"),
+        (("data", "check", "--dataset", "v3", "--root", "."), "--dataset v3: no such data set"),
+        (("data", "build-stampavs", "stamp", "--size", "8"), "--size 8 must be 32"),
+        (("train", "v1m-large-paper", "--set", "a"), "--set a: give KEY=VALUE"),
+    ],
+)
+def test_errors_of_the_library_name_options(command, tmp_path, monkeypatch, arguments, start):
+    monkeypatch.chdir(tmp_path)
+    assert command(*arguments).error.startswith(start)
+
+
+def test_audio_and_text(tmp_path):
     assert options.parse_audio(None) == "track"
     assert options.parse_audio("none") == "none"
     path = tmp_path / "sound.wav"

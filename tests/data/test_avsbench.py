@@ -174,9 +174,9 @@ def test_rows_of_no_split(root):
 
 
 def test_no_such_split_or_data_set_or_folder(root, tmp_path):
-    with pytest.raises(UsageError, match="--split seen: v1s has no such split, give one of train, val, test"):
+    with pytest.raises(UsageError, match="`split=seen`: v1s has no such split; choose from train, val, test"):
         open_dataset("v1s", root).listing("seen")
-    with pytest.raises(UsageError, match="--dataset v3: no such data set, give one of v1s, v1m"):
+    with pytest.raises(UsageError, match="`dataset=v3`: no such data set; choose from v1s, v1m"):
         open_dataset("v3", root)
     with pytest.raises(UnavailableError, match="nowhere: no such folder"):
         open_dataset("v1s", tmp_path / "nowhere")

@@ -199,7 +199,7 @@ def test_a_fine_data_set_ends_with_0(command, root):
     assert lines[1].split() == ["split", "rows", "published", "clips", "published", "samples", "usable"]
     assert [line.split()[0] for line in lines[2:-1]] == ["train", "test-seen", "test-null", "test-seen-hard"]
     assert lines[3].split() == ["test-seen", "2", "2", "2", "2", "2", "2"]
-    assert lines[-1] == "0 findings, 0 samples left out"
+    assert lines[-1] == "0 problems, 0 samples excluded"
 
 
 def test_findings_end_with_1_and_stand_with_their_lines(command, root):
@@ -211,8 +211,8 @@ def test_findings_end_with_1_and_stand_with_their_lines(command, root):
     mono = f"mono: metadata.csv:2: train_00000: {sound}: one channel of sound, it is heard on both sides"
     assert mono in outcome.out
     gone = root / "media" / "test-seen_00000" / "audio.wav"
-    assert f"left out: metadata.csv:3: test-seen_00000: {gone}: no such file" in outcome.out
-    assert outcome.out.splitlines()[-1] == "3 findings, 1 samples left out"
+    assert f"excluded: metadata.csv:3: test-seen_00000: {gone}: no such file" in outcome.out
+    assert outcome.out.splitlines()[-1] == "3 problems, 1 samples excluded"
 
 
 def test_notes_alone_end_with_0(command, root):
@@ -231,7 +231,7 @@ def test_rows_of_no_split_end_with_1(command, root):
     table.write_text(table.read_text().replace("train_00000,train", "train_00000,tarin"))
     outcome = command("data", "check", "--dataset", "stampavs", "--root", root)
     assert outcome.code == 1
-    assert "left out: metadata.csv:2: train_00000: split 'tarin' is none of train, val" in outcome.out
+    assert "excluded: metadata.csv:2: train_00000: split 'tarin' is none of train, val" in outcome.out
 
 
 def test_long_lists_are_cut_and_json_has_them_all(command, root):
@@ -240,8 +240,8 @@ def test_long_lists_are_cut_and_json_has_them_all(command, root):
         root / "metadata.csv", "uid,split,mix,kind,frames,objects", [(*each, 2) for each in scenes]
     )
     shown = command("data", "check", "--dataset", "stampavs", "--root", root).out
-    assert shown.count("left out: ") == 20
-    assert "and 9 more of train of the sort missing; --json lists them all" in shown
+    assert shown.count("excluded: ") == 20
+    assert "and 9 more of train of kind missing; --json lists all" in shown
     outcome = command("data", "check", "--dataset", "stampavs", "--root", root, "--json")
     assert outcome.code == 1
     told = json.loads(outcome.out)
@@ -272,7 +272,7 @@ def test_no_folder_ends_with_3_and_no_such_name_with_2(command, tmp_path):
     assert command("data", "check", "--dataset", "v1s", "--root", tmp_path / "nowhere").code == 3
     outcome = command("data", "check", "--dataset", "imagenet", "--root", tmp_path)
     assert outcome.code == 2
-    assert "give one of v1s, v1m" in outcome.error
+    assert "choose from v1s, v1m" in outcome.error
 
 
 def test_a_wav_with_a_header_alone(report, root):

@@ -117,7 +117,7 @@ def test_the_expression_matters(reading):
 
 def test_data_without_expressions_cannot_be_read(reading):
     chosen_options = options(prompts="audio+text")
-    with pytest.raises(UsageError, match="stampavs has no expressions to read"):
+    with pytest.raises(UsageError, match="stampavs has no expressions: use"):
         evaluate(AuralPredictor(reading, chosen_options), listing(2), chosen_options, load=Loader())
     listed = Listed([replace(one, expression="the dog") for one in listing(2, frames=2).samples])
     assert evaluate(AuralPredictor(reading, chosen_options), listed, chosen_options, load=Loader()).scored == 2

@@ -201,7 +201,7 @@ def test_any_exception_excludes_a_clip():
     assert evaluation.scored == 3
     assert {entry["id"]: entry["error"] for entry in evaluation.excluded} == {
         "clip1/0": "not enough memory (allocating 256. PiB failed): use a smaller model or more memory",
-        "clip3/0": "IndexError: list index out of range: a bug, please report it with what --debug shows",
+        "clip3/0": "IndexError: list index out of range: a bug, please report it with the traceback",
     }
 
 

@@ -17,14 +17,14 @@ from PIL import Image
 
 from auralsam2.errors import OutputError, UsageError
 from auralsam2.outputs import rle
-from auralsam2.outputs.result_folder import NAMES, ResultFolder, is_complete
-from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.outputs.result_folder import ResultFolder, is_complete
+from auralsam2.types import OUTPUT_FILES, MediaInfo, Segmentation
 from helpers.media_files import tone, write_media
 
 Make = Callable[..., Segmentation]
 Run = Callable[..., Path]
 
-ALL = frozenset(NAMES)
+ALL = frozenset(OUTPUT_FILES)
 QUICK = frozenset({"masks", "json", "coco"})
 full_device = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 
@@ -86,9 +86,9 @@ def test_everything_appears(run: Run, tmp_path: Path, segmentation: Make) -> Non
     assert abs(outside[..., 0].mean() - outside[..., 1].mean()) < 20
 
 
-@pytest.mark.parametrize("kind", sorted(NAMES))
+@pytest.mark.parametrize("kind", sorted(OUTPUT_FILES))
 def test_each_kind_alone(run: Run, kind: str) -> None:
-    assert visible(run(2, frozenset({kind}))) == {NAMES[kind]}
+    assert visible(run(2, frozenset({kind}))) == {OUTPUT_FILES[kind]}
 
 
 def test_leaving_in_peace_closes(tmp_path: Path, info: MediaInfo, header: dict, segmentation: Make) -> None:
@@ -161,11 +161,11 @@ KILLED = """
 import time
 from pathlib import Path
 import numpy as np
-from auralsam2.outputs.result_folder import NAMES, ResultFolder
-from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.outputs.result_folder import ResultFolder
+from auralsam2.types import OUTPUT_FILES, MediaInfo, Segmentation
 info = MediaInfo(path=Path("dog.mp4"), width=64, height=48, fps=10, duration=1, audio_rate=None, audio_channels=0)
 header = dict(model="mini", prompts={}, options={}, device="cpu", dtype="fp32")
-with ResultFolder(Path("dog"), info, frozenset(NAMES), header) as folder:
+with ResultFolder(Path("dog"), info, frozenset(OUTPUT_FILES), header) as folder:
     for index in range(3):
         mask = np.ones((48, 64), bool)
         image = np.zeros((48, 64, 3), np.uint8)

@@ -93,7 +93,7 @@ def test_a_folder_with_too_little_is_refused(stamps, tmp_path):
 
 def test_without_the_package_its_name_and_the_option_are_told(monkeypatch, tmp_path):
     monkeypatch.setattr(assets, "FOLDER", tmp_path / "nowhere")
-    with pytest.raises(UnavailableError, match=r"apt install tuxpaint-stamps-default.*--stamps"):
+    with pytest.raises(UnavailableError, match=r"apt install tuxpaint-stamps-default.*`stamps=DIR`"):
         collect_assets()
 
 

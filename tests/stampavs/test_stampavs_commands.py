@@ -29,7 +29,7 @@ def test_building_tells_the_counts(command, stamps, tmp_path):
     assert outcome.err == ""
     assert "train: 1 standard, 0 hard\n" in outcome.out
     *_, last = outcome.out.splitlines()
-    assert re.fullmatch(rf"written: {re.escape(str(tmp_path / 'a'))}; 11 clips in \d+ s, \d+\.\d a second", last)
+    assert re.fullmatch(rf"written: {re.escape(str(tmp_path / 'a'))}; 11 clips in \d+ s, \d+\.\d per second", last)
 
 
 def test_without_stamps_the_package_is_named(command, tmp_path, monkeypatch):

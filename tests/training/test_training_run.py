@@ -162,7 +162,7 @@ def test_text_is_read(parts, tmp_path):
 
 
 def test_a_run_is_not_overwritten_nor_continued_with_another_recipe(parts, undisturbed):
-    with pytest.raises(UsageError, match="--resume"):
+    with pytest.raises(UsageError, match="`resume`"):
         train(recipe(parts), undisturbed)
     with pytest.raises(ConfigError, match=r"trainer\.seed 0, not 3"):
         train(recipe(parts, seed=3), undisturbed, resume=True)

@@ -50,7 +50,7 @@ def test_precisions_by_all_their_names(dtype: Any, name: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int8, "double", None, 16, "", "a\nb", torch.float16, "half"])
 def test_other_precisions_are_refused_in_a_sentence(dtype: Any) -> None:
-    with pytest.raises(UsageError, match="--dtype") as error:
+    with pytest.raises(UsageError, match="`dtype=") as error:
         pick_dtype(dtype, CPU)
     assert "\n" not in str(error.value)
 

@@ -55,7 +55,7 @@ def wrapped() -> None:
 def test_memory(cause: Callable[[], object], reason: str) -> None:
     failure = as_aural(caught(cause), "dog.mp4")
     assert isinstance(failure, OutOfMemoryError)
-    assert str(failure) == f"dog.mp4: not enough memory{reason}: use a smaller --fps, fewer pixels or more memory"
+    assert str(failure) == f"dog.mp4: not enough memory{reason}: use a smaller `fps`, fewer pixels or more memory"
 
 
 def test_memory_of_an_accelerator() -> None:
@@ -87,7 +87,7 @@ def test_a_full_disk() -> None:
         (
             IndexError("list index out of range"),
             UnexpectedError,
-            "dog.mp4: IndexError: list index out of range: a bug, please report it with what --debug shows",
+            "dog.mp4: IndexError: list index out of range: a bug, please report it with the traceback",
         ),
         (InputError("dog.mp4: the file is empty"), InputError, "dog.mp4: the file is empty"),
     ],

@@ -63,7 +63,7 @@ def test_options_that_mean_nothing_to_the_roles_are_refused(command, small_model
     base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
     outcome = command(*base, "--zero-shot", roles, *more)
     assert outcome.code == 2
-    assert "--zero-shot finds what sounds by roles of its own" in outcome.err
+    assert "--zero-shot finds sounding objects by its own models" in outcome.err
 
 
 def test_a_file_that_is_not_there(command, small_model, tmp_path):

@@ -163,7 +163,7 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
         typer.Exit: with code 1, after the report: the ratio is above the limit.
     """
     if minutes <= 0:
-        raise UsageError(f"--minutes {minutes:g} must be above 0")
+        raise UsageError(f"`minutes={minutes:g}` must be above 0")
     if model is not None:
         download.check(model)
     comparison = compare_memory(model, min(SHORT_MINUTES, minutes / 10) * 60, minutes * 60)

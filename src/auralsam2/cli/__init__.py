@@ -1,1 +1,1 @@
-"""The room `apps`: commands. Each parses its arguments, calls the package, shows what came of it."""
+"""The commands of `auralsam2`, one file a command. What needs torch is imported inside the commands."""

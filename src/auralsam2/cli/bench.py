@@ -1,4 +1,4 @@
-"""`auralsam2 bench …`. What needs torch is imported inside the commands."""
+"""`auralsam2 bench`: speed and memory on this machine."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def bench_speed(
     frames: Annotated[int, typer.Option(min=2, metavar="N", help="Frames of the generated video.")] = 10,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Seconds per frame of each stage, and what hearing costs beside a click.
+    """Measure the seconds per frame of each stage, and the overhead of audio prompts.
 
-    The hearing overhead is the time of the whole pipeline prompted by sound over that of the same pipeline
-    prompted by one point, in turn on the same stretches of one video.
+    The overhead is the time of the whole pipeline with audio prompts, divided by its time with one point prompt.
+    Both run in turn on the same parts of one video.
     """
     from auralsam2.bench.report import report_speed
 
@@ -49,18 +49,18 @@ def bench_prompting(
         str | None, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: random weights.")
     ] = None,
     backbone: Annotated[
-        str, typer.Option(metavar="large|base-plus", help="Size of SAM 2 where the weights are random.")
+        str, typer.Option(metavar="large|base-plus", help="Size of SAM 2 with random weights.")
     ] = "large",
     dtype: Annotated[str, typer.Option(metavar="LIST", help="Precisions to measure.")] = "fp32",
     frames: Annotated[int, typer.Option(min=1, metavar="N", help="Frames of the generated video.")] = 5,
-    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Conversations of each kind.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, metavar="N", help="Sessions of each kind.")] = 2,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """What hearing adds to points and a box, and what a click costs on a frame that was encoded before.
+    """Measure the time that audio adds to points and a box, and the time of a click on an encoded frame.
 
-    Conversations with and without sound about the same video, in turn; then corrections on its frames.
+    Runs sessions with and without sound on the same video, in turn, then corrects masks of its frames.
     """
     from auralsam2.bench.report import report_prompting
 
@@ -82,9 +82,9 @@ def bench_memory(
         str | None, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model; default: small, random weights.")
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.1, metavar="M", help="Length of the longer video.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Peak memory on a video of one minute and on one of ten, 1280x720."""
+    """Measure the peak memory on a video of one minute and on a longer one, 1280x720."""
     from auralsam2.bench.report import report_memory
 
     report_memory(model, minutes=minutes, as_json=as_json)

@@ -1,28 +1,33 @@
-"""`auralsam2 demo`: the bundled clip through a model, and how well its masks meet the truth."""
+"""`auralsam2 demo`: segment the bundled clip and score its masks against the ground truth."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
+import typer
 
+from auralsam2.cli.options import ModelOption
 from auralsam2.errors import ConfigError, UnavailableError
-from auralsam2.hub import download
-from auralsam2.types import Segmentation
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from auralsam2.types import Segmentation
 
 CLIP, TRUTH = "demo.mp4", "demo.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """What the demo made.
+    """Result of the demo.
 
     Attributes:
-        overlay: the video with the masks painted in.
-        score: M_J, the mean over the frames of the IoU of mask and truth, in [0, 1].
-        frames: how many frames were compared.
+        overlay: path of the video with the masks drawn over it.
+        score: M_J, mean IoU of mask and ground truth over the frames, in [0, 1].
+        frames: number of compared frames.
     """
 
     overlay: Path
@@ -30,26 +35,31 @@ class DemoResult:
     frames: int
 
 
-def print_demo(out: Path, model: str) -> None:
-    """Run the demo and print where the overlay is and the clip's M_J."""
-    outcome = run_demo(out, model)
-    print(f"overlay: {outcome.overlay}")
-    print(f"M_J: {outcome.score:.3f} (mean IoU of {outcome.frames} frames)")
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
+    model: ModelOption = "mini",
+) -> None:
+    """Segment the bundled clip; print the path of the overlay and the score against the ground truth."""
+    result = run_demo(out, model)
+    print(f"overlay: {result.overlay}")
+    print(f"M_J: {result.score:.3f} (mean IoU of {result.frames} frames)")
 
 
 def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
     """Segment the bundled clip.
 
     Args:
-        out: folder for the results, which go to `out/demo/`.
+        out: parent of the result folder `demo/`.
         model: name, folder or hub id.
-        bundle: folder with the clip, `demo.mp4`, and its truth, `demo.json`; None for the one in the package.
+        bundle: folder of the clip `demo.mp4` and its ground truth `demo.json`; None for the one in the package.
 
     Raises:
-        UnavailableError: this version has no clip, or the model is out of reach.
-        ConfigError: the truth cannot be read, or does not belong to the clip.
+        UnavailableError: the clip is not installed, or the model cannot be fetched.
+        ConfigError: the ground truth cannot be read, or does not match the clip.
         OutputError: a result cannot be written.
     """
+    from auralsam2.hub import download
+
     bundle = bundle or download.BUNDLED
     if not all((bundle / name).is_file() for name in (CLIP, TRUTH)):
         raise UnavailableError(
@@ -66,12 +76,12 @@ def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
 
     with frame_progress(CLIP, len(truth), shown=True) as advance:
 
-        def compare(found: Segmentation) -> None:
-            known = truth.get(found.index)
-            if known is None or known.shape != found.mask.shape:
-                raise _mismatch(bundle / TRUTH, found.index)
-            scores[found.index] = mask_iou(found.mask, known)
-            advance(found)
+        def compare(frame: Segmentation) -> None:
+            target = truth.get(frame.index)
+            if target is None or target.shape != frame.mask.shape:
+                raise _mismatch(bundle / TRUTH, frame.index)
+            scores[frame.index] = mask_iou(frame.mask, target)
+            advance(frame)
 
         folder = result.save(out, on_frame=compare)
     for index in truth.keys() - scores.keys():
@@ -80,16 +90,17 @@ def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
 
 
 def read_truth(path: Path) -> dict[int, np.ndarray]:
-    """The true masks of a clip.
+    """Read the ground-truth masks of a clip.
 
     Args:
-        path: JSON with `frames`: a list of `index`, from 0, and `rle`, the mask in COCO's compressed run lengths.
+        path: JSON file with `frames`: a list of `index`, from 0, and `rle`, the mask in COCO's compressed run-length
+            encoding.
 
     Returns:
-        By index of the frame: (H, W) bool.
+        (H, W) bool masks by frame index.
 
     Raises:
-        ConfigError: the file is something else.
+        ConfigError: the file has another content.
     """
     from auralsam2.outputs import rle
 
@@ -104,7 +115,9 @@ def read_truth(path: Path) -> dict[int, np.ndarray]:
 
 
 def mask_iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Intersection over union of two (H, W) bool masks, in [0, 1]; 1 where both are empty."""
+    """Compute the intersection over union of two (H, W) bool masks, in [0, 1]; 1 where both are empty."""
+    import numpy as np
+
     union = np.count_nonzero(mask | truth)
     return np.count_nonzero(mask & truth) / union if union else 1.0
 

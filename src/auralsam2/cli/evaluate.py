@@ -1,134 +1,178 @@
-"""`auralsam2 evaluate`: a model on a split of a data set, as a table or as JSON."""
+"""`auralsam2 evaluate`: scores of a model on a split of a data set."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from auralsam2.cli import options as parsing
+from auralsam2.cli.options import DatasetOption, DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError, message_line
-from auralsam2.evaluation.options import EvaluationOptions
-from auralsam2.samples import find_recipe
+from auralsam2.evaluation.options import COMBINES, PROMPTS, PROTOCOLS, SELECTS, SOUNDS, EvaluationOptions
+
+EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 evaluate --dataset v1m --root AVSBench --split test --model v1m --report v1m.json
+  auralsam2 evaluate --dataset v1m --root AVSBench --split test --prompts audio+points+box
+  auralsam2 evaluate --dataset ref-avs --root REFAVS --split test_n --model ref-avs
+  auralsam2 evaluate --dataset stampavs --root stamp --split val --sound shuffled
+"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """Where things are, and on what the model runs.
+def evaluate(
+    dataset: DatasetOption,
+    root: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="Split, by its published name.")],
+    model: ModelOption = "mini",
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help=f"Prompts of the model: {parsing.join(PROMPTS)}. Points, boxes and masks are simulated from the "
+            "ground truth. Default: audio, and text where model and data set have it.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help=f"{parsing.join(PROTOCOLS)}. Default: the protocol of the published figures."
+        ),
+    ] = None,
+    select: Annotated[
+        str, typer.Option(metavar="|".join(SELECTS), help="How to select one of the three candidate masks.")
+    ] = "iou",
+    combine: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="How to combine sound with points and box: joint, in one call of the mask decoder, or by merging two "
+            f"masks: {parsing.join(COMBINES[1:])}.",
+        ),
+    ] = "joint",
+    sound: Annotated[
+        str, typer.Option(metavar="|".join(SOUNDS), help="Sound of each clip, as a control condition.")
+    ] = "own",
+    zero_shot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml",
+            help="Evaluate a zero-shot pipeline: the audio tagger and detector of this file, and SAM 2 of the model.",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only the first N samples.")] = None,
+    save_masks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write the masks as DIR/ID/FRAME.png, at the frames' size.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Write a report; resume an interrupted run.")
+    ] = None,
+    device: DeviceOption = "auto",
+    dtype: DtypeOption = "auto",
+    threads: ThreadsOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Evaluate a model on a data set: J, F and further scores, beside the published figures.
 
-    Attributes:
-        root: folder of the data set.
-        model: name, folder or hub id.
-        zero_shot: file of a zero-shot pipeline, which finds what sounds in the place of the model; None for none.
-        report: the JSON file to write, None for none.
-        masks: folder for the masks, None for none.
-        device, dtype: as on the command line.
-        threads: of the CPU; None leaves it to torch.
-        as_json: print one JSON object instead of the table.
+    A sample that cannot be read is excluded and listed; the exit code is then 1.
     """
-
-    root: Path
-    model: str
-    zero_shot: Path | None
-    report: Path | None
-    masks: Path | None
-    device: str
-    dtype: str
-    threads: int | None
-    as_json: bool
-
-
-def run_evaluation(options: EvaluationOptions, job: Job, *, prompts_given: bool) -> int:
-    """Evaluate; returns the exit code.
-
-    Args:
-        options: what is scored, and how.
-        job: where and on what.
-        prompts_given: the user chose the prompts; otherwise a model that reads text reads it where the data have some.
-
-    Raises:
-        AuralError: nothing could be scored.
-    """
-    if not job.root.is_dir():
-        raise UsageError(f"--root {job.root}: no such folder")
-    if job.report is not None and job.report.is_dir():
-        raise UsageError(f"--report {job.report} is a folder: name a file")
-    if job.zero_shot is not None:
-        _check_zero_shot(job.zero_shot, options)
+    options = EvaluationOptions(
+        dataset=dataset,
+        split=split,
+        prompts=prompts or "audio",
+        protocol=protocol,
+        select=select,
+        combine=combine,
+        sound=sound,
+        limit=limit,
+    )
+    device, dtype = parsing.parse_device(device), parsing.parse_dtype(dtype)
+    if not root.is_dir():
+        raise UsageError(f"`root={root}`: no such folder")
+    if report is not None and report.is_dir():
+        raise UsageError(f"`report={report}` is a folder: name a file")
+    if zero_shot is not None:
+        _check_zero_shot(zero_shot, options)
     from auralsam2.data import open_dataset
     from auralsam2.evaluation.options import check_listing
     from auralsam2.hub import download
 
-    listing = open_dataset(options.dataset, job.root).listing(options.split)
-    _note(f"{options.dataset} {options.split}: {len(listing.samples)} samples")
+    listing = open_dataset(dataset, root).listing(split)
+    _note(f"{dataset} {split}: {len(listing.samples)} samples")
     for problem in listing.problems:
         print(message_line("warning", problem), file=sys.stderr)
     check_listing(listing, options)
-    download.check(job.model)
+    download.check(model)
     import torch
 
     from auralsam2.cli.progress import frame_progress
     from auralsam2.data.load import load_clip
+    from auralsam2.evaluation import run
     from auralsam2.evaluation.predictor import AuralPredictor
     from auralsam2.evaluation.report import journal_path
-    from auralsam2.evaluation.run import evaluate
     from auralsam2.evaluation.tables import table_lines
     from auralsam2.model import AuralSAM2, pick_device, pick_dtype
 
-    roles = None
-    if job.zero_shot is not None:
+    pipeline_config = None
+    if zero_shot is not None:
         from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
         from auralsam2.zero_shot.predictor import ZeroShotPredictor
 
-        roles = ZeroShotConfig.load(job.zero_shot)
-    pick_dtype(job.dtype, pick_device(job.device))
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
-    _note(f"loading model {job.model}")
-    model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
-    says = all(sample.expression is not None for sample in listing.samples)
-    if roles is not None:
-        predictor = ZeroShotPredictor(roles.pipeline(model), options)
+        pipeline_config = ZeroShotConfig.load(zero_shot)
+    pick_dtype(dtype, pick_device(device))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    _note(f"loading model {model}")
+    loaded = AuralSAM2.from_pretrained(model, device, dtype)
+    if pipeline_config is not None:
+        predictor = ZeroShotPredictor(pipeline_config.pipeline(loaded), options)
     else:
-        if not prompts_given and says and model.network.text_encoder is not None:
+        has_text = all(sample.expression is not None for sample in listing.samples)
+        if prompts is None and has_text and loaded.network.text_encoder is not None:
             options = replace(options, prompts="audio+text")
-        predictor = AuralPredictor(model, options)
-    if job.report is not None and (journal := journal_path(job.report)).exists():
-        _note(f"going on after the rows of {journal}")
-    total = len(listing.samples[: options.limit])
-    with frame_progress(f"{options.dataset} {options.split}", total, shown=True) as advance:
+        predictor = AuralPredictor(loaded, options)
+    if report is not None and (journal := journal_path(report)).exists():
+        _note(f"resuming from {journal}")
+    total = len(listing.samples[:limit])
+    with frame_progress(f"{dataset} {split}", total, shown=True) as advance:
 
         def on_sample(row: dict[str, Any]) -> None:
             if "error" in row:
                 print(message_line("warning", f"excluded {row['id']}: {row['error']}"), file=sys.stderr)
             advance(row)
 
-        evaluation = evaluate(
+        evaluation = run.evaluate(
             predictor,
             listing,
             options,
             load=load_clip,
-            report=job.report,
-            masks=job.masks,
+            report=report,
+            masks=save_masks,
             on_sample=on_sample,
         )
-    if job.as_json:
+    if as_json:
         print(json.dumps({"model": evaluation.model, "options": options.as_json(), **evaluation.as_json()}))
     else:
         print("\n".join(table_lines(evaluation)))
-    if job.report is not None:
-        _note(f"report written to {job.report}")
-    return EXIT_SOME_FAILED if evaluation.excluded or evaluation.left_out else EXIT_DONE
+    if report is not None:
+        _note(f"report written to {report}")
+    raise typer.Exit(EXIT_SOME_FAILED if evaluation.excluded or evaluation.left_out else EXIT_DONE)
 
 
 def _check_zero_shot(path: Path, options: EvaluationOptions) -> None:
-    """Raise UsageError for a missing file, and for options that the zero-shot pipeline does not read."""
+    """Raise UsageError for a missing file, and for options that the zero-shot pipeline does not use."""
+    from auralsam2.samples import find_recipe
+
     find_recipe(path, "zero-shot")
-    own = replace(options, prompts="audio", select="iou", combine="joint", sound="own")
-    if options != own:
+    if options != replace(options, prompts="audio", select="iou", combine="joint", sound="own"):
         raise UsageError(
-            "--zero-shot finds what sounds by roles of its own: leave out --prompts, --select, --combine and --sound"
+            "`zero_shot` finds sounding objects by its own models: leave out `prompts`, `select`, `combine` and `sound`"
         )
 
 

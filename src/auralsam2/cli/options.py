@@ -1,24 +1,60 @@
-"""Values of command-line options: prompts, rates, kinds of files."""
+"""Command-line options: shared declarations, parsing of their values, and their names in error messages."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import typer
 
-from auralsam2.errors import UsageError
-from auralsam2.types import Box, Mask, Point
+from auralsam2.data.registry import NAMES as DATASETS
+from auralsam2.errors import UnexpectedError, UsageError, as_aural
+from auralsam2.hub.registry import REGISTRY as MODELS
+from auralsam2.types import OUTPUT_FILES, Box, Mask, Point
 
 Word = TypeVar("Word", bound=str)
 
-SAVES = ("overlay", "masks", "json", "coco", "frames")
+_PARAMETER = re.compile(r"`([a-z_0-9]+)(?:=([^`]*))?`")
+_OPTIONS = {"points": "point", "boxes": "box", "masks": "mask", "changes": "set", "as_json": "json"}
+"""Options whose name is not that of the parameter in Python."""
+
+
+def error_text(error: Exception, parameters: Collection[str], subject: object = None) -> str:
+    """Return the message of an error, with the options of a command in place of parameters in backticks.
+
+    Args:
+        error: any exception.
+        parameters: names of the command's options, without dashes and with `_`. Other names stay as they are.
+        subject: the input that was processed, to be named in the message; None for none.
+    """
+    known = as_aural(error, subject)
+    hint = ", shown by --debug" if isinstance(known, UnexpectedError) else ""
+    return name_options(str(known), parameters) + hint
+
+
+def name_options(message: str, parameters: Collection[str]) -> str:
+    """Replace `` `fps` `` by `--fps` and `` `audio=FILE` `` by `--audio FILE`, where a command has the option."""
+
+    def option(match: re.Match[str]) -> str:
+        name = _OPTIONS.get(match[1], match[1])
+        if name not in parameters:
+            return match[0]
+        return f"--{name.replace('_', '-')}" + ("" if match[2] is None else f" {match[2]}")
+
+    return _PARAMETER.sub(option, message)
+
+
+def join(names: Iterable[str]) -> str:
+    """Join names as `a, b or c`."""
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def parse_point(text: str) -> Point:
-    """`X,Y[,+|-][@SECONDS]`, for instance `320,180,-@2.5`."""
+    """Parse `X,Y[,+|-][@SECONDS]`, for example `320,180,-@2.5`."""
     place, time = _at(text, "--point", "X,Y[,+|-][@SECONDS]")
     parts = place.split(",")
     sign = parts.pop() if len(parts) == 3 else "+"
@@ -29,14 +65,14 @@ def parse_point(text: str) -> Point:
 
 
 def parse_box(text: str) -> Box:
-    """`X0,Y0,X1,Y1[@SECONDS]`."""
+    """Parse `X0,Y0,X1,Y1[@SECONDS]`."""
     place, time = _at(text, "--box", "X0,Y0,X1,Y1[@SECONDS]")
     x0, y0, x1, y1 = _numbers(place.split(","), 4, f"--box {text}", "X0,Y0,X1,Y1[@SECONDS]")
     return Box(x0=x0, y0=y0, x1=x1, y1=y1, time=time)
 
 
 def parse_mask(text: str) -> Mask:
-    """`PNG[@SECONDS]`."""
+    """Parse `PNG[@SECONDS]`."""
     place, time = _at(text, "--mask", "PNG[@SECONDS]") if "@" in text and not Path(text).is_file() else (text, 0.0)
     path = Path(place)
     if not path.is_file():
@@ -45,7 +81,7 @@ def parse_mask(text: str) -> Mask:
 
 
 def parse_rate(text: str) -> float | None:
-    """Frames a second, or `all` (None)."""
+    """Parse a number of frames per second; `all` gives None."""
     if text == "all":
         return None
     try:
@@ -58,20 +94,20 @@ def parse_rate(text: str) -> float | None:
 
 
 def parse_span(start: str, end: str | None) -> tuple[float, float | None]:
-    """`--start` and `--end`, in seconds."""
+    """Parse start and end, in seconds."""
     (begin,) = _numbers([start], 1, f"--start {start}", "a number of seconds")
     if begin < 0:
-        raise UsageError(f"--start {start}: seconds count from 0")
+        raise UsageError(f"--start {start}: give 0 or more seconds")
     if end is None:
         return begin, None
     (until,) = _numbers([end], 1, f"--end {end}", "a number of seconds")
     if until <= begin:
-        raise UsageError(f"--end {end}: must lie after --start {start}")
+        raise UsageError(f"--end {end}: must be after --start {start}")
     return begin, until
 
 
 def parse_audio(text: str | None) -> Path | Literal["track", "none"]:
-    """A file, `none`, or, unless told otherwise, the video's own track."""
+    """Parse a file name or `none`; None gives `track`, the audio track of the video."""
     if text is None:
         return "track"
     if text == "none":
@@ -83,27 +119,27 @@ def parse_audio(text: str | None) -> Path | Literal["track", "none"]:
 
 
 def parse_size(option: str, text: str) -> int:
-    """A number of bytes such as `500MB` or `2GB`; a unit is a power of ten."""
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(k|M|G|T)?B?", text.strip())
-    count = round(float(found[1]) * {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(found[2], 1)) if found else 0
+    """Parse a number of bytes, such as `500MB` or `2GB`; units are powers of ten."""
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(k|M|G|T)?B?", text.strip())
+    count = round(float(match[1]) * {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(match[2], 1)) if match else 0
     if count < 1:
         raise UsageError(f"{option} {text}: the form is 500MB or 2GB")
     return count
 
 
 def parse_expression(text: str | None) -> str | None:
-    """Words that describe the object."""
+    """Check a referring expression: None, or text that is not blank."""
     if text is not None and not text.strip():
-        raise UsageError("--text is empty: say what to look for, or leave it out")
+        raise UsageError("--text is empty: describe the object, or leave it out")
     return text
 
 
-def parse_saves(text: str) -> frozenset[str]:
-    """A comma-separated list of what to write."""
+def parse_outputs(text: str) -> frozenset[str]:
+    """Parse a comma-separated list of kinds of files, of `OUTPUT_FILES`."""
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in SAVES]
+    unknown = [name for name in names if name not in OUTPUT_FILES]
     if unknown or not names:
-        raise UsageError(f"--save {text}: choose from {','.join(SAVES)}")
+        raise UsageError(f"--save {text}: choose from {','.join(OUTPUT_FILES)}")
     return frozenset(names)
 
 
@@ -111,7 +147,7 @@ def _at(text: str, option: str, form: str) -> tuple[str, float]:
     place, _, time = text.rpartition("@") if "@" in text else (text, "", "0")
     (seconds,) = _numbers([time], 1, f"{option} {text}", form)
     if seconds < 0:
-        raise UsageError(f"{option} {text}: seconds count from 0")
+        raise UsageError(f"{option} {text}: give 0 or more seconds")
     return place, seconds
 
 
@@ -126,7 +162,7 @@ def _numbers(parts: list[str], count: int, where: str, form: str) -> list[float]
 
 
 def parse_device(name: str) -> str:
-    """A device by torch's name, or `auto`; whether it is on this machine is checked when torch is imported."""
+    """Check the form of a device name; `pick_device` checks later whether this machine has the device."""
     if re.fullmatch(r"cuda:\d{1,3}", name, re.ASCII):
         return name
     if name not in ("auto", "cpu", "cuda", "mps"):
@@ -135,21 +171,24 @@ def parse_device(name: str) -> str:
 
 
 def parse_dtype(name: str) -> str:
-    """What to compute in."""
+    """Check the name of a precision."""
     return parse_choice("--dtype", name, ("auto", "fp32", "bf16", "fp16"))
 
 
 def parse_choice(option: str, value: str, choices: tuple[Word, ...]) -> Word:
-    """One of several words."""
-    for word in choices:
-        if word == value:
-            return word
+    """Check that a value is one of several choices."""
+    for choice in choices:
+        if choice == value:
+            return choice
     raise UsageError(f"{option} {value}: choose from {', '.join(choices)}")
 
 
-ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help="Model name, folder or hub id.")]
-DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Where to compute.")]
+DatasetOption = Annotated[str, typer.Option(metavar="NAME", help=f"Name: {join(DATASETS)}.")]
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME|DIR", help=f"Model: {join(MODELS)}, a folder or a hub id.")
+]
+DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on.")]
 DtypeOption = Annotated[
     str, typer.Option(metavar="auto|fp32|bf16|fp16", help="Precision; auto is fp32 on a CPU, bf16 elsewhere.")
 ]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="CPU threads.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of CPU threads.")]

@@ -1,32 +1,55 @@
-"""`auralsam2 train`: a recipe becomes a model folder."""
+"""`auralsam2 train`: train a model folder from a recipe."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from auralsam2.errors import UnavailableError, message_line
-from auralsam2.training.recipe import TrainingRecipe
+
+EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 train recipes/stampavs-mini-fuser.yaml --set data.root=stamp
+  auralsam2 train recipes/v1m-large-paper.yaml --set trainer.devices=4 --set optimiser.rate=5e-5
+  auralsam2 train recipes/v1m-large-paper.yaml --resume     continue an interrupted run
+
+auralsam2 samples --list prints the names of the packaged recipes.
+"""
 
 
-def run_training(config: Path, changes: Sequence[str], *, resume: bool) -> None:
-    """Train, and print where the models are.
+def train(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", help="Recipe: a file, or the name of a packaged recipe.")
+    ],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Resume from the last checkpoint, if there is one.")
+    ] = False,
+) -> None:
+    """Train AuralFuser; SAM 2 and the text encoder stay frozen.
 
-    Raises:
-        AuralError: the recipe makes no sense, something is missing, or the folder cannot be used.
+    Writes runs/NAME/: the models last/ and best/, the checkpoint last.ckpt, log/ and recipe.yaml.
     """
-    recipe = TrainingRecipe.load(config, changes)
+    from auralsam2.training.recipe import TrainingRecipe
+
+    recipe = TrainingRecipe.load(config, changes or ())
     out = Path(recipe.out) if recipe.out is not None else Path("runs") / config.stem
     try:
         from auralsam2.training import callbacks
-        from auralsam2.training import run as running
+        from auralsam2.training import run as training_run
     except ModuleNotFoundError as error:
         raise UnavailableError(f"training needs {error.name}: pip install 'auralsam2[train]'") from error
 
-    running.train(recipe, out, resume=resume, bar=sys.stderr.isatty(), tell=_note)
+    training_run.train(recipe, out, resume=resume, bar=sys.stderr.isatty(), tell=_note)
     print(f"written: {out / callbacks.LAST}, {out / callbacks.BEST}")
 
 
-def _note(news: str) -> None:
-    print(message_line("", news), file=sys.stderr, flush=True)
+def _note(text: str) -> None:
+    print(message_line("", text), file=sys.stderr, flush=True)

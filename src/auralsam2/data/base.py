@@ -159,7 +159,7 @@ class DatasetReader(ABC):
         split = self.aliases.get(split, split)
         if split not in self.splits:
             known = ", ".join((*self.splits, *self.aliases))
-            raise UsageError(f"--split {split}: {self.name} has no such split, give one of {known}")
+            raise UsageError(f"`split={split}`: {self.name} has no such split; choose from {known}")
         rows = [row for row in self.table.rows() if self.wanted(row) and self.split_of(row) == split]
         samples: list[Sample] = []
         problems: list[Problem] = []

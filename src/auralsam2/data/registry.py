@@ -61,7 +61,7 @@ def open_dataset(name: str, root: Path | str) -> DatasetReader:
         InputError: the csv file cannot be read.
     """
     if name not in _READERS:
-        raise UsageError(f"--dataset {name}: no such data set, give one of {', '.join(NAMES)}")
+        raise UsageError(f"`dataset={name}`: no such data set; choose from {', '.join(NAMES)}")
     root = Path(root)
     if not root.is_dir():
         raise UnavailableError(f"{root}: no such folder: get {name} first, see docs/guide/datasets.md")

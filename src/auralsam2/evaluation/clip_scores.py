@@ -59,7 +59,7 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
     logits = full_size(prediction.logits[None, kept.to(device)], protocol.size)[0]
     scores = torch.stack([prediction.object_scores, prediction.ious])[:, kept].double()
     if not (prediction.logits.isfinite().all() and scores.isfinite().all()):
-        raise ValueError("the model's masks hold values that are not finite numbers; try --dtype fp32")
+        raise ValueError("the model's masks hold values that are not finite numbers; try `dtype=fp32`")
     labels = clip.labels[kept].to(device)
     columns, curve = score_maps(logits, labels, protocol)
     columns |= {

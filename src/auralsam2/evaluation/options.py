@@ -102,23 +102,23 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("--prompts", self.prompts, PROMPTS),
-            ("--protocol", self.protocol, (None, *PROTOCOLS)),
-            ("--select", self.select, SELECTS),
-            ("--combine", self.combine, COMBINES),
-            ("--sound", self.sound, SOUNDS),
+            ("prompts", self.prompts, PROMPTS),
+            ("protocol", self.protocol, (None, *PROTOCOLS)),
+            ("select", self.select, SELECTS),
+            ("combine", self.combine, COMBINES),
+            ("sound", self.sound, SOUNDS),
         ):
             if value not in known:
-                raise UsageError(f"{name} {value}: choose from {', '.join(word for word in known if word)}")
+                raise UsageError(f"`{name}={value}`: choose from {', '.join(word for word in known if word)}")
         if self.sound != "own" and not self.hears:
-            raise UsageError(f"--sound {self.sound}: the prompts {self.prompts} have no sound in them")
+            raise UsageError(f"`sound={self.sound}`: the prompts {self.prompts} have no sound in them")
         if self.combine != "joint" and (not self.hears or not self.visual or self.select != "iou"):
             raise UsageError(
-                f"--combine {self.combine} merges what is heard and what is pointed at: take --prompts "
-                "audio+points+box, without --select"
+                f"`combine={self.combine}` merges masks of audio and visual prompts: use `prompts=audio+points+box`, "
+                "without `select`"
             )
         if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit {self.limit}: give at least 1, or leave it out")
+            raise UsageError(f"`limit={self.limit}`: give at least 1, or leave it out")
 
     @property
     def parts(self) -> frozenset[str]:
@@ -203,6 +203,4 @@ def check_listing(listing: ListingProtocol, options: EvaluationOptions) -> None:
             f"{options.dataset}: split {options.split} has no usable samples, {len(listing.problems)} problems{first}"
         )
     if options.reads and any(sample.expression is None for sample in listing.samples):
-        raise UsageError(
-            f"--prompts {options.prompts}: {options.dataset} has no expressions to read: take --prompts audio"
-        )
+        raise UsageError(f"`prompts={options.prompts}`: {options.dataset} has no expressions: use `prompts=audio`")

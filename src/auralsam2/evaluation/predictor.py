@@ -77,7 +77,7 @@ class AuralPredictor:
     def __init__(self, model: AuralSAM2, options: EvaluationOptions) -> None:
         if options.reads and model.network.text_encoder is None:
             raise UsageError(
-                f"--prompts {options.prompts}: model {model.name} reads no text: take --prompts audio, or a model "
+                f"`prompts={options.prompts}`: model {model.name} reads no text: use `prompts=audio`, or a model "
                 "such as ref-avs"
             )
         self.model, self.options = model, options

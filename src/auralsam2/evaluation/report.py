@@ -157,12 +157,12 @@ class EvaluationJournal:
         except ValueError:
             earlier = None
         if not isinstance(earlier, dict):
-            raise UsageError(f"{self.path}: not the rows of an evaluation: move it, or choose another --report")
+            raise UsageError(f"{self.path}: not the rows of an evaluation: move it, or choose another `report`")
         names = {*earlier, *self._run}
         if different := sorted(name for name in names if earlier.get(name) != self._run.get(name)):
             raise UsageError(
                 f"{self.path} holds rows of a run with another {', '.join(different)}: delete it to start anew, or "
-                "choose another --report"
+                "choose another `report`"
             )
 
 

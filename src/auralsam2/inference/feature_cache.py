@@ -101,7 +101,7 @@ class TensorSpool:
         except OSError as error:
             raise OutputError(
                 f"{tempfile.gettempdir()}: cannot keep encoded frames ({error.strerror}): point TMPDIR to a folder "
-                "with space, or take a lower --fps"
+                "with space, or use a lower `fps`"
             ) from error
         self._spilled[key] = (offset, size, layouts)
 

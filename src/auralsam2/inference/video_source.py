@@ -89,16 +89,16 @@ class VideoSource:
             UsageError: times, rate or prompts do not fit the video.
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):
-            raise UsageError(f"--fps {fps:g} is not a positive number; or give all")
+            raise UsageError(f"`fps={fps:g}` must be a positive number, or all")
         if not (math.isfinite(start) and start >= 0):
-            raise UsageError(f"--start {start:g} must be 0 or later, in seconds")
+            raise UsageError(f"`start={start:g}` must be 0 or more seconds")
         if end is not None and not end > start:
-            raise UsageError(f"--end {end:g} must lie after --start {start:g}")
+            raise UsageError(f"`end={end:g}` must be after `start={start:g}`")
         info = probe(path)
         if not info.width:
             raise InputError(f"{path}: no video track")
         if info.duration and start >= info.duration:
-            raise UsageError(f"{path}: --start {start:g} lies behind the end of the video at {info.duration:.2f} s")
+            raise UsageError(f"{path}: `start={start:g}` is after the end of the video at {info.duration:.2f} s")
         prompts.check_inside(info, start, end)
         for mask in prompts.masks:
             read_label(mask.path, info.width, info.height)
@@ -109,7 +109,7 @@ class VideoSource:
             sound = audio
         elif audio == "none":
             if not prompted:
-                raise UsageError(f"{path}: with --audio none say what to look for: --text, --point, --box or --mask")
+                raise UsageError(f"{path}: `audio=none` needs another prompt: `text`, `points`, `boxes` or `masks`")
             sound = None
         elif info.audio_rate is not None:
             sound = path
@@ -117,7 +117,7 @@ class VideoSource:
             sound = None
         else:
             raise InputError(
-                f"{path}: no audio track: give one with --audio FILE, or say what to look for with --text, --point, "
-                "--box or --mask"
+                f"{path}: no audio track: add one with `audio=FILE`, or prompt with `text`, `points`, `boxes` or "
+                "`masks`"
             )
         return cls(info=info, sound=sound, fps=fps, start=start, end=end)

@@ -20,7 +20,7 @@ from PIL import Image
 from auralsam2.errors import AuralError, OutputError, UsageError
 from auralsam2.outputs import coco, result_json
 from auralsam2.outputs.overlay import draw_overlay
-from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.types import OUTPUT_FILES, MediaInfo, Segmentation
 from auralsam2.utils import json_stream
 from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.utils.background import BoundedQueue
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
     from auralsam2.media.video_writer import OverlayWriter
 
 _log = logging.getLogger(__name__)
-
-NAMES = {
-    "overlay": "overlay.mp4",
-    "masks": "masks",
-    "frames": "frames",
-    "coco": "coco.json",
-    "json": "result.json",
-}
-"""What can be saved, with its name in the folder, in the order of appearance: `result.json` vouches for the rest."""
 
 _SERIES = {"masks": ".png", "frames": ".jpg"}  # folders of one file a frame
 _JPEG_QUALITY = 95
@@ -71,7 +62,7 @@ class ResultFolder:
         Args:
             folder: where the files go, created where missing.
             info: the video.
-            save: what to write, of `NAMES`.
+            save: what to write, of `OUTPUT_FILES`.
             header: `model`, `prompts`, `options`, `device` and `dtype` for `result.json`; paths, tuples, sets and
                 dataclasses are welcome. A later run can skip the input if `options` has a `request`; see `is_complete`.
             audio_from: the file whose sound the overlay gets, None for a silent one.
@@ -81,10 +72,10 @@ class ResultFolder:
         Raises:
             UsageError: `save` is empty or names something unknown.
         """
-        if unknown := sorted(save - NAMES.keys()):
-            raise UsageError(f"cannot save {', '.join(unknown)}: choose from {', '.join(NAMES)}")
+        if unknown := sorted(save - OUTPUT_FILES.keys()):
+            raise UsageError(f"cannot save {', '.join(unknown)}: choose from {', '.join(OUTPUT_FILES)}")
         if not save:
-            raise UsageError(f"nothing to save: choose from {', '.join(NAMES)}")
+            raise UsageError(f"nothing to save: choose from {', '.join(OUTPUT_FILES)}")
         self.folder = folder
         self._info = info
         self._save = save
@@ -191,11 +182,11 @@ class ResultFolder:
             self._publish()
 
     def _publish(self) -> None:
-        names = [name for kind, name in NAMES.items() if kind in self._save]
-        kept = {name for name in NAMES.values() if name not in names and (self.folder / name).exists()}
+        names = [name for kind, name in OUTPUT_FILES.items() if kind in self._save]
+        kept = {name for name in OUTPUT_FILES.values() if name not in names and (self.folder / name).exists()}
         replaced = any(os.path.lexists(self.folder / name) for name in names)
         # An earlier result.json that spoke of what is now replaced would call the folder complete when it is not.
-        withdrawn = kept & {NAMES["json"]} if replaced else set()
+        withdrawn = kept & {OUTPUT_FILES["json"]} if replaced else set()
         self._staging.publish(names, sorted(withdrawn))
         if stale := sorted(kept - withdrawn):
             _log.warning("%s: %s from an earlier run may not fit the new results", self.folder, ", ".join(stale))
@@ -234,24 +225,22 @@ class ResultFolder:
         if not os.path.lexists(path):
             return
         if path.is_dir() != (kind in _SERIES):
-            raise OutputError(f"{path}: is in the way of a result: move it or choose another folder with --out")
+            raise OutputError(f"{path}: is in the way of a result: move it or choose another `out`")
         if kind in _SERIES:
             names = (entry.name for entry in path.iterdir())
             foreign = (name for name in names if name not in _FILE_BROWSERS and not _is_numbered(name, kind))
             if name := next(foreign, None):
-                raise OutputError(
-                    f"{path}: holds {name}, not made by auralsam2: move it or choose another folder with --out"
-                )
+                raise OutputError(f"{path}: holds {name}, not made by auralsam2: move it or choose another `out`")
 
     @property
     def _rows_path(self) -> Path:
         return self._staging.path / "rows.jsonl"
 
     def _hidden(self, kind: str) -> Path:
-        return self._staging.path / NAMES[kind]
+        return self._staging.path / OUTPUT_FILES[kind]
 
     def _final(self, kind: str) -> Path:
-        return self.folder / NAMES[kind]
+        return self.folder / OUTPUT_FILES[kind]
 
 
 def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
@@ -263,18 +252,18 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
     Args:
         folder: need not exist.
         request: as `request_hash` returns it; the `request` among the `options` in the header of `ResultFolder`.
-        save: kinds of files that the request writes, of `NAMES`.
+        save: kinds of files that the request writes, of `OUTPUT_FILES`.
 
     Raises:
         KeyError: a kind is unknown.
     """
-    kinds = [(kind, folder / NAMES[kind]) for kind in save]
+    kinds = [(kind, folder / OUTPUT_FILES[kind]) for kind in save]
     if "json" not in save:
         return False
     seen: set[str] = set()
     frames = 0
     try:
-        for name, value in json_stream.read_object(folder / NAMES["json"]):
+        for name, value in json_stream.read_object(folder / OUTPUT_FILES["json"]):
             if name == "schema" and value != result_json.SCHEMA:
                 return False
             if name == "options" and not (isinstance(value, dict) and value.get("request") == request):

@@ -103,11 +103,11 @@ def collect_assets(folder: Path | None = None) -> AssetCollection:
     if folder is None and not FOLDER.is_dir():
         raise UnavailableError(
             f"the stamps are not on this machine: apt install {PACKAGE}, or name a folder of NAME.png and NAME.ogg "
-            "with --stamps"
+            "with `stamps=DIR`"
         )
     folder = folder or FOLDER
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder: name one of NAME.png and NAME.ogg with --stamps")
+        raise InputError(f"{folder}: no such folder: name a folder of NAME.png and NAME.ogg with `stamps=DIR`")
     catalogue = json.loads((Path(__file__).parent / "catalogue.json").read_text(encoding="utf-8"))
     pictures = {_key(path, folder): path for path in sorted(folder.rglob("*.png"))}
     sounds = {_key(path, folder): path for ending in reversed(_SOUNDS) for path in sorted(folder.rglob(f"*{ending}"))}
@@ -118,7 +118,7 @@ def collect_assets(folder: Path | None = None) -> AssetCollection:
     if len(categories) < 4:
         raise InputError(
             f"{folder}: {len(categories)} pairs of NAME.png and NAME.ogg, but scenes need at least four: "
-            "name another folder with --stamps"
+            "name another folder with `stamps=DIR`"
         )
     return AssetCollection(
         source=PACKAGE if known else folder.name,
@@ -142,7 +142,9 @@ def _catalogued(
         missing = [f"{key}.png" for key in entry["pictures"] if key not in pictures]
         missing += [f"{key}.ogg" for key in entry["sounds"] if key not in sounds]
         if missing:
-            raise InputError(f"{folder}: {missing[0]} is missing: reinstall {PACKAGE}, or name another with --stamps")
+            raise InputError(
+                f"{folder}: {missing[0]} is missing: reinstall {PACKAGE}, or name another folder with `stamps=DIR`"
+            )
         categories[name] = Category(
             name=name,
             group=entry["group"],

@@ -69,11 +69,11 @@ class BuildPlan:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise UsageError(f"--seed {self.seed} must be 0 or greater")
+            raise UsageError(f"`seed={self.seed}` must be 0 or greater")
         if not 32 <= self.size <= scene_module.LARGEST_SIZE:
-            raise UsageError(f"--size {self.size} must be 32 to {scene_module.LARGEST_SIZE} pixels")
+            raise UsageError(f"`size={self.size}` must be 32 to {scene_module.LARGEST_SIZE} pixels")
         if self.clips < 1:
-            raise UsageError(f"--clips {self.clips} must be 1 or greater")
+            raise UsageError(f"`clips={self.clips}` must be 1 or greater")
 
     def counts(self, possible: Iterable[str]) -> dict[str, dict[str, int]]:
         """How many clips of each mix the given splits get."""
@@ -240,7 +240,7 @@ def _produce(shop: _WorkerContext, tasks: list[_Task], workers: int) -> Iterator
         yield from pool.map(_make, tasks, chunksize=4)
     except BrokenProcessPool as error:
         raise OutputError(
-            f"{shop.root}: a process was killed, perhaps for want of memory: go on with fewer --workers"
+            f"{shop.root}: a process was killed, possibly for lack of memory: resume with fewer `workers`"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)

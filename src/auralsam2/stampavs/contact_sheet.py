@@ -55,7 +55,7 @@ def draw_contact_sheet(
     """
     samples = [sample for sample in _samples(root) if split in (None, sample.split) and mix in (None, sample.mix)]
     if not samples:
-        raise UsageError(f"{root}: no clips of split {split or 'any'} and mix {mix or 'any'}: choose another --split")
+        raise UsageError(f"{root}: no clips of split {split or 'any'} and mix {mix or 'any'}: choose another `split`")
     order = np.random.default_rng(seed).permutation(len(samples))[:clips]
     tiles = [_tile(root, samples[int(number)]) for number in sorted(order)]
     width, height = tiles[0].size

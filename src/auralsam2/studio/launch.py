@@ -1,4 +1,4 @@
-"""`auralsam2 studio`: from the command line to a server that listens."""
+"""Start the Studio: check its options, load the model, listen and serve."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import sys
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from auralsam2.errors import EXIT_DONE, InputError, UnavailableError, UsageError, message_line
@@ -21,143 +21,155 @@ from auralsam2.hub import download
 from auralsam2.studio.settings import Limits, Settings, default_home
 from auralsam2.utils import signals
 
+if TYPE_CHECKING:
+    from auralsam2.model import AuralSAM2
+    from auralsam2.studio.storage import SessionStore
+
 _NEEDED = ("fastapi", "uvicorn", "websockets")
 _SHORTEST_TOKEN = 16
 _LONGEST_MESSAGE = 8 << 20
-"""Bytes of what a page may send at once: a painted mask."""
+"""Maximum bytes of a message from a page, which may hold a painted mask."""
 _GRACE = 5
+"""Seconds that connections have to close when the server stops."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StudioOptions:
-    """What the command line says.
+def run_studio(
+    *,
+    video: Path | None,
+    model: str,
+    host: str,
+    port: int,
+    token: str | None,
+    home: Path | None,
+    max_upload: int,
+    max_minutes: float,
+    sessions: int,
+    open_page: bool,
+    device: str,
+    dtype: str,
+    threads: int | None,
+) -> int:
+    """Serve the Studio until it is interrupted.
 
-    Attributes:
-        video: to begin with, or None.
+    Args:
+        video: video to open, or None.
         model: name, folder or hub id.
-        host, port: to listen on; port 0 takes a free one.
-        token: given, or None for a random one.
-        home: of the sessions, or None for the user's folder for data.
-        max_upload: bytes.
-        max_minutes: length of a video.
-        sessions: open at the same time.
-        open_page: in the browser.
-        device, dtype: as on the command line.
-        threads: of the CPU; None leaves it to torch.
-    """
-
-    video: Path | None
-    model: str
-    host: str
-    port: int
-    token: str | None
-    home: Path | None
-    max_upload: int
-    max_minutes: float
-    sessions: int
-    open_page: bool
-    device: str
-    dtype: str
-    threads: int | None
-
-
-def run_studio(job: StudioOptions) -> int:
-    """Serve until interrupted.
+        host: address to listen on.
+        port: port to listen on; 0 for any free port.
+        token: secret of the address; None for a random one.
+        home: folder of the sessions; None for the default in the user's data folder.
+        max_upload: maximum file size of a video, in bytes.
+        max_minutes: maximum length of a video, in minutes.
+        sessions: maximum number of open sessions.
+        open_page: whether to open the page in the browser.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        threads: number of CPU threads; None for the default of torch.
 
     Returns:
-        the exit code: 0 after Ctrl-C, 128 + its number after another signal.
+        the exit code: 0 after Ctrl-C, 128 + the signal's number after another signal.
 
     Raises:
-        UnavailableError: the extra is not installed, or the model is out of reach.
-        UsageError: the options do not go together, the port is taken, or the model takes whole clips alone.
-        InputError: the video is not taken.
+        UnavailableError: the extra is not installed, or the model cannot be fetched.
+        UsageError: options contradict each other, the port is taken, or the model takes whole clips only.
+        InputError: the video cannot be used.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UnavailableError(f"the studio needs {', '.join(missing)}: pip install 'auralsam2[studio]'")
-    token = _token(job)
-    if job.video is not None and not job.video.is_file():
-        raise InputError(f"{job.video}: no such file")
-    download.check(job.model)
-    with _listening(job.host, job.port) as listener:
-        return _serve(job, token, listener)
+    token = _token(token, host)
+    if video is not None and not video.is_file():
+        raise InputError(f"{video}: no such file")
+    download.check(model)
+    with _listening(host, port) as listener:
+        import torch
 
+        from auralsam2.model import AuralSAM2
+        from auralsam2.studio.storage import SessionStore
 
-def _serve(job: StudioOptions, token: str, listener: socket.socket) -> int:
-    """The part that needs a model."""
-    import torch
-    import uvicorn
-
-    from auralsam2.model import AuralSAM2
-    from auralsam2.studio.routes import create_app, import_demo
-    from auralsam2.studio.storage import SessionStore
-    from auralsam2.studio.uploads import safe_name
-
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
-    limits = Limits(upload=job.max_upload, minutes=job.max_minutes, sessions=job.sessions)
-    settings = Settings(token=token, home=job.home or default_home(), host=job.host, limits=limits)
-    with SessionStore(settings.home) as store:
-        _note(f"loading model {job.model}")
-        model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
-        # Sessions need a model that takes videos of any length; better to say so now than when one is opened.
-        model.streaming()
-        opened = None
-        if job.video is not None:
-            _note(f"looking through {job.video}")
-            opened = import_demo(store, job.video, safe_name(job.video.name), None, limits, model.name).id
-        url = _url(job.host, listener.getsockname()[1], token, opened)
-        config = uvicorn.Config(
-            create_app(settings, model, store),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws_max_size=_LONGEST_MESSAGE,
-            # Masks are deflated already.
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=_GRACE,
-        )
-        # Connections that come from now on wait until the server takes them.
-        print(url, flush=True)
-        if job.open_page and _has_screen():
-            webbrowser.open(url)
-        server = uvicorn.Server(config)
-
-        def stop() -> None:
-            server.should_exit = True
-
-        # Uvicorn handles SIGINT and SIGTERM itself, and passes them on when all is closed.
-        with suppress(KeyboardInterrupt), signals.hang_up_calls(stop):
-            server.run(sockets=[listener])
+        if threads is not None:
+            torch.set_num_threads(threads)
+        limits = Limits(upload=max_upload, minutes=max_minutes, sessions=sessions)
+        settings = Settings(token=token, home=home or default_home(), host=host, limits=limits)
+        with SessionStore(settings.home) as store:
+            _note(f"loading model {model}")
+            loaded = AuralSAM2.from_pretrained(model, device, dtype)
+            # Sessions need a model that takes videos of any length.
+            loaded.streaming()
+            _serve(settings, loaded, store, listener, video=video, open_page=open_page)
     _note("stopped; the sessions are saved")
     return signals.exit_code() or EXIT_DONE
 
 
-def _token(job: StudioOptions) -> str:
-    """The secret, fit for an address and a cookie.
+def _serve(
+    settings: Settings,
+    model: AuralSAM2,
+    store: SessionStore,
+    listener: socket.socket,
+    *,
+    video: Path | None,
+    open_page: bool,
+) -> None:
+    """Print the address of the page and serve it until a signal arrives."""
+    import uvicorn
+
+    from auralsam2.studio.routes import create_app, import_demo
+    from auralsam2.studio.uploads import safe_name
+
+    session = None
+    if video is not None:
+        _note(f"reading {video}")
+        session = import_demo(store, video, safe_name(video.name), None, settings.limits, model.name).id
+    url = _url(settings.host, listener.getsockname()[1], settings.token, session)
+    config = uvicorn.Config(
+        create_app(settings, model, store),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws_max_size=_LONGEST_MESSAGE,
+        # Masks are deflated already.
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    # From now on connections wait until the server accepts them.
+    print(url, flush=True)
+    if open_page and _has_screen():
+        webbrowser.open(url)
+    server = uvicorn.Server(config)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    # Uvicorn handles SIGINT and SIGTERM itself, and raises them again after it has closed all connections.
+    with suppress(KeyboardInterrupt), signals.hang_up_calls(stop):
+        server.run(sockets=[listener])
+
+
+def _token(token: str | None, host: str) -> str:
+    """Return the secret, which must be valid in an address and a cookie.
 
     Raises:
-        UsageError: it is too short, has other signs, or is missing where others can reach the server.
+        UsageError: the token is too short, has other characters, or is missing where other machines reach the server.
     """
-    if job.token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{_SHORTEST_TOKEN},200}}", job.token):
+    if token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{_SHORTEST_TOKEN},200}}", token):
         raise UsageError(
-            f"--token: give {_SHORTEST_TOKEN} to 200 of letters, figures and . _ ~ -, or leave it out for a random one"
+            f"--token: give {_SHORTEST_TOKEN} to 200 of letters, digits and . _ ~ -, or leave it out for a random one"
         )
-    if not _is_loopback(job.host):
-        if job.token is None:
+    if not _is_loopback(host):
+        if token is None:
             raise UsageError(
-                f"--host {job.host}: others can reach this address: give a --token TEXT of {_SHORTEST_TOKEN} letters "
-                "or more"
+                f"--host {host}: other machines can reach this address: give a --token TEXT of {_SHORTEST_TOKEN} "
+                "characters or more"
             )
         print(
             message_line(
                 "warning",
-                f"{job.host} can be reached from other machines, over plain HTTP: whoever has or overhears the token "
-                "sees and changes all sessions",
+                f"{host} can be reached from other machines, over plain HTTP: anyone who has the token or intercepts "
+                "it sees and changes all sessions",
             ),
             file=sys.stderr,
         )
-    return job.token or secrets.token_urlsafe(32)
+    return token or secrets.token_urlsafe(32)
 
 
 def _is_loopback(host: str) -> bool:
@@ -169,10 +181,10 @@ def _is_loopback(host: str) -> bool:
 
 @contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that connections can queue at.
+    """Open a listening socket.
 
     Raises:
-        UsageError: it cannot be had.
+        UsageError: the host has no such address, or the port cannot be used.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -193,14 +205,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _url(host: str, port: int, token: str, opened: str | None) -> str:
+def _url(host: str, port: int, token: str, session: str | None) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
-    query = {"token": token} | ({} if opened is None else {"open": opened})
+    query = {"token": token} | ({} if session is None else {"open": session})
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?{urlencode(query)}"
 
 
 def _has_screen() -> bool:
-    """Whether a browser would come in a window; one in this terminal would be in the way."""
+    """Whether the browser opens in a window; a browser in this terminal would hide the output."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 

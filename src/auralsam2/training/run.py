@@ -136,10 +136,12 @@ def _check(recipe: TrainingRecipe, out: Path, resume: bool) -> None:
     file = out / RECIPE_FILE
     if not file.exists():
         if (out / CHECKPOINT).exists():
-            raise OutputError(f"{out}: has a checkpoint but no {RECIPE_FILE}: choose another folder with --set out=DIR")
+            raise OutputError(f"{out}: has a checkpoint but no {RECIPE_FILE}: choose another `out` in the recipe")
         return
     if not resume:
-        raise UsageError(f"{out}: there is a run already: go on with --resume, or choose another with --set out=DIR")
+        raise UsageError(
+            f"{out}: there is a run already: continue it with `resume`, or choose another `out` in the recipe"
+        )
     known, asked = _flat(TrainingRecipe.load(file).to_dict()), _flat(recipe.to_dict())
     free = ("data.workers", "data.cache", "data.cache_gigabytes", "trainer.checkpoint_every", "trainer.log_every",
             "trainer.logger", "out")  # fmt: skip

@@ -27,13 +27,13 @@ _NAME = re.compile(re.escape(_PREFIX) + r"[a-z0-9_]{8}" + re.escape(_SUFFIX))
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _REMEDIES = {
-    errno.ENOSPC: "free some space or choose another folder with --out",
-    errno.EDQUOT: "free some space or choose another folder with --out",
-    errno.EACCES: "check its permissions or choose another folder with --out",
-    errno.EPERM: "check its permissions or choose another folder with --out",
-    errno.EEXIST: "move what is in the way or choose another folder with --out",
-    errno.ENOTDIR: "move what is in the way or choose another folder with --out",
-    errno.EISDIR: "move what is in the way or choose another folder with --out",
+    errno.ENOSPC: "free some space or choose another `out`",
+    errno.EDQUOT: "free some space or choose another `out`",
+    errno.EACCES: "check its permissions or choose another `out`",
+    errno.EPERM: "check its permissions or choose another `out`",
+    errno.EEXIST: "move what is in the way or choose another `out`",
+    errno.ENOTDIR: "move what is in the way or choose another `out`",
+    errno.EISDIR: "move what is in the way or choose another `out`",
 }
 
 
@@ -52,7 +52,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error) or type(error).__name__
-        remedy = _REMEDIES.get(error.errno or 0, "choose another folder with --out")
+        remedy = _REMEDIES.get(error.errno or 0, "choose another `out`")
         kind = DiskFullError if error.errno in _DISK_FULL else OutputError
         raise kind(f"{path}: cannot be written ({reason}): {remedy}") from error
 
@@ -151,7 +151,7 @@ class Staging:
         """
         with ExitStack() as stack:
             if not stack.enter_context(claim(self.folder)):
-                raise OutputError(f"{self.folder}: another run is writing here: wait for it or choose another --out")
+                raise OutputError(f"{self.folder}: another run is writing here: wait for it or choose another `out`")
             with writing(self.folder):
                 _sweep(self.folder)
                 self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=self.folder))

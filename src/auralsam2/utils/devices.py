@@ -34,7 +34,7 @@ def pick_device(device: str | int | torch.device) -> torch.device:
         found = None
     # torch wraps numbers beyond 127: cuda:256 would be cuda:0.
     if found is None or str(found) != name or (found.index or 0) >= available.get(found.type, 0):
-        raise UsageError(f"--device {' '.join(name.split())} is not available here; available: {here}")
+        raise UsageError(f"`device={' '.join(name.split())}` is not available here; available: {here}")
     return found
 
 
@@ -53,7 +53,7 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
     if name == "auto":
         return "fp32" if device.type == "cpu" else "bf16"
     if name not in DTYPES:
-        raise UsageError(f"--dtype {' '.join(name.split())}: choose from auto, {', '.join(DTYPES)}")
+        raise UsageError(f"`dtype={' '.join(name.split())}`: choose from auto, {', '.join(DTYPES)}")
     if name == "fp16" and device.type == "cpu":
-        raise UsageError("--dtype fp16 needs an accelerator; on a CPU take bf16 or fp32")
+        raise UsageError("`dtype=fp16` needs an accelerator; on a CPU take bf16 or fp32")
     return name

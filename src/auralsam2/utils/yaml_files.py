@@ -116,16 +116,16 @@ def _set(values: dict[str, Any], change: str) -> None:
     name, equals, text = change.partition("=")
     keys = name.strip().split(".")
     if not equals or not all(keys):
-        raise UsageError(f"--set {change}: give KEY=VALUE, such as trainer.max_steps=200")
+        raise UsageError(f"`changes={change}`: give KEY=VALUE, such as trainer.max_steps=200")
     if len(keys) > strict_json.MOST_DEPTH:
-        raise UsageError(f"--set {quoted(change)}: no recipe has keys of {len(keys)} parts")
+        raise UsageError(f"`changes={quoted(change)}`: no recipe has keys of {len(keys)} parts")
     section = values
     for key in keys[:-1]:
         inner = section.setdefault(key, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {change}: {key} is a value, not a section")
+            raise ConfigError(f"`changes={change}`: {key} is a value, not a section")
         section = inner
-    section[keys[-1]] = parse_yaml(text, f"--set {quoted(change)}")
+    section[keys[-1]] = parse_yaml(text, f"`changes={quoted(change)}`")
 
 
 def parse_yaml(text: str, where: str) -> Any:
