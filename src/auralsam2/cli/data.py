@@ -143,8 +143,6 @@ def _check_split(reader: DatasetReader, split: str) -> SplitReport | None:
     listing = reader.listing(split)
     if not listing.rows and not reader.splits[split].rows:
         return None
-    from auralsam2.data.check import check_split
-
     with frame_progress(f"{reader.name} {split}, clips", listing.clips, shown=True) as advance:
         return check_split(reader, listing, lambda: advance(None))
 

@@ -213,7 +213,7 @@ class FrameReader:
             moments = decoder.frames()
             first = next(moments, None)
             late = not sought and first is not None and first[0] is not None and first[0] > _LONG
-            if late and not self._starts_late:
+            if late and first is not None and not self._starts_late:
                 first = self._after_step_back(first, moments)
                 sought = self._starts_late = first is None
             if first is not None and not (sought and (first[0] is None or first[0] > self._start)):
