@@ -75,7 +75,7 @@ def test_no_usable_clip(evaluate):
         (("--protocol", "mine"), "--protocol mine: choose from"),
         (("--select", "best"), "--select best: choose from"),
         (("--combine", "both"), "--combine both: choose from"),
-        (("--combine", "union"), "--combine union merges what is heard and what is pointed at"),
+        (("--combine", "union"), "--combine union merges masks of audio and visual prompts"),
         (("--sound", "loud"), "--sound loud: choose from"),
         (("--device", "tpu"), "--device tpu: choose from"),
         (("--root", "nowhere"), "--root nowhere: no such folder"),

@@ -42,8 +42,7 @@ def test_no_audio_track(segment, tmp_path):
     outcome = segment(path)
     assert outcome.code == 2
     assert outcome.error == (
-        f"{path}: no audio track: give one with --audio FILE, or say what to look for with --text, --point, "
-        "--box or --mask"
+        f"{path}: no audio track: add one with --audio FILE, or prompt with --text, --point, --box or --mask"
     )
     assert not (tmp_path / "out").exists()
 

@@ -14,7 +14,7 @@ Examples:
 \b
   auralsam2 segment "$(auralsam2 samples)"                  the demo clip
   cp "$(auralsam2 samples v1m-large-paper)" mine.yaml       a recipe to start from
-  python "$(auralsam2 samples converse)"                    an example script
+  python "$(auralsam2 samples interactive)"                 an example script
 """
 
 
