@@ -76,7 +76,7 @@ def buggy(tmp_path, monkeypatch):
 
 
 def test_a_bug_concerns_one_input(segment, buggy, caplog):
-    with caplog.at_level(logging.DEBUG, logger="auralsam2.cli.segment"):
+    with caplog.at_level(logging.DEBUG, logger="auralsam2.cli.segment_batch"):
         outcome = segment(*buggy, *SMALL)
     assert outcome.code == 1
     assert names_and_statuses(outcome) == [("b", "failed"), ("a", "done"), ("c", "done")]
