@@ -18,12 +18,12 @@ from helpers.evaluation_clips import Loader, listing, sample
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompts": "smell"}, "--prompts smell: choose from audio, text"),
-        ({"protocol": "mine"}, "--protocol mine: choose from auralsam2, avsbench, ref-avs, per-frame"),
-        ({"select": "best"}, "--select best: choose from iou, iou\\+object, first"),
-        ({"sound": "loud"}, "--sound loud: choose from own, shuffled"),
-        ({"sound": "shuffled", "prompts": "box"}, "--sound shuffled: the prompts box have no sound"),
-        ({"limit": 0}, "--limit 0: give at least 1"),
+        ({"prompts": "smell"}, "`prompts=smell`: choose from audio, text"),
+        ({"protocol": "mine"}, "`protocol=mine`: choose from auralsam2, avsbench, ref-avs, per-frame"),
+        ({"select": "best"}, "`select=best`: choose from iou, iou\\+object, first"),
+        ({"sound": "loud"}, "`sound=loud`: choose from own, shuffled"),
+        ({"sound": "shuffled", "prompts": "box"}, "`sound=shuffled`: the prompts box have no sound"),
+        ({"limit": 0}, "`limit=0`: give at least 1"),
     ],
 )
 def test_wrong_words(changes, message):
