@@ -111,12 +111,12 @@ def verdict(differences: list[float]) -> str:
     """Whether an ordering holds, of the differences seed by seed."""
     found = interval(differences)
     if found is None:
-        return "one seed, " + ("upwards" if differences[0] > 0 else "not upwards")
+        return "one seed: " + ("gain" if differences[0] > 0 else "no gain")
     if found[0] > 0:
         return "holds"
     if found[1] < 0:
         return "is reversed"
-    return "open, the mean " + ("upwards" if fmean(differences) > 0 else "not upwards")
+    return "open: " + ("mean gain" if fmean(differences) > 0 else "no mean gain")
 
 
 def markdown(chosen: Table, scores: Scores, seeds: int) -> str:
@@ -136,7 +136,7 @@ def markdown(chosen: Table, scores: Scores, seeds: int) -> str:
             for low, high in chosen.orderings:
                 gains = [scores[high, s][split][DECIDES] - scores[low, s][split][DECIDES] for s in range(seeds)]
                 told.append([f"{low} < {high}", split, _cell(gains), verdict(gains)])
-        parts.append(table(["ordering", "split", f"gain in {DECIDES}", "here"], told))
+        parts.append(table(["ordering", "split", f"gain in {DECIDES}", "result"], told))
     return "\n\n".join(parts)
 
 

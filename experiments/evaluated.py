@@ -148,7 +148,7 @@ def measured(chosen: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, floa
     less = chosen.less if chosen.less in chosen.rows else None
     head = ["split", "method", *["prompts"] * asked, *chosen.scores]
     if less is not None:
-        head.append(f"M_J less that of {less.name}" + f" by {_words(less.prompts)}" * asked)
+        head.append(f"M_J minus that of {less.name}" + f" by {_words(less.prompts)}" * asked)
     head += ["FPS", "time"] * bool(seconds) + [f"{label}{name}" for name in theirs]
     lines = []
     for place in chosen.places:

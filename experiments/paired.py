@@ -31,7 +31,7 @@ def clip_sums(samples: list[dict[str, Any]], *, with_target: bool = False) -> di
 
 
 def difference(one: dict[str, tuple[float, float]], other: dict[str, tuple[float, float]], seed: int) -> Number | None:
-    """Mean of one run less that of the other over the clips of both: `value`, `low`, `high`, `count`.
+    """Mean of one run minus that of the other over the clips of both: `value`, `low`, `high`, `count`.
 
     Args:
         one: sums and counts by clip.

@@ -87,22 +87,22 @@ def hearing_tables(results: dict[str, Any]) -> str:
             others = ("false area in silence", "false area of sound without target")
             robust.append([split, sound, *kinds, *(cell(numbers.get(name), 4) for name in others)])
         for sound, each in found["differences"].items():
-            differences.append([split, f"own less {sound}", *(cell(each[name]) for name in ("M_J", "J with target"))])
+            differences.append([split, f"own minus {sound}", *(cell(each[name]) for name in ("M_J", "J with target"))])
         bounds.append([split, *(cell(found["bounds"][name]) for name in found["bounds"])])
     return "\n\n".join(
         (
             table(
                 ["split", "sound", "clips", "M_J", "J with target", "right object", "presence", "steadiness"], scores
             ),
-            table(["split", "sound", "what is lost in M_J", "in J with target"], differences),
+            table(["split", "sound", "difference in M_J", "in J with target"], differences),
             table(["split", "sound", *KINDS, "frames in silence", "frames of sound without target"], robust),
             table(["split", "random object", "all objects", "filled boxes"], bounds),
-            "Each with its 95 % interval over clips. J with target: frames in which something seen sounds. Right "
-            "object: of these, how often the mask overlaps most with an object that sounds. Presence: AUROC of the "
-            "object score. Steadiness: IoU of neighbouring frames' masks while the same objects sound, over that of "
-            "the truth. The third table is the share of the picture that is masked where nothing should be, by kind of "
-            "clip and over all frames. The last one is J with target of guesses that know exact outlines, of one "
-            "object by chance or of all, or the boxes of what sounds.",
+            "Brackets: 95 % intervals over clips. J with target: frames in which a visible object sounds. Right object: "
+            "fraction of these frames in which the mask overlaps most with a sounding object. Presence: AUROC of the "
+            "object score. Steadiness: IoU of the masks of neighbouring frames while the same objects sound, divided "
+            "by that of the ground truth. The third table is the masked fraction of frames without a target, by kind "
+            "of clip and over all frames. The last table is J with target of guesses with exact masks: one random "
+            "object, all objects, or the filled boxes of the sounding objects.",
         )
     )
 
@@ -115,14 +115,14 @@ def reading_tables(results: dict[str, Any]) -> str:
         for prompts, run in found["prompts"].items()
     ]
     differences = [
-        [split, f"{REF_PROMPTS[0]} less {prompts}", cell(number)]
+        [split, f"{REF_PROMPTS[0]} minus {prompts}", cell(number)]
         for split, found in results.items()
         for prompts, number in found["differences"].items()
     ]
     return "\n\n".join(
         (
             table(["split", "prompts", "sentences", "J", "F", "J&F", "S"], scores),
-            table(["split", "gain of both", "in J"], differences),
+            table(["split", "difference", "in J"], differences),
         )
     )
 

@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--object-score-offset",
         type=float,
         default=0.0,
-        help="subtracted from the object score (experiments/caution.py)",
+        help="subtracted from the object score (experiments/object_score_offset.py)",
     )
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write (default: the package's)")
     options = parser.parse_args(arguments)

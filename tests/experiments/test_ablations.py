@@ -47,10 +47,10 @@ def test_interval_is_that_of_student() -> None:
     [
         ([0.1, 0.11, 0.12], "holds"),
         ([-0.1, -0.11, -0.12], "is reversed"),
-        ([0.3, 0.1, -0.1], "open, the mean upwards"),
-        ([-0.3, -0.1, 0.1], "open, the mean not upwards"),
-        ([0.1], "one seed, upwards"),
-        ([0.0], "one seed, not upwards"),
+        ([0.3, 0.1, -0.1], "open: mean gain"),
+        ([-0.3, -0.1, 0.1], "open: no mean gain"),
+        ([0.1], "one seed: gain"),
+        ([0.0], "one seed: no gain"),
     ],
 )
 def test_orderings(differences: list[float], said: str) -> None:
@@ -71,7 +71,7 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     recipe.write_text(yaml.safe_dump(values(tmp_path, max_steps=1, accumulate=1, validate_every=1)))
     plan = {
         "rows": {
-            "deaf, 1 level": ["model.fuser.use_audio=false", "model.fuser.levels=1"],
+            "no audio, 1 level": ["model.fuser.use_audio=false", "model.fuser.levels=1"],
             "no": ["contrast.mode=none"],
         },
         "tables": {
@@ -79,8 +79,8 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
                 "title": "Pyramid",
                 "dataset": "stampavs",
                 "splits": ["test-seen"],
-                "rows": ["deaf, 1 level", "no"],
-                "orderings": [["deaf, 1 level", "no"]],
+                "rows": ["no audio, 1 level", "no"],
+                "orderings": [["no audio, 1 level", "no"]],
             }
         },
     }
@@ -92,11 +92,11 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("sys.argv", call)
     assert ablations.main() == 0
     text = document.read_text()
-    assert "| deaf, 1 level < no | test-seen |" in text
+    assert "| no audio, 1 level < no | test-seen |" in text
     scores = json.loads((tmp_path / "out/pyramid.json").read_text())["rows"]["no"][0]["test-seen"]
     report = json.loads((tmp_path / "out/no/seed0/stampavs.test-seen.audio.own.json").read_text())
     assert scores["J&F"] == report["summary"]["J&F"]["value"]
-    saved = TrainingRecipe.load(tmp_path / "out/deaf-1-level/seed0/recipe.yaml")
+    saved = TrainingRecipe.load(tmp_path / "out/no-audio-1-level/seed0/recipe.yaml")
     assert (saved.model.fuser.levels, saved.model.fuser.use_audio) == (1, False)
 
     def again(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""How cautious a model should be: what is counted, by hand, and the command."""
+"""Choice of the object score offset: scores computed by hand."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-import caution
+import object_score_offset as offsets
 
 SAMPLES = [
     {"frames": {"j": [0.8, 0.6], "f": [0.9, 0.7], "truth": [0.1, 0.1], "object_score": [3.0, 1.0], "area": [0.1, 0.2]}},
@@ -14,20 +14,20 @@ SAMPLES = [
 ]
 
 
-def test_what_falls_below_the_caution_counts_as_empty() -> None:
-    """At 0.75 the third mask goes, where nothing was to be found; at 2 the second one, which was right, as well."""
-    assert caution.agreement(SAMPLES, 0.0, "j") == pytest.approx((0.8 + 0.6 + 0.0 + 1.0) / 4)
-    assert caution.agreement(SAMPLES, 0.75, "j") == pytest.approx((0.8 + 0.6 + 1.0 + 1.0) / 4)
-    assert caution.agreement(SAMPLES, 2.0, "f") == pytest.approx((0.9 + 0.0 + 1.0 + 1.0) / 4)
+def test_a_mask_below_the_offset_counts_as_empty() -> None:
+    """At 0.75 the false third mask is removed, at 2 also the correct second one."""
+    assert offsets.mean_score(SAMPLES, 0.0, "j") == pytest.approx((0.8 + 0.6 + 0.0 + 1.0) / 4)
+    assert offsets.mean_score(SAMPLES, 0.75, "j") == pytest.approx((0.8 + 0.6 + 1.0 + 1.0) / 4)
+    assert offsets.mean_score(SAMPLES, 2.0, "f") == pytest.approx((0.9 + 0.0 + 1.0 + 1.0) / 4)
 
 
-def test_a_sentence_is_doubted_of_the_whole_clip() -> None:
-    """Means 2 and -0.25: at 1.5 the first clip keeps both masks, the second loses its first one."""
-    assert caution.agreement(SAMPLES, 1.5, "j", reads=True) == pytest.approx((0.8 + 0.6 + 1.0 + 1.0) / 4)
-    assert caution.agreement(SAMPLES, 2.5, "f", reads=True) == pytest.approx((0.0 + 0.0 + 1.0 + 1.0) / 4)
+def test_with_text_the_mean_over_the_clip_decides() -> None:
+    """The means are 2 and -0.25: at 1.5 the first clip keeps both masks, the second clip loses its first one."""
+    assert offsets.mean_score(SAMPLES, 1.5, "j", text=True) == pytest.approx((0.8 + 0.6 + 1.0 + 1.0) / 4)
+    assert offsets.mean_score(SAMPLES, 2.5, "f", text=True) == pytest.approx((0.0 + 0.0 + 1.0 + 1.0) / 4)
 
 
-def test_what_is_spilt_is_a_root_clip_by_clip() -> None:
-    assert caution.spilt(SAMPLES, -1.0) == pytest.approx((math.sqrt(0.15) + math.sqrt(0.045)) / 2)
-    assert caution.spilt(SAMPLES, 1.5) == pytest.approx((math.sqrt(0.15) + 0.0) / 2)
-    assert caution.spilt(SAMPLES, 2.0) == 0.0
+def test_null_area_is_a_root_per_clip() -> None:
+    assert offsets.null_area(SAMPLES, -1.0) == pytest.approx((math.sqrt(0.15) + math.sqrt(0.045)) / 2)
+    assert offsets.null_area(SAMPLES, 1.5) == pytest.approx((math.sqrt(0.15) + 0.0) / 2)
+    assert offsets.null_area(SAMPLES, 2.0) == 0.0

@@ -63,8 +63,8 @@ def test_avsbench_takes_the_splits_and_rows_that_are_there(call, tmp_path: Path,
     model = save_small_model(tmp_path / "model")
     code, text = call(root, "1,3,4", "--clips", "1", "--model", f"levels-2={model}")
     assert code == 0
-    assert "| v1s test | hearing, 2 levels |" in text
-    assert "| v1m test | hearing, 2 levels |" in text
+    assert "| v1s test | audio, 2 levels |" in text
+    assert "| v1m test | audio, 2 levels |" in text
     assert "| 0.8596 | 0.9297 | 0.8947 |" in text
     said = capsys.readouterr().err
     assert "table 1 is left out: none of its splits is in" in said
@@ -95,7 +95,7 @@ def test_on_stampavs_the_rows_of_ablations_are_trained(call, tmp_path: Path, mon
     code, text = call(tmp_path / "stamp", "4", "--clips", "1")
     assert code == 0
     assert "paper, v1m/test: M_J" in text
-    row = next(line for line in text.splitlines() if line.startswith("| hearing, 3 levels |"))
+    row = next(line for line in text.splitlines() if line.startswith("| audio, 3 levels |"))
     assert row.endswith("| 0.7558 | 0.8412 | 0.7985 |"), "the paper's whole model"
     assert (tmp_path / "trained/no-dense-prompts/seed0/best").is_dir()
 

@@ -97,7 +97,7 @@ def test_the_command_writes_tables_and_goes_on_from_reports(tmp_path: Path, monk
     assert stampavs_tables.main() == 0
     text = document.read_text()
     assert "| test-seen | own | 2 |" in text
-    assert "| test-seen | own less swapped |" in text
+    assert "| test-seen | own minus swapped |" in text
     result = json.loads((out / "tables.json").read_text())["stampavs"]["splits"]["test-seen"]
     report = json.loads((out / "model/stampavs.test-seen.audio.shuffled.json").read_text())
     assert result["sounds"]["shuffled"]["numbers"]["M_J"] == report["summary"]["M_J"]
