@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
+import typing
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,29 +13,27 @@ import typer
 
 from auralsam2 import config
 from auralsam2.cli.main import app
-from auralsam2.training import config as training_config
 from auralsam2.training import recipe
 from auralsam2.zero_shot import pipeline_config
 
-MODEL = (
-    config.ModelConfig,
-    config.AudioEncoderConfig,
-    config.FuserConfig,
-    config.PromptingConfig,
-    config.GavsConfig,
-    config.SamaConfig,
-    config.ClipConfig,
+PAGES = (
+    (
+        "Model: `config.json`",
+        "The configuration of a model folder. In a recipe, these keys are in the section `model`.",
+        config.ModelConfig,
+    ),
+    (
+        "Training: recipes",
+        "A recipe is a YAML file; `--set KEY=VALUE` changes one value. [Train](../guide/train.md) explains recipes.",
+        recipe.TrainingRecipe,
+    ),
+    (
+        "Zero-shot pipeline",
+        "Files for `auralsam2 evaluate --zero-shot`: see [Baselines](../concepts/baselines.md#the-zero-shot-pipeline).",
+        pipeline_config.ZeroShotConfig,
+    ),
 )
-TRAINING = (
-    recipe.TrainingRecipe,
-    recipe.DataConfig,
-    recipe.TrainerConfig,
-    training_config.MaskLossConfig,
-    training_config.ContrastConfig,
-    training_config.OptimiserConfig,
-    training_config.AugmentConfig,
-)
-ZERO_SHOT = (pipeline_config.ZeroShotConfig, pipeline_config.TaggerConfig, pipeline_config.DetectorConfig)
+"""Heading, introduction and root dataclass of each part of the configuration."""
 
 
 def cli_page() -> str:
@@ -53,25 +53,31 @@ def cli_page() -> str:
 
 
 def config_page() -> str:
-    """Markdown with one table per configuration dataclass: key, type, default and description."""
+    """Markdown with one table per configuration dataclass: key, values, default and description."""
     lines = [
         "# Configuration",
         "",
         "Generated from the dataclasses. Unknown keys and values outside their range are errors.",
         "",
-        "## Model: `config.json`",
-        "",
-        *_tables(MODEL),
-        "## Training: recipes",
-        "",
-        "A recipe is a YAML file; `--set KEY=VALUE` changes one value. [Train](../guide/train.md) explains recipes.",
-        "",
-        *_tables(TRAINING),
-        "## Zero-shot pipeline",
-        "",
-        *_tables(ZERO_SHOT),
     ]
+    described: set[type] = set()
+    for heading, introduction, root in PAGES:
+        lines += [f"## {heading}", "", introduction, ""]
+        for section, kind in sections(root):
+            if kind not in described:
+                described.add(kind)
+                lines += _table(section, kind)
     return "\n".join(lines)
+
+
+def sections(kind: type, name: str = "") -> Iterator[tuple[str, type]]:
+    """Yield a configuration dataclass and all dataclasses of its fields, with the key of each; the root has none."""
+    yield name, kind
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        inner = _dataclass_of(hints[field.name])
+        if inner is not None:
+            yield from sections(inner, f"{name}.{field.name}".lstrip("."))
 
 
 def _helps(command: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -82,15 +88,45 @@ def _helps(command: Any, name: str) -> Iterator[tuple[str, str]]:
         yield from _helps(subcommand, f"{name} {child}")
 
 
-def _tables(kinds: tuple[type, ...]) -> Iterator[str]:
-    for kind in kinds:
-        described = attributes(kind.__doc__ or "")
-        yield from (f"### {kind.__name__}", "", (kind.__doc__ or "").partition("\n")[0], "")
-        yield from ("| key | type | default | description |", "|---|---|---|---|")
-        for field in dataclasses.fields(kind):
-            row = (f"`{field.name}`", f"`{_cell(field.type)}`", _default(field), _cell(described.get(field.name, "")))
-            yield f"| {' | '.join(row)} |"
-        yield ""
+def _table(section: str, kind: type) -> Iterator[str]:
+    docstring = kind.__doc__ or ""
+    described = attributes(docstring)
+    hints = typing.get_type_hints(kind)
+    yield from (f"### {kind.__name__}", "")
+    yield from ((f"Section `{section}`. " if section else "") + docstring.partition("\n")[0], "")
+    yield from ("| key | values | default | description |", "|---|---|---|---|")
+    for field in dataclasses.fields(kind):
+        row = (f"`{field.name}`", _values(hints[field.name], field), _default(field), described.get(field.name, ""))
+        yield f"| {' | '.join(map(_cell, row))} |"
+    yield ""
+
+
+def _dataclass_of(hint: Any) -> type | None:
+    """Return the dataclass of a type hint, optional or not; None if there is none."""
+    return next((kind for kind in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(kind)), None)
+
+
+def _values(hint: Any, field: dataclasses.Field[Any]) -> str:
+    """Return the allowed values of a field: a link to its section, its choices, or its type and range."""
+    inner = _dataclass_of(hint)
+    if inner is not None:
+        return f"[{inner.__name__}](#{inner.__name__.lower()})"
+    if typing.get_origin(hint) is typing.Literal:
+        return ", ".join(f"`{choice}`" for choice in typing.get_args(hint))
+    low_high = field.metadata.get("range")
+    return _type_name(hint) + (f", {low_high[0]:g} to {low_high[1]:g}" if low_high else "")
+
+
+def _type_name(hint: Any) -> str:
+    """Return a type hint in the words of YAML."""
+    names = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", type(None): "`null`"}
+    arguments = typing.get_args(hint)
+    if not arguments:
+        return names.get(hint, str(hint))
+    if typing.get_origin(hint) is tuple:
+        count = "" if Ellipsis in arguments else f"{len(arguments)} "
+        return f"list of {count}{names.get(arguments[0], str(arguments[0]))} values"
+    return " or ".join(map(_type_name, arguments))
 
 
 def attributes(docstring: str) -> dict[str, str]:
@@ -112,8 +148,13 @@ def attributes(docstring: str) -> dict[str, str]:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
-        return f"`{_cell(repr(field.default))}`"
-    return "required" if field.default_factory is dataclasses.MISSING else "see below"
+        return "`null`" if field.default is None else f"`{_plain(field.default)}`"
+    return "required" if field.default_factory is dataclasses.MISSING else "its defaults"
+
+
+def _plain(value: Any) -> str:
+    """Return a value as YAML writes it."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def _cell(text: object) -> str:

@@ -30,7 +30,7 @@ def cli_page():
     return docs_pages.cli_page()
 
 
-@pytest.mark.parametrize(("name", "command"), commands(typer.main.get_command(app)))
+@pytest.mark.parametrize(("name", "command"), list(commands(typer.main.get_command(app))))
 def test_cli_page_lists_every_option(name, command, cli_page):
     section = re.search(rf"^## {name}\n\n```text\n(.*?)^```", cli_page, re.DOTALL | re.MULTILINE)
     assert section is not None
@@ -38,12 +38,28 @@ def test_cli_page_lists_every_option(name, command, cli_page):
     assert [option for option in options if option not in section[1]] == []
 
 
-@pytest.mark.parametrize("kind", [*docs_pages.MODEL, *docs_pages.TRAINING, *docs_pages.ZERO_SHOT])
+CONFIGS = list(dict.fromkeys(kind for *_, root in docs_pages.PAGES for _, kind in docs_pages.sections(root)))
+
+
+def test_config_page_reaches_every_section():
+    names = {kind.__name__ for kind in CONFIGS}
+    assert {"ModelConfig", "ExtensionsConfig", "SamaConfig", "TrainerConfig", "DetectorConfig"} <= names
+
+
+@pytest.mark.parametrize("kind", CONFIGS, ids=lambda kind: kind.__name__)
 def test_config_page_describes_every_key(kind):
     section = docs_pages.config_page().partition(f"### {kind.__name__}\n")[2].partition("\n### ")[0]
     rows = {row[0].strip(" `"): row for row in (line.strip("|").split(" | ") for line in section.splitlines())}
     missing = [field.name for field in dataclasses.fields(kind) if not rows[f"{field.name}"][-1].strip()]
     assert missing == []
+
+
+def test_values_are_written_as_in_yaml():
+    page = docs_pages.config_page()
+    assert "| `variant` | `released`, `paper` | `\"released\"` |" in page
+    assert "| `dropout` | number, 0 to 1 | `0.1` |" in page
+    assert "| `fuser` | [FuserConfig](#fuserconfig) | its defaults |" in page
+    assert "| `text` | text or `null` | `null` |" in page
 
 
 def test_attributes_with_several_names_and_lines_are_read():
@@ -70,12 +86,29 @@ def test_result_page_names_schema_and_members():
     assert set(members) | set(members["input"]) <= documented
 
 
+ARCHITECTURE = (DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8")
+
+
 def test_files_of_the_architecture_page_exist():
-    page = (DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8")
-    paths = re.findall(r"`([\w./-]+\.(?:py|json|yaml)|[\w/-]+/)`", page)
-    assert len(paths) > 40
+    paths = re.findall(r"`([\w./-]+\.(?:py|json|yaml)|[\w/-]+/)`", ARCHITECTURE)
+    assert len(paths) > 90
     for path in paths:
         assert any((folder / path).exists() for folder in (REPOSITORY, REPOSITORY / "src/auralsam2")), path
+
+
+def test_architecture_page_has_every_package():
+    packages = {path.parent.name for path in (REPOSITORY / "src" / "auralsam2").glob("*/__init__.py")}
+    assert {name for name in packages if f"`{name}/`" not in ARCHITECTURE} == set()
+
+
+def test_architecture_page_has_every_equation_table_and_command():
+    first = [line.split("|")[1].strip() for line in ARCHITECTURE.splitlines() if line.startswith("| ")]
+    equations = {int(number) for cell in first for number in re.findall(r"^Eq\. (\d+)", cell)}
+    assert equations == set(range(1, 11))
+    tables = {int(number) for cell in first if cell.startswith("Table") for number in re.findall(r"(?<!Figure )\b\d", cell)}
+    assert tables == set(range(1, 8))
+    leaves = {name for name, command in commands(typer.main.get_command(app)) if not hasattr(command, "commands")}
+    assert leaves <= {cell.strip("`") for cell in first}
 
 
 def test_navigation_lists_every_page():
