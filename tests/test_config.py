@@ -124,9 +124,9 @@ def test_only_the_method_in_use_has_a_section() -> None:
     values["clip"]["conditioning"] = "each"
     assert ModelConfig.from_dict(values).sama == SamaConfig()
     assert ModelConfig.from_dict(values | {"sama": {"width": 64}}).sama == SamaConfig(width=64)
-    with pytest.raises(ConfigError, match="section gavs does not go with method sama"):
+    with pytest.raises(ConfigError, match="section gavs does not match method sama"):
         ModelConfig.from_dict(values | {"gavs": {}})
-    with pytest.raises(ConfigError, match="section gavs does not go with method auralsam2"):
+    with pytest.raises(ConfigError, match="section gavs does not match method auralsam2"):
         ModelConfig(gavs=GavsConfig())
 
 

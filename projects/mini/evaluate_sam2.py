@@ -25,7 +25,7 @@ from auralsam2.modeling.mask_decoder import MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.modeling.prompt_encoder import POSITIVE, VisualPrompts, embed_prompts
-from auralsam2.modeling.sam2 import load_sam2, side
+from auralsam2.modeling.sam2 import input_side, load_sam2
 from projects.mini.sam2_data import SMALLEST, SceneStream, box_of
 
 
@@ -126,7 +126,7 @@ class _Runner:
     """The model as the package runs it."""
 
     def __init__(self, sam2: Sam2VideoModel) -> None:
-        self.sam2, self.side = sam2, side(sam2)
+        self.sam2, self.side = sam2, input_side(sam2)
         self.decoder, self.memory = MaskDecoder(sam2, PromptingConfig()), MemoryNetwork(sam2)
         grid = self.side // 16
         self.position = sine_position(sam2.hidden_dim, (grid, grid), sam2.no_memory_embedding)
@@ -138,7 +138,7 @@ class _Runner:
     def mask(self, frame: FrameFeatures, prompts: VisualPrompts) -> np.ndarray:
         """(S, S) bool."""
         decoded = self.decoder(
-            self.memory.begin(frame.embedding),
+            self.memory.without_memory(frame.embedding),
             frame.fine,
             frame.middle,
             embed_prompts(self.sam2, prompts),
@@ -175,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     try:
         sam2 = load_sam2(fetch_sam2(options.model), options.size)
-        held_out = PromptEvaluation(options.clips, options.clips, size=side(sam2), stamps=options.stamps)
+        held_out = PromptEvaluation(options.clips, options.clips, size=input_side(sam2), stamps=options.stamps)
         print(json.dumps(held_out.measure(sam2).to_dict()))
     except AuralError as error:
         print(message_line("error", error), file=sys.stderr)

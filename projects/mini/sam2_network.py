@@ -17,7 +17,7 @@ from auralsam2.modeling.image_encoder import sine_position
 from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.memory import CONDITIONING, MemoryNetwork
 from auralsam2.modeling.prompt_encoder import embed_prompts
-from auralsam2.modeling.sam2 import side
+from auralsam2.modeling.sam2 import input_side
 from auralsam2.training.losses import balanced_loss
 from projects.mini.sam2_data import DrawnPrompts
 from projects.mini.sam2_model import WIDTH
@@ -192,7 +192,7 @@ class PromptableSam2(nn.Module):
         the neck forgets what the backbone knows of things."""
         nn.init.zeros_(self.naming.weight)
         nn.init.zeros_(self.naming.bias)
-        grid = side(sam2) // 16
+        grid = input_side(sam2) // 16
         self.register_buffer("position", sine_position(WIDTH, (grid, grid), self.hint.weight), persistent=False)
 
     def heads(self) -> dict[str, torch.Tensor]:
@@ -272,7 +272,7 @@ class PromptableSam2(nn.Module):
                     list(zip([t, *range(t - 1, 0, -1)], pointers, strict=True)),
                     frames - 1,
                 )
-                decoded, keys = self.decoder.candidates(conditioned, fine, middle, nothing)
+                decoded, keys = self.decoder.decode_all(conditioned, fine, middle, nothing)
                 answer = self._judged(decoded, keys, targets[:, t], rule)
                 several = torch.ones(len(targets), dtype=torch.bool)
             answers.append(answer)
@@ -286,7 +286,9 @@ class PromptableSam2(nn.Module):
         self, levels: Levels, drawn: DrawnPrompts, targets: torch.Tensor, rule: Rule
     ) -> tuple[DecoderOutput, PromptableOutput]:
         coarse, fine, middle = levels
-        decoded, keys = self.decoder.candidates(self.memory.begin(coarse), fine, middle, drawn.embed(self.sam2))
+        decoded, keys = self.decoder.decode_all(
+            self.memory.without_memory(coarse), fine, middle, drawn.embed(self.sam2)
+        )
         return decoded, self._judged(decoded, keys, targets, rule)
 
     def _judged(
@@ -301,9 +303,11 @@ class PromptableSam2(nn.Module):
         """Memory and pointer of a frame, from the mask that the tracker would choose."""
         rows = torch.arange(len(several))
         best = torch.where(several, decoded.ious[:, 1:].argmax(1) + 1, 0)
-        chosen = full_size(decoded.logits[rows, best, None].detach(), side(self.sam2))
+        chosen = full_size(decoded.logits[rows, best, None].detach(), input_side(self.sam2))
         score = decoded.object_score.detach()
-        return self.memory.encode(embedding, chosen, score), self.memory.pointer(decoded.tokens[rows, best], score)
+        return self.memory.encode(embedding, chosen, score), self.memory.object_pointer(
+            decoded.tokens[rows, best], score
+        )
 
 
 def targets_of(owners: np.ndarray, drawn: DrawnPrompts) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""auralsam2: SAM 2 that hears. Segments, frame by frame, the objects of a video that make the sound."""
+"""auralsam2: segmentation of the sounding objects of a video, frame by frame, with SAM 2."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAZY = {"AuralSAM2", "VideoSession", "VideoSegmentation", "load"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs torch only when it is asked for."""
+    """Import attributes that need torch on first access."""
     if name in _LAZY:
         return getattr(importlib.import_module("auralsam2.model"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -294,20 +294,20 @@ class ModelConfig:
         if 2 * self.audio_encoder.embedding != self.fuser.width:
             raise ConfigError(
                 f"audio_encoder.embedding {self.audio_encoder.embedding} must be half of fuser.width "
-                f"{self.fuser.width}: left and right together make one token"
+                f"{self.fuser.width}: left and right channel form one token"
             )
         if (self.text is not None) != (self.fuser.modality == "audio+text"):
-            raise ConfigError(f"text encoder {self.text!r} does not go with fuser.modality {self.fuser.modality!r}")
+            raise ConfigError(f"text encoder {self.text!r} does not match fuser.modality {self.fuser.modality!r}")
         if self.image_size is not None and (self.image_size % 32 or not 32 <= self.image_size <= 4096):
             raise ConfigError(f"image_size {self.image_size} is not a multiple of 32 from 32 to 4096")
         if self.method != "auralsam2" and self.clip.conditioning != "each":
-            raise ConfigError(f"method {self.method} takes each frame by itself: set clip.conditioning each")
+            raise ConfigError(f"method {self.method} processes each frame independently: set clip.conditioning each")
         self.extensions.check_fuser(self.fuser)
         for name, kind in (("gavs", GavsConfig), ("sama", SamaConfig)):
             if name == self.method:
                 object.__setattr__(self, name, getattr(self, name) or kind())
             elif getattr(self, name) is not None:
-                raise ConfigError(f"section {name} does not go with method {self.method}: remove it")
+                raise ConfigError(f"section {name} does not match method {self.method}: remove it")
 
     @classmethod
     def released(

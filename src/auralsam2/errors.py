@@ -1,6 +1,6 @@
-"""The family of errors that users can meet, the exit code of each, and the error of the family for any other exception.
+"""Errors for users, their exit codes, and the conversion of any other exception into one of them.
 
-Every message names the value that is wrong and the remedy, on one line. Any other exception is a bug.
+Each message is one line and names the wrong value and the remedy. Any other exception is a bug.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EXIT_UNUSABLE = 2
 EXIT_UNAVAILABLE = 3
 EXIT_INTERRUPTED = 130
 _QUOTED = 80
-"""Characters of a wrong value that a message quotes."""
+"""Maximum length of a quoted value in a message, in characters."""
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _OUT_OF_MEMORY = re.compile(
@@ -32,48 +32,48 @@ class AuralError(Exception):
 
 
 class UsageError(AuralError):
-    """An argument or a prompt makes no sense; raised before any model is loaded."""
+    """Invalid argument or prompt; raised before a model is loaded."""
 
 
 class InputError(AuralError):
-    """A media file cannot be used: missing, empty, not a video, without sound, beyond repair."""
+    """Unusable media file: missing, empty, not a video, without audio, damaged beyond repair."""
 
 
 class OutputError(AuralError):
-    """A result cannot be written: no permission, no space, a file in the way."""
+    """Result that cannot be written: no permission, no space, a file of that name."""
 
 
 class DiskFullError(OutputError):
-    """A disk is full, so that every further result would fail too."""
+    """Full disk: every further result would fail too."""
 
 
 class ConfigError(AuralError):
-    """A configuration contradicts itself or does not fit the weights."""
+    """Configuration that contradicts itself or does not match the weights."""
 
 
 class UnavailableError(AuralError):
-    """A model or data set is not on this machine and cannot be fetched."""
+    """Model or data set that is neither on this machine nor downloadable."""
 
     exit_code = EXIT_UNAVAILABLE
 
 
 class OutOfMemoryError(AuralError):
-    """The memory of the machine, or of the accelerator, does not suffice."""
+    """Not enough memory of the machine or of the accelerator."""
 
 
 class UnexpectedError(AuralError):
-    """An exception that this program does not expect: a bug."""
+    """Exception that this package does not expect: a bug."""
 
 
 def as_aural(
     error: Exception, subject: object = None, *, memory: str = "use a smaller `fps`, fewer pixels or more memory"
 ) -> AuralError:
-    """Return the error of the family that tells the user about an exception.
+    """Convert an exception to an error for the user.
 
     Args:
-        error: any exception. An AuralError comes back unchanged, unless a lack of memory or of disk space caused it.
-        subject: the input that was processed, to be named in the message; None for none.
-        memory: the remedy for a lack of memory.
+        error: any exception. An AuralError is returned unchanged, unless a lack of memory or of disk space caused it.
+        subject: the processed input, for the message; None for none.
+        memory: remedy for a lack of memory.
     """
     name = "" if subject is None else f"{subject}: "
     causes = list(_causes(error))
@@ -97,7 +97,7 @@ def as_aural(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of Python, NumPy, PyTorch or PyAV reports that memory cannot be allocated."""
+    """Return whether an exception of Python, NumPy, PyTorch or PyAV reports a lack of memory."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError):
@@ -106,7 +106,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception and, in turn, the exceptions that it was raised from."""
+    """Yield the exception and the exceptions that it was raised from."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
@@ -114,19 +114,19 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def message_line(kind: str, message: object) -> str:
-    """A line for stderr; a name with a line break in it stays on that line.
+    """Format a message for stderr on one line; line breaks become spaces.
 
     Args:
-        kind: `error`, `warning`, or nothing for a piece of news.
-        message: what to say.
+        kind: `error`, `warning`, or an empty string for information.
+        message: text of the message.
     """
     return ": ".join(part for part in ("auralsam2", kind, " ".join(str(message).split())) if part)
 
 
 def quoted(value: object) -> str:
-    """A wrong value for a message, shortened where it is long."""
+    """Return a wrong value for a message, shortened if it is long."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or nested too deep
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or deep nesting
         return f"a {type(value).__name__} too long to show"
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"

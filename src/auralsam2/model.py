@@ -1,4 +1,4 @@
-"""The model as users hold it: load it, segment a video, save what comes out."""
+"""Python API: load a model, segment a video, save the results."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from auralsam2.utils.timing import StageTimer
 
 DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
 _MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
-"""Raised by torch and transformers where sizes or values of a configuration do not go together."""
+"""Errors of torch and transformers for sizes or values of a configuration that do not match."""
 
 
 class AuralSAM2:
-    """A loaded model.
+    """Loaded model.
 
     Args:
-        network: on its device; AuralSAM2's, or that of a baseline, which can be evaluated alone.
-        name: by which results name the model.
-        dtype: fp32, bf16 or fp16: what the network computes in; the weights stay float32.
-        folder: the model folder that the network was loaded from, if any.
+        network: AuralSAM2's network on its device, or that of a baseline, which only evaluation supports.
+        name: name of the model in results.
+        dtype: fp32, bf16 or fp16, the precision of computation; the weights stay float32.
+        folder: model folder that the network was loaded from, if any.
     """
 
     def __init__(self, network: AudioVisualNetwork, name: str, dtype: str = "fp32", folder: Path | None = None) -> None:
@@ -48,7 +48,7 @@ class AuralSAM2:
 
     @property
     def config(self) -> ModelConfig:
-        """The network's configuration."""
+        """Configuration of the network."""
         return self.network.config
 
     @classmethod
@@ -58,31 +58,31 @@ class AuralSAM2:
         """Load a model by name, folder or hub id.
 
         Args:
-            model: `auralsam2 models` lists the names.
-            device: auto, cpu, cuda, cuda:N or mps, or a `torch.device`; auto takes an accelerator where there is one.
+            model: name (`auralsam2 models` lists them), folder or hub id.
+            device: auto, cpu, cuda, cuda:N or mps, or a `torch.device`; auto selects an accelerator if there is one.
             dtype: auto, fp32, bf16 or fp16, or torch's type; auto is fp32 on a CPU and bf16 elsewhere.
 
         Raises:
-            UnavailableError: the model, or a part of it, is not here and cannot be fetched.
+            UnavailableError: the model, or a part of it, is missing and cannot be downloaded.
             ConfigError: its files contradict each other.
-            UsageError: device or dtype cannot be had.
+            UsageError: the device or the dtype is not available.
         """
-        where = pick_device(device)
-        precision = pick_dtype(dtype, where)
+        target = pick_device(device)
+        precision = pick_dtype(dtype, target)
         folder = download.resolve(str(model))
-        return cls(load_network(folder).to(where), str(model), precision, folder)
+        return cls(load_network(folder).to(target), str(model), precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
-        """Write a model folder that loads from any place.
+        """Write a model folder that can be moved.
 
-        Its SAM 2 and its text encoder are written too, as `sam2/` and `text/`, if they lie inside the folder that the
-        model was loaded from. A part that the configuration names by hub id or by an absolute path stays there.
+        SAM 2 and text encoder are written too, as `sam2/` and `text/`, if they are inside the folder that the model was
+        loaded from. A part that the configuration names by hub id or by an absolute path is not copied.
 
         Returns:
-            the folder, made where missing.
+            the folder, created if missing.
 
         Raises:
-            OutputError: the folder cannot be written; earlier files in it stay as they are.
+            OutputError: the folder cannot be written; earlier files in it are unchanged.
         """
         folder = Path(folder).expanduser()
         save_network(self.network, folder, self.folder)
@@ -99,32 +99,35 @@ class AuralSAM2:
         start: float = 0.0,
         end: float | None = None,
     ) -> VideoSegmentation:
-        """Segment the sounding objects of a video, or what the user points at, lazily.
+        """Segment the sounding objects of a video, or the object of the user's prompts, lazily.
 
-        Points, boxes and masks join the sound and the text, all of them of one object, which is then looked for in all
-        frames: those before the first prompted one attend to it too. Without them each clip window stands for itself.
+        All points, boxes and masks belong to one object, combined with audio and text. The object is propagated to all
+        frames, backward from the first prompted frame too. Without visual prompts, each clip is processed
+        independently.
 
         Args:
             path: the video.
-            text: an expression, for models that read text; in place of the one in `prompts`.
+            text: expression for models that read text; replaces the one in `prompts`.
             prompts: points, boxes, masks and text.
-            audio: `track` for the video's own sound, `none`, or another file.
-            fps: processed frames a second; None for every frame.
+            audio: `track` for the video's own audio, `none`, or another file.
+            fps: processed frames per second; None for every frame.
             start: first processed second.
-            end: second at which to stop; None for the end of the video.
+            end: end of the processed part in seconds; None for the end of the video.
 
         Returns:
-            an iterable of `Segmentation`, which computes as it is read.
+            an iterable of `Segmentation` that computes each frame on demand.
 
         Raises:
             InputError: the video cannot be used.
             UsageError: an argument does not fit the video or the model.
         """
-        said = prompts or Prompts()
+        combined = prompts or Prompts()
         if text is not None:
-            said = dataclasses.replace(said, text=text)
-        check_modality(self.config, said, self.name)
-        return self.segment_source(VideoSource.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said)
+            combined = dataclasses.replace(combined, text=text)
+        check_modality(self.config, combined, self.name)
+        return self.segment_source(
+            VideoSource.open(Path(path), combined, audio=audio, fps=fps, start=start, end=end), combined
+        )
 
     def open(
         self,
@@ -137,16 +140,18 @@ class AuralSAM2:
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
     ) -> VideoSession:
-        """Open a video to talk about: prompts come and go, and every frame is encoded once.
+        """Open a video for interactive segmentation.
+
+        Prompts can be added and removed at any frame; each frame is encoded once.
 
         Args:
             path: the video.
-            audio: `track` for the video's own sound, `none`, or another file.
-            fps: processed frames a second; None for every frame.
+            audio: `track` for the video's own audio, `none`, or another file.
+            fps: processed frames per second; None for every frame.
             start: first processed second.
-            end: second at which to stop; None for the end of the video.
-            combine: what becomes of an object that is both heard and pointed at: `joint`, one decoder call gets all
-                prompts; `ensemble`, two calls, whose masks are merged.
+            end: end of the processed part in seconds; None for the end of the video.
+            combine: combination of audio and visual prompts of one object: `joint`, one decoder call with all prompts;
+                `ensemble`, two calls, whose masks are merged.
             merge: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
 
         Returns:
@@ -161,25 +166,25 @@ class AuralSAM2:
         return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
 
     def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:
-        """The same for a source that was opened and checked before."""
+        """Segment a source that was opened and checked before."""
         return VideoSegmentation(self, source, prompts)
 
     def streaming(self) -> AuralNetwork:
-        """The network, if it takes videos of any length.
+        """Return the network, if it supports videos of any length.
 
         Raises:
-            UsageError: it is that of a baseline.
+            UsageError: the network is a baseline.
         """
         if not isinstance(self.network, AuralNetwork):
             raise UsageError(
-                f"model {self.name} is the baseline {self.config.method}, which takes whole clips: give it to "
-                "auralsam2 evaluate, or take a model such as mini"
+                f"model {self.name} is the baseline {self.config.method}, which takes whole clips: use "
+                "auralsam2 evaluate, or a model such as mini"
             )
         return self.network
 
     @contextlib.contextmanager
     def compute(self) -> Iterator[None]:
-        """The context in which the network runs.
+        """Return the context in which the network runs.
 
         Raises:
             ConfigError: the network failed because its parts do not fit each other.
@@ -195,18 +200,18 @@ class AuralSAM2:
 
 
 class VideoSegmentation:
-    """The frames of one video, computed as they are read, once.
+    """Results of one video, computed while they are iterated, once.
 
     Args:
-        model: does the work.
+        model: loaded model.
         source: the video.
-        prompts: what the user says beside the sound.
+        prompts: prompts beside the audio.
     """
 
     def __init__(self, model: AuralSAM2, source: VideoSource, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
         self.clock = StageTimer()
-        self._begun = False
+        self._started = False
         network = model.streaming()
         self._frames: PromptedStream | FeatureStream
         if prompts.visual:
@@ -216,18 +221,18 @@ class VideoSegmentation:
 
     @property
     def warnings(self) -> list[str]:
-        """Notes for the user, complete after the last frame."""
+        """Warnings for the user, complete after the last frame."""
         return self._frames.warnings
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """The processed frames, in the order of time.
+        """Iterate over the processed frames in the order of time.
 
         Raises:
-            UsageError: this is the second time; they are computed once.
+            UsageError: second iteration; the frames are computed once.
         """
-        if self._begun:
+        if self._started:
             raise UsageError(f"{self.source.info.path}: the frames can be read once: call segment again")
-        self._begun = True
+        self._started = True
         return iter(self._frames)
 
     def save(
@@ -239,17 +244,17 @@ class VideoSegmentation:
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
-        """Compute all frames and write their files into `out/NAME/`, NAME being the video's without its ending.
+        """Compute all frames and write their files into `out/NAME/`, where NAME is the video's name without suffix.
 
         Args:
-            out: made where missing.
+            out: created if missing.
             save: of overlay, masks, json, coco, frames.
-            overlay: whether the overlay is among them, whatever `save` says of it; None leaves it to `save`.
+            overlay: write the overlay, regardless of `save`; None: as in `save`.
             options: for `result.json`; with a `request`, as of `outputs.request`, a later run can skip this video.
             on_frame: called after each frame, for progress.
 
         Returns:
-            the folder with the files; they appear whole or not at all.
+            the folder of the files; all of them appear, or none.
 
         Raises:
             OutputError: a file cannot be written.
@@ -286,18 +291,18 @@ class VideoSegmentation:
 
 
 def result_folder(out: Path, video: Path) -> Path:
-    """Where the results of a video go."""
+    """Return the folder for the results of a video."""
     return out / video.stem
 
 
 def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
-    """Text needs a model that reads it.
+    """Check that a prompt with text goes to a model that reads text.
 
     Raises:
-        UsageError: the model reads none.
+        UsageError: the model reads no text.
     """
     if prompts.text is not None and config.fuser.modality != "audio+text":
-        raise UsageError(f"model {name} reads no text: leave `text` out, or take a model such as ref-avs")
+        raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")
 
 
 def load(model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto") -> AuralSAM2:

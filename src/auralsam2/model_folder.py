@@ -1,4 +1,4 @@
-"""Model folders: a network read from one, its parts checked against each other first, and written to one."""
+"""Model folders: loading and saving networks, and the check that their parts fit each other."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def load_network(folder: Path) -> AudioVisualNetwork:
     """Load a network with all its parts, on the CPU.
 
     Args:
-        folder: a model folder, as `hub.resolve` returns it.
+        folder: model folder, as `hub.download.resolve` returns it.
 
     Raises:
-        UnavailableError: a part is not here and cannot be fetched, or a file is damaged.
+        UnavailableError: a part is missing and cannot be downloaded, or a file is damaged.
         ConfigError: the configuration is out of range, the parts do not fit each other, or weights are not finite.
     """
     config = ModelConfig.load(folder)
@@ -54,39 +54,39 @@ def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None 
     """Write a model folder: `config.json`, `model.safetensors`, and the frozen parts that belong inside.
 
     A part inside `source` is copied to `sam2/` or `text/`. A part that the configuration names by hub id or by an
-    absolute path elsewhere stays where it is. Without `source`, a part with a relative name is written from memory.
+    absolute path elsewhere is not copied. Without `source`, a part with a relative name is written from memory.
 
     Args:
-        network: its trained parts are saved as float32.
-        folder: made where missing. All files appear, or none.
-        source: the model folder that the network was loaded from.
+        network: its trained modules are saved as float32.
+        folder: created if missing. All files appear, or none.
+        source: model folder that the network was loaded from.
 
     Raises:
-        OutputError: the folder cannot be written; earlier files in it stay as they are.
+        OutputError: the folder cannot be written; earlier files in it are unchanged.
     """
     config = network.config
     with writing(folder), Staging(folder) as staging:
         names = []
-        for key, own in (("sam2", SAM2_FOLDER), ("text", TEXT_FOLDER)):
+        for key, subfolder in (("sam2", SAM2_FOLDER), ("text", TEXT_FOLDER)):
             name = getattr(config, key)
             part = None if name is None or source is None else (source / name).resolve()
             if name is None or (part is not None and part.is_dir() and part.is_relative_to(folder.resolve())):
                 continue
             if part is not None and source is not None and part.is_dir() and part.is_relative_to(source.resolve()):
-                _copy(part, staging.path / own)
+                _copy(part, staging.path / subfolder)
             elif Path(name).is_absolute() or HUB_ID.fullmatch(name):
                 continue
             else:
-                _write(network, key, staging.path / own)
-            names.append(own)
-            config = dataclasses.replace(config, **{key: own})
+                _write(network, key, staging.path / subfolder)
+            names.append(subfolder)
+            config = dataclasses.replace(config, **{key: subfolder})
         config.save(staging.path)
         save_weights(network.trained_state(), staging.path)
         staging.publish([*names, WEIGHTS_FILE, CONFIG_FILE])
 
 
 def _copy(part: Path, target: Path) -> None:
-    """Copy the files directly in a folder, without their permissions."""
+    """Copy the files directly inside a folder, without their permissions."""
     target.mkdir()
     for path in part.iterdir():
         if path.is_file() and not path.name.startswith("."):
@@ -100,62 +100,62 @@ def _write(network: AudioVisualNetwork, key: str, target: Path) -> None:
     elif network.text_encoder is not None:
         network.text_encoder.model.save_pretrained(target)
         network.text_encoder.tokeniser.save_pretrained(target)
-    # safetensors makes files that only their owner may read.
+    # safetensors creates files that only their owner may read.
     (target / WEIGHTS_FILE).chmod((target / CONFIG_FILE).stat().st_mode & 0o777)
 
 
 @torch.no_grad()
 def check_parts(network: AudioVisualNetwork, folder: Path | str) -> None:
-    """Pass shapes through all parts of a network, after it failed, to tell a wrong configuration from other errors.
+    """Run a network that failed on shapes alone, to tell a wrong configuration from other errors.
 
-    The parts run on the device `meta`, which computes no numbers; this takes seconds.
+    The device `meta` computes no numbers; this takes seconds.
 
     Args:
-        network: that failed.
-        folder: where it was loaded from, for the message.
+        network: the network that failed.
+        folder: its model folder, for the message.
 
     Raises:
-        ConfigError: one part cannot read another's results.
+        ConfigError: the output of one part does not fit the input of another.
     """
     text = network.text_encoder
     try:
         _pass_shapes(_without_storage(network.config, network.sam2), None if text is None else text.width)
-    except Exception as error:  # of torch and transformers, for sizes and values that do not go together
+    except Exception as error:  # of torch and transformers, for sizes and values that do not match
         raise ConfigError(
             f"{folder}: its parts do not fit each other ({error_reason(error)}); convert or copy the model again"
         ) from error
 
 
 def _without_storage(config: ModelConfig, sam2: Sam2VideoModel) -> AudioVisualNetwork:
-    """The network of a configuration on the device `meta`, without its text encoder."""
+    """Build the network of a configuration on the device `meta`, without its text encoder."""
     with torch.device("meta"):
         return assemble_network(config, Sam2VideoModel(sam2.config)).eval()
 
 
 def _pass_shapes(network: AudioVisualNetwork, text_width: int | None) -> None:
-    """One frame through image encoder, fuser, decoder and memory."""
+    """Run one frame through image encoder, fuser, decoder and memory."""
     sam2, side, grid = network.sam2, network.image_size, network.image_size // 16
     meta = torch.device("meta")
     pixels, log_mel = torch.empty(1, 3, side, side, device=meta), torch.empty(1, 2, 96, 64, device=meta)
-    words = None if text_width is None else torch.empty(5, text_width, device=meta)
+    text_features = None if text_width is None else torch.empty(5, text_width, device=meta)
     if isinstance(network, AuralNetwork):
         frames = network.encode(pixels)
-        decoded = network.decode_independently(frames, network.fuse(frames, log_mel, words).prompts)
+        decoded = network.decode_independently(frames, network.fuse(frames, log_mel, text_features).prompts)
         embedding = frames[0].embedding
     else:
         assert isinstance(network, AdapterNetwork)
-        decoded = network.decode(pixels, log_mel, words)
+        decoded = network.decode(pixels, log_mel, text_features)
         embedding = torch.empty(1, sam2.hidden_dim, grid, grid, device=meta)
     click = VisualPrompts(torch.empty(1, 2, device=meta), torch.empty(1, dtype=torch.int32, device=meta))
     network.decoder(
-        network.memory.begin(embedding),
+        network.memory.without_memory(embedding),
         torch.empty(1, sam2.hidden_dim // 8, 4 * grid, 4 * grid, device=meta),
         torch.empty(1, sam2.hidden_dim // 4, 2 * grid, 2 * grid, device=meta),
         embed_prompts(sam2, click),
     )
     mask = torch.empty(1, 1, side, side, device=meta)
     remembered = network.memory.encode(embedding, mask, decoded.object_score)
-    pointer = network.memory.pointer(decoded.tokens[:, 0], decoded.object_score)
+    pointer = network.memory.object_pointer(decoded.tokens[:, 0], decoded.object_score)
     distances = range(max(network.memory.slots, 1))
     pointers = [(distance, pointer) for distance in range(max(network.memory.pointers, 1))]
     network.memory.attend(

@@ -1,4 +1,4 @@
-"""Files that come with the package: the demo clip, training recipes and example scripts."""
+"""Files in the package: the demo clip, training recipes and example scripts."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ PACKAGE = Path(__file__).parent
 CLIP = "demo.mp4"
 _FOLDERS = ("examples", "recipes")
 _LAYERS = "recipes/parts/"
-"""Layers that recipes share: a recipe may start from them, but none is a recipe."""
+"""Layers that recipes share and that are no recipes themselves."""
 
 
 def demo_clip() -> Path:
-    """Return the path of the demo clip: ten seconds of 384 x 384 pixels with sound."""
+    """Return the path of the demo clip: ten seconds of 384 × 384 pixels with audio."""
     return PACKAGE / "bundled" / CLIP
 
 
@@ -27,7 +27,7 @@ def find(name: str) -> Path:
     """Return the path of a file by its name.
 
     Args:
-        name: as `names` lists it; its first folder and its suffix may be left out.
+        name: as `names` lists it; its first folder and its suffix may be omitted.
 
     Raises:
         UsageError: no file has this name.
@@ -42,7 +42,7 @@ def find_recipe(path: Path, folder: str = "") -> Path:
     """Return the path of a recipe: the file itself, or the packaged recipe of that name.
 
     Args:
-        path: a file; where there is none, the name of a packaged recipe, such as `recipes/v1m-large-paper.yaml`,
+        path: a file; if there is none, the name of a packaged recipe, such as `recipes/v1m-large-paper.yaml`,
             `v1m-large-paper` or `zero-shot/avsbench`.
         folder: subfolder of `recipes/` whose names the error lists.
 
@@ -51,14 +51,14 @@ def find_recipe(path: Path, folder: str = "") -> Path:
     """
     if exists(path):
         return path
-    found = None if path.is_absolute() else _find(path.as_posix())
-    if found is None or found.suffix != ".yaml":
+    packaged = None if path.is_absolute() else _find(path.as_posix())
+    if packaged is None or packaged.suffix != ".yaml":
         listed = [name for name in names() if PurePosixPath(name).parent == PurePosixPath("recipes", folder)]
         raise UsageError(
             f"{path}: no such file, and no recipe of this name comes with auralsam2: "
             f"give a YAML file or one of {', '.join(listed)}"
         )
-    return found
+    return packaged
 
 
 def exists(path: Path) -> bool:
@@ -82,16 +82,16 @@ def _find(name: str) -> Path | None:
 
 def _files() -> dict[str, Path]:
     """Return the paths of recipes, their layers and examples by name."""
-    found = {}
+    paths = {}
     for name in _FOLDERS:
         folder = _folder(name)
         for path in sorted(folder.rglob("*")):
             if path.suffix in (".py", ".yaml"):
-                found[str(PurePosixPath(name, *path.relative_to(folder).parts))] = path
-    return found
+                paths[str(PurePosixPath(name, *path.relative_to(folder).parts))] = path
+    return paths
 
 
 def _folder(name: str) -> Path:
-    """Return a folder of the wheel, or of the checkout where the package is installed in place."""
+    """Return a folder of the wheel, or of the checkout for an editable install."""
     packaged = PACKAGE / name
     return packaged if packaged.is_dir() else PACKAGE.parents[1] / name

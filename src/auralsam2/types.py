@@ -1,13 +1,13 @@
-"""The types that pass from room to room, and the glossary of their letters.
+"""Types shared by all packages, and the glossary of their symbols.
 
-Shapes: B clip · T frames of a clip · C channels · H W pixels of the source, display orientation · S side of the square
-image that the model sees · h w stride-16 grid (h = w = S / 16) · N tokens of sound and text · L width of a token.
+Shapes: B clip · T frames of a clip · C channels · H W pixels of the source, display orientation · S side of the model's
+square input · h w stride-16 grid (h = w = S / 16) · N audio and text tokens · L width of a token.
 
 The paper's symbols: r_a `audio_prompts` · r_v `visual_prompts` · k `level` (0, 1, 2 = strides 4, 8, 16) · z_c `tokens`
 · z_v `pyramid`.
 
-Colours are RGB, 8 bits. Points are (x, y) in pixels of the displayed frame, (0, 0) the upper left corner of the upper
-left pixel. Time is seconds on the clock of the file, 0 where the presentation of the file starts.
+Colours are RGB, 8 bits. Points are (x, y) in pixels of the displayed frame; (0, 0) is the upper left corner of the
+upper left pixel. Times are presentation times in seconds; 0 is the start of the file's presentation.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ OUTPUT_FILES = {
     "coco": "coco.json",
     "json": "result.json",
 }
-"""Kinds of output and their names in a result folder, in the order of writing. `result.json` marks completion."""
+"""Kinds of output and their names in a result folder, in the order of writing. `result.json` is written last."""
 
 AUDIO_RATE = 16_000
-"""Samples per second of all sound downstream of the room `media`."""
+"""Sampling rate of decoded audio, in Hz."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MediaInfo:
-    """What a media file says of itself.
+    """Properties that a media file declares.
 
     Attributes:
         path: the file.
-        width, height: pixels of a displayed frame, rotation and sample aspect applied; 0 for a file of sound alone.
-        fps: average frames per second as announced; 0.0 where unknown. Never used to compute a time.
-        duration: seconds of the longer stream as announced; 0.0 where unknown. Only for progress and prompt checks.
-        audio_rate: samples per second of the first audio stream, None without sound.
-        audio_channels: its number of channels, 0 without sound.
+        width, height: pixels of a displayed frame, after rotation and sample aspect; 0 for an audio file.
+        fps: average frames per second; 0.0 if unknown. Never used to compute a time.
+        duration: seconds of the longer stream; 0.0 if unknown. Used for progress and prompt checks alone.
+        audio_rate: sampling rate of the first audio stream in Hz; None without audio.
+        audio_channels: number of its channels; 0 without audio.
     """
 
     path: Path
@@ -64,8 +64,7 @@ class Frame:
     Attributes:
         index: position among the processed frames, from 0.
         time: presentation time of the picture, in seconds.
-        instant: the moment for which the picture was wanted (`time` <= `instant`), in seconds; the sound around this
-            moment belongs to the frame.
+        instant: requested time in seconds, `time` <= `instant`; the audio around it belongs to the frame.
         image: (H, W, 3) uint8 RGB, display orientation.
     """
 
@@ -77,7 +76,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A click: x, y in source pixels; positive means "this belongs to the object"; time in seconds."""
+    """Click at x, y in source pixels and at a time in seconds; a positive one belongs to the object."""
 
     x: float
     y: float
@@ -87,7 +86,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """A box around the object: x0 < x1, y0 < y1 in source pixels; time in seconds."""
+    """Box around the object: x0 < x1, y0 < y1 in source pixels; time in seconds."""
 
     x0: float
     y0: float
@@ -104,7 +103,7 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mask:
-    """A mask of the object at source resolution: a PNG whose non-zero pixels are the object; time in seconds."""
+    """Mask of the object at source resolution: a PNG whose non-zero pixels are the object; time in seconds."""
 
     path: Path
     time: float = 0.0
@@ -112,7 +111,7 @@ class Mask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompts:
-    """What the user says about the object beside the sound. All of it describes one target."""
+    """Prompts of the user beside the audio, all of them for one object."""
 
     points: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
@@ -125,15 +124,15 @@ class Prompts:
         return (*self.points, *self.boxes, *self.masks)
 
     def check_inside(self, info: MediaInfo, start: float, end: float | None) -> None:
-        """Check that each visual prompt lies in the frame and in the processed part of the video.
+        """Check that each visual prompt is inside the frame and the processed part of the video.
 
         Args:
-            info: the video.
+            info: properties of the video.
             start: first processed second.
-            end: last processed second, None for the end of the video.
+            end: last processed second; None for the end of the video.
 
         Raises:
-            UsageError: a prompt lies outside; the message names it and the limits.
+            UsageError: a prompt is outside.
         """
         last = end if end is not None else (info.duration or float("inf"))
         for prompt in self.visual:
@@ -156,47 +155,47 @@ class Prompts:
 
 @dataclass(frozen=True, slots=True)
 class FeaturePrompts:
-    """The fuser's word to the mask decoder, one entry a level, level 0 (stride 4) first.
+    """Feature prompts for the mask decoder, one per pyramid level, level 0 (stride 4) first.
 
     Attributes:
         visual_prompts: r_v, dense, (T, h·w, C) each.
         audio_prompts: r_a, sparse, (T, C) each.
-        drawn: (T, h, w) logits of a rough mask, from fusers that draw one.
-        token: (T, C), a token beside those of points and boxes, from the baseline that prompts with one.
-        bound: (T,), what no frame's object score exceeds; None where each frame is judged by itself.
+        coarse_mask: (T, h, w) logits of a coarse mask, or None.
+        token: (T, C), a sparse prompt beside those of points and boxes, from the baseline GAVS; else None.
+        object_score_cap: (T,), upper bound of each frame's object score, or None.
     """
 
     visual_prompts: tuple[torch.Tensor, ...] = ()
     audio_prompts: tuple[torch.Tensor, ...] = ()
-    drawn: torch.Tensor | None = None
+    coarse_mask: torch.Tensor | None = None
     token: torch.Tensor | None = None
-    bound: torch.Tensor | None = None
+    object_score_cap: torch.Tensor | None = None
 
     def frame(self, t: int) -> FeaturePrompts:
-        """The prompts of frame t of the clip alone, with T = 1."""
+        """Return the prompts of frame t, with T = 1."""
         return FeaturePrompts(
             tuple(prompt[t : t + 1] for prompt in self.visual_prompts),
             tuple(prompt[t : t + 1] for prompt in self.audio_prompts),
-            None if self.drawn is None else self.drawn[t : t + 1],
+            None if self.coarse_mask is None else self.coarse_mask[t : t + 1],
             None if self.token is None else self.token[t : t + 1],
-            None if self.bound is None else self.bound[t : t + 1],
+            None if self.object_score_cap is None else self.object_score_cap[t : t + 1],
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segmentation:
-    """The one result type: what was found in one frame.
+    """Result of one frame.
 
     Attributes:
         index: position among the processed frames, from 0.
         time: presentation time of the picture, in seconds.
         mask: (H, W) bool at source resolution, display orientation.
-        logits: (S, S) float32 at the model's resolution; `mask` is these, resized, > 0.
+        logits: (S, S) float32 at the model's resolution; resized, values above 0 are `mask`.
         iou: predicted IoU of the mask, in [0, 1].
-        object_score: logit of "the object is in this frame".
-        sounding: the object is in the frame, and, where the model hears, something sounds.
-        image: (H, W, 3) uint8 RGB, the frame itself.
-        object_id: whose mask it is, where several are followed; 0 is what sounds.
+        object_score: logit of the object's presence in the frame.
+        sounding: the object is in the frame and, for models with audio, the frame's audio is not silent.
+        image: (H, W, 3) uint8 RGB, the frame.
+        object_id: number of the object; 0 is the sounding object.
     """
 
     index: int

@@ -86,7 +86,7 @@ def test_gavs_has_as_many_parameters_as_worked_out(size, encoder, whole, norms):
     assert count(adapters.decoder_adapters) == 131_840
     assert count(adapters.audio_projection) == 197_376
     assert count(adapters) == whole
-    assert sum(map(count, network.learning.values())) == whole + norms
+    assert sum(map(count, network.trained_modules.values())) == whole + norms
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_sama_has_as_many_parameters_as_worked_out(size, down, up, later, pixels
     network = large(size, method="sama")
     adapters: Any = network.adapters
     assert (count(adapters.down), count(adapters.up)) == (down, up)
-    assert sum(map(count, network.learning.values())) == down + up + 4_215_109
+    assert sum(map(count, network.trained_modules.values())) == down + up + 4_215_109
     assert count(large(size, method="sama", sama=SamaConfig(start_block=9)).adapters) == later
     tokens: Any = large(size, method="sama", sama=SamaConfig(start_block=9, form="image_token")).adapters
     # The sound's own way into the bottlenecks comes on top.
@@ -124,7 +124,7 @@ def test_blocks_of_the_bundled_backbone_read_and_write_what_they_say():
     with torch.no_grad():
         sam2.vision_encoder(torch.zeros(1, 3, 64, 64))
     assert len(seen) == 16
-    assert seen == [(block.read, block.written) for block in attachment_points(sam2)]
+    assert seen == [(block.in_channels, block.out_channels) for block in attachment_points(sam2)]
 
 
 def test_a_block_that_is_not_there_is_named():
@@ -152,9 +152,9 @@ def test_adapters_begin_as_nothing_where_asked(method):
     network = made(method, **{method: options[method]})
     pixels, log_mel = clip()
     with torch.no_grad():
-        frames = network.encode(pixels, network.hear(log_mel))
+        frames = network.encode(pixels, network.encode_audio(log_mel))
         plain = frame_features(network.sam2, encode_pyramid(network.sam2, pixels))
-        with_adapters = made(method).encode(pixels, network.hear(log_mel))
+        with_adapters = made(method).encode(pixels, network.encode_audio(log_mel))
     for frame, same, other in zip(frames, plain, with_adapters, strict=True):
         assert torch.equal(frame.embedding, same.embedding)
         assert not torch.equal(other.embedding, same.embedding)
@@ -167,15 +167,15 @@ def test_gradients_reach_all_that_learns_and_nothing_else(form, tmp_path):
     network.train()
     before = {name: value.clone() for name, value in network.sam2.state_dict().items()}
     pixels, log_mel = clip()
-    decoded = network.decode(pixels, log_mel, network.read("the dog"))
+    decoded = network.decode(pixels, log_mel, network.encode_text("the dog"))
     (decoded.logits.square().mean() + decoded.ious.sum() + decoded.object_score.sum()).backward()
     for name, parameter in network.adapters.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
-    learning = {id(parameter) for part in network.learning.values() for parameter in part.parameters()}
+    learning = {id(parameter) for part in network.trained_modules.values() for parameter in part.parameters()}
     for name, parameter in network.named_parameters():
         assert id(parameter) in learning or parameter.grad is None, name
-    for group in (part for name, part in network.learning.items() if name != "adapters"):
+    for group in (part for name, part in network.trained_modules.items() if name != "adapters"):
         assert any(parameter.grad is not None for parameter in group.parameters())
     torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1).step()
     assert all(torch.equal(value, before[name]) for name, value in network.sam2.state_dict().items())
@@ -192,10 +192,10 @@ def test_sound_and_words_change_masks_frame_by_frame(form, tmp_path):
     other[1] = 3 * torch.randn(2, 96, 64, generator=torch.Generator().manual_seed(9))
     with torch.no_grad():
         masks, deaf, retold = (
-            network.decode(pixels, sound, network.read(words)).logits
+            network.decode(pixels, sound, network.encode_text(words)).logits
             for sound, words in ((log_mel, "the dog"), (other, "the dog"), (log_mel, "a cat on the left"))
         )
-        shown = network.decode(pixels[[2, 0]], log_mel, network.read("the dog"), [2, 0]).logits
+        shown = network.decode(pixels[[2, 0]], log_mel, network.encode_text("the dog"), [2, 0]).logits
     changed = (masks != deaf).flatten(1).any(1)
     assert changed.tolist() == [False, True, False]
     assert not torch.equal(masks, retold)
@@ -207,11 +207,11 @@ def test_the_mean_of_both_sides_is_heard_or_both(form):
     log_mel = clip()[1]
     swapped = log_mel.flip(1)
     network = made(form)
-    assert torch.allclose(network.hear(log_mel), network.hear(swapped))
+    assert torch.allclose(network.encode_audio(log_mel), network.encode_audio(swapped))
     name = form.split()[0]
     stereo = made(form, **{name: dataclasses.replace(FORMS.get(name, {}).get(name, SamaConfig()), stereo=True)})
-    assert not torch.allclose(stereo.hear(log_mel), stereo.hear(swapped))
-    assert stereo.hear(log_mel).shape == (FRAMES, 128)
+    assert not torch.allclose(stereo.encode_audio(log_mel), stereo.encode_audio(swapped))
+    assert stereo.encode_audio(log_mel).shape == (FRAMES, 128)
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
@@ -267,7 +267,7 @@ def test_a_saved_baseline_comes_back(form, tmp_path):
     small_sam2(SIZE, width=128).save_pretrained(tmp_path / "sam2")
     network = made(form)
     with torch.no_grad():
-        for part in network.learning.values():
+        for part in network.trained_modules.values():
             for parameter in part.parameters():
                 parameter.add_(0.01)
     folder = AuralSAM2(network, form).save_pretrained(tmp_path)
@@ -277,6 +277,7 @@ def test_a_saved_baseline_comes_back(form, tmp_path):
     with torch.no_grad():
         assert torch.equal(again.network.decode(pixels, log_mel).logits, network.decode(pixels, log_mel).logits)
     trained = network.trained_state()
+    again.network.load_trained({name.replace("audio_input", "ear"): value for name, value in trained.items()}, "0.1")
     assert {name.split(".")[0] for name in trained} <= {"adapters", "audio_encoder", "tuned"}
     with pytest.raises(ConfigError, match="missing"):
         network.load_trained(dict(list(trained.items())[1:]), "here")
@@ -284,13 +285,15 @@ def test_a_saved_baseline_comes_back(form, tmp_path):
 
 def test_a_baseline_takes_no_videos():
     model = AuralSAM2(made("gavs"), "gavs")
-    with pytest.raises(UsageError, match="baseline gavs, which takes whole clips: give it to auralsam2 evaluate"):
+    with pytest.raises(UsageError, match="baseline gavs, which takes whole clips: use auralsam2 evaluate"):
         model.streaming()
 
 
 def test_the_configuration_names_the_method():
     assert isinstance(assemble_network(config(), small_sam2(SIZE, width=128)), AuralNetwork)
-    with pytest.raises(ConfigError, match=r"method gavs takes each frame by itself: set clip\.conditioning each"):
+    with pytest.raises(
+        ConfigError, match=r"method gavs processes each frame independently: set clip\.conditioning each"
+    ):
         ModelConfig(method="gavs")
     with pytest.raises(ConfigError, match=r"gavs\.width 6"):
         GavsConfig(width=6)

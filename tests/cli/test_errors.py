@@ -108,7 +108,7 @@ def test_a_model_that_is_not_here_is_error_3(command, clip, tmp_path, model, nam
 def test_a_model_that_reads_no_text(segment, clip, tmp_path):
     outcome = segment(clip, "--text", "the dog")
     assert outcome.code == 2
-    assert outcome.error.endswith("reads no text: leave --text out, or take a model such as ref-avs")
+    assert outcome.error.endswith("reads no text: omit --text, or use a model such as ref-avs")
     assert not (tmp_path / "out").exists()
 
 

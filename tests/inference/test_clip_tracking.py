@@ -23,7 +23,7 @@ def network():
 def frames(network):
     pixels = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        return network.encode(pixels, listen=False)
+        return network.encode(pixels, with_patches=False)
 
 
 def box(x0: float, y0: float, x1: float, y1: float) -> VisualPrompts:
@@ -90,7 +90,7 @@ def test_a_rough_mask_is_for_frames_where_none_is_given(network, frames):
     prompts = FeaturePrompts(
         visual_prompts=tuple(torch.zeros(1, grid * grid, width) for _ in range(3)),
         audio_prompts=tuple(torch.zeros(1, width) for _ in range(3)),
-        drawn=torch.randn(1, grid, grid, generator=torch.Generator().manual_seed(1)) * 8,
+        coarse_mask=torch.randn(1, grid, grid, generator=torch.Generator().manual_seed(1)) * 8,
     )
     mask = torch.zeros(64, 64, dtype=torch.bool)
     mask[10:40, 20:50] = True
@@ -98,6 +98,6 @@ def test_a_rough_mask_is_for_frames_where_none_is_given(network, frames):
     for name, visual in given.items():
         with_drawn, without = (
             new_tracker(network, 1).step(0, frames[0], told, visual, conditioning=True).logits
-            for told in (prompts, dataclasses.replace(prompts, drawn=None))
+            for told in (prompts, dataclasses.replace(prompts, coarse_mask=None))
         )
         assert torch.equal(with_drawn, without) == (name == "mask")

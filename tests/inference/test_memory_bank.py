@@ -122,7 +122,7 @@ def test_processing_order(frames: int, first: list[int], middle: list[int]) -> N
 def test_a_tracker_cannot_start_without_a_conditioning_frame() -> None:
     network = AuralNetwork(small_config(), small_sam2(64)).eval()
     with torch.inference_mode():
-        (frame,) = network.encode(torch.zeros(1, 3, 64, 64), listen=False)
+        (frame,) = network.encode(torch.zeros(1, 3, 64, 64), with_patches=False)
         with pytest.raises(ValueError, match="frame 3 has nothing to remember"):
             new_tracker(network).step(3, frame)
 
@@ -131,7 +131,7 @@ def test_a_tracker_of_a_long_video_holds_a_bounded_bank() -> None:
     network = AuralNetwork(small_config(), small_sam2(64)).eval()
     tracker = new_tracker(network)
     with torch.inference_mode():
-        (frame,) = network.encode(torch.zeros(1, 3, 64, 64), listen=False)
+        (frame,) = network.encode(torch.zeros(1, 3, 64, 64), with_patches=False)
         for t in range(22):
             tracker.step(t, frame, conditioning=t == 0)
             assert len(tracker.bank) <= 16

@@ -41,7 +41,7 @@ def by_hand(model: AuralSAM2, video: Path, *, fps: float | None = 1.0, listen: b
     """Each frame encoded on its own."""
     with read_frames(video, fps=fps) as reader, torch.inference_mode():
         squares = [normalise(to_square(frame.image, SIZE)[None]) for frame in reader]
-        return [model.streaming().encode(square, listen=listen)[0] for square in squares]
+        return [model.streaming().encode(square, with_patches=listen)[0] for square in squares]
 
 
 @torch.inference_mode()
@@ -51,7 +51,7 @@ def fused(
     """The feature prompts of each frame: windows of three seconds, each with its own sound."""
     network, found = model.streaming(), {}
     for first in set(WINDOW_OF):
-        log_mel = log_mel_module.silent_example(3)
+        log_mel = log_mel_module.silent_examples(3)
         if track is not None:
             begins = [round((first + 0.96 * i) * RATE) for i in range(3)]
             log_mel = torch.stack(
@@ -60,7 +60,7 @@ def fused(
                     for begin in begins
                 ]
             )
-        found[first] = network.prompts(tuple(frames[first : first + 3]), log_mel, network.read(text))
+        found[first] = network.prompts(tuple(frames[first : first + 3]), log_mel, network.encode_text(text))
     return [found[first].frame(t - first) for t, first in enumerate(WINDOW_OF)]
 
 

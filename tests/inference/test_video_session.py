@@ -35,7 +35,7 @@ def features(model: AuralSAM2, video: Path, listen: bool = False) -> list[FrameF
     """Each frame on its own, as plain SAM 2 would encode it."""
     with read_frames(video, fps=1.0) as reader, torch.inference_mode():
         squares = [normalise(to_square(frame.image, SIZE)[None]) for frame in reader]
-        return [model.network.encode(square, listen=listen)[0] for square in squares]
+        return [model.network.encode(square, with_patches=listen)[0] for square in squares]
 
 
 def by_hand(

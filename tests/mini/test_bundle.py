@@ -123,7 +123,7 @@ def test_a_model_that_reads_text_takes_its_encoder_along(tmp_path, clip, command
 
 
 def test_text_for_a_model_that_reads_none_is_refused(run, tmp_path):
-    with pytest.raises(UsageError, match="reads no text: leave `text` out"):
+    with pytest.raises(UsageError, match="reads no text: omit `text`"):
         bundle(run / "run", run / "parts" / "sam2", tmp_path / "mini", tmp_path)
 
 

@@ -50,7 +50,7 @@ def test_gains_weigh_prompts_and_nothing_else():
     config = FuserConfig.preset("paper", width=64, inner_width=16)
     fuser = AuralFuser(config, ExtensionsConfig(standardize_inputs=True)).eval()
     patches = tuple(torch.randn(2, 64, 8, 8) for _ in range(3))
-    tokens, position = fuser.join(torch.randn(2, 64)), torch.zeros(1, 64, 8, 8)
+    tokens, position = fuser.concat_tokens(torch.randn(2, 64)), torch.zeros(1, 64, 8, 8)
     with torch.no_grad():
         before = fuser.fuse(patches, tokens, position)
         fuser.visual_gains[1] = 3.0

@@ -28,7 +28,7 @@ def fuse(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = Non
     patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
     position = sine_position(WIDTH, (GRID, GRID), audio)
     with torch.no_grad():
-        return fuser.fuse(patches, fuser.join(audio, text), position)
+        return fuser.fuse(patches, fuser.concat_tokens(audio, text), position)
 
 
 def changed(one: FuserOutput, other: FuserOutput) -> list[bool]:
@@ -73,9 +73,11 @@ def test_a_clip_is_its_frames_one_by_one():
     fuser, audio = make_fuser("frame"), torch.randn(T, WIDTH)
     patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
     position = sine_position(WIDTH, (GRID, GRID), audio)
-    together = fuser.fuse(patches, fuser.join(audio), position).prompts
+    together = fuser.fuse(patches, fuser.concat_tokens(audio), position).prompts
     for t in range(T):
-        alone = fuser.fuse(tuple(level[t : t + 1] for level in patches), fuser.join(audio[t : t + 1]), position).prompts
+        alone = fuser.fuse(
+            tuple(level[t : t + 1] for level in patches), fuser.concat_tokens(audio[t : t + 1]), position
+        ).prompts
         for one, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
         for one, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
@@ -104,8 +106,8 @@ def test_a_clip_may_be_shown_in_part():
     audio, text, shown = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
     patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
     position = sine_position(WIDTH, (GRID, GRID), audio)
-    whole = fuser.fuse(patches, fuser.join(audio, text), position).prompts
-    tokens = fuser.join(audio[shown], text, around=audio)
+    whole = fuser.fuse(patches, fuser.concat_tokens(audio, text), position).prompts
+    tokens = fuser.concat_tokens(audio[shown], text, clip_audio=audio)
     excerpt = fuser.fuse(tuple(level[shown] for level in patches), tokens, position).prompts
     for one, other in zip(whole.visual_prompts, excerpt.visual_prompts, strict=True):
         torch.testing.assert_close(one[shown], other, rtol=1e-4, atol=1e-5)
@@ -128,9 +130,9 @@ def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
     with torch.no_grad():
         visual, audio = fuser.project(output)
     expected = torch.einsum("tpc,tc->tp", visual[2], audio[2]).view(T, GRID, GRID) / 0.1
-    torch.testing.assert_close(output.prompts.drawn, expected)
-    torch.testing.assert_close(output.prompts.frame(1).drawn, expected[1:2])
-    assert fuse(make_fuser("frame"), torch.randn(T, WIDTH)).prompts.drawn is None
+    torch.testing.assert_close(output.prompts.coarse_mask, expected)
+    torch.testing.assert_close(output.prompts.frame(1).coarse_mask, expected[1:2])
+    assert fuse(make_fuser("frame"), torch.randn(T, WIDTH)).prompts.coarse_mask is None
 
 
 def test_only_a_framewise_fuser_draws():

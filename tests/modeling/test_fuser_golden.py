@@ -21,7 +21,7 @@ def run(request: pytest.FixtureRequest):
     pyramid = tuple(tensor(f"fuser/fpn{i}", (5, 256, side, side)) for i, side in enumerate((64, 32, 16)))
     text = tensor("fuser/text", (1, 25, 768))[0] if modality == "audio+text" else None
     with torch.inference_mode():
-        tokens = fuser.join(encoder(log_mel_examples(samples(wave(5, "wave_5s")))), text)
+        tokens = fuser.concat_tokens(encoder(log_mel_examples(samples(wave(5, "wave_5s")))), text)
         output = fuser.fuse(fuser.embed(pyramid), tokens, sine_position(256, (16, 16), pyramid[0]))
         visual, heard = fuser.project(output)
     return golden(f"fuser_{request.param}"), output, visual, heard

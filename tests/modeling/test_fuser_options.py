@@ -32,7 +32,7 @@ def make_fuser(variant: Variant = "paper", modality: Modality = "audio", **chang
 @torch.no_grad()
 def run(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None) -> FuserOutput:
     position = sine_position(WIDTH, (GRID, GRID), PYRAMID[0])
-    return fuser.fuse(fuser.embed(PYRAMID), fuser.join(audio, text), position)
+    return fuser.fuse(fuser.embed(PYRAMID), fuser.concat_tokens(audio, text), position)
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])

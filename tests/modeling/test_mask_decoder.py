@@ -36,7 +36,7 @@ def test_golden(case: int) -> None:
             prompts,
         )
         best = int(decoded.best[0])
-        pointer = network.memory.pointer(decoded.tokens[:, best], decoded.object_score)
+        pointer = network.memory.object_pointer(decoded.tokens[:, best], decoded.object_score)
     archive = {
         name.partition("_")[2]: value
         for name, value in golden("mask_decoder").items()
@@ -99,7 +99,7 @@ def test_paper_prompts_reach_three_tokens_and_no_position() -> None:
     sam2 = small_sam2()
     decoder = MaskDecoder(sam2, PromptingConfig.preset("paper"))
     queries, keys = torch.zeros(1, 1, 7, 256), torch.zeros(1, 1, 64, 256)
-    heard, seen = decoder._add(queries, keys, (torch.ones(1, 1, 64, 256), torch.full((1, 1, 1, 256), 2.0)))
+    heard, seen = decoder._add_prompts(queries, keys, (torch.ones(1, 1, 64, 256), torch.full((1, 1, 1, 256), 2.0)))
     assert heard[0, 0, :, 0].tolist() == [0, 0, 0, 2, 2, 2, 0]
     assert torch.equal(seen, torch.ones_like(keys))
 
@@ -109,7 +109,7 @@ def test_order_of_levels() -> None:
     prompts = FeaturePrompts(tuple(torch.full((1, 64, 256), float(k)) for k in range(3)), (torch.zeros(1, 256),) * 3)
 
     def levels(config: PromptingConfig) -> list[float]:
-        return [float(step[0].mean()) for step in MaskDecoder(sam2, config)._in_order(prompts) if step]
+        return [float(step[0].mean()) for step in MaskDecoder(sam2, config)._prompt_steps(prompts) if step]
 
     assert levels(PromptingConfig.preset("released")) == [2.0, 1.0, 0.0]
     assert levels(PromptingConfig.preset("paper")) == [0.0, 1.0, 2.0]
@@ -119,7 +119,7 @@ def test_fewer_levels_prompt_the_first_steps() -> None:
     prompts = FeaturePrompts(tuple(torch.full((1, 64, 256), float(k)) for k in range(2)), (torch.zeros(1, 256),) * 2)
 
     def levels(config: PromptingConfig) -> list[float | None]:
-        steps = MaskDecoder(small_sam2(), config)._in_order(prompts)
+        steps = MaskDecoder(small_sam2(), config)._prompt_steps(prompts)
         return [None if step is None else float(step[0].mean()) for step in steps]
 
     assert levels(PromptingConfig.preset("released")) == [1.0, 0.0, None]
@@ -212,5 +212,5 @@ def test_no_object_score_exceeds_the_bound_of_the_prompts() -> None:
     with torch.inference_mode():
         free = decoder(*maps, embed_prompts(sam2, None)).object_score[:, 0]
         bound = torch.stack([free[0] - 2, free[1] + 2])
-        bounded = decoder(*maps, embed_prompts(sam2, None), dataclasses.replace(prompts, bound=bound))
+        bounded = decoder(*maps, embed_prompts(sam2, None), dataclasses.replace(prompts, object_score_cap=bound))
     torch.testing.assert_close(bounded.object_score[:, 0], torch.stack([bound[0], free[1]]))

@@ -31,14 +31,14 @@ def made(text: TextEncoder | None, scope: str, offset: float = 0.0) -> AuralNetw
 
 def test_what_is_said_is_read(text):
     for scope in ("clip", "frame"):
-        found = made(text, scope).read("the dog on the left")
+        found = made(text, scope).encode_text("the dog on the left")
         assert torch.equal(found, text("the dog on the left"))
 
 
 def test_where_nothing_is_said(text):
-    assert torch.equal(made(text, "clip").read(None), text(DEFAULT_EXPRESSION))
-    assert made(text, "frame").read(None) is None
-    assert made(None, "clip").read("the dog") is None
+    assert torch.equal(made(text, "clip").encode_text(None), text(DEFAULT_EXPRESSION))
+    assert made(text, "frame").encode_text(None) is None
+    assert made(None, "clip").encode_text("the dog") is None
 
 
 @pytest.mark.parametrize("said", ["the dog on the left", None])
@@ -52,7 +52,9 @@ def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
     pixels, log_mel = torch.randn(3, 3, 64, 64), torch.randn(3, 2, 96, 64)
     with torch.inference_mode():
         scores, doubted = (
-            torch.tensor([frame.object_score for frame in track_clip(network, pixels, log_mel, network.read(said))])
+            torch.tensor(
+                [frame.object_score for frame in track_clip(network, pixels, log_mel, network.encode_text(said))]
+            )
             for network in (bold, careful)
         )
     expected = scores - offset if said is None else torch.minimum(scores, scores.mean() - offset)

@@ -67,7 +67,7 @@ def test_equations_1_to_4(modality: Modality) -> None:
     audio, text = random(T, WIDTH), random(5, TEXT) if modality == "audio+text" else None
     pos_v = sine_position(WIDTH, (GRID, GRID), pyramid[0])
     with torch.inference_mode():
-        tokens = fuser.join(audio, text)
+        tokens = fuser.concat_tokens(audio, text)
         output = fuser.fuse(fuser.embed(pyramid), tokens, pos_v)
 
         pos_c = token_positions(len(tokens), WIDTH, tokens)

@@ -44,7 +44,7 @@ def test_what_is_read_and_prompted_is_of_one_size(folder, variant, first):
     assert image > 3
     for standard, level in zip(net.fuser.map_standards, maps, strict=True):
         assert float(standard(level).std()) == pytest.approx(1.0, rel=0.01)
-    spoken = net.fuser.join(net.audio_encoder(log_mel)).std(0)
+    spoken = net.fuser.concat_tokens(net.audio_encoder(log_mel)).std(0)
     assert float(spoken.max()) == pytest.approx(1.0, rel=0.01)
     prompts = net.fuse(net.encode(pixels), log_mel).prompts.visual_prompts
     for number, prompt in enumerate(prompts):
@@ -57,5 +57,5 @@ def test_beside_a_drawn_mask_prompts_begin_faint(folder):
     prompts = net.fuse(net.encode(pixels), log_mel).prompts
     for prompt in (*prompts.visual_prompts, *prompts.audio_prompts):
         assert float(prompt.std()) == pytest.approx(0.1, rel=0.1)
-    assert prompts.drawn is not None
-    assert float(prompts.drawn.std()) > 0.1
+    assert prompts.coarse_mask is not None
+    assert float(prompts.coarse_mask.std()) > 0.1

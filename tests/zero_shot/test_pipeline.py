@@ -144,7 +144,7 @@ def test_it_is_a_predictor_of_the_clips_of_a_data_set(model, video, tmp_path):
     quiet = [second for second in range(SECONDS) if second not in LOUD]
     assert (found.logits[quiet] == NOTHING).all()
     with torch.inference_mode():
-        encoded = model.network.encode(normalise(predictor.prepare(clip)), listen=False)  # type: ignore[attr-defined]
+        encoded = model.network.encode(normalise(predictor.prepare(clip)), with_patches=False)  # type: ignore[attr-defined]
         scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
         box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
         for tracked in new_tracker(model.network, SECONDS).track(encoded, None, "first", {1: box}):

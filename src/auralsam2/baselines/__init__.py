@@ -1,1 +1,1 @@
-"""The room `baselines`: other ways to make a frozen SAM 2 hear, under the same recipes and commands."""
+"""Baselines on the same frozen SAM 2, with the same recipes and commands as AuralSAM2."""

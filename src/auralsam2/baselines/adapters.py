@@ -1,4 +1,4 @@
-"""What the baselines are made of: the ear, bottlenecks that read text or not, and what they are told in one pass."""
+"""Adapter building blocks shared by the baselines: audio input, bottleneck, text attention."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from auralsam2.modeling.extensions import ChannelStandardizer
 from auralsam2.types import FeaturePrompts
 
 HEADS = 4
-"""Of the attention to text; the papers of the originals know none."""
+"""Heads of the attention to text, which the original papers do not have."""
 
 
 class AudioInput(nn.Module):
-    """What a baseline takes of the tokens of sound.
+    """Audio input of the adapters, from audio tokens.
 
-    The originals hear one channel, so that by default the vectors of left and right are averaged: of a sound that is
-    the same in both, the mean is the vector of either.
+    The originals take one channel. By default, the embeddings of left and right channel are averaged: for a mono track
+    the mean equals either.
 
     Args:
-        embedding: E, width of the vector of one channel.
-        stereo: both side by side instead.
+        embedding: E, width of the embedding of one channel.
+        stereo: concatenate both channels instead.
         standardize_inputs: standardise by statistics measured before training.
     """
 
@@ -38,22 +38,22 @@ class AudioInput(nn.Module):
         self.standard = ChannelStandardizer(self.width) if standardize_inputs else None
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(T, 2E), left and right, to (T, E), or to (T, 2E) where both are heard."""
-        heard = self.select(tokens)
-        return heard if self.standard is None else self.standard(heard)
+        """Map audio tokens (T, 2E), left and right, to (T, E), or to (T, 2E) with `stereo`."""
+        selected = self.select(tokens)
+        return selected if self.standard is None else self.standard(selected)
 
     def select(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The same before it is standardised."""
+        """Select or average channels, without standardisation."""
         return tokens if self.stereo else tokens.unflatten(1, (2, -1)).mean(1)
 
 
 class Bottleneck(nn.Module):
-    """up(read(act(down(x) + more))).
+    """up(attend_text(act(down(x) + audio))).
 
     Args:
-        width: channels of x and of the result.
-        inner: channels between.
-        act: the activation.
+        width: channels of input and output.
+        inner: channels of the bottleneck.
+        act: activation.
     """
 
     def __init__(self, width: int, inner: int, act: nn.Module) -> None:
@@ -63,24 +63,24 @@ class Bottleneck(nn.Module):
     def forward(
         self,
         tokens: torch.Tensor,
-        more: torch.Tensor | None = None,
-        read: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        audio: torch.Tensor | None = None,
+        attend_text: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """What is to be added.
+        """Compute the residual of an adapter.
 
         Args:
             tokens: (T, ..., width).
-            more: (T, inner), sound, where it is heard here.
-            read: from (T, ..., inner) to the same shape, where text is read here.
+            audio: (T, inner), projected audio of each frame, if it enters here.
+            attend_text: from (T, ..., inner) to the same shape, attention to text.
 
         Returns:
             (T, ..., width).
         """
         hidden = self.down(tokens)
-        if more is not None:
-            hidden = hidden + more.view(len(more), *[1] * (hidden.dim() - 2), -1)
+        if audio is not None:
+            hidden = hidden + audio.view(len(audio), *[1] * (hidden.dim() - 2), -1)
         hidden = self.act(hidden)
-        return self.up(hidden if read is None else read(hidden))
+        return self.up(hidden if attend_text is None else attend_text(hidden))
 
 
 class TextAttention(nn.Module):
@@ -91,19 +91,19 @@ class TextAttention(nn.Module):
         self.attention = nn.MultiheadAttention(width, HEADS, batch_first=True)
 
     def forward(self, hidden: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        """(T, ..., w) and the n words without pads, (n, w), to (T, ..., w)."""
+        """Attend from (T, ..., w) to n text tokens without padding, (n, w); return (T, ..., w)."""
         queries = hidden.flatten(0, -2)[None]
-        read, _ = self.attention(queries, text[None], text[None], need_weights=False)
-        return hidden + read[0].view_as(hidden)
+        attended, _ = self.attention(queries, text[None], text[None], need_weights=False)
+        return hidden + attended[0].view_as(hidden)
 
 
 @dataclass(frozen=True, slots=True)
 class PassContext:
-    """What the adapters are told in one pass of the image encoder.
+    """Conditions of one pass of the image encoder.
 
     Attributes:
-        audio: (T, E), of the frames in the pass.
-        text: (n, w), projected words without pads; None where nothing is read.
+        audio: (T, E), audio input of the frames.
+        text: (n, w), projected text tokens without padding; None without text.
     """
 
     audio: torch.Tensor
@@ -111,60 +111,62 @@ class PassContext:
 
 
 class Adapters(nn.Module):
-    """The trained part of a baseline, beside what it trains of SAM 2 itself.
+    """Adapters of a baseline, its trained part beside the tuned modules of SAM 2.
 
     Args:
-        config: of the model.
-        width: w, of the bottlenecks, in which text is read.
-        stereo, standardize_inputs: of the audio input.
+        config: configuration of the model.
+        width: w, channels of the bottlenecks, in which text is attended to.
+        stereo, standardize_inputs: options of the audio input.
     """
 
     def __init__(self, config: ModelConfig, width: int, *, stereo: bool, standardize_inputs: bool) -> None:
         super().__init__()
-        self.ear = AudioInput(config.audio_encoder.embedding, stereo=stereo, standardize_inputs=standardize_inputs)
+        self.audio_input = AudioInput(
+            config.audio_encoder.embedding, stereo=stereo, standardize_inputs=standardize_inputs
+        )
         self.text_projection = nn.Linear(config.fuser.text_width, width) if config.text is not None else None
-        self._told: PassContext | None = None
+        self._context: PassContext | None = None
 
     @abstractmethod
-    def own(self, sam2: Sam2VideoModel) -> tuple[str, ...]:
-        """Names of the modules of SAM 2 of which a copy learns."""
+    def trainable_modules(self, sam2: Sam2VideoModel) -> tuple[str, ...]:
+        """Return the names of the modules of SAM 2 that are tuned, in a copy."""
 
     @abstractmethod
     def attach(self, sam2: Sam2VideoModel) -> None:
-        """Hang the adapters into a SAM 2, for good; see `blocks.twin`."""
+        """Attach the adapters to a SAM 2 permanently; see `attachment.weight_sharing_copy`."""
 
     @abstractmethod
     def prompts(self, audio: torch.Tensor) -> FeaturePrompts:
-        """What the mask decoder is told of (T, E), the sound of T frames."""
+        """Return the feature prompts for audio input (T, E) of T frames."""
 
     @contextlib.contextmanager
-    def told(self, audio: torch.Tensor, text: torch.Tensor | None) -> Iterator[None]:
-        """Around a pass of the image encoder.
+    def conditioned_on(self, audio: torch.Tensor, text: torch.Tensor | None) -> Iterator[None]:
+        """Set the conditions of the image encoder passes inside the `with` block.
 
         Args:
-            audio: (T, E) from `ear`, of the frames that pass.
-            text: (n, width) words without pads, where the baseline reads text.
+            audio: (T, E), output of `audio_input` for the frames.
+            text: (n, width), text features without padding, if the baseline reads text.
         """
-        words = None if self.text_projection is None or text is None else self.text_projection(text)
-        self._told = PassContext(audio, words)
+        projected = None if self.text_projection is None or text is None else self.text_projection(text)
+        self._context = PassContext(audio, projected)
         try:
             yield
         finally:
-            self._told = None
+            self._context = None
 
-    def read(self, hidden: torch.Tensor, attention: nn.Module | None) -> torch.Tensor:
-        """(T, ..., w) with what is said now in it, where something is said."""
-        words = self.now.text
-        return hidden if attention is None or words is None else attention(hidden, words)
+    def attend_text(self, hidden: torch.Tensor, attention: nn.Module | None) -> torch.Tensor:
+        """Attend from (T, ..., w) to the text of the pass, if there is any."""
+        text = self.context.text
+        return hidden if attention is None or text is None else attention(hidden, text)
 
     @property
-    def now(self) -> PassContext:
-        """What was told for the pass under way."""
-        assert self._told is not None, "adapters work inside `told` alone"
-        return self._told
+    def context(self) -> PassContext:
+        """Conditions of the current pass."""
+        assert self._context is not None, "adapters work inside `told` alone"
+        return self._context
 
 
 def zero_init(last: nn.Linear) -> None:
-    """Set the last layer of an adapter to zero; what lies before it learns from the second step on."""
+    """Initialise the last layer of an adapter to zero; the layers before it learn from the second step on."""
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)

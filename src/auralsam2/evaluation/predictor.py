@@ -18,7 +18,7 @@ from auralsam2.inference.object_state import MaskPrediction, Merge, merge_predic
 from auralsam2.inference.results import NOTHING
 from auralsam2.inference.tracker import TrackedFrame
 from auralsam2.model import AuralSAM2
-from auralsam2.modeling.log_mel import silent_example
+from auralsam2.modeling.log_mel import silent_examples
 from auralsam2.modeling.network import AudioVisualNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
 
@@ -106,7 +106,7 @@ class AuralPredictor:
             visual = {told: simulate_prompts(clip.labels[told], self.options.visual, network.image_size)}
         with self.model.compute():
             pixels = normalise(prepared.to(network.device))
-            text = network.read(clip.sample.expression if self.options.reads else None) if fuses else None
+            text = network.encode_text(clip.sample.expression if self.options.reads else None) if fuses else None
             log_mel = None
             if fuses:
                 log_mel = (clip.log_mel if self.options.hears else silent_log_mel(clip.log_mel)).to(network.device)
@@ -145,7 +145,7 @@ def merge_masks(heard: list[TrackedFrame], pointed: list[TrackedFrame], rule: Me
 
 def silent_log_mel(log_mel: torch.Tensor) -> torch.Tensor:
     """The log-mel examples of digital silence, in the shape of others."""
-    return silent_example(len(log_mel)).to(log_mel)
+    return silent_examples(len(log_mel)).to(log_mel)
 
 
 def _nothing(frames: int, device: torch.device) -> Prediction:

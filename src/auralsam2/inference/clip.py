@@ -134,5 +134,5 @@ def segment_clip(
     """
     frames = network.encode(pixels)
     fused = network.fuse(frames, log_mel, text_features)
-    prompts = network.capped(frames, fused.prompts, text_features)
+    prompts = network.cap_object_scores(frames, fused.prompts, text_features)
     return ClipOutput(frames, fused, tuple(track_frames(network, frames, prompts)))

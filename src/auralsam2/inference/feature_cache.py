@@ -326,7 +326,7 @@ def pack_prompts(prompts: FeaturePrompts) -> dict[str, torch.Tensor]:
     """The feature prompts of a frame by name, as a spool keeps them."""
     visual = {f"visual{level}": prompt for level, prompt in enumerate(prompts.visual_prompts)}
     audio = {f"audio{level}": prompt for level, prompt in enumerate(prompts.audio_prompts)}
-    single = {"drawn": prompts.drawn, "bound": prompts.bound}
+    single = {"coarse_mask": prompts.coarse_mask, "object_score_cap": prompts.object_score_cap}
     return visual | audio | {name: tensor for name, tensor in single.items() if tensor is not None}
 
 
@@ -336,6 +336,6 @@ def unpack_prompts(tensors: Tensors) -> FeaturePrompts:
     return FeaturePrompts(
         tuple(tensors[f"visual{level}"] for level in levels),
         tuple(tensors[f"audio{level}"] for level in levels),
-        tensors.get("drawn"),
-        bound=tensors.get("bound"),
+        tensors.get("coarse_mask"),
+        object_score_cap=tensors.get("object_score_cap"),
     )

@@ -129,5 +129,5 @@ class FeaturePromptProvider:
     def _text_features(self, text: str | None) -> torch.Tensor | None:
         if text not in self._text:
             with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
-                self._text[text] = self._network.read(text)
+                self._text[text] = self._network.encode_text(text)
         return self._text[text]

@@ -171,7 +171,7 @@ class FrameStore:
         picture = self.picture(index)
         with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
             square = to_square(picture, self._network.image_size).to(self._network.device)
-            (features,) = self._network.encode(normalise(square[None]), listen=self._listen)
+            (features,) = self._network.encode(normalise(square[None]), with_patches=self._listen)
         self._cache.put(("features", index), pack_features(features))
         return features
 

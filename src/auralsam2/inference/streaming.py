@@ -81,7 +81,7 @@ class FeatureStream:
             try:
                 with StreamCache(self._memory) as kept, Prefetcher(self._read(reader)) as frames:
                     with self._network("encoder"):
-                        text = self.network.read(self.text)
+                        text = self.network.encode_text(self.text)
                     for window in windows(self._encode(frames, kept), self.network.config.clip.frames):
                         yield from self._segment(window, hearing, kept, text)
                         kept.forget_before(window.moments[0].index)

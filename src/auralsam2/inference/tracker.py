@@ -16,7 +16,7 @@ from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.prompt_encoder import VisualPrompts, embed_prompts
-from auralsam2.modeling.sam2 import side
+from auralsam2.modeling.sam2 import input_side
 from auralsam2.types import FeaturePrompts
 from auralsam2.utils.timing import StageTimer
 
@@ -113,7 +113,7 @@ class ObjectTracker:
             ValueError: no conditioning frame came before.
         """
         if prompts is not None and visual is not None and visual.masked:
-            prompts = dataclasses.replace(prompts, drawn=None)
+            prompts = dataclasses.replace(prompts, coarse_mask=None)
         with self.clock.stage("memory"):
             conditioned = self._condition(t, features, conditioning=conditioning)
         with self.clock.stage("decoder"):
@@ -128,12 +128,12 @@ class ObjectTracker:
             if self.decoder.extensions.empty_when_absent:
                 decoded = decoded.gated()
             best = int(decoded.best[0])
-            chosen = full_size(decoded.logits[:, best : best + 1], side(self.sam2))
+            chosen = full_size(decoded.logits[:, best : best + 1], input_side(self.sam2))
         with self.clock.stage("memory"):
             token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
             remembered = MemoryEntry(
                 self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
-                self.memory.pointer(token, decoded.object_score),
+                self.memory.object_pointer(token, decoded.object_score),
             )
         self.bank.add(t, remembered, conditioning=conditioning)
         return TrackedFrame(t, decoded, best, chosen[0, 0], conditioned, remembered)
@@ -141,7 +141,7 @@ class ObjectTracker:
     def _condition(self, t: int, features: FrameFeatures, *, conditioning: bool) -> torch.Tensor:
         """The stride-16 map with what the bank holds for frame t."""
         if conditioning:
-            return self.memory.begin(features.embedding)
+            return self.memory.without_memory(features.embedding)
         if self.bank.empty:
             raise ValueError(f"frame {t} has nothing to remember: the first frame of a clip is a conditioning one")
         return self.memory.attend(

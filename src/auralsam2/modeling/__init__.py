@@ -1,1 +1,1 @@
-"""Layers: encoders of image, sound and text, AuralFuser, mask decoder, memory, and the network made of them."""
+"""Layers: image, audio and text encoders, AuralFuser, mask decoder, memory, and the network built from them."""

@@ -1,4 +1,4 @@
-"""VGGish: one vector for each channel of each second of sound."""
+"""VGGish audio encoder: one embedding per channel of 0.96 s of audio."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from auralsam2.config import AudioEncoderConfig
 from auralsam2.modeling.log_mel import BANDS, EXAMPLE_FRAMES
 
 CONVOLUTIONS = (1, 1, 2, 2)
-"""How many 3 by 3 convolutions each stage has; a 2 by 2 maximum follows each stage."""
+"""Number of 3x3 convolutions of each stage; 2x2 max pooling follows each stage."""
 
 
 class AudioEncoder(nn.Module):
-    """VGGish, of any width, on left and right alike.
+    """VGGish of any width, applied to the left and the right channel.
 
-    As published: 64, M, 128, M, 256, 256, M, 512, 512, M, 4096, 4096, 128, M being a maximum.
-
-    The modules are named as in the published weights (`features.0`, `embeddings.4`, …).
+    As published: 64, M, 128, M, 256, 256, M, 512, 512, M, 4096, 4096, 128, where M is max pooling. Modules have the
+    names of the published weights (`features.0`, `embeddings.4`, …).
     """
 
     def __init__(self, config: AudioEncoderConfig) -> None:
@@ -42,13 +41,13 @@ class AudioEncoder(nn.Module):
         )
 
     def forward(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Audio tokens z_a.
+        """Return the audio tokens z_a.
 
         Args:
             log_mel: (N, 2, 96, 64), left and right.
 
         Returns:
-            (N, 2 · embedding): [left | right], each >= 0.
+            (N, 2 · embedding): [left | right], no value below 0.
         """
         features = self.features(log_mel.flatten(0, 1).unsqueeze(1))
         # The published weights of the first linear layer expect (time, band, channel) order.

@@ -1,4 +1,4 @@
-"""AuralFuser: from a visual pyramid and tokens of sound and text to feature prompts (paper §3.2)."""
+"""AuralFuser: from a visual pyramid and audio and text tokens to feature prompts (paper §3.2)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ TEXT_HIDDEN = 1024
 
 @dataclass(frozen=True, slots=True)
 class FuserOutput:
-    """What a clip's fusion gives.
+    """Output of AuralFuser for one clip.
 
     Attributes:
-        prompts: for the mask decoder, level 0 first.
-        tokens: all audio-text tokens after each level's fusion, (N, L) each; the first T rows are the audio prompts.
-        fused: the levels' fusion results, for the contrastive loss.
+        prompts: feature prompts for the mask decoder, level 0 first.
+        tokens: audio and text tokens after the fusion of each level, (N, L) each; the first T rows are the audio
+            prompts.
+        fused: fusion outputs of the levels, for the contrastive loss.
     """
 
     prompts: FeaturePrompts
@@ -34,17 +35,17 @@ class FuserOutput:
 
     @property
     def frames(self) -> int:
-        """T."""
+        """T, the number of frames."""
         return len(self.fused[0].visual)
 
 
 def constant_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """The released token positions: position 0 of the sinusoid, (0, 1, 0, 1, …), for every token; (count, width)."""
+    """Return position 0 of the sinusoid, (0, 1, 0, 1, …), for every token, as released: (count, width)."""
     return torch.arange(width, device=like.device).remainder(2).to(like.dtype).expand(count, width)
 
 
 def token_positions(count: int, width: int, like: torch.Tensor) -> torch.Tensor:
-    """The paper's Pos^c: the sinusoid sin, cos(n / 10000^(2i / width)) of token n; (count, width)."""
+    """Return the paper's Pos^c, sin and cos of n / 10000^(2i / width) for token n: (count, width)."""
     n = torch.arange(count, device=like.device, dtype=torch.float32)[:, None]
     rate = 10_000.0 ** (-torch.arange(0, width, 2, device=like.device, dtype=torch.float32) / width)
     return torch.stack([(n * rate).sin(), (n * rate).cos()], dim=2).flatten(1).to(like.dtype)
@@ -57,14 +58,14 @@ def _fusion(config: FuserConfig, *, framewise: bool) -> nn.Module:
 
 
 class AuralFuser(nn.Module):
-    """The module that the paper trains. Parameter names are those of the released checkpoints.
+    """AuralFuser, the module that the paper trains, with the parameter names of the released checkpoints.
 
-    `embed` works frame by frame and `fuse` on a whole clip, so that a stream of frames needs to store only the small
-    result of the former.
+    `embed` works frame by frame and `fuse` on a whole clip. Between the two, a stream of frames stores the patch maps
+    alone.
 
     Args:
-        config: the published fuser.
-        extensions: extensions of this package; None for none.
+        config: configuration of the published fuser.
+        extensions: extensions of this package; None: none.
 
     Raises:
         ConfigError: the extensions do not fit the fuser.
@@ -94,58 +95,59 @@ class AuralFuser(nn.Module):
             )
 
     def embed(self, pyramid: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        """Eq. 1: bring each level to the stride-16 grid.
+        """Project each pyramid level to the stride-16 grid (Eq. 1).
 
         Args:
             pyramid: z_v, (T, L, 4h, 4w), (T, L, 2h, 2w), (T, L, h, w).
 
         Returns:
-            K patch maps (T, L, h, w), K = `levels` of the configuration.
+            K patch maps (T, L, h, w), K = `config.levels`.
         """
-        read = pyramid[: self.config.levels]
+        selected = pyramid[: self.config.levels]
         if self.extensions.standardize_inputs:
-            read = tuple(standard(level) for standard, level in zip(self.map_standards, read, strict=True))
-        return tuple(embed(level) for embed, level in zip(self.patch_embeds, read, strict=True))
+            selected = tuple(standard(level) for standard, level in zip(self.map_standards, selected, strict=True))
+        return tuple(embed(level) for embed, level in zip(self.patch_embeds, selected, strict=True))
 
-    def join(
-        self, audio: torch.Tensor, text: torch.Tensor | None = None, around: torch.Tensor | None = None
+    def concat_tokens(
+        self, audio: torch.Tensor, text: torch.Tensor | None = None, clip_audio: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """z_c = [z_a, z_t].
+        """Concatenate audio and text tokens: z_c = [z_a, z_t].
 
-        With scope `frame` a second of sound keeps to its frame. But what is said may be of the whole clip ("the one
-        that never makes a sound"): all seconds then stand beside the words too, z_c = [z_a, z_around, z_t].
+        With attention scope `frame`, an audio token reaches its own frame alone. A text may refer to the whole clip
+        ("the one that never makes a sound"), so that the audio tokens of the clip are repeated beside it:
+        z_c = [z_a, z_clip, z_t].
 
         Args:
             audio: (N_a, L) audio tokens.
-            text: (N_t, text_width) features of the text encoder, where the model reads text; with scope `frame`, None
-                where nothing is said.
-            around: (N_r, L) audio tokens of all seconds of the clip, for scope `frame`; None: `audio` has them all.
+            text: (N_t, text_width) features of the text encoder, for models that read text. With scope `frame`, None
+                if there is no text.
+            clip_audio: (N_r, L) audio tokens of the whole clip, with scope `frame`; None: those of `audio`.
 
         Returns:
             (N, L).
 
         Raises:
-            ValueError: text given to a model without text, or missing.
+            ValueError: text for a model without text, or no text for a model that needs it.
         """
-        reads = self.config.modality == "audio+text"
-        if (text is not None) != reads and not (reads and self.framewise):
+        reads_text = self.config.modality == "audio+text"
+        if (text is not None) != reads_text and not (reads_text and self.framewise):
             raise ValueError(f"a fuser of modality {self.config.modality!r} got text: {text is not None}")
-        heard = [audio]
+        parts = [audio]
         if text is not None and self.framewise:
-            heard.append(audio if around is None else around)
+            parts.append(audio if clip_audio is None else clip_audio)
         if self.extensions.standardize_inputs:
-            heard = [self.token_standard(tokens) for tokens in heard]
+            parts = [self.token_standard(tokens) for tokens in parts]
         if not self.config.use_audio:
-            heard = [torch.zeros_like(tokens) for tokens in heard]
-        return torch.cat(heard if text is None else [*heard, self.text_proj(text).to(audio.dtype)])
+            parts = [torch.zeros_like(tokens) for tokens in parts]
+        return torch.cat(parts if text is None else [*parts, self.text_proj(text).to(audio.dtype)])
 
     def fuse(self, patches: tuple[torch.Tensor, ...], tokens: torch.Tensor, position: torch.Tensor) -> FuserOutput:
-        """Eq. 2 to 4 for one clip.
+        """Compute Eq. 2 to 4 for one clip.
 
         Args:
-            patches: the maps (T, L, h, w) from `embed`.
-            tokens: (N, L) from `join`; row t < T is the sound of frame t. With scope `frame`, all others are words or
-                stand beside them.
+            patches: K maps (T, L, h, w) from `embed`.
+            tokens: (N, L) from `concat_tokens`; row t < T is the audio of frame t. With scope `frame`, the others
+                belong to the whole clip.
             position: (1, L, h, w) sine position map of the grid.
 
         Raises:
@@ -157,61 +159,61 @@ class AuralFuser(nn.Module):
         released = self.config.variant == "released"
         positions_of = constant_positions if released else token_positions
         token_position = positions_of(len(tokens), tokens.shape[1], tokens)
-        if self.framewise:  # audio tokens have no order
+        if self.framewise:  # the audio tokens of frames have no order
             token_position = torch.cat([torch.zeros_like(tokens[:frames]), token_position[: len(tokens) - frames]])
-        # Token-major memory from here on: blocks that read and write one layout are twice as quick on a CPU.
+        # Token-major memory: blocks that read and write one layout are twice as fast on a CPU.
         visual_position = position.flatten(2).transpose(1, 2).contiguous()
-        heard, levels = tokens, []
+        level_tokens, levels = tokens, []
         for level, patch in enumerate(patches):
             visual = patch.flatten(2).transpose(1, 2).contiguous()
             if level:
                 visual = pointwise(self.smooth_convs[level - 1], visual + levels[-1].visual)
-                # Eq. 2 starts each level from z_c itself; the released code hands the fused tokens on.
-                heard = levels[-1].tokens if released else tokens
+                # Eq. 2 starts each level from z_c; the released code passes on the fused tokens.
+                level_tokens = levels[-1].tokens if released else tokens
             visual = visual + visual_position
             visual = self.f_blocks[level](visual, tuple(grid))
-            heard = self._listen(level, heard + token_position, frames)
-            levels.append(self.fusion_modules[level](visual + visual_position, heard + token_position))
-        drawn = None
+            level_tokens = self._attend_tokens(level, level_tokens + token_position, frames)
+            levels.append(self.fusion_modules[level](visual + visual_position, level_tokens + token_position))
+        coarse = None
         if self.extensions.predict_coarse_mask:
             visual_embedding = self.train_proj_v1(levels[-1].visual)
             audio_embedding = self.train_proj_a1(levels[-1].tokens[:frames, None])
-            drawn = coarse_mask(visual_embedding, audio_embedding, tuple(grid))
+            coarse = coarse_mask(visual_embedding, audio_embedding, tuple(grid))
         return FuserOutput(
             prompts=FeaturePrompts(
-                visual_prompts=self._weigh("visual_gains", [level.visual for level in levels]),
-                audio_prompts=self._weigh("audio_gains", [level.tokens[:frames] for level in levels]),
-                drawn=drawn,
+                visual_prompts=self._scale_prompts("visual_gains", [level.visual for level in levels]),
+                audio_prompts=self._scale_prompts("audio_gains", [level.tokens[:frames] for level in levels]),
+                coarse_mask=coarse,
             ),
             tokens=tuple(level.tokens for level in levels),
             fused=tuple(levels),
         )
 
     def project(self, output: FuserOutput) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """Eq. 7: embeddings for the contrastive loss, level 0 first.
+        """Project the levels for the contrastive loss (Eq. 7), level 0 first.
 
         Returns:
-            e_v of each level, (T, h·w, projection), and e_a of each level, (n, projection), of norm 1 over channels; n
-            is T, but 10 (or N, if less) in the released audio + text variant, whose e_v come from the fusion's
-            residuals and have norm 1 over positions.
+            e_v of each level, (T, h·w, projection), and e_a of each level, (n, projection), of norm 1 over channels. n
+            is T. In the released audio + text variant n is 10 (or N, if less), and e_v are projections of the fusion's
+            residuals, of norm 1 over positions.
         """
         if self.config.variant == "released" and self.config.modality == "audio+text":
             visual = [self.train_proj_v1(fused.visual_residual, normalised_axis=1) for fused in output.fused]
-            heard = [tokens[:REFERENCE_ROWS] for tokens in output.tokens]
+            audio = [tokens[:REFERENCE_ROWS] for tokens in output.tokens]
         else:
             visual = [self.train_proj_v1(fused.visual) for fused in output.fused]
-            heard = [tokens[: output.frames] for tokens in output.tokens]
-        return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in heard)
+            audio = [tokens[: output.frames] for tokens in output.tokens]
+        return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in audio)
 
-    def _listen(self, level: int, tokens: torch.Tensor, frames: int) -> torch.Tensor:
-        """Apply the self-attention of a level to (N, L) tokens."""
+    def _attend_tokens(self, level: int, tokens: torch.Tensor, frames: int) -> torch.Tensor:
+        """Apply the self-attention of a level to the tokens (N, L)."""
         blocks = self.a_blocks[level]
         if not self.framewise:
             return blocks(tokens[None])[0]
         return blocks(tokens[None], mask=framewise_token_mask(len(tokens), frames, tokens.device))[0]
 
-    def _weigh(self, gains: str, prompts: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """The prompts of each level times the gains of its channels, where the fuser has such."""
+    def _scale_prompts(self, gains: str, prompts: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Multiply the prompts of each level by its gains, with `extensions.standardize_inputs`."""
         if not self.extensions.standardize_inputs:
             return tuple(prompts)
         return tuple(prompt * gain for prompt, gain in zip(prompts, self.get_parameter(gains), strict=True))

@@ -1,7 +1,7 @@
 """Cross-modal fusion (Eq. 3 and 10): visual and audio-text tokens attend to each other.
 
 Adapted by the authors from TPAVI (Zhou et al., ECCV 2022). The two variants share the projections and differ in the
-attention itself and in what follows it.
+attention and in the layers after it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from auralsam2.modeling.extensions import framewise_cross_attention
 
 
 class FusionOutput(NamedTuple):
-    """Result of a fusion.
+    """Output of a fusion block.
 
     Attributes:
-        visual: (T, h·w, L), new visual tokens.
-        tokens: (N, L), new audio-text tokens.
-        visual_residual: (T, h·w, L), what was added to the visual input before the normalisation.
+        visual: (T, h·w, L), fused visual tokens.
+        tokens: (N, L), fused audio and text tokens.
+        visual_residual: (T, h·w, L), the residual added to the visual input before the normalisation.
         token_residual: (N, L), the same for the tokens.
     """
 
@@ -33,17 +33,17 @@ class FusionOutput(NamedTuple):
 
 
 def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
-    """(Q Kᵀ / rows) V without a softmax, in the released code's memory layouts.
+    """Compute (Q Kᵀ / rows) V without a softmax, in the released code's memory layouts.
 
-    The projections arrive as (frames, channels, positions) and are read row-major as rows of `channels` values, without
-    a permutation: a row of the visual side is a run of positions of one channel, not a pixel. The result is transposed
-    and again read row-major in the query's shape. Checkpoints were trained so; see docs/concepts/fuser.md.
+    The projections (frames, channels, positions) are reshaped row-major to rows of `channels` values, without a
+    permutation: a row of the visual side is a run of positions of one channel, not a pixel. The result is transposed
+    and reshaped row-major to the query's shape. The checkpoints were trained so; see docs/concepts/fuser.md.
 
     Args:
         query: (A, L', P).
         key: (B, L', Q).
         value: (B, L', Q).
-        rows: the divisor; the number of visual positions of the clip, T·h·w, on both sides.
+        rows: divisor: T·h·w, the number of visual positions of the clip, on both sides.
 
     Returns:
         (A, L', P).
@@ -55,7 +55,7 @@ def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tens
 
 
 def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Eq. 10: softmax(Q Kᵀ / √L') V over all positions of all frames.
+    """Compute softmax(Q Kᵀ / √L') V over all positions of all frames (Eq. 10).
 
     Args:
         query: (A, L', P).
@@ -71,11 +71,11 @@ def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
 
 
 def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-    """A convolution of kernel 1 as a matrix product over tokens: on a CPU, over volumes, its own loops are slow.
+    """Apply a convolution of kernel 1 as a matrix product over tokens, which is faster on a CPU.
 
     Args:
-        conv: a convolution of kernel 1, of any dimension, C to C'.
-        rows: (..., C).
+        conv: convolution of kernel 1, of any dimension, C to C'.
+        rows: (..., C) tokens.
 
     Returns:
         (..., C').
@@ -84,26 +84,24 @@ def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
 
 
 class ChannelMLP(nn.Sequential):
-    """1×1 convolution L' → L, GELU, 1×1 convolution L → L: the paper's way back to width L."""
+    """1×1 convolution L' → L, GELU, 1×1 convolution L → L: the output projection of the paper's fusion."""
 
     def __init__(self, inner: int, width: int) -> None:
         super().__init__(nn.Conv1d(inner, width, 1), nn.GELU(), nn.Conv1d(width, width, 1))
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """(B, L', P) to (B, L, P)."""
+        """Map (B, L', P) to (B, L, P)."""
         first, act, last = self
         return pointwise(last, act(pointwise(first, input.transpose(1, 2)))).transpose(1, 2)
 
 
 class CrossFusion(nn.Module):
-    """The fusion block of one level. Parameter names are those of the released checkpoints.
-
-    The convolutions have the released kernels' shapes (1×1×1 for frames, 1 for tokens).
+    """Fusion block of one level, with the parameter names and kernel shapes of the released checkpoints.
 
     Args:
-        config: of the fuser.
-        framewise: attend within frames only; see `ExtensionsConfig.attention_scope`. Then no batch normalisation
-            precedes the output: over one short clip, it would remove sounds that last.
+        config: configuration of the fuser.
+        framewise: attend within frames only; see `ExtensionsConfig.attention_scope`. It omits the batch normalisation
+            before the output, which over one short clip would remove constant sounds.
     """
 
     def __init__(self, config: FuserConfig, *, framewise: bool = False) -> None:
@@ -116,7 +114,7 @@ class CrossFusion(nn.Module):
         if self.released:
             norm_v, norm_a = nn.BatchNorm3d(width), nn.BatchNorm1d(width)
             for norm in (norm_v, norm_a):
-                # The block starts as the identity (up to the LayerNorm).
+                # With a zero scale the block is the identity at first, up to the LayerNorm.
                 nn.init.zeros_(norm.weight)
             self.W_z = nn.Sequential(nn.Conv3d(inner, width, 1), norm_v)
             self.W_z2 = nn.Sequential(nn.Conv1d(inner, width, 1), norm_a)
@@ -129,7 +127,7 @@ class CrossFusion(nn.Module):
         self.norm_layer2 = nn.LayerNorm(width)
 
     def forward(self, visual: torch.Tensor, tokens: torch.Tensor) -> FusionOutput:
-        """Fuse both sides; each attends to the other's input, not to its result.
+        """Fuse both sides; each attends to the input of the other, not to its output.
 
         Args:
             visual: (T, h·w, L).
@@ -161,35 +159,35 @@ class CrossFusion(nn.Module):
 
 
 def tpavi_attention(theta: torch.Tensor, phi: torch.Tensor, values: torch.Tensor, *, framewise: bool) -> torch.Tensor:
-    """y_i = 1 / n · Σ_j (θ_i · φ_j) g_j over all n places j.
+    """Compute y_i = 1 / n · Σ_j (θ_i · φ_j) g_j over n places j.
 
-    φ is the same at all places of a frame, so that the sum over these is taken once: O(n T) instead of O(n²).
+    φ is equal at all places of a frame, so that their sum is taken once: O(n T) instead of O(n²).
 
     Args:
         theta: θ, (T, P, C), of each place.
-        phi: φ, (T, C), of the sound of each frame.
+        phi: φ, (T, C), of the audio of each frame.
         values: g, (T, P, C).
-        framewise: j runs over the places of the same frame alone, n = P; else over those of the clip, n = T · P.
+        framewise: j runs over the places of the same frame, n = P; else over those of the clip, n = T · P.
 
     Returns:
         (T, P, C).
     """
     frames, places, _ = theta.shape
-    whole = values.sum(1)
+    total = values.sum(1)
     if framewise:
-        return (theta @ phi[:, :, None]) * whole[:, None] / places
-    return (theta @ phi.T) @ whole / (frames * places)
+        return (theta @ phi[:, :, None]) * total[:, None] / places
+    return (theta @ phi.T) @ total / (frames * places)
 
 
 class TPAVI(nn.Module):
-    """The fusion block of one level, in the place of `CrossFusion`.
+    """Audio-only fusion block of one level, an alternative to `CrossFusion`.
 
     Args:
         width: C, of the visual side.
         inner: C', of the affinity.
-        audio_width: of the tokens of sound.
-        framewise: keep each second of sound to its own frame. Then the block begins as nothing by its last weights; the
-            original does so by a batch normalisation, whose statistics of a few frames are worth little.
+        audio_width: width of the audio tokens.
+        framewise: attend within frames only. Zero weights of the last layer then make the block the identity at first.
+            The original uses a batch normalisation for this, whose statistics over a few frames are unreliable.
     """
 
     def __init__(self, width: int, inner: int, audio_width: int, *, framewise: bool) -> None:
@@ -206,14 +204,14 @@ class TPAVI(nn.Module):
         self.norm_layer = nn.LayerNorm(width)
 
     def forward(self, visual: torch.Tensor, tokens: torch.Tensor) -> FusionOutput:
-        """Fuse; the tokens come out aligned to the visual width and otherwise as they are.
+        """Fuse; the output tokens are the input tokens projected to the visual width.
 
         Args:
             visual: (T, h·w, C).
-            tokens: (N, audio_width), N >= T; row t < T is the sound of frame t.
+            tokens: (N, audio_width), N >= T; row t < T is the audio of frame t.
         """
         aligned = self.align_channel(tokens)
-        heard = self.phi(aligned[: len(visual)])
-        mixed = self.out(tpavi_attention(self.theta(visual), heard, self.g(visual), framewise=self.framewise))
+        audio = self.phi(aligned[: len(visual)])
+        mixed = self.out(tpavi_attention(self.theta(visual), audio, self.g(visual), framewise=self.framewise))
         residual = self.batch_norm(mixed.flatten(0, 1)).view_as(visual)
         return FusionOutput(self.norm_layer(visual + residual), aligned, residual, torch.zeros_like(aligned))

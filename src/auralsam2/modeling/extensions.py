@@ -1,7 +1,7 @@
 """Extensions of AuralFuser by this package: input standardisation, frame-wise attention, coarse masks.
 
-They are in neither the paper nor the released code. `config.ExtensionsConfig` switches them on; docs/fuser.md describes
-them.
+They are in neither the paper nor the released code. `config.ExtensionsConfig` switches them on;
+docs/concepts/fuser.md describes them.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ COARSE_MASK_TEMPERATURE = 0.1
 class ChannelStandardizer(nn.Module):
     """(x − mean) / deviation of each channel, by fixed statistics measured before training.
 
-    The statistics are buffers and not folded into the next layer: its weights would become tens of times smaller than
-    the steps of Adam suit.
+    The statistics are buffers. Folded into the next layer, they would make its weights tens of times smaller than the
+    step sizes of Adam suit.
 
     Args:
         width: channels.

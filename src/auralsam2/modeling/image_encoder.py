@@ -1,4 +1,4 @@
-"""The visual pyramid of one or more frames, and the encoder pass that makes it."""
+"""Image encoder pass: the visual pyramid of frames, and the features of each frame that later stages need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPosition
 
 @dataclass(frozen=True, slots=True)
 class FramePyramid:
-    """z_v: the neck's maps at strides 4, 8, 16, before the mask decoder's own projections.
+    """z_v: the neck's maps at strides 4, 8 and 16, before the projections of the mask decoder.
 
     Attributes:
         maps: (T, C, 4h, 4w), (T, C, 2h, 2w), (T, C, h, w).
@@ -22,34 +22,34 @@ class FramePyramid:
     position: torch.Tensor
 
 
-def encode_pyramid(model: Sam2VideoModel, pixels: torch.Tensor, *, learns: bool = False) -> FramePyramid:
-    """One pass of the image encoder.
+def encode_pyramid(model: Sam2VideoModel, pixels: torch.Tensor, *, with_gradients: bool = False) -> FramePyramid:
+    """Run the image encoder once.
 
     Args:
-        model: a frozen SAM 2 with any backbone.
+        model: frozen SAM 2 with any backbone.
         pixels: (T, 3, S, S) float, normalised.
-        learns: let gradients through, to what a baseline has added inside.
+        with_gradients: compute gradients, for the adapters of a baseline inside the encoder.
     """
-    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+    with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
         output = model.vision_encoder(pixels, return_dict=True)
     fine, middle, coarse = output.fpn_hidden_states
     return FramePyramid((fine, middle, coarse), output.fpn_position_encoding[-1][:1])
 
 
 def sine_position(width: int, grid: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
-    """SAM 2's sine position map without an encoder pass: (1, width, h, w), y in the first half of the channels."""
+    """Return SAM 2's sine position map (1, width, h, w) without an encoder pass; y is in the first half of channels."""
     embedding = Sam2VideoPositionEmbeddingSine(num_position_features=width // 2, normalize=True)
     return embedding(torch.Size((1, width, *grid)), like.device, like.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """What is kept of an encoded frame until its mask is found; all a prompt, old or new, needs.
+    """Features of an encoded frame that any later prompt needs.
 
     Attributes:
-        embedding: (1, C, h, w), the raw stride-16 map.
+        embedding: (1, C, h, w), the stride-16 map.
         fine, middle: (1, C/8, 4h, 4w) and (1, C/4, 2h, 2w), the mask decoder's projections of the finer maps.
-        patches: the fuser's three patch maps (1, L, h, w); empty where nobody hears or reads.
+        patches: patch maps of the fuser, (1, L, h, w) each; empty without feature prompts.
     """
 
     embedding: torch.Tensor
@@ -59,22 +59,26 @@ class FrameFeatures:
 
     @property
     def nbytes(self) -> int:
-        """Memory taken by the tensors."""
+        """Size of the tensors in bytes."""
         return sum(tensor.nbytes for tensor in (self.embedding, self.fine, self.middle, *self.patches))
 
 
 def frame_features(
-    model: Sam2VideoModel, pyramid: FramePyramid, patches: tuple[torch.Tensor, ...] = (), *, learns: bool = False
+    model: Sam2VideoModel,
+    pyramid: FramePyramid,
+    patches: tuple[torch.Tensor, ...] = (),
+    *,
+    with_gradients: bool = False,
 ) -> tuple[FrameFeatures, ...]:
-    """Cut a pyramid of T frames into what each frame needs later.
+    """Split the pyramid of T frames into the features of each frame.
 
     Args:
-        model: the SAM 2 that made it.
+        model: SAM 2 that computed the pyramid.
         pyramid: of T frames.
-        patches: the fuser's patch maps (T, L, h, w).
-        learns: let gradients through, as of `encode`.
+        patches: patch maps of the fuser, (T, L, h, w) each.
+        with_gradients: compute gradients, as in `encode_pyramid`.
     """
-    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+    with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
         fine = model.mask_decoder.conv_s0(pyramid.maps[0])
         middle = model.mask_decoder.conv_s1(pyramid.maps[1])
     return tuple(

@@ -1,7 +1,7 @@
-"""Log-mel spectrograms as VGGish hears them.
+"""Log-mel spectrograms, the input of VGGish.
 
 The front end of the released models: 25 ms periodic Hann windows every 10 ms, magnitudes of a 512-point FFT, 64 HTK mel
-bands from 125 to 7500 Hz, ln(mel + 0.01), cut into examples of 96 frames (0.96 s).
+bands from 125 to 7500 Hz, ln(mel + 0.01), examples of 96 frames (0.96 s).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ OFFSET = 0.01
 EXAMPLE_FRAMES = 96
 EXAMPLE_HOP_SECONDS = EXAMPLE_FRAMES * HOP / AUDIO_RATE
 EXAMPLE_SAMPLES = (EXAMPLE_FRAMES - 1) * HOP + WINDOW
-"""Samples under one example: 15 600, 0.975 s."""
-FEWEST_EXAMPLES = 5
-"""A whole track gives at least this many examples; the last one is repeated."""
+"""Samples of one example: 15 600, 0.975 s."""
+MIN_EXAMPLES = 5
+"""Minimum number of examples of a whole track; the last one is repeated."""
 
 
 @functools.cache
 def mel_matrix() -> torch.Tensor:
-    """The triangles, linear in mel (1127 ln(1 + f / 700)), as (257, 64) float64; the DC bin counts for nothing."""
+    """Return the triangular filters, linear in mel (1127 ln(1 + f / 700)), as (257, 64) float64; the DC row is zero."""
 
     def mel(hertz: torch.Tensor) -> torch.Tensor:
         return 1127.0 * torch.log1p(hertz / 700.0)
@@ -44,7 +44,7 @@ def mel_matrix() -> torch.Tensor:
 
 
 def log_mel(samples: torch.Tensor) -> torch.Tensor:
-    """ln(mel + 0.01) of sound at 16 kHz.
+    """Compute ln(mel + 0.01) of audio at 16 kHz.
 
     Args:
         samples: (..., n), n >= 400, in [-1, 1].
@@ -59,13 +59,13 @@ def log_mel(samples: torch.Tensor) -> torch.Tensor:
     return torch.log(magnitude @ mel_matrix().to(samples.device) + OFFSET).float()
 
 
-def silent_example(count: int) -> torch.Tensor:
-    """Examples of digital silence, (count, 2, 96, 64)."""
+def silent_examples(count: int) -> torch.Tensor:
+    """Return examples of digital silence, (count, 2, 96, 64)."""
     return torch.full((count, 2, EXAMPLE_FRAMES, BANDS), OFFSET).log()
 
 
 def log_mel_example(samples: torch.Tensor) -> torch.Tensor:
-    """One example.
+    """Compute the log-mel spectrogram of one example.
 
     Args:
         samples: (15600, 2), left and right.
@@ -74,7 +74,7 @@ def log_mel_example(samples: torch.Tensor) -> torch.Tensor:
         (2, 96, 64) float32.
 
     Raises:
-        ValueError: another shape.
+        ValueError: wrong shape.
     """
     if tuple(samples.shape) != (EXAMPLE_SAMPLES, 2):
         raise ValueError(f"an example takes ({EXAMPLE_SAMPLES}, 2) samples, not {tuple(samples.shape)}")
@@ -82,13 +82,13 @@ def log_mel_example(samples: torch.Tensor) -> torch.Tensor:
 
 
 def log_mel_examples(samples: torch.Tensor) -> torch.Tensor:
-    """All examples of a short track, as the released code cuts it: every 0.96 s, the rest thrown away.
+    """Compute all examples of a short track, one every 0.96 s; an incomplete last one is dropped, as released.
 
     Args:
         samples: (n, 2) at 16 kHz, in [-1, 1], n >= 15600.
 
     Returns:
-        (N, 2, 96, 64) float32; N is at least 5, the last example is repeated where the track is shorter.
+        (N, 2, 96, 64) float32; N is at least 5: the last example is repeated for shorter tracks.
 
     Raises:
         ValueError: the track is shorter than one example.
@@ -96,7 +96,7 @@ def log_mel_examples(samples: torch.Tensor) -> torch.Tensor:
     if samples.ndim != 2 or samples.shape[1] != 2 or len(samples) < EXAMPLE_SAMPLES:
         raise ValueError(f"need at least ({EXAMPLE_SAMPLES}, 2) samples, got {tuple(samples.shape)}")
     spectrum = log_mel(samples.T)
-    whole = spectrum.shape[1] // EXAMPLE_FRAMES
-    cut = spectrum[:, : whole * EXAMPLE_FRAMES].unflatten(1, (whole, EXAMPLE_FRAMES)).transpose(0, 1)
-    missing = max(0, FEWEST_EXAMPLES - whole)
-    return torch.cat([cut, cut[-1:].expand(missing, -1, -1, -1)]).contiguous()
+    complete = spectrum.shape[1] // EXAMPLE_FRAMES
+    examples = spectrum[:, : complete * EXAMPLE_FRAMES].unflatten(1, (complete, EXAMPLE_FRAMES)).transpose(0, 1)
+    missing = max(0, MIN_EXAMPLES - complete)
+    return torch.cat([examples, examples[-1:].expand(missing, -1, -1, -1)]).contiguous()

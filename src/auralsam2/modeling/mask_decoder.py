@@ -1,6 +1,6 @@
 """SAM 2's mask decoder with feature prompts between its blocks (paper Eq. 5).
 
-The decoder's own sub-modules run in the stock order; the prompts are additions between them. Without prompts, or with
+The sub-modules of the decoder run in the stock order; the prompts are added between them. Without prompts, or with
 prompts of zero, the result equals the stock decoder's bit for bit.
 """
 
@@ -21,18 +21,18 @@ from auralsam2.types import FeaturePrompts
 SCORE_TOKEN, IOU_TOKEN, FIRST_MASK_TOKEN = 0, 1, 2
 LEVELS = 3
 ABSENT_LOGIT = -1024.0
-"""Logits of the masks of what is not in the frame, SAM 2's number."""
+"""Mask logit of frames without the object, as in SAM 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderOutput:
-    """What the mask decoder says of B frames.
+    """Masks and scores of B frames.
 
     Attributes:
-        logits: (B, M, 4h, 4w); M is 3 candidate masks, or 1, or all 4.
-        ious: (B, M) predicted IoU of each, in [0, 1].
-        tokens: (B, M, C) the masks' tokens.
-        object_score: (B, 1) logit of "the object is in the frame".
+        logits: (B, M, 4h, 4w); M is 3 (candidates), 1, or 4 (all masks).
+        ious: (B, M) predicted IoU of each mask, in [0, 1].
+        tokens: (B, M, C) mask tokens.
+        object_score: (B, 1) logit of the object's presence in the frame.
     """
 
     logits: torch.Tensor
@@ -46,17 +46,18 @@ class DecoderOutput:
         return self.ious.argmax(dim=1)
 
     def gated(self) -> DecoderOutput:
-        """The same with empty masks where the object score is not positive, as SAM 2 gives them."""
-        there = self.object_score[:, :, None, None] > 0
-        return dataclasses.replace(self, logits=torch.where(there, self.logits, ABSENT_LOGIT))
+        """Empty the masks of frames whose object score is not positive, as SAM 2 does."""
+        present = self.object_score[:, :, None, None] > 0
+        return dataclasses.replace(self, logits=torch.where(present, self.logits, ABSENT_LOGIT))
 
 
 class MaskDecoder(nn.Module):
-    """The mask decoder of a frozen SAM 2, with feature prompts.
+    """Mask decoder of a frozen SAM 2 with feature prompts.
 
     Args:
-        sam2: its public sub-modules are used as they are.
-        config: where and in which order the prompts enter.
+        sam2: SAM 2 whose public sub-modules are used.
+        config: positions and order of the prompts.
+        extensions: extensions of this package; None: none.
     """
 
     position: torch.Tensor
@@ -85,21 +86,21 @@ class MaskDecoder(nn.Module):
         """Decode B frames.
 
         Args:
-            embedding: (B, C, h, w), with memory or the no-memory term in it.
+            embedding: (B, C, h, w), with memory or the no-memory term added.
             fine: (B, C/8, 4h, 4w).
             middle: (B, C/4, 2h, 2w).
-            embeddings: of points, boxes and masks.
-            prompts: the fuser's, T = B; None for the stock decoder.
-            multimask: return the three candidates; else the one mask that SAM 2 gives for unambiguous prompts.
+            embeddings: embedded points, boxes and masks.
+            prompts: feature prompts, T = B; None for the stock decoder.
+            multimask: return the three candidates; else the single mask that SAM 2 selects for unambiguous prompts.
         """
-        everything, _ = self.candidates(embedding, fine, middle, embeddings, prompts)
+        all_masks, _ = self.decode_all(embedding, fine, middle, embeddings, prompts)
         if multimask:
             return DecoderOutput(
-                everything.logits[:, 1:], everything.ious[:, 1:], everything.tokens[:, 1:], everything.object_score
+                all_masks.logits[:, 1:], all_masks.ious[:, 1:], all_masks.tokens[:, 1:], all_masks.object_score
             )
-        return self._single(everything)
+        return self._select_single(all_masks)
 
-    def candidates(
+    def decode_all(
         self,
         embedding: torch.Tensor,
         fine: torch.Tensor,
@@ -107,33 +108,36 @@ class MaskDecoder(nn.Module):
         embeddings: PromptEmbeddings,
         prompts: FeaturePrompts | None = None,
     ) -> tuple[DecoderOutput, torch.Tensor]:
-        """Decode B frames and choose nothing.
+        """Decode B frames and return all masks.
 
         Args:
-            embedding: (B, C, h, w), with memory or the no-memory term in it.
+            embedding: (B, C, h, w), with memory or the no-memory term added.
             fine: (B, C/8, 4h, 4w).
             middle: (B, C/4, 2h, 2w).
-            embeddings: of points, boxes and masks.
-            prompts: the fuser's, T = B; None for the stock decoder.
+            embeddings: embedded points, boxes and masks.
+            prompts: feature prompts, T = B; None for the stock decoder.
 
         Returns:
-            M = 4 masks, the one for unambiguous prompts first, and the image's keys after the last block, (B, C, h, w).
+            M = 4 masks, of which the first is for unambiguous prompts, and the image tokens after the last block as a
+            map (B, C, h, w).
         """
         decoder = self.decoder
         batch, _, height, width = embedding.shape
-        steps = self._in_order(prompts)
-        own = torch.cat([decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight])
-        tokens = torch.cat([own.expand(batch, 1, -1, -1), embeddings.sparse.expand(batch, -1, -1, -1)], dim=2)
+        steps = self._prompt_steps(prompts)
+        output_tokens = torch.cat(
+            [decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight]
+        )
+        tokens = torch.cat([output_tokens.expand(batch, 1, -1, -1), embeddings.sparse.expand(batch, -1, -1, -1)], dim=2)
         if prompts is not None and prompts.token is not None:
             tokens = torch.cat([tokens, prompts.token[:, None, None]], dim=2)
         dense = embeddings.dense
-        if prompts is not None and prompts.drawn is not None:
-            dense = dense + self._read(prompts.drawn)
+        if prompts is not None and prompts.coarse_mask is not None:
+            dense = dense + self._embed_coarse_mask(prompts.coarse_mask)
         keys = (embedding + dense).flatten(2).transpose(1, 2).unsqueeze(1)
 
         queries = query_position = tokens
         for step, layer in enumerate((*decoder.transformer.layers, None)):
-            queries, keys = self._add(queries, keys, steps[step])
+            queries, keys = self._add_prompts(queries, keys, steps[step])
             if step == 0 and self.config.prompt_positions:
                 query_position = queries
             if layer is not None:
@@ -161,18 +165,18 @@ class MaskDecoder(nn.Module):
         ious = decoder.iou_prediction_head(queries[:, 0, IOU_TOKEN])
         score = decoder.pred_obj_score_head(queries[:, 0, SCORE_TOKEN])
         if prompts is not None:
-            bound, offset = prompts.bound, self.extensions.object_score_offset
-            score = score - offset if bound is None else torch.minimum(score, bound[:, None])
+            cap, offset = prompts.object_score_cap, self.extensions.object_score_offset
+            score = score - offset if cap is None else torch.minimum(score, cap[:, None])
         return DecoderOutput(logits, ious, mask_tokens, score), attended_image
 
-    def _read(self, drawn: torch.Tensor) -> torch.Tensor:
-        """What a rough mask, (B, h, w) logits, adds where no mask is given: (B, C, h, w)."""
+    def _embed_coarse_mask(self, coarse_mask: torch.Tensor) -> torch.Tensor:
+        """Return the dense embedding of coarse mask logits (B, h, w) less that of no mask: (B, C, h, w)."""
         encoder = self.prompt_encoder
-        large = F.interpolate(drawn[:, None], size=encoder.mask_input_size, mode="bilinear", align_corners=False)
+        large = F.interpolate(coarse_mask[:, None], size=encoder.mask_input_size, mode="bilinear", align_corners=False)
         return encoder.mask_embed(large) - encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
 
-    def _in_order(self, prompts: FeaturePrompts | None) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
-        """(visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""
+    def _prompt_steps(self, prompts: FeaturePrompts | None) -> list[tuple[torch.Tensor, torch.Tensor] | None]:
+        """Return (visual (B, 1, h·w, C), audio (B, 1, 1, C)) for each of the three steps."""
         if prompts is None:
             return [None] * LEVELS
         steps: list[tuple[torch.Tensor, torch.Tensor] | None] = [
@@ -181,13 +185,13 @@ class MaskDecoder(nn.Module):
         ]
         if self.config.coarse_first:
             steps.reverse()
-        # A fuser of fewer levels prompts the first steps.
+        # With fewer levels, the first steps receive prompts.
         return steps + [None] * (LEVELS - len(steps))
 
-    def _add(
+    def _add_prompts(
         self, queries: torch.Tensor, keys: torch.Tensor, step: tuple[torch.Tensor, torch.Tensor] | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Eq. 5 at one step: audio to the mask tokens, visual to the image."""
+        """Apply Eq. 5 at one step: add the audio prompt to the mask tokens and the visual prompt to the image."""
         if step is None:
             return queries, keys
         visual, audio = step
@@ -199,10 +203,10 @@ class MaskDecoder(nn.Module):
             keys = keys + visual
         return queries, keys
 
-    def _single(self, decoded: DecoderOutput) -> DecoderOutput:
-        """SAM 2's choice for unambiguous prompts: mask 0 where it is stable, else the best of the others.
+    def _select_single(self, decoded: DecoderOutput) -> DecoderOutput:
+        """Select the mask for unambiguous prompts, as SAM 2 does: mask 0 if it is stable, else the best of the others.
 
-        Stable: the areas above +δ and above −δ of the logits differ little.
+        A mask is stable if the areas above +δ and above −δ of its logits differ little.
         """
         delta = self.decoder.dynamic_multimask_stability_delta
         first = decoded.logits[:, 0].flatten(1)
@@ -216,7 +220,7 @@ class MaskDecoder(nn.Module):
         return DecoderOutput(
             decoded.logits[rows, best, None],
             decoded.ious[rows, best, None],
-            # The pointer comes from token 0 in either case, as in SAM 2.
+            # The object pointer comes from token 0 in either case, as in SAM 2.
             decoded.tokens[:, :1],
             decoded.object_score,
         )

@@ -1,6 +1,6 @@
-"""SAM 2's memory as functions without time: encode a frame with its mask, attend to what others left, make pointers.
+"""SAM 2's memory as stateless functions: memory encoder, memory attention and object pointers.
 
-Which frames are remembered, and how far back they lie, is the tracker's business.
+`inference.memory_bank` selects the remembered frames and their distances.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch import nn
 from transformers import Sam2VideoModel
 
 CONDITIONING = 0
-"""Distance by which a conditioning frame goes, however far it is."""
+"""Temporal distance of a conditioning frame, regardless of its time."""
 
 
 class MemoryNetwork(nn.Module):
     """Memory encoder, memory attention and pointers of a frozen SAM 2 (2.0 or 2.1).
 
     Args:
-        sam2: its public sub-modules are used as they are.
+        sam2: SAM 2 whose public sub-modules are used.
     """
 
     def __init__(self, sam2: Sam2VideoModel) -> None:
@@ -29,27 +29,27 @@ class MemoryNetwork(nn.Module):
 
     @property
     def slots(self) -> int:
-        """Memories that one frame attends to: the conditioning one and slots - 1 before it."""
+        """Maximum number of memories that a frame attends to: the conditioning one and slots - 1 before it."""
         return self.sam2.config.num_maskmem
 
     @property
     def pointers(self) -> int:
-        """Most object pointers that one frame attends to, the conditioning one not counted, plus one."""
+        """Maximum number of object pointers that a frame attends to, without the conditioning one, plus one."""
         return self.sam2.config.max_object_pointers_in_encoder
 
-    def begin(self, embedding: torch.Tensor) -> torch.Tensor:
-        """A frame without memory: (1, C, h, w) plus the no-memory term."""
+    def without_memory(self, embedding: torch.Tensor) -> torch.Tensor:
+        """Add the no-memory term to a map (1, C, h, w)."""
         return embedding + self.sam2.no_memory_embedding.transpose(1, 2).unsqueeze(3)
 
     def encode(self, embedding: torch.Tensor, logits: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-        """Memory of a frame.
+        """Encode a frame and its mask as a memory.
 
-        The mask is binarised, as for a mask that came from clicks: the released models were trained so.
+        The mask is binarised, as SAM 2 does for masks of clicks; the released models were trained so.
 
         Args:
             embedding: (B, C, h, w), the raw stride-16 map.
-            logits: (B, 1, S, S), the chosen mask.
-            score: (B, 1), the object score.
+            logits: (B, 1, S, S), of the selected mask.
+            score: (B, 1), object score.
 
         Returns:
             (B, 64, h, w).
@@ -62,12 +62,12 @@ class MemoryNetwork(nn.Module):
             memory = memory + (score <= 0).to(memory.dtype)[..., None, None] * occluded[..., None, None]
         return memory
 
-    def pointer(self, token: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-        """Object pointer of a frame.
+    def object_pointer(self, token: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+        """Compute the object pointer of a frame.
 
         Args:
-            token: (B, C), of the chosen mask.
-            score: (B, 1); where it is not positive, the pointer says "no object".
+            token: (B, C), token of the selected mask.
+            score: (B, 1), object score; if it is not positive, the pointer is the learned no-object pointer.
 
         Returns:
             (B, C).
@@ -82,40 +82,48 @@ class MemoryNetwork(nn.Module):
         pointers: Sequence[tuple[int, torch.Tensor]],
         reach: int,
     ) -> torch.Tensor:
-        """A frame that remembers; B are B targets, or frames of B clips, each with its own memories.
+        """Attend from B frames to their memories; B targets, or frames of B clips, each with its own memories.
 
         Args:
-            embedding: (B, C, h, w), the raw stride-16 map.
+            embedding: (B, C, h, w), the stride-16 map.
             position: (1, C, h, w), its sine position map.
-            memories: (distance in frames, memory (B, 64, h, w)), in the order of the keys; 0 for a conditioning frame.
+            memories: (distance in frames, memory (B, 64, h, w)) in the order of the keys; distance 0 is a conditioning
+                frame.
             pointers: (distance in frames, pointer (B, C)).
-            reach: longest distance of a pointer; SAM 2.1 encodes the age as a fraction of it.
+            reach: maximum distance of a pointer; SAM 2.1 encodes distances as fractions of it.
 
         Returns:
             (B, C, h, w).
         """
         sam2 = self.sam2
-        where = sam2.memory_encoder.position_encoding(memories[0][1][:1].shape, embedding.device, embedding.dtype)
+        grid_positions = sam2.memory_encoder.position_encoding(
+            memories[0][1][:1].shape, embedding.device, embedding.dtype
+        )
         keys = [_sequence(memory) for _, memory in memories]
         # Entry d - 1 belongs to distance d; a conditioning frame takes the last entry.
-        ages = [_sequence(where) + sam2.memory_temporal_positional_encoding[distance - 1] for distance, _ in memories]
-        pieces = 0
+        positions = [
+            _sequence(grid_positions) + sam2.memory_temporal_positional_encoding[distance - 1]
+            for distance, _ in memories
+        ]
+        pointer_tokens = 0
         if pointers:
             split = embedding.shape[1] // sam2.mem_dim
             keys.append(torch.cat([pointer.unflatten(1, (split, -1)).transpose(0, 1) for _, pointer in pointers]))
-            ages.append(self._pointer_ages([distance for distance, _ in pointers], reach).repeat_interleave(split, 0))
-            pieces = len(pointers) * split
+            positions.append(
+                self._pointer_positions([distance for distance, _ in pointers], reach).repeat_interleave(split, 0)
+            )
+            pointer_tokens = len(pointers) * split
         remembered = sam2.memory_attention(
             current_vision_features=_sequence(embedding),
             current_vision_position_embeddings=_sequence(position),
             memory=torch.cat(keys),
-            memory_posision_embeddings=torch.cat(ages),
-            num_object_pointer_tokens=pieces,
+            memory_posision_embeddings=torch.cat(positions),
+            num_object_pointer_tokens=pointer_tokens,
         )
         return remembered.squeeze(0).transpose(1, 2).reshape(embedding.shape)
 
-    def _pointer_ages(self, distances: list[int], reach: int) -> torch.Tensor:
-        """(n, 1, 64): zeros in SAM 2.0, the projected sinusoid of distance / reach in SAM 2.1."""
+    def _pointer_positions(self, distances: list[int], reach: int) -> torch.Tensor:
+        """Return the temporal positions of pointers, (n, 1, 64): zeros in SAM 2.0, a projected sinusoid in SAM 2.1."""
         sam2 = self.sam2
         weight = sam2.no_object_pointer
         if not sam2.config.enable_temporal_pos_encoding_for_object_pointers:
@@ -129,5 +137,5 @@ class MemoryNetwork(nn.Module):
 
 
 def _sequence(image: torch.Tensor) -> torch.Tensor:
-    """(B, C, h, w) to (h·w, B, C)."""
+    """Reshape (B, C, h, w) to (h·w, B, C)."""
     return image.flatten(2).permute(2, 0, 1)

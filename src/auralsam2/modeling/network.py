@@ -1,4 +1,4 @@
-"""The network: wires the parts that hold weights. It knows tensors, not files of media, and no time beyond a clip."""
+"""Networks of weights and tensors, without media files and without time beyond a clip."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from auralsam2.modeling.image_encoder import FrameFeatures, encode_pyramid, fram
 from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.prompt_encoder import embed_prompts
-from auralsam2.modeling.sam2 import freeze, side
+from auralsam2.modeling.sam2 import freeze, input_side
 from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.types import FeaturePrompts
 from auralsam2.utils.weights import describe_mismatch
 
 DEFAULT_EXPRESSION = "the object making a sound"
-"""What a model that reads text is told where the user says nothing."""
+"""Text for models that read text, if the user gives none."""
 
 
 class AudioVisualNetwork(nn.Module):
-    """What AuralSAM2 and its baselines have in common: a frozen SAM 2, a frozen text encoder, an encoder of sound.
+    """Base class of AuralSAM2 and its baselines: a frozen SAM 2, a frozen text encoder, and an audio encoder.
 
     Args:
-        config: fits the parts.
-        sam2: any SAM 2 of transformers, whatever its backbone and width.
-        text_encoder: where the network reads text.
+        config: configuration of the model.
+        sam2: SAM 2 of transformers with any backbone and width.
+        text_encoder: for networks that read text.
 
     Raises:
-        ConfigError: SAM 2 has another width than the configuration says.
+        ConfigError: the width of SAM 2 differs from the configuration.
     """
 
     position: torch.Tensor
@@ -53,27 +53,27 @@ class AudioVisualNetwork(nn.Module):
         self.audio_encoder = AudioEncoder(config.audio_encoder)
         self.decoder = MaskDecoder(sam2, config.prompting, config.extensions)
         self.memory = MemoryNetwork(sam2)
-        grid = side(sam2) // 16
+        grid = input_side(sam2) // 16
         weight = sam2.no_memory_embedding
         self.register_buffer("position", sine_position(config.fuser.width, (grid, grid), weight), persistent=False)
 
     @property
     def image_size(self) -> int:
-        """S, the side of the square that the model sees, in pixels."""
-        return side(self.sam2)
+        """S, the side of the model's square input in pixels."""
+        return input_side(self.sam2)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.position.device
 
     @property
     @abstractmethod
-    def learning(self) -> dict[str, nn.Module]:
-        """What is trained beside the encoder of sound, by its name in the state."""
+    def trained_modules(self) -> dict[str, nn.Module]:
+        """Trained modules beside the audio encoder, by their names in the state dict."""
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for what is trained; the frozen parts stay in evaluation mode."""
+        """Set training mode for the trained modules; the frozen ones stay in evaluation mode."""
         super().train(mode)
         self.sam2.eval()
         self.memory.eval()
@@ -83,16 +83,19 @@ class AudioVisualNetwork(nn.Module):
         return self
 
     @abstractmethod
-    def read(self, expression: str | None) -> torch.Tensor | None:
-        """Features of what to look for, (n, width), or None where nothing is read.
+    def encode_text(self, expression: str | None) -> torch.Tensor | None:
+        """Encode the text that describes the object.
 
         Args:
-            expression: None where nothing is said.
+            expression: None without text.
+
+        Returns:
+            features (n, width), or None if the network encodes no text.
         """
 
     @property
     def prompted_sam2(self) -> Sam2VideoModel:
-        """SAM 2 as the feature prompts use it: with the adapters of a baseline, else the frozen one."""
+        """SAM 2 for feature prompts: with the adapters of a baseline, else the frozen one."""
         return self.sam2
 
     @property
@@ -104,24 +107,24 @@ class AudioVisualNetwork(nn.Module):
     def encode_clip(
         self, pixels: torch.Tensor, log_mel: torch.Tensor | None, text_features: torch.Tensor | None = None
     ) -> tuple[tuple[FrameFeatures, ...], FeaturePrompts | None]:
-        """Encode the frames of a clip and make their feature prompts.
+        """Encode the frames of a clip and compute their feature prompts.
 
         Args:
             pixels: (T, 3, S, S) float, normalised.
             log_mel: (N, 2, 96, 64), N >= T; None without audio and text.
-            text_features: output of `read`.
+            text_features: output of `encode_text`.
 
         Returns:
-            the T frames, and the prompts of these; None where `log_mel` is None.
+            features of the T frames, and their feature prompts; None if `log_mel` is None.
         """
 
     @abstractmethod
     def encode_stock(self, pixels: torch.Tensor, frames: tuple[FrameFeatures, ...]) -> tuple[FrameFeatures, ...]:
-        """Return the frames as the frozen SAM 2 alone encodes them.
+        """Encode the frames with the frozen SAM 2 alone.
 
         Args:
             pixels: (T, 3, S, S) float, normalised.
-            frames: output of `encode_clip` for the same pixels, used again where it is the same.
+            frames: output of `encode_clip` for the same pixels, returned if it is the same.
         """
 
     def decode_independently(self, frames: Sequence[FrameFeatures], prompts: FeaturePrompts) -> DecoderOutput:
@@ -134,7 +137,7 @@ class AudioVisualNetwork(nn.Module):
             prompts: feature prompts of these.
         """
         return self.prompted_decoder(
-            self.memory.begin(torch.cat([frame.embedding for frame in frames])),
+            self.memory.without_memory(torch.cat([frame.embedding for frame in frames])),
             torch.cat([frame.fine for frame in frames]),
             torch.cat([frame.middle for frame in frames]),
             embed_prompts(self.prompted_sam2, None),
@@ -142,19 +145,19 @@ class AudioVisualNetwork(nn.Module):
         )
 
     def trained_state(self) -> dict[str, torch.Tensor]:
-        """The tensors of the trained parts alone, contiguous, under the names of `model.safetensors`."""
-        prefixes = tuple(f"{name}." for name in (*self.learning, "audio_encoder"))
+        """Return the tensors of the trained modules, contiguous, under their names in `model.safetensors`."""
+        prefixes = tuple(f"{name}." for name in (*self.trained_modules, "audio_encoder"))
         return {name: value.contiguous() for name, value in self.state_dict().items() if name.startswith(prefixes)}
 
     def load_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
-        """Load the trained parts, strictly.
+        """Load the trained modules, strictly.
 
         Args:
             state: names and shapes of `trained_state`.
-            source: where the tensors come from, for the message.
+            source: origin of the tensors, for the message.
 
         Raises:
-            ConfigError: names missing or unexpected, or shapes that differ.
+            ConfigError: missing or unexpected names, or different shapes.
         """
         self.check_trained(state, source)
         self.load_state_dict(state, strict=False)
@@ -163,31 +166,31 @@ class AudioVisualNetwork(nn.Module):
         """Compare tensors with those that `load_trained` needs.
 
         Args:
-            state: by name.
-            source: where the tensors come from, for the message.
+            state: tensors by name.
+            source: origin of the tensors, for the message.
 
         Raises:
-            ConfigError: names missing or unexpected, shapes that differ, or whole numbers instead of floats.
+            ConfigError: missing or unexpected names, different shapes, or integers instead of floats.
         """
         needed = self.trained_state()
-        found, expected = ({name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, needed))
-        if complaint := describe_mismatch([("", found, expected)]):
-            raise ConfigError(f"{source}: the weights do not fit the configuration: {complaint}")
+        actual, expected = ({name: tuple(tensor.shape) for name, tensor in table.items()} for table in (state, needed))
+        if mismatch := describe_mismatch([("", actual, expected)]):
+            raise ConfigError(f"{source}: the weights do not fit the configuration: {mismatch}")
         for name, tensor in state.items():
             if tensor.is_floating_point() != needed[name].is_floating_point():
                 raise ConfigError(f"{source}: {name} is {tensor.dtype}, not {needed[name].dtype}; copy the model again")
 
 
 class AuralNetwork(AudioVisualNetwork):
-    """AuralSAM2: what is trained is AuralFuser and the encoder of sound.
+    """AuralSAM2: AuralFuser and the audio encoder are trained.
 
     Args:
-        config: fits the parts.
-        sam2: any SAM 2 of transformers, whatever its backbone and width.
-        text_encoder: where the fuser reads text.
+        config: configuration of the model.
+        sam2: SAM 2 of transformers with any backbone and width.
+        text_encoder: for fusers that read text.
 
     Raises:
-        ConfigError: SAM 2 has another width than the fuser, or the configuration is of a baseline.
+        ConfigError: the width of SAM 2 differs from the fuser's, or the configuration is of a baseline.
     """
 
     def __init__(self, config: ModelConfig, sam2: Sam2VideoModel, text_encoder: TextEncoder | None = None) -> None:
@@ -197,34 +200,34 @@ class AuralNetwork(AudioVisualNetwork):
         self.fuser = AuralFuser(config.fuser, config.extensions)
 
     @property
-    def learning(self) -> dict[str, nn.Module]:
+    def trained_modules(self) -> dict[str, nn.Module]:
         """The fuser."""
         return {"fuser": self.fuser}
 
-    def encode(self, pixels: torch.Tensor, *, listen: bool = True) -> tuple[FrameFeatures, ...]:
-        """The one pass of the image encoder.
+    def encode(self, pixels: torch.Tensor, *, with_patches: bool = True) -> tuple[FrameFeatures, ...]:
+        """Run the image encoder once.
 
         Args:
             pixels: (T, 3, S, S) float, normalised.
-            listen: make the fuser's patch maps too.
+            with_patches: compute the fuser's patch maps too.
         """
         pyramid = encode_pyramid(self.sam2, pixels)
-        return frame_features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if listen else ())
+        return frame_features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if with_patches else ())
 
-    def read(self, expression: str | None) -> torch.Tensor | None:
-        """Features of what to look for.
+    def encode_text(self, expression: str | None) -> torch.Tensor | None:
+        """Encode the text that describes the object.
 
-        Where nothing is said, a model that reads is told to look for what makes a sound; with the fuser's scope `frame`
-        it reads nothing then, and only hears.
+        Without text, a model that reads text takes `DEFAULT_EXPRESSION`; with attention scope `frame` it takes audio
+        alone.
 
         Args:
-            expression: None where nothing is said.
+            expression: None without text.
 
         Returns:
-            (n, width), or None where nothing is read.
+            features (n, width), or None if nothing is encoded.
         """
-        silent = expression is None and self.fuser.framewise
-        if self.text_encoder is None or silent:
+        audio_only = expression is None and self.fuser.framewise
+        if self.text_encoder is None or audio_only:
             return None
         return self.text_encoder(expression or DEFAULT_EXPRESSION)
 
@@ -235,63 +238,63 @@ class AuralNetwork(AudioVisualNetwork):
         text_features: torch.Tensor | None = None,
         seconds: Sequence[int] | None = None,
     ) -> FuserOutput:
-        """Feature prompts of one clip.
+        """Compute the fusion of one clip.
 
         Args:
-            frames: T frames one second apart, encoded with `listen`.
-            log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
-            text_features: of `read`.
-            seconds: with the fuser's scope `frame`, the examples that belong to the frames, where a clip of N seconds
-                is shown in part.
+            frames: T frames one second apart, with patch maps.
+            log_mel: (N, 2, 96, 64), N >= T; example t is the audio of frame t.
+            text_features: output of `encode_text`.
+            seconds: with attention scope `frame`, the examples of the frames, if only some frames of a clip of N
+                seconds are given.
         """
         if not self.fuser.framewise:
-            tokens = self.fuser.join(self.audio_encoder(log_mel), text_features)
+            tokens = self.fuser.concat_tokens(self.audio_encoder(log_mel), text_features)
         else:
-            own = list(range(len(frames)) if seconds is None else seconds)
+            rows = list(range(len(frames)) if seconds is None else seconds)
             if text_features is None or seconds is None:  # nothing asks for the others
-                log_mel, own = log_mel[own], list(range(len(own)))
-            around = self.audio_encoder(log_mel)
-            tokens = self.fuser.join(around[own], text_features, around)
+                log_mel, rows = log_mel[rows], list(range(len(rows)))
+            clip_tokens = self.audio_encoder(log_mel)
+            tokens = self.fuser.concat_tokens(clip_tokens[rows], text_features, clip_tokens)
         patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         return self.fuser.fuse(patches, tokens, self.position)
 
     def prompts(
         self, frames: tuple[FrameFeatures, ...], log_mel: torch.Tensor, text_features: torch.Tensor | None = None
     ) -> FeaturePrompts:
-        """Compute the feature prompts of one clip for the decoder: the output of `fuse`, capped.
+        """Compute the feature prompts of one clip for the decoder: those of `fuse`, with capped object scores.
 
         With text and an `extensions.object_score_offset`, one more decoder pass scores whether the clip contains the
         object.
 
         Args:
-            frames: T frames one second apart, encoded with `listen`.
-            log_mel: (N, 2, 96, 64), N >= T; example t is the sound of frame t.
-            text_features: of `read`.
+            frames: T frames one second apart, with patch maps.
+            log_mel: (N, 2, 96, 64), N >= T; example t is the audio of frame t.
+            text_features: output of `encode_text`.
         """
-        return self.capped(frames, self.fuse(frames, log_mel, text_features).prompts, text_features)
+        return self.cap_object_scores(frames, self.fuse(frames, log_mel, text_features).prompts, text_features)
 
     def encode_clip(
         self, pixels: torch.Tensor, log_mel: torch.Tensor | None, text_features: torch.Tensor | None = None
     ) -> tuple[tuple[FrameFeatures, ...], FeaturePrompts | None]:
-        """Encode the frames of a clip and make their feature prompts; see `AudioVisualNetwork.encode_clip`."""
-        frames = self.encode(pixels, listen=log_mel is not None)
+        """Encode the frames of a clip and compute their feature prompts; see `AudioVisualNetwork.encode_clip`."""
+        frames = self.encode(pixels, with_patches=log_mel is not None)
         return frames, None if log_mel is None else self.prompts(frames, log_mel, text_features)
 
     def encode_stock(self, pixels: torch.Tensor, frames: tuple[FrameFeatures, ...]) -> tuple[FrameFeatures, ...]:
-        """Return the same frames: SAM 2 is frozen, and encodes them once for all prompts."""
+        """Return the same frames: the frozen SAM 2 encodes them once for all prompts."""
         return frames
 
-    def capped(
+    def cap_object_scores(
         self, frames: tuple[FrameFeatures, ...], prompts: FeaturePrompts, text_features: torch.Tensor | None
     ) -> FeaturePrompts:
-        """Cap the object scores of a clip by its mean score, with text and an `extensions.object_score_offset`.
+        """Cap the object scores of a clip at its mean score, with text and an `extensions.object_score_offset`.
 
         Args:
             frames: T frames one second apart.
             prompts: feature prompts of these.
-            text_features: output of `read`; without it nothing changes.
+            text_features: output of `encode_text`; without it the prompts are unchanged.
         """
         if text_features is None or not self.config.extensions.object_score_offset:
             return prompts
         score = self.decode_independently(frames, prompts).object_score
-        return dataclasses.replace(prompts, bound=score.mean().expand(len(frames)))
+        return dataclasses.replace(prompts, object_score_cap=score.mean().expand(len(frames)))

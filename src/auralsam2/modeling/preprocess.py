@@ -1,4 +1,4 @@
-"""From a picture of any size to what the image encoder expects."""
+"""Preprocessing of images and masks for the image encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEVIATION = (0.229, 0.224, 0.225)
 
 
 def to_square(image: np.ndarray, size: int) -> torch.Tensor:
-    """Resize to S × S, bicubic with anti-aliasing, ignoring the aspect ratio, as in the released evaluation.
+    """Resize to S × S, bicubic with anti-aliasing, without keeping the aspect ratio, as in the released evaluation.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -25,13 +25,13 @@ def to_square(image: np.ndarray, size: int) -> torch.Tensor:
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """ImageNet's mean and deviation.
+    """Normalise by the mean and standard deviation of ImageNet.
 
     Args:
         pixels: (..., 3, S, S) uint8.
 
     Returns:
-        the same shape, float32.
+        float32 of the same shape.
     """
     mean = torch.tensor(MEAN, device=pixels.device)[:, None, None]
     deviation = torch.tensor(DEVIATION, device=pixels.device)[:, None, None]
@@ -39,7 +39,7 @@ def normalise(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def label_to_square(label: np.ndarray, size: int) -> torch.Tensor:
-    """A label at the model's size: nearest neighbour, any value above 0 is the object.
+    """Resize a mask to S × S by nearest neighbour; values above 0 are the object.
 
     Args:
         label: (H, W) uint8.

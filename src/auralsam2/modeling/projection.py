@@ -1,4 +1,4 @@
-"""Projection heads for the contrastive loss (Eq. 7): into one space for both modalities, on the unit sphere."""
+"""Projection heads of the contrastive loss (Eq. 7): unit vectors in one space for both modalities."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from torch import nn
 from auralsam2.config import FuserConfig
 
 REFERENCE_ROWS = 10
-"""Token rows that the released audio + text model projects, whatever the clip's length."""
+"""Number of token rows that the released audio + text model projects, regardless of the clip's length."""
 
 
 class Projection(nn.Module):
-    """One head, for the visual or for the token side.
+    """Projection head of the visual or of the token side.
 
     * paper: a 3-layer MLP;
     * released, audio: 1×1 convolution, BatchNorm, 1×1 convolution;
     * released, audio + text: linear, GELU, LayerNorm, linear.
 
     Args:
-        config: the fuser's.
-        spatial: the visual side; only the shapes of the released kernels differ.
+        config: configuration of the fuser.
+        spatial: visual side; only the kernel shapes of the released variant depend on it.
     """
 
     def __init__(self, config: FuserConfig, *, spatial: bool) -> None:
@@ -40,11 +40,11 @@ class Projection(nn.Module):
             )
 
     def forward(self, tokens: torch.Tensor, normalised_axis: int = -1) -> torch.Tensor:
-        """Project and normalise.
+        """Project and normalise by the L2 norm.
 
         Args:
             tokens: (B, n, L); B frames of n positions, or N tokens with n = 1.
-            normalised_axis: axis of length 1 after the division by the L2 norm: -1 for channels.
+            normalised_axis: axis over which the norm is taken; -1 for channels.
 
         Returns:
             (B, n, projection).

@@ -1,4 +1,4 @@
-"""Points, boxes and masks as SAM 2's prompt encoder embeds them."""
+"""Embedding of points, boxes and masks by SAM 2's prompt encoder."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch.nn.functional as F
 from transformers import Sam2VideoModel
 
 POSITIVE, NEGATIVE, PADDING = 1, 0, -1
-FIRMEST = 32.0
-"""Bound on the logits of an earlier mask, SAM 2's number."""
+MAX_MASK_LOGIT = 32.0
+"""Limit of the logits of a mask prompt, as in SAM 2."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisualPrompts:
-    """Visual prompts of one frame, on the model's square.
+    """Visual prompts of one frame, in coordinates of the model's input.
 
     Attributes:
         points: (n, 2) x, y in [0, S).
         labels: (n,) 1 for the object, 0 for the background.
         box: (4,) x0, y0, x1, y1, or None.
         mask: (S, S) bool, or None.
-        logits: (4h, 4w) logits of the mask that the clicks correct, as the decoder gave it, or None; they take the
-            place of `mask`.
+        logits: (4h, 4w) mask logits of an earlier decoder output that the clicks correct, or None. They replace
+            `mask`.
     """
 
     points: torch.Tensor
@@ -34,18 +34,18 @@ class VisualPrompts:
 
     @property
     def ambiguous(self) -> bool:
-        """Whether SAM 2 gives three candidates: at most one click; a box counts as two, a mask is unambiguous."""
+        """True if SAM 2 returns three candidates: at most one click. A box counts as two; a mask is unambiguous."""
         return self.mask is None and len(self.points) + (2 if self.box is not None else 0) <= 1
 
     @property
     def masked(self) -> bool:
-        """Whether they give a mask."""
+        """True if the prompts contain a mask or mask logits."""
         return self.mask is not None or self.logits is not None
 
 
 @dataclass(frozen=True, slots=True)
 class PromptEmbeddings:
-    """What the prompt encoder makes of them.
+    """Output of the prompt encoder.
 
     Attributes:
         sparse: (1, 1, n, C), n may be 0.
@@ -60,10 +60,10 @@ def embed_prompts(sam2: Sam2VideoModel, prompts: VisualPrompts | None, *, padded
     """Embed the visual prompts of one frame.
 
     Args:
-        sam2: its prompt encoder is used.
-        prompts: None for a frame without.
-        padded: give the two "not a point" tokens where there is no prompt, as stock SAM 2 does while it tracks; the
-            feature prompts were trained with no token at all.
+        sam2: SAM 2 whose prompt encoder is used.
+        prompts: None for a frame without prompts.
+        padded: add the two "not a point" tokens if there is no prompt, as stock SAM 2 does while it tracks. The feature
+            prompts were trained without any token.
     """
     encoder = sam2.prompt_encoder
     points = labels = box = mask = None
@@ -75,9 +75,9 @@ def embed_prompts(sam2: Sam2VideoModel, prompts: VisualPrompts | None, *, padded
         if prompts.box is not None:
             box = prompts.box.to(device, dtype)[None, None]
         if prompts.logits is not None:
-            mask = prompts.logits.to(device, dtype).clamp(-FIRMEST, FIRMEST)[None, None]
+            mask = prompts.logits.to(device, dtype).clamp(-MAX_MASK_LOGIT, MAX_MASK_LOGIT)[None, None]
         elif prompts.mask is not None:
-            # ±10 at a quarter of the image's side: what SAM 2's masks look like as logits.
+            # ±10 at a quarter of the image's side: the range of SAM 2's mask logits.
             soft = F.interpolate(
                 prompts.mask.to(device, torch.float32)[None, None],
                 size=encoder.mask_input_size,

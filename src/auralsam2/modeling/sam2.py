@@ -1,4 +1,4 @@
-"""SAM 2 from transformers: sizes, configuration, loading. Everything here is frozen."""
+"""SAM 2 of transformers: sizes, configuration, loading. All of it is frozen."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ BACKBONES: dict[str, dict[str, Any]] = {
         "window_positional_embedding_background_size": [7, 7],
     },
 }
-"""Hiera as published with SAM 2 and SAM 2.1; the two versions share their backbones."""
+"""Hiera backbones as published; SAM 2 and SAM 2.1 share them."""
 
 
 def sam2_config(size: Size, version: Version = "2.0", image_size: int = 1024, **changes: Any) -> Sam2VideoConfig:
-    """The configuration of a published SAM 2, without its weights.
+    """Return the configuration of a published SAM 2.
 
     Args:
-        size: of the Hiera backbone.
-        version: 2.1 adds an embedding for occluded frames and the age of object pointers.
+        size: size of the Hiera backbone.
+        version: 2.1 adds an embedding for occluded frames and temporal positions of object pointers.
         image_size: S, a multiple of 32.
         changes: fields of the backbone's configuration to replace, for small models in tests and benchmarks.
 
     Raises:
-        ConfigError: an unknown size or version.
+        ConfigError: unknown size or version.
     """
     if size not in BACKBONES or version not in ("2.0", "2.1"):
         raise ConfigError(f"no SAM {version} {size}; sizes: {', '.join(BACKBONES)}; versions: 2.0, 2.1")
@@ -91,10 +91,10 @@ def sam2_config(size: Size, version: Version = "2.0", image_size: int = 1024, **
 
 
 def resized(config: Sam2VideoConfig, image_size: int) -> Sam2VideoConfig:
-    """The same model for images of another side; weights carry over.
+    """Return the configuration of the same model for another image size; weights carry over.
 
     Args:
-        config: any SAM 2 configuration, whatever its backbone.
+        config: SAM 2 configuration with any backbone.
         image_size: S, a multiple of 32.
 
     Raises:
@@ -115,21 +115,21 @@ def resized(config: Sam2VideoConfig, image_size: int) -> Sam2VideoConfig:
 
 
 def with_width(config: Sam2VideoConfig, width: int) -> Sam2VideoConfig:
-    """The same model with C channels instead of 256 throughout neck, prompt encoder, mask decoder and memory.
+    """Return the configuration with C instead of 256 channels in neck, prompt encoder, mask decoder and memory.
 
     Args:
-        config: any SAM 2 configuration.
-        width: C, a multiple of 64 above 64 (the memory has 64 channels, and a pointer is cut into C / 64 tokens).
+        config: SAM 2 configuration.
+        width: C, a multiple of 64 above 64: the memory has 64 channels, and a pointer is split into C / 64 tokens.
 
     Raises:
-        ConfigError: the width is not such a number.
+        ConfigError: wrong width.
     """
     if width % 64 or width <= 64:
         raise ConfigError(f"width {width} is not a multiple of 64 above 64")
     values = config.to_dict()
     values["vision_config"]["fpn_hidden_size"] = width
-    for part in (Sam2VideoPromptEncoderConfig, Sam2VideoMaskDecoderConfig):
-        values[part.base_config_key]["hidden_size"] = width
+    for section in (Sam2VideoPromptEncoderConfig, Sam2VideoMaskDecoderConfig):
+        values[section.base_config_key]["hidden_size"] = width
     values["mask_decoder_config"]["iou_head_hidden_dim"] = width
     for key in (
         "memory_attention_hidden_size",
@@ -142,35 +142,35 @@ def with_width(config: Sam2VideoConfig, width: int) -> Sam2VideoConfig:
 
 
 def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
-    """Load a frozen SAM 2 in evaluation mode, in float32 whatever the precision of its file.
+    """Load a frozen SAM 2 in evaluation mode, as float32 regardless of the precision of its file.
 
     Args:
-        folder: in transformers' format: config.json and safetensors.
-        image_size: S; None for the size it was made for.
+        folder: config.json and safetensors in transformers' format.
+        image_size: S; None for the size in its configuration.
 
     Raises:
-        UnavailableError: the folder holds no such model, or its files are damaged.
+        UnavailableError: the folder contains no such model, or its files are damaged.
         ConfigError: its configuration is out of range, or weights are missing or not finite.
     """
     with pretrained_errors(folder, "SAM 2 in transformers' format"):
         large = check_config(folder)
         config = Sam2VideoConfig.from_pretrained(folder)
-        own = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
-        if image_size is not None and image_size != own:
+        native = config.image_size if isinstance(config.image_size, int) else config.image_size[0]
+        if image_size is not None and image_size != native:
             config = resized(config, image_size)
-        elif own % 32 or not 32 <= own <= 8192:
-            raise ConfigError(f"{folder / 'config.json'}: image_size {own} is no multiple of 32 from 32 to 8192")
+        elif native % 32 or not 32 <= native <= 8192:
+            raise ConfigError(f"{folder / 'config.json'}: image_size {native} is no multiple of 32 from 32 to 8192")
         if large:
             load_outline(lambda: Sam2VideoModel(config), folder)
         return load_part(Sam2VideoModel, folder, config)
 
 
-def side(model: Sam2VideoModel) -> int:
-    """S, the side in pixels of the square that a SAM 2 sees."""
+def input_side(model: Sam2VideoModel) -> int:
+    """S, the side of the model's square input in pixels."""
     size = model.config.image_size
     return size if isinstance(size, int) else size[0]
 
 
 def freeze(model: Sam2VideoModel) -> Sam2VideoModel:
-    """Evaluation mode, no gradients for the parameters. Returns the model."""
+    """Set evaluation mode, switch gradients of the parameters off, and return the model."""
     return model.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""The self-attention blocks of AuralFuser (Eq. 2): pre-norm, for a map or for a sequence of tokens."""
+"""Self-attention blocks of AuralFuser (Eq. 2): pre-norm, for a map or for a sequence of tokens."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ REDUCTION = 4
 
 
 class Attention(nn.Module):
-    """Multi-head attention; over a map, keys and values come from the map shrunk by 4 (PVT v2's spatial reduction).
+    """Multi-head attention; on a map, keys and values come from the map reduced by 4 (spatial reduction of PVT v2).
 
     Args:
         width: L.
         heads: a divisor of L.
         dropout: probability on attention weights and on the projection.
-        spatial: shrink keys and values.
+        spatial: reduce keys and values.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, *, spatial: bool) -> None:
@@ -36,12 +36,13 @@ class Attention(nn.Module):
     def forward(
         self, tokens: torch.Tensor, grid: tuple[int, int] | None, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Attend.
+        """Compute the attention.
 
         Args:
             tokens: (B, n, L).
-            grid: (h, w) with h · w = n where the tokens are a map.
-            mask: (n, n) bool, which token (row) may attend to which, where the tokens are no map; None: all to all.
+            grid: (h, w) with h · w = n if the tokens are a map, else None.
+            mask: (n, n) bool, true where a token (row) may attend to another (column), for tokens that are not a map;
+                None: all to all.
 
         Returns:
             (B, n, L).
@@ -58,19 +59,19 @@ class Attention(nn.Module):
 
 
 class DepthwiseConv(nn.Module):
-    """A 3×3 depthwise convolution over tokens that are a map."""
+    """3×3 depthwise convolution over tokens of a map."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.dwconv = nn.Conv2d(width, width, 3, padding=1, groups=width)
 
     def forward(self, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-        """(B, h · w, width) to the same shape."""
+        """Map (B, h · w, width) to the same shape."""
         return self.dwconv(tokens.transpose(1, 2).unflatten(2, grid)).flatten(2).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """fc1, over a map a depthwise convolution, GELU, fc2."""
+    """fc1, a depthwise convolution on maps, GELU, fc2."""
 
     def __init__(self, width: int, dropout: float, *, spatial: bool) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class FeedForward(nn.Module):
             self.dwconv = DepthwiseConv(MLP_RATIO * width)
 
     def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None) -> torch.Tensor:
-        """(B, n, L) to the same shape."""
+        """Map (B, n, L) to the same shape."""
         hidden = self.fc1(tokens)
         if grid is not None:
             hidden = self.dwconv(hidden, grid)
@@ -109,13 +110,13 @@ class TransformerBlock(nn.Module):
     def forward(
         self, tokens: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """(B, n, L) to the same shape; `grid` (h, w) exactly where the block is spatial, `mask` as of `Attention`."""
+        """Map (B, n, L) to the same shape; `grid` for spatial blocks, `mask` as in `Attention`."""
         tokens = tokens + self.attn(self.norm1(tokens), grid, mask)
         return tokens + self.mlp(self.norm2(tokens), grid)
 
 
 class TransformerBlocks(nn.ModuleList):
-    """The self-attention of one side at one level: so many blocks, one after the other."""
+    """Self-attention blocks of one side at one level, in sequence."""
 
     def __init__(self, config: FuserConfig, depth: int, *, spatial: bool) -> None:
         super().__init__(
@@ -125,7 +126,7 @@ class TransformerBlocks(nn.ModuleList):
     def forward(
         self, tokens: torch.Tensor, grid: tuple[int, int] | None = None, mask: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """(B, n, L) to the same shape; arguments as of `Block`."""
+        """Map (B, n, L) to the same shape; arguments as in `TransformerBlock`."""
         for block in self:
             tokens = block(tokens, grid, mask)
         return tokens

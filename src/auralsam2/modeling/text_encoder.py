@@ -1,4 +1,4 @@
-"""Words to features: a frozen RoBERTa from transformers."""
+"""Text encoder: a frozen RoBERTa of transformers."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ MAX_TOKENS = 25
 
 
 class TextEncoder(nn.Module):
-    """The last hidden state of 25 positions, pads included, as the released model reads an expression.
+    """Last hidden state of 25 positions, padding included, as in the released model.
 
     Args:
         folder: encoder and tokeniser in transformers' format.
 
     Raises:
-        UnavailableError: the folder holds no such encoder, or its files are damaged.
-        ConfigError: its configuration is out of range, weights are missing or not finite, or the tokeniser
-            belongs to another encoder.
+        UnavailableError: the folder contains no such encoder, or its files are damaged.
+        ConfigError: its configuration is out of range, weights are missing or not finite, or the tokeniser belongs to
+            another encoder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class TextEncoder(nn.Module):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             if large:
                 load_outline(lambda: AutoModel.from_config(config, trust_remote_code=False), folder)
-            # Nothing reads a pooler, and encoders that were trained on masked words come without one.
+            # The pooler is unused, and encoders trained on masked tokens have none.
             self.model = load_part(AutoModel, folder, config, optional=("pooler.",))
             if max(self.tokeniser.get_vocab().values()) >= config.vocab_size:
                 raise ConfigError(f"{folder}: the tokeniser knows more tokens than the encoder's {config.vocab_size}")
@@ -51,21 +51,21 @@ class TextEncoder(nn.Module):
         """Encode one expression.
 
         Args:
-            text: any length; what goes beyond 25 tokens is cut off.
+            text: any length; tokens after the 25th are dropped.
 
         Returns:
             (25, width) float32.
         """
-        return self._read(text)[0]
+        return self._encode(text)[0]
 
     @torch.no_grad()
-    def words(self, text: str) -> torch.Tensor:
-        """The same without pads: (n, width), 2 <= n <= 25, first and last token included."""
-        states, real = self._read(text)
-        return states[real]
+    def encode_unpadded(self, text: str) -> torch.Tensor:
+        """Encode one expression without padding: (n, width), 2 <= n <= 25, with the first and last token."""
+        states, unpadded = self._encode(text)
+        return states[unpadded]
 
-    def _read(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """(25, width) float32, and which of the positions are no pads, (25,) bool."""
+    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return features (25, width) float32, and a mask (25,) bool that is true where there is no padding."""
         batch = self.tokeniser(
             text, padding="max_length", truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
         ).to(self.model.device)

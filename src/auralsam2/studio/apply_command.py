@@ -13,7 +13,7 @@ from PIL import Image
 from auralsam2.errors import UsageError
 from auralsam2.inference.object_state import MaskPrediction
 from auralsam2.inference.video_session import VideoSession
-from auralsam2.modeling.prompt_encoder import FIRMEST
+from auralsam2.modeling.prompt_encoder import MAX_MASK_LOGIT
 from auralsam2.studio import mask_codec
 from auralsam2.studio.commands import (
     BoxCommand,
@@ -143,7 +143,7 @@ def _click(
                 tick=entry.tick,
                 iou=shown.iou,
                 object_score=shown.object_score,
-                most=FIRMEST,
+                most=MAX_MASK_LOGIT,
             )
             entry = entry.model_copy(update={"shown": base64.b64encode(low).decode()})
     places = [(x, y) for x, y, _ in entry.points]

@@ -77,9 +77,9 @@ def calibrate_audio_input(made: AdapterNetwork, log_mel: torch.Tensor) -> None:
         made: with first weights.
         log_mel: (M, 2, 96, 64), some seconds of the training's sound.
     """
-    ear = made.adapters.ear
-    if ear.standard is not None:
-        ear.standard.measure(ear.select(made.audio_encoder(log_mel)))
+    audio_input = made.adapters.audio_input
+    if audio_input.standard is not None:
+        audio_input.standard.measure(audio_input.select(made.audio_encoder(log_mel)))
 
 
 def resolve_paths(config: ModelConfig) -> ModelConfig:

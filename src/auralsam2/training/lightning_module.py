@@ -233,7 +233,7 @@ class AuralModule(ClipModule):
         """The network on a clip, as far as the fuser."""
         network = self.network
         frames = self._encode(clip)
-        return frames, network.fuse(frames, clip.log_mel, network.read(clip.expression), clip.seconds)
+        return frames, network.fuse(frames, clip.log_mel, network.encode_text(clip.expression), clip.seconds)
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, DecoderOutput]:
         """The network on a clip; the memory starts from the given frame.
@@ -244,9 +244,9 @@ class AuralModule(ClipModule):
         network = self.network
         frames, fused = self.fuse_clip(clip)
         prompts = fused.prompts
-        if prompts.drawn is not None and self.recipe.contrast.matching:
+        if prompts.coarse_mask is not None and self.recipe.contrast.matching:
             # Matching teaches the drawn mask. What comes back through the decoder is far louder and less sure.
-            prompts = dataclasses.replace(prompts, drawn=prompts.drawn.detach())
+            prompts = dataclasses.replace(prompts, coarse_mask=prompts.coarse_mask.detach())
         tracker = new_tracker(network, len(frames))
         if conditioning == "each":
             return fused, network.decode_independently(frames, prompts)
@@ -329,12 +329,12 @@ class BaselineModule(ClipModule):
         self, network: AdapterNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
     ) -> None:
         super().__init__(network, recipe, train, validation)
-        if network.adapters.ear.standard is not None:
+        if network.adapters.audio_input.standard is not None:
             calibrate_audio_input(network, torch.cat([load_audio(sample) for sample in self.first_samples]))
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[None, DecoderOutput]:
         """The network on a clip, each frame by itself."""
         assert clip.pixels is not None, "what adapters change cannot be kept in a cache"
         network = self.network
-        text = network.read(clip.expression)
+        text = network.encode_text(clip.expression)
         return None, network.decode(normalise(clip.pixels), clip.log_mel, text, clip.seconds)

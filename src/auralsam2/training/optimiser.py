@@ -58,7 +58,7 @@ def parameter_groups(network: AudioVisualNetwork, config: OptimiserConfig) -> li
     """
     groups = []
     for name, module, factor in (
-        *((name, part, 1.0) for name, part in network.learning.items()),
+        *((name, part, 1.0) for name, part in network.trained_modules.items()),
         ("audio_encoder", network.audio_encoder, config.audio_encoder_rate),
     ):
         still = [

@@ -59,7 +59,7 @@ class ZeroShotPredictor:
         if not starts:
             return Prediction(logits=logits, ious=ious, object_scores=scores)
         with self.pipeline.model.compute():
-            frames = network.encode(normalise(prepared.to(network.device)), listen=False)
+            frames = network.encode(normalise(prepared.to(network.device)), with_patches=False)
             for start in starts:
                 box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
                 tracker = new_tracker(network, count)
