@@ -20,7 +20,7 @@ from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.hub import download
 from auralsam2.hub.convert import fuser_shapes
 from auralsam2.hub.download import available, fetch_release, fetch_sam2, fetch_text, resolve, weights_hash
-from auralsam2.hub.registry import REGISTRY, Entry
+from auralsam2.hub.registry import REGISTRY, ModelEntry
 from helpers.small_networks import save_small_model
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -146,7 +146,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
-ENTRY = Entry(
+ENTRY = ModelEntry(
     name="tiny",
     task="tests",
     modalities=("audio",),
@@ -254,7 +254,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server: LocalHub, monk
 def test_a_fixed_revision_is_what_is_asked_for(server: LocalHub) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     server.add("some/weights", {"ckpts/a.pth": b"newer"}, NEW)
-    assert fetch_release(Entry(**{**vars(ENTRY), "revision": OLD})).read_bytes() == CONTENT
+    assert fetch_release(ModelEntry(**{**vars(ENTRY), "revision": OLD})).read_bytes() == CONTENT
 
 
 def one_line(error: pytest.ExceptionInfo[UnavailableError]) -> str:
@@ -302,11 +302,11 @@ def test_endpoint_down(server: LocalHub) -> None:
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        (Entry(**{**vars(ENTRY), "repo": "no/such"}), "set HF_TOKEN"),
-        (Entry(**{**vars(ENTRY), "filename": "b.pth"}), "the server says 404"),
+        (ModelEntry(**{**vars(ENTRY), "repo": "no/such"}), "set HF_TOKEN"),
+        (ModelEntry(**{**vars(ENTRY), "filename": "b.pth"}), "the server answered 404"),
     ],
 )
-def test_nothing_there(server: LocalHub, entry: Entry, reason: str) -> None:
+def test_nothing_there(server: LocalHub, entry: ModelEntry, reason: str) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     with pytest.raises(UnavailableError) as error:
         fetch_release(entry)

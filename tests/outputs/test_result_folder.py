@@ -257,7 +257,7 @@ def test_bad_arguments(tmp_path: Path, info: MediaInfo, header: dict, segmentati
     with pytest.raises(KeyError, match="device"):
         ResultFolder(tmp_path, info, QUICK, {key: header[key] for key in header if key != "device"})
     with (
-        pytest.raises(ValueError, match="frame 1 came where frame 0 was due"),
+        pytest.raises(ValueError, match="got frame 1, expected frame 0"),
         ResultFolder(tmp_path, info, QUICK, header) as folder,
     ):
         folder.write(segmentation(1))

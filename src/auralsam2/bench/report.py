@@ -165,7 +165,7 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
     if minutes <= 0:
         raise UsageError(f"`minutes={minutes:g}` must be above 0")
     if model is not None:
-        download.check(model)
+        download.check_available(model)
     comparison = compare_memory(model, min(SHORT_MINUTES, minutes / 10) * 60, minutes * 60)
     if as_json:
         print(json.dumps({"model": model or "random, small", **comparison.summary()}))

@@ -67,7 +67,7 @@ def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
             "meanwhile, with a video of yours: auralsam2 segment VIDEO --model v1m"
         )
     truth = read_truth(bundle / TRUTH)
-    download.check(model)
+    download.check_available(model)
     from auralsam2.cli.progress import frame_progress
     from auralsam2.model import load
 

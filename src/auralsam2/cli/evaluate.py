@@ -108,7 +108,7 @@ def evaluate(
     for problem in listing.problems:
         print(message_line("warning", problem), file=sys.stderr)
     check_listing(listing, options)
-    download.check(model)
+    download.check_available(model)
     import torch
 
     from auralsam2.cli.progress import frame_progress

@@ -157,7 +157,7 @@ def _segment(videos: list[Path], job: SegmentOptions, report: BatchReport, began
     """Segment the inputs that passed the first check, of which those that are done are skipped."""
     from auralsam2.hub import download
 
-    download.check(job.model)
+    download.check_available(job.model)
     import torch
 
     from auralsam2.model import AuralSAM2, check_modality, pick_device, pick_dtype

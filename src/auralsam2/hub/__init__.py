@@ -1,1 +1,1 @@
-"""Where models come from: registry, download, conversion of released checkpoints."""
+"""Sources of models: registry, download, conversion of released checkpoints."""

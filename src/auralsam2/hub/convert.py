@@ -1,14 +1,13 @@
-"""Reading the released AuralSAM2 checkpoints (`.pth`), and turning one into a model folder.
+"""Conversion of released AuralSAM2 checkpoints (`.pth`) to model folders.
 
-A release is a flat table of tensors in one of two layouts:
+A released checkpoint is a flat table of tensors in one of two layouts:
 
-- full: `v_model.*` (SAM 2), `aural_fuser.*` (the fuser, with VGGish under `vgg.`) and, where the model reads text,
+- full: `v_model.*` (SAM 2), `aural_fuser.*` (the fuser, with VGGish under `vgg.`) and, for models that read text,
   `t_model.*` (RoBERTa);
 - fuser only: the fuser's tensors without a prefix.
 
-Older exports call the same tensors by other names; `release` knows them all. Each part is compared with what the
-release defines, names and shapes, before anything is done with it: a checkpoint that does not fit is an error, never a
-partly filled model.
+`release_format` maps the names of older exports. Names and shapes of each part are compared with those of the release
+first: a checkpoint that does not match is an error, never a partly filled model.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HUB_ID = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(@(?P<revision>[\w./-]+))?")
-"""What a model on the Hugging Face hub is called: `owner/name`, or `owner/name@revision` for a fixed state of it."""
+"""Name of a model on the Hugging Face hub: `owner/name`, or `owner/name@revision` for a fixed revision."""
 
 _FULL_PREFIXES = ("v_model.", "aural_fuser.", "audio_prompter.", "t_model.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint that was read, renamed and found complete.
+    """Tensors of a complete checkpoint, by their current names.
 
     Attributes:
-        fuser: tensors of the fuser by the release's own names, those that nothing reads left out.
+        fuser: tensors of the fuser without the unused ones.
         audio_encoder: tensors of VGGish, `features.*` and `embeddings.*`.
         sam2: tensors of SAM 2 by the names of transformers' `Sam2VideoModel`; None in a fuser-only file.
-        text: tensors of the text encoder by the names of transformers' `RobertaModel`; None where there is none.
-        modality: what the fuser reads.
+        text: tensors of the text encoder by the names of transformers' `RobertaModel`; None without text.
+        modality: inputs of the fuser.
     """
 
     fuser: dict[str, torch.Tensor]
@@ -61,47 +60,47 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a released checkpoint. Tensors stay on disk (memory-mapped) until they are used.
+    """Read a released checkpoint; tensors stay memory-mapped until they are used.
 
     Args:
-        path: a `.pth` file of `torch.save`, or a `.safetensors` file with the same names.
+        path: `.pth` file of `torch.save`, or `.safetensors` file with the same names.
 
     Raises:
-        UsageError: the file is missing or may not be read.
-        ConfigError: the file is damaged, could run code, or its tensors are not those of a release.
+        UsageError: the file is missing or cannot be read.
+        ConfigError: the file is damaged, could run code, or does not contain the tensors of a release.
     """
     return sort_tensors(_load(path), str(path))
 
 
 def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
-    """Turn the flat table of a checkpoint into its parts, by today's names, and check each of them.
+    """Split the table of a checkpoint into its parts, by current names, and check each of them.
 
-    One outer table, `{"model": …}` or `{"state_dict": …}`, is opened, and a prefix `module.` that all names share is
-    taken off: both are traces of how training was run. Nothing else is guessed.
+    One outer table, `{"model": …}` or `{"state_dict": …}`, is unwrapped, and a prefix `module.` of all names is
+    removed.
 
     Args:
         tensors: name to tensor, in either layout.
-        source: what to call the checkpoint in messages.
+        source: name of the checkpoint in messages.
 
     Raises:
-        ConfigError: something is no tensor, a tensor is not finite, or names, shapes or types are not those of a
+        ConfigError: an entry is no tensor, a tensor is not finite, or names, shapes or types are not those of a
             release.
     """
     for wrapper in ("model", "state_dict"):
         if isinstance(tensors.get(wrapper), Mapping):
             tensors = tensors[wrapper]
             break
-    complaint = next(filter(None, (_complaint(name, tensor) for name, tensor in tensors.items())), "")
-    if complaint or not tensors:
-        what = complaint or "it is empty"
-        raise ConfigError(f"{source}: not a table of tensors ({what}); give the state_dict of a released checkpoint")
+    reason = next(filter(None, (_invalid_reason(name, tensor) for name, tensor in tensors.items())), "")
+    if reason or not tensors:
+        reason = reason or "it is empty"
+        raise ConfigError(f"{source}: not a table of tensors ({reason}); give the state_dict of a released checkpoint")
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
     full = any(name.startswith(_FULL_PREFIXES) for name in tensors)
     sam2, text, fuser = _part(tensors, "v_model."), _part(tensors, "t_model."), {}
     for old, new in modern_names(n for n in tensors if not n.startswith(("v_model.", "t_model."))).items():
-        # A full file has no business with bare names: they stay unknown, and are reported as such.
+        # In a full file, names without prefix stay unknown and are reported as such.
         fuser[new if not full or old.startswith(FUSER_PREFIXES) else f"{new} (without prefix)"] = tensors[old]
     modality: Modality = "audio+text" if any(name.startswith("text_proj.") for name in fuser) else "audio"
 
@@ -123,43 +122,42 @@ def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
 
 
 def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | None = None) -> Path:
-    """Write a model folder: `config.json`, `model.safetensors` and, where it came with the checkpoint, `sam2/`.
+    """Write a model folder: `config.json`, `model.safetensors` and, if the checkpoint contains SAM 2, `sam2/`.
 
-    The folder appears whole or not at all. A model folder that is already there is replaced; any other folder that
-    is not empty is left alone.
+    The folder appears whole or not at all. It replaces an existing model folder, but no other folder with files.
 
     Args:
-        checkpoint: what to write, as float32.
+        checkpoint: tensors to write, as float32.
         out_dir: the folder.
-        sam2: hub id or folder of the frozen SAM 2 that the configuration is to name. Without it, the checkpoint's own
-            SAM 2 is written to `sam2/`, and the hub's is named where the checkpoint has none.
+        sam2: hub id or folder of the frozen SAM 2 for the configuration. None: the checkpoint's own SAM 2 is written to
+            `sam2/`; without one, the configuration names the hub's.
 
     Returns:
         `out_dir`.
 
     Raises:
-        UsageError: something else is in the way, or `sam2` is neither a folder with a SAM 2 nor a hub id.
+        UsageError: other files are in the folder, or `sam2` is neither a folder with a SAM 2 nor a hub id.
         OutputError: the folder cannot be written.
     """
     from safetensors import SafetensorError
 
-    own_sam2 = checkpoint.sam2 if sam2 is None else None
-    named_sam2 = SAM2_LARGE if own_sam2 is None else SAM2_FOLDER
+    sam2_tensors = checkpoint.sam2 if sam2 is None else None
+    sam2_name = SAM2_LARGE if sam2_tensors is None else SAM2_FOLDER
     if sam2 is not None:
-        named_sam2 = _nameable(sam2)
+        sam2_name = _sam2_name(sam2)
     out_dir = out_dir.expanduser().resolve()
     _check_replaceable(out_dir)
 
     draft = out_dir.with_name(f".{out_dir.name}.{secrets.token_hex(4)}.tmp")
     try:
         draft.mkdir(parents=True)
-        ModelConfig.released(checkpoint.modality, sam2=named_sam2).save(draft)
+        ModelConfig.released(checkpoint.modality, sam2=sam2_name).save(draft)
         tensors = {f"fuser.{name}": tensor for name, tensor in checkpoint.fuser.items()}
         tensors |= {f"audio_encoder.{name}": tensor for name, tensor in checkpoint.audio_encoder.items()}
         save_weights(tensors, draft)
-        if own_sam2 is not None:
+        if sam2_tensors is not None:
             _sam2_config().save_pretrained(draft / SAM2_FOLDER)
-            save_weights(own_sam2, draft / SAM2_FOLDER)
+            save_weights(sam2_tensors, draft / SAM2_FOLDER)
         _move_into_place(draft, out_dir)
     except (OSError, SafetensorError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
@@ -170,19 +168,19 @@ def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | Non
 
 
 def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
-    """Convert a released checkpoint into a model folder; what `auralsam2 convert FILE.pth OUT_DIR` does.
+    """Convert a released checkpoint to a model folder, as `auralsam2 convert FILE.pth OUT_DIR` does.
 
     Args:
-        source: the `.pth` or `.safetensors` file.
-        out_dir: the folder to write, see `to_folder`.
-        sam2: hub id or folder of the frozen SAM 2, see `to_folder`.
+        source: `.pth` or `.safetensors` file.
+        out_dir: folder to write, see `write_model_folder`.
+        sam2: hub id or folder of the frozen SAM 2, see `write_model_folder`.
 
     Returns:
         `out_dir`.
 
     Raises:
         ConfigError: the file is damaged, could run code, or is no released checkpoint.
-        UsageError: the file is missing, or another argument makes no sense.
+        UsageError: the file is missing, or another argument is invalid.
         OutputError: the folder cannot be written.
     """
     _check_replaceable(out_dir.expanduser().resolve())
@@ -190,7 +188,7 @@ def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    """The table in a file, tensors memory-mapped, nothing run."""
+    """Load the table of a file, memory-mapped, without running code from it."""
     import torch
     from safetensors.torch import load_file
 
@@ -205,7 +203,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        # Only today's zipped format can be mapped; files of PyTorch before 1.6 are read whole.
+        # Only the zipped format can be mapped; files of PyTorch before 1.6 are read whole.
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except UnpicklingError as error:
         raise ConfigError(
@@ -219,8 +217,8 @@ def _load(path: Path) -> dict[str, Any]:
     return dict(tensors)
 
 
-def _complaint(name: object, tensor: object) -> str:
-    """The first reason why an entry of a checkpoint cannot be a weight, "" if there is none."""
+def _invalid_reason(name: object, tensor: object) -> str:
+    """Return why an entry of a checkpoint cannot be a weight, or an empty string."""
     import torch
 
     if not isinstance(name, str):
@@ -229,7 +227,7 @@ def _complaint(name: object, tensor: object) -> str:
         return f"{quoted(name)} is no tensor"
     if tensor.layout != torch.strided or tensor.device.type == "meta" or tensor.is_quantized:
         return f"{quoted(name)} is sparse, quantised or without values"
-    # Batch normalisations count their batches.
+    # Batch normalisations have an integer counter of batches.
     if not tensor.is_floating_point() and not name.endswith(".num_batches_tracked"):
         return f"{quoted(name)} holds {tensor.dtype}, not floats"
     if tensor.is_complex() or tensor.dtype == torch.bool:
@@ -238,12 +236,12 @@ def _complaint(name: object, tensor: object) -> str:
 
 
 def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors whose names start with a prefix, without it."""
+    """Return the tensors with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[str, torch.Tensor]:
-    """SAM 2's tensors by transformers' names; rows that became one table are stacked.
+    """Rename SAM 2's tensors for transformers; rows of one table are stacked.
 
     Raises:
         ConfigError: rows of one table have different shapes.
@@ -253,13 +251,13 @@ def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[s
     result: dict[str, torch.Tensor] = {}
     rows: dict[str, dict[int, torch.Tensor]] = {}
     for old, tensor in tensors.items():
-        for place, new in enumerate(sam2_names(old)):
+        for copy, new in enumerate(sam2_names(old)):
             if new.endswith("]"):
                 table, row = new.removesuffix("]").rsplit("[", 1)
                 rows.setdefault(table, {})[int(row)] = tensor
             else:
-                # safetensors refuses two names for one piece of memory.
-                result[new] = tensor.clone() if place else tensor
+                # safetensors refuses two names for one storage.
+                result[new] = tensor.clone() if copy else tensor
     for table, parts in rows.items():
         stacked = [parts[row] for row in sorted(parts)]
         if len({row.shape for row in stacked}) > 1 or not stacked[0].ndim:
@@ -272,7 +270,7 @@ def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[s
 
 
 def _sam2_config() -> Sam2VideoConfig:
-    """The SAM 2 of the release: 2.0, hiera-large."""
+    """Return the configuration of the release's SAM 2: 2.0, hiera-large."""
     from auralsam2.modeling.sam2 import sam2_config
 
     config = sam2_config("large", "2.0")
@@ -281,7 +279,7 @@ def _sam2_config() -> Sam2VideoConfig:
 
 
 def _empty_sam2() -> Sam2VideoModel:
-    """The SAM 2 of the release, without storage."""
+    """Build the release's SAM 2 without storage."""
     import torch
     from transformers import Sam2VideoModel
 
@@ -290,7 +288,7 @@ def _empty_sam2() -> Sam2VideoModel:
 
 
 def _empty_text() -> RobertaModel:
-    """The text encoder of the release, distilroberta with its pooler, without storage."""
+    """Build the release's text encoder, distilroberta with its pooler, without storage."""
     import torch
     from transformers import RobertaConfig, RobertaModel
 
@@ -304,14 +302,14 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> Shapes:
 
 
 def _compare(checks: Iterable[tuple[str, Mapping[str, torch.Tensor], Shapes]], source: str) -> None:
-    """Raise ConfigError where tensors differ from what is expected; see `weights.misfit`."""
-    complaint = describe_mismatch((prefix, _shapes(found), expected) for prefix, found, expected in checks)
-    if complaint:
-        raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {complaint}")
+    """Raise ConfigError if tensors differ from the expected shapes; see `weights.describe_mismatch`."""
+    mismatch = describe_mismatch((prefix, _shapes(actual), expected) for prefix, actual, expected in checks)
+    if mismatch:
+        raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {mismatch}")
 
 
-def _nameable(sam2: str) -> str:
-    """How a configuration names the SAM 2 that the user gave: a hub id as it is, a folder by its absolute path."""
+def _sam2_name(sam2: str) -> str:
+    """Return the configuration's name for SAM 2: a hub id unchanged, a folder as an absolute path."""
     folder = Path(sam2).expanduser()
     if (folder / CONFIG_FILE).is_file():
         return str(folder.resolve())
@@ -323,24 +321,24 @@ def _nameable(sam2: str) -> str:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Raise UsageError unless the folder is free, empty, or a model folder with nothing else in it."""
+    """Raise UsageError unless the folder is missing, empty, or a model folder without other files."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UsageError(f"{folder}: a file is in the way; give a folder")
     names = {path.name for path in folder.iterdir()}
-    strange = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER, TEXT_FOLDER})
-    if not strange and names:
+    foreign = sorted(names - {CONFIG_FILE, WEIGHTS_FILE, SAM2_FOLDER, TEXT_FOLDER})
+    if not foreign and names:
         try:
             ModelConfig.load(folder)
         except (ConfigError, OSError):
-            strange = sorted(names)
-    if strange:
-        raise UsageError(f"{folder}: holds {strange[0]}, which is no part of a model; give a new or empty folder")
+            foreign = sorted(names)
+    if foreign:
+        raise UsageError(f"{folder}: holds {foreign[0]}, which is no part of a model; give a new or empty folder")
 
 
 def _move_into_place(draft: Path, folder: Path) -> None:
-    """Rename a finished draft to its folder, replacing what is there."""
+    """Rename a finished draft to its folder, replacing an existing one."""
     old = draft.with_suffix(".old")
     if folder.exists():
         folder.rename(old)

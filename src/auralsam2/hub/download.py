@@ -1,15 +1,14 @@
-"""From the name of a model to a folder on this machine: download, verification, cache.
+"""Model folders by name: download, verification, cache.
 
-Downloads go through `huggingface_hub`: its cache, its resuming, `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and
-`HF_TOKEN` work as everywhere; these variables are read when a model is asked for. What was fetched once is used without
-another request, so a model does not change under its users.
+Downloads go through `huggingface_hub` with its cache and resuming. The variables `HF_ENDPOINT`, `HF_HUB_OFFLINE`,
+`HF_HUB_CACHE` and `HF_TOKEN` are read at each request. A cached model is used without a request, so that it does not
+change.
 
-Our own cache, `$AURALSAM2_CACHE` or `~/.cache/auralsam2`, holds for each released model
+The cache of this package, `$AURALSAM2_CACHE` or `~/.cache/auralsam2`, contains for each released model
 
 - `models/NAME/`: the model folder converted from its checkpoint;
-- `pins/NAME.json`: the commit and the SHA-256 of that checkpoint, recorded at the first download. A later download, say
-  after `models/` was cleared, asks for that very commit and must give the same bytes. Delete the file to accept a newer
-  release.
+- `pins/NAME.json`: commit and SHA-256 of that checkpoint, recorded at the first download. Later downloads request that
+  commit and must return the same bytes. Delete the file to accept a newer release.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from huggingface_hub.utils import WeakFileLock
 from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UnavailableError
 from auralsam2.hub.convert import HUB_ID, convert
-from auralsam2.hub.registry import REGISTRY, Entry
+from auralsam2.hub.registry import REGISTRY, ModelEntry
 from auralsam2.hub.snapshots import (
     DOWNLOAD_ERRORS,
     Needs,
@@ -45,10 +44,10 @@ from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, file_hash, verify
 logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parents[1] / "bundled"
-"""Models that come with the package."""
+"""Folder of the bundled models."""
 
 
-# What a folder must hold; one of the names suffices.
+# Files that a folder must contain; of each group one suffices.
 _WEIGHTS = (WEIGHTS_FILE, f"{WEIGHTS_FILE}.index.json")
 _MODEL_NEEDS = ((CONFIG_FILE,), (WEIGHTS_FILE,))
 _SAM2_NEEDS = ((CONFIG_FILE,), _WEIGHTS)
@@ -64,36 +63,36 @@ _MODEL_FILES = [
 
 
 def cache_dir() -> Path:
-    """Our cache: `$AURALSAM2_CACHE`, else `~/.cache/auralsam2`."""
+    """Return the cache folder: `$AURALSAM2_CACHE`, else `~/.cache/auralsam2`."""
     return Path(os.environ.get("AURALSAM2_CACHE") or "~/.cache/auralsam2").expanduser()
 
 
 def resolve(name_or_dir: str) -> Path:
-    """The folder of a model, fetched and converted if need be.
+    """Return the folder of a model; download and convert it if necessary.
 
     Args:
-        name_or_dir: a registered name, a folder, or a hub id `owner/name[@revision]`. A name wins over a folder of that
-            name in the working directory: write `./mini` for the folder.
+        name_or_dir: registered name, folder, or hub id `owner/name[@revision]`. A registered name takes precedence over
+            a folder of that name in the working directory: write `./mini` for the folder.
 
     Returns:
-        A folder with `config.json` and `model.safetensors`.
+        folder with `config.json` and `model.safetensors`.
 
     Raises:
-        UnavailableError: there is no such model, or it is not on this machine and cannot be fetched.
-        ConfigError: the checkpoint that was fetched is not what it should be.
+        UnavailableError: there is no such model, or it is neither on this machine nor downloadable.
+        ConfigError: the downloaded checkpoint is not valid.
         OutputError: the cache cannot be written.
     """
-    found = _local(name_or_dir)
-    if found is not None:
-        return found
+    local = _local(name_or_dir)
+    if local is not None:
+        return local
     entry = REGISTRY.get(name_or_dir)
     if entry is not None:
         return _released_folder(entry)
     return snapshot(name_or_dir, _MODEL_NEEDS, _MODEL_FILES, "give its folder as the model")
 
 
-def check(name_or_dir: str) -> None:
-    """Refuse what `resolve` would refuse without asking the network, and sooner than it takes to import torch.
+def check_available(name_or_dir: str) -> None:
+    """Raise the errors of `resolve` that need no network; faster than importing torch.
 
     Raises:
         UnavailableError: there is no such model.
@@ -102,7 +101,7 @@ def check(name_or_dir: str) -> None:
 
 
 def _local(name_or_dir: str) -> Path | None:
-    """The folder of a model that is not for the hub; None for one that is."""
+    """Return the folder of a model on this machine; None for one of the hub."""
     entry = REGISTRY.get(name_or_dir)
     if entry is not None:
         return _bundled(entry) if entry.repo is None else None
@@ -112,36 +111,36 @@ def _local(name_or_dir: str) -> Path | None:
     if folder.is_file():
         raise UnavailableError(f"{folder}: a file, not a model folder; run: auralsam2 convert {folder} DIR")
     if not HUB_ID.fullmatch(name_or_dir):
-        known = ", ".join(REGISTRY)
-        raise UnavailableError(f"no model {name_or_dir!r}; give one of {known}, a model folder, or a hub id OWNER/NAME")
+        names = ", ".join(REGISTRY)
+        raise UnavailableError(f"no model {name_or_dir!r}; give one of {names}, a model folder, or a hub id OWNER/NAME")
     return None
 
 
 def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
-    """The folder of a frozen SAM 2 in transformers' format.
+    """Return the folder of a frozen SAM 2 in transformers' format.
 
     Args:
-        id_or_dir: a folder, a hub id `owner/name[@revision]`, or the name of a bundled model.
-        base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
+        id_or_dir: folder, hub id `owner/name[@revision]`, or name of a bundled model.
+        base: model folder, which contains relative folders; None: they are relative to the working directory.
 
     Raises:
-        ConfigError: a relative folder leads out of the model folder.
-        UnavailableError: it is not on this machine and cannot be fetched.
+        ConfigError: a relative folder is outside the model folder.
+        UnavailableError: it is neither on this machine nor downloadable.
     """
     remedy = "give its folder when converting: auralsam2 convert FILE.pth OUT_DIR --sam2 DIR"
     return _part(id_or_dir, base, "sam2", _SAM2_NEEDS, _SAM2_FILES, remedy)
 
 
 def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
-    """The folder of a frozen text encoder with its tokeniser in transformers' format.
+    """Return the folder of a frozen text encoder with its tokeniser in transformers' format.
 
     Args:
-        id_or_dir: a folder, a hub id `owner/name[@revision]`, or the name of a bundled model.
-        base: the model folder that names it: a relative folder lies inside. None: relative to the working directory.
+        id_or_dir: folder, hub id `owner/name[@revision]`, or name of a bundled model.
+        base: model folder, which contains relative folders; None: they are relative to the working directory.
 
     Raises:
-        ConfigError: a relative folder leads out of the model folder.
-        UnavailableError: it is not on this machine and cannot be fetched.
+        ConfigError: a relative folder is outside the model folder.
+        UnavailableError: it is neither on this machine nor downloadable.
     """
     remedy = f'name its folder as "text" in the {CONFIG_FILE} of the model'
     return _part(id_or_dir, base, "text", _TEXT_NEEDS, _TEXT_FILES, remedy)
@@ -150,37 +149,37 @@ def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
 def weights_hash(folder: Path) -> str:
     """Return a short hash of all files that a model computes with: trained part, SAM 2 and text encoder.
 
-    Local files count by `weights.file_hash`, whatever their folder; parts in the hub's cache count by their commit, and
-    parts that are not on this machine yet by their hub id. Nothing is downloaded.
+    Local files are hashed by `weights.file_hash`, regardless of their folder; parts in the hub's cache by their commit;
+    missing parts by their hub id. Nothing is downloaded.
 
     Args:
-        folder: a model folder, as `resolve` returns it.
+        folder: model folder, as `resolve` returns it.
 
     Returns:
         16 hexadecimal digits.
 
     Raises:
-        ConfigError: the configuration is damaged, or a part lies outside the model folder.
+        ConfigError: the configuration is damaged, or a part is outside the model folder.
         UnavailableError: a file cannot be read, or a named folder does not exist.
     """
     config = ModelConfig.load(folder)
     lines = [_files_hash(folder)]
-    for name, what in ((config.sam2, "sam2"), (config.text, "text")):
+    for name, key in ((config.sam2, "sam2"), (config.text, "text")):
         if name is None:
             continue
-        part = _inside(name, folder, what)
+        part = _inside(name, folder, key)
         if part.is_dir():
-            lines.append(f"{what} {_files_hash(part)}")
+            lines.append(f"{key} {_files_hash(part)}")
         elif match := HUB_ID.fullmatch(name):
             cached = cached_snapshot(match["repo"], match["revision"], ["*"])
-            lines.append(f"{what} {match['repo']} {cached.name if cached else match['revision']}")
+            lines.append(f"{key} {match['repo']} {cached.name if cached else match['revision']}")
         else:
-            raise UnavailableError(f"{part}: no such folder, which the model names as its {what}")
+            raise UnavailableError(f"{part}: no such folder, which the model names as its {key}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 def _files_hash(folder: Path) -> str:
-    """The names and hashes of the JSON, text and safetensors files directly in a folder."""
+    """Return names and hashes of the JSON, text and safetensors files directly in a folder."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".safetensors"))
         return " ".join(f"{path.name} {file_hash(path)}" for path in paths)
@@ -189,11 +188,11 @@ def _files_hash(folder: Path) -> str:
 
 
 def available() -> list[dict[str, Any]]:
-    """What `auralsam2 models` lists: one dictionary of plain values for each registered model.
+    """List the registered models, for `auralsam2 models`.
 
     Returns:
-        `name`, `task`, `modalities`, `size_mb` (of `model.safetensors`; None where it is not known), `cached` (usable
-        without another download of its checkpoint), `licence` and `source` of each.
+        for each model a dictionary of `name`, `task`, `modalities`, `size_mb` (of `model.safetensors`; None if
+        unknown), `cached` (usable without a download of its checkpoint), `licence` and `source`.
     """
     listing = []
     for entry in REGISTRY.values():
@@ -215,14 +214,14 @@ def available() -> list[dict[str, Any]]:
     return listing
 
 
-def fetch_release(entry: Entry) -> Path:
-    """Download the checkpoint of a released model, or find it in the hub's cache, and verify it.
+def fetch_release(entry: ModelEntry) -> Path:
+    """Download the checkpoint of a released model, or take it from the hub's cache, and verify it.
 
-    The bytes must be those that the hub announced (its ETag is the SHA-256 of a large file; the cache names the file by
-    it where the file system has symbolic links), and those of the pin, where there is one already.
+    The SHA-256 must equal the hub's (the ETag of a large file, by which the cache names the file if the file system has
+    symbolic links), and that of the pin, if there is one.
 
     Raises:
-        UnavailableError: not on this machine and out of reach, or not the bytes that were expected.
+        UnavailableError: neither on this machine nor downloadable, or different bytes.
         OutputError: no space, or no permission to write the cache.
     """
     assert entry.repo is not None
@@ -230,12 +229,12 @@ def fetch_release(entry: Entry) -> Path:
     pin = _read_pin(pin_file, entry)
     revision = pin.get("commit", entry.revision)
     url = hf_hub_url(entry.repo, entry.filename, revision=revision, endpoint=endpoint())
-    what = f"{entry.filename} of {entry.repo}"
+    subject = f"{entry.filename} of {entry.repo}"
     remedy = "download it elsewhere, run: auralsam2 convert FILE.pth DIR, and give DIR as the model"
     try:
         path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **hub_options()))
     except DOWNLOAD_ERRORS as error:
-        raise unavailable(what, url, error, remedy) from error
+        raise unavailable(subject, url, error, remedy) from error
 
     digest = verify_blob(path)
     if pin.get("sha256", digest) != digest:
@@ -252,18 +251,18 @@ def fetch_release(entry: Entry) -> Path:
     return path
 
 
-def _folder(entry: Entry) -> Path:
+def _folder(entry: ModelEntry) -> Path:
     return BUNDLED / entry.name if entry.repo is None else cache_dir() / "models" / entry.name
 
 
-def _modalities(entry: Entry, folder: Path) -> list[str]:
-    """What a model reads: by its own configuration, where it comes with the package."""
+def _modalities(entry: ModelEntry, folder: Path) -> list[str]:
+    """Return the inputs of a model; those of a bundled model come from its configuration."""
     if entry.repo is None and not missing_file(folder, _MODEL_NEEDS):
         return [str(part) for part in ModelConfig.load(folder).fuser.modality.split("+")]
     return list(entry.modalities)
 
 
-def _bundled(entry: Entry) -> Path:
+def _bundled(entry: ModelEntry) -> Path:
     folder = _folder(entry)
     if missing_file(folder, _MODEL_NEEDS):
         others = ", ".join(name for name, other in REGISTRY.items() if other.repo)
@@ -273,8 +272,8 @@ def _bundled(entry: Entry) -> Path:
     return folder
 
 
-def _released_folder(entry: Entry) -> Path:
-    """The converted folder of a released model; made by the first process that asks, while others wait."""
+def _released_folder(entry: ModelEntry) -> Path:
+    """Return the converted folder of a released model; one process converts it, others wait."""
     folder = _folder(entry)
     if not missing_file(folder, _MODEL_NEEDS):
         return folder
@@ -282,7 +281,7 @@ def _released_folder(entry: Entry) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(folder.parent / f"{entry.name}.lock"):
             if missing_file(folder, _MODEL_NEEDS):
-                # Whoever holds the lock is alone: these are what a killed conversion left.
+                # The process with the lock is the only one: drafts are from a killed conversion.
                 for draft in folder.parent.glob(f".{entry.name}.*"):
                     shutil.rmtree(draft, ignore_errors=True)
                 source = fetch_release(entry)
@@ -296,44 +295,44 @@ def _released_folder(entry: Entry) -> Path:
     return folder
 
 
-def _part(id_or_dir: str, base: Path | None, what: str, needs: Needs, files: list[str], remedy: str) -> Path:
-    """The folder of one of the frozen parts; the name of a bundled model stands for its part."""
+def _part(id_or_dir: str, base: Path | None, key: str, needs: Needs, files: list[str], remedy: str) -> Path:
+    """Return the folder of a frozen part, which a bundled model's name may denote."""
     entry = REGISTRY.get(id_or_dir)
     if entry is not None and entry.repo is None:
-        return checked(_bundled(entry) / what, needs, remedy)
-    folder = _inside(id_or_dir, base, what)
+        return checked(_bundled(entry) / key, needs, remedy)
+    folder = _inside(id_or_dir, base, key)
     if folder.is_dir():
         return checked(folder, needs, remedy)
     if not HUB_ID.fullmatch(id_or_dir):
-        raise UnavailableError(f"{folder}: no such folder, which the model names as its {what}; {remedy}")
+        raise UnavailableError(f"{folder}: no such folder, which the model names as its {key}; {remedy}")
     return snapshot(id_or_dir, needs, files, remedy)
 
 
-def _inside(id_or_dir: str, base: Path | None, what: str) -> Path:
-    """The folder that the name of a part means if it is one: a relative name lies inside the model folder `base`."""
+def _inside(id_or_dir: str, base: Path | None, key: str) -> Path:
+    """Return the folder of a part, if its name is one; a relative name must be inside the model folder `base`."""
     folder = Path(id_or_dir).expanduser()
     if base is not None and not folder.is_absolute():
         folder = (base / folder).resolve()
         if not folder.is_relative_to(base.resolve()):
             raise ConfigError(
-                f"{base / CONFIG_FILE}: {what} {id_or_dir!r} leads out of the model folder; "
+                f"{base / CONFIG_FILE}: {key} {id_or_dir!r} leads out of the model folder; "
                 "give a folder inside, an absolute path or a hub id"
             )
     return folder
 
 
 def _commit(path: Path) -> str:
-    """The commit in the path of a file in the hub's cache, `…/snapshots/COMMIT/…`."""
+    """Return the commit from a path in the hub's cache, `…/snapshots/COMMIT/…`."""
     return path.parts[len(path.parts) - path.parts[::-1].index("snapshots")]
 
 
-def _read_pin(path: Path, entry: Entry) -> dict[str, str]:
-    """The pin of a model, empty before its first download or where the registry meanwhile names another file."""
+def _read_pin(path: Path, entry: ModelEntry) -> dict[str, str]:
+    """Read the pin of a model; empty before its first download, or if the registry names another file."""
     if not path.is_file():
         return {}
     try:
         pin = json.loads(path.read_text(encoding="utf-8"))
-        known = {key: str(pin[key]) for key in ("repo", "filename", "commit", "sha256")}
+        values = {key: str(pin[key]) for key in ("repo", "filename", "commit", "sha256")}
     except (ValueError, KeyError, TypeError) as error:
         raise UnavailableError(f"{path}: not a pin ({error}); delete it and run again") from error
-    return known if (known["repo"], known["filename"]) == (entry.repo, entry.filename) else {}
+    return values if (values["repo"], values["filename"]) == (entry.repo, entry.filename) else {}

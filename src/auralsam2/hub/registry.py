@@ -1,4 +1,4 @@
-"""The models that have a name."""
+"""Registry of models with a name."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ _AURALSAM2_LICENCE = f"code MIT; for the weights see https://huggingface.co/{AUR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
-    """A model with a name.
+class ModelEntry:
+    """A named model.
 
     Attributes:
-        name: what users call it.
-        task: what it was trained for.
-        modalities: what it can be prompted with beside points, boxes and masks. A bundled model's own configuration
-            wins, where it is there.
-        licence: of the weights, as far as it is known.
-        size_mb: of `model.safetensors`, fuser and audio encoder, in MB (10⁶ bytes); the frozen encoders come on top.
-            None for a bundled model, which is measured.
+        name: name for users.
+        task: training task.
+        modalities: prompts beside points, boxes and masks. The configuration of a bundled model takes precedence.
+        licence: licence of the weights, as far as known.
+        size_mb: size of `model.safetensors` (fuser and audio encoder, without the frozen encoders) in MB (10⁶ bytes);
+            None for a bundled model, whose file is measured.
         repo: hub repository of the checkpoint; None for a bundled model.
-        filename: the checkpoint in that repository.
-        revision: branch, tag or commit to fetch.
-        sam2: hub id of the frozen SAM 2 below it.
+        filename: path of the checkpoint in that repository.
+        revision: branch, tag or commit.
+        sam2: hub id of its frozen SAM 2.
     """
 
     name: str
@@ -39,8 +38,8 @@ class Entry:
     sam2: str = SAM2_LARGE
 
 
-def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size_mb: int) -> Entry:
-    return Entry(
+def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size_mb: int) -> ModelEntry:
+    return ModelEntry(
         name=name,
         task=task,
         modalities=modalities,
@@ -54,16 +53,16 @@ def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size
 REGISTRY = {
     entry.name: entry
     for entry in (
-        Entry(
+        ModelEntry(
             name="mini",
-            task="trying things out: objects of StampAVS, told by sound and words",
+            task="demonstration: objects of StampAVS, by audio and text",
             modalities=("audio", "text"),
             licence="Apache-2.0, as is its backbone; trained on pictures and sounds of Tux Paint stamps (GPL-2)",
         ),
         _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483),
         _released("v1m", "avs_v1m", "several sounding objects (AVSBench V1M)", ("audio",), 483),
         _released("v2", "avs_v2", "sounding objects (AVSBench V1S, V1M and V2)", ("audio",), 483),
-        _released("ref-avs", "refavs_best", "objects told by sound and words (Ref-AVS)", ("audio", "text"), 487),
+        _released("ref-avs", "refavs_best", "objects by audio and text (Ref-AVS)", ("audio", "text"), 487),
     )
 }
-"""The models with a name, in the order in which they are listed."""
+"""Named models in the order of listing."""

@@ -1,7 +1,6 @@
-"""What is in a release: names and shapes of its tensors, and what transformers calls those of SAM 2.
+"""Names and shapes of the tensors of a release, and the names of SAM 2's tensors in transformers.
 
-A release of AuralSAM2 is a table of tensors; `checkpoint` reads the files. Older exports call the same tensors by other
-names; `modern_names` knows them.
+A release of AuralSAM2 is a table of tensors; `convert` reads the files. `modern_names` maps the names of older exports.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from auralsam2.config import ModelConfig
 Shapes = dict[str, tuple[int, ...]]
 
 FUSER_PREFIXES = ("aural_fuser.", "audio_prompter.")
-"""Of the fuser's tensors in a full checkpoint, today's and an older one."""
+"""Prefixes of the fuser's tensors in a full checkpoint, current and older."""
 
 UNUSED = re.compile(r"fusion_modules\.\d\.(g|align_channel_back)\.|a_blocks\.\d\.\d+\.(attn\.(sr|norm)|mlp\.dwconv)\.")
-"""In the release, but read by no equation of the forward pass: checked, then left out of the model folder."""
+"""Tensors of the release that the forward pass does not use: checked, then omitted from the model folder."""
 
 _LEGACY_NAMES = (
     ("train_f_patch_embed", "patch_embeds"),
@@ -35,7 +34,7 @@ _LISTED = (
 )
 _TEXT_INDEX = _LISTED.index("text_proj")
 
-# SAM 2's names to transformers' names: each rule is applied, in this order, to the result of the one before.
+# SAM 2's names to transformers' names: each rule is applied, in this order, to the result of the previous one.
 _SAM2_RULES = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -89,18 +88,18 @@ _GAUSSIAN_PLACES = (
 
 
 def modern_names(names: Iterable[str]) -> dict[str, str]:
-    """Today's names of the fuser's tensors, bare, for the names of any export; dropped duplicates are left out.
+    """Map the names of the fuser's tensors in any export to current names without prefix; duplicates are dropped.
 
-    Older exports say `audio_prompter.` for `aural_fuser.`, count levels from one (`train_f_block1`), and repeat all
-    layers in the lists `training_layers.<i>` and `finetuning_layers.0` (VGGish). A list is read only where it adds
-    something: not in a file that hears alone and has the named layers, and VGGish's not where `vgg.` is there. Where
-    two names mean the same tensor, the first one wins.
+    Older exports have the prefix `audio_prompter.` instead of `aural_fuser.`, count levels from one (`train_f_block1`),
+    and repeat all layers in the lists `training_layers.<i>` and `finetuning_layers.0` (VGGish). A list is read only if
+    it adds tensors: not in an audio-only file with the named layers, and VGGish's not beside `vgg.`. If two names
+    denote the same tensor, the first one is used.
 
     Args:
         names: names of the fuser's tensors, with or without prefix, in the order of the file.
 
     Returns:
-        Name in the file to today's name, in the order of the file.
+        name in the file to current name, in the order of the file.
     """
     bare = {name: _without(name, FUSER_PREFIXES) for name in names}
     listed = {name for name, rest in bare.items() if rest.startswith(("training_layers.", "finetuning_layers."))}
@@ -122,9 +121,9 @@ def modern_names(names: Iterable[str]) -> dict[str, str]:
                 if int(index) >= len(_LISTED):
                     continue
                 new = f"{_LISTED[int(index)]}.{tail}"
-        for old, today in _LEGACY_NAMES:
+        for old, current in _LEGACY_NAMES:
             for number in (1, 2, 3):
-                new = new.replace(f"{old}{number}", f"{today}.{number - 1}")
+                new = new.replace(f"{old}{number}", f"{current}.{number - 1}")
         if new not in claimed:
             claimed.add(new)
             result[name] = new
@@ -132,13 +131,13 @@ def modern_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def sam2_names(name: str) -> tuple[str, ...]:
-    """The name or names in transformers' `Sam2VideoModel` of a tensor of the SAM 2 release.
+    """Return the names in transformers' `Sam2VideoModel` of a tensor of the SAM 2 release.
 
     Args:
         name: name in the release, such as `image_encoder.trunk.pos_embed`.
 
     Returns:
-        One name, or two where the tensor is used in two places. `weight[i]` means row i of `weight`.
+        one name, or two if the tensor is used twice. `weight[i]` means row i of `weight`.
     """
     for pattern, replacement in _SAM2_RULES:
         name = pattern.sub(replacement, name)
@@ -146,7 +145,7 @@ def sam2_names(name: str) -> tuple[str, ...]:
 
 
 def fuser_shapes(config: ModelConfig) -> Shapes:
-    """Names and shapes of the fuser part of a release of this configuration, VGGish under `vgg.` included."""
+    """Return names and shapes of the fuser in a release of this configuration, with VGGish under `vgg.`."""
     fuser, audio = config.fuser, config.audio_encoder
     width, inner = fuser.width, fuser.inner_width
     shapes: Shapes = {}
@@ -160,9 +159,9 @@ def fuser_shapes(config: ModelConfig) -> Shapes:
         shapes[f"{name}.num_batches_tracked"] = ()
 
     a, b, c, d = audio.channels
-    for index, out, into in ((0, a, 1), (3, b, a), (6, c, b), (8, c, c), (11, d, c), (13, d, d)):
-        layer(f"vgg.features.{index}", out, into, 3, 3)
-    # Four poolings leave 6 × 4 of 96 frames × 64 bands.
+    for index, out, in_channels in ((0, a, 1), (3, b, a), (6, c, b), (8, c, c), (11, d, c), (13, d, d)):
+        layer(f"vgg.features.{index}", out, in_channels, 3, 3)
+    # Four poolings reduce 96 frames × 64 bands to 6 × 4.
     layer("vgg.embeddings.0", audio.hidden, d * 6 * 4)
     layer("vgg.embeddings.2", audio.hidden, audio.hidden)
     layer("vgg.embeddings.4", audio.embedding, audio.hidden)

@@ -1,4 +1,1 @@
-"""The room `outputs`: turns a stream of `Segmentation`s into files.
-
-`folder.ResultFolder` is the sink, `overlay.draw` paints one frame, `rle` is the text form of a mask.
-"""
+"""Writers of results: `result_folder.ResultFolder`, COCO, DAVIS, overlays and run lengths."""

@@ -1,4 +1,4 @@
-"""Several objects in one COCO file: an annotation for each object on each frame, told apart by `track_id`."""
+"""COCO instance annotations; `track_id` identifies an object over the frames."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _LICENSE = 0
 
 
 def coco_members(info: MediaInfo, rows: Rows) -> Iterator[tuple[str, Any]]:
-    """The members of `coco.json`: one image a frame, one annotation for each mask that is not empty.
+    """Yield the members of `coco.json`: one image per frame, one annotation per mask that is not empty.
 
-    The id of an image is the frame's index; ids of annotations start at 1, since COCO's evaluation takes 0 for "none".
+    The id of an image is the frame's index. Ids of annotations start at 1, since COCO's evaluation reserves 0 for
+    "none".
     """
     yield from coco_head(f"sounding objects of {info.path.name}")
     yield "images", (coco_image(row, "frames/") for row in rows())
@@ -31,19 +32,19 @@ def coco_members(info: MediaInfo, rows: Rows) -> Iterator[tuple[str, Any]]:
 
 
 def coco_head(description: str) -> Iterator[tuple[str, Any]]:
-    """What COCO says of a whole file; nothing is known of who made the video, and when."""
-    made = {"contributor": "", "date_created": "", "url": "", "year": 0}
-    yield "info", {"description": description, "version": f"auralsam2 {__version__}"} | made
+    """Yield the members about the file; author and date of the video are unknown."""
+    unknown = {"contributor": "", "date_created": "", "url": "", "year": 0}
+    yield "info", {"description": description, "version": f"auralsam2 {__version__}"} | unknown
     yield "licenses", [{"id": _LICENSE, "name": "", "url": ""}]
 
 
 def coco_category(number: int, name: str) -> dict[str, Any]:
-    """A kind of objects as a category of COCO."""
+    """Return a COCO category."""
     return {"id": number, "name": name, "supercategory": "object"}
 
 
 def coco_image(row: Row, folder: str = "") -> dict[str, Any]:
-    """A frame as an image of COCO, with all fields that its definition names; `folder` ends with a slash."""
+    """Return the COCO image of a frame, with all fields of the format; `folder` ends with a slash."""
     height, width = row["rle"]["size"]
     return {
         "id": row["index"],
@@ -58,7 +59,7 @@ def coco_image(row: Row, folder: str = "") -> dict[str, Any]:
 
 
 def coco_annotation(row: Row, pixels: int) -> dict[str, Any]:
-    """A mask of so many pixels, the only one of its frame, as an annotation of COCO."""
+    """Return the COCO annotation of the only mask of a frame, with its area in pixels."""
     return {
         "id": row["index"] + 1,
         "image_id": row["index"],
@@ -72,21 +73,20 @@ def coco_annotation(row: Row, pixels: int) -> dict[str, Any]:
 
 
 def write_coco(
-    path: Path | str, info: MediaInfo, found: Iterable[Segmentation], names: Mapping[int, str] | None = None
+    path: Path | str, info: MediaInfo, segmentations: Iterable[Segmentation], names: Mapping[int, str] | None = None
 ) -> Path:
-    """Write the masks of several objects as COCO instance annotations, one image a frame.
+    """Write the masks of several objects as COCO instance annotations, one image per frame.
 
-    The id of an image is the frame's index, its file `000012.jpg` for index 12, `track_id` the number of the object.
-    Every object is an instance (`iscrowd` 0) with its mask as run lengths; tools that find images by their names, such
-    as CVAT, read the file as it is. Memory does not depend on how much is found; the file appears whole or not at all,
-    as soon as the last frame came.
+    The id of an image is the frame's index, its file `000012.jpg` for index 12; `track_id` is the number of the object.
+    Every object is an instance (`iscrowd` 0) with its mask as run lengths. Tools that find images by their names, such
+    as CVAT, read the file. Memory does not grow with the number of masks. The file appears whole or not at all.
 
     Args:
-        path: the file; its folder is made where missing.
-        info: the video.
-        found: the objects of a frame one after the other, each frame once, in any order of frames.
-        names: of all objects by number: each name becomes a category, which objects of one name share. Without it all
-            are of the category "object".
+        path: the file; its folder is created if missing.
+        info: properties of the video.
+        segmentations: the masks of each frame in sequence, each frame once, in any order of frames.
+        names: names of all objects by number: each name is a category, which objects of the same name share. None: the
+            category of all is "object".
 
     Returns:
         the file.
@@ -97,9 +97,9 @@ def write_coco(
     path = Path(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        hidden = tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=path.parent)
-    with hidden as folder, (Path(folder) / "rows").open("w+", encoding="utf-8") as rows:
-        for segmentation in found:
+        temporary = tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=path.parent)
+    with temporary as folder, (Path(folder) / "rows").open("w+", encoding="utf-8") as rows:
+        for segmentation in segmentations:
             row = frame_row(segmentation) | {"object": segmentation.object_id}
             with writing(path):
                 rows.write(json_stream.dump(row) + "\n")
@@ -114,7 +114,7 @@ def _members(info: MediaInfo, rows: IO[str], names: Mapping[int, str] | None) ->
     frames = itertools.groupby(_read(rows), key=lambda row: row["index"])
     yield "images", (coco_image(next(group)) for _, group in frames)
     categories = {name: id_ for id_, name in enumerate(dict.fromkeys(names.values() if names else ["object"]), 1)}
-    # COCO's evaluation takes an id of 0 for "none".
+    # COCO's evaluation reserves the id 0 for "none".
     numbers = itertools.count(1)
     yield (
         "annotations",

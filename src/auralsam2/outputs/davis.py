@@ -1,4 +1,4 @@
-"""Pictures of labels as DAVIS has them: one value an object, with the palette by which viewers tell them apart."""
+"""Label images in the format of DAVIS: one value per object, with its palette."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-MOST = 255
-"""Objects that a picture can hold beside the ground, which is 0."""
+MAX_OBJECTS = 255
+"""Maximum number of objects in a label image; 0 is the background."""
 
 
 def davis_palette() -> list[int]:
-    """The 256 colours of PASCAL VOC and DAVIS, RGB one after the other: bits 3 i + c of a value are bit 7 - i of c."""
+    """Return the 256 RGB colours of PASCAL VOC and DAVIS: bits 3 i + c of a value are bit 7 - i of channel c."""
     values = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
     for bit in range(8):
@@ -24,12 +24,12 @@ def davis_palette() -> list[int]:
 
 
 def davis_labels(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
-    """One picture of all objects.
+    """Merge the masks of all objects into one label image.
 
     Args:
-        masks: (height, width) bool, of objects 1, 2, …; where they overlap, the later one counts.
-        height: of the picture.
-        width: the same.
+        masks: (height, width) bool, of objects 1, 2, …; the later one covers the earlier.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
 
     Returns:
         (height, width) uint8.
@@ -39,14 +39,14 @@ def davis_labels(masks: Iterable[np.ndarray], height: int, width: int) -> np.nda
     """
     picture = np.zeros((height, width), np.uint8)
     for value, mask in enumerate(masks, 1):
-        if value > MOST:
-            raise ValueError(f"a palette picture holds {MOST} objects at most")
+        if value > MAX_OBJECTS:
+            raise ValueError(f"a palette picture holds {MAX_OBJECTS} objects at most")
         picture[mask] = value
     return picture
 
 
 def save_davis(picture: np.ndarray, file: Path | IO[bytes]) -> None:
-    """Write a (H, W) uint8 picture of labels as a PNG with a palette.
+    """Write a (H, W) uint8 label image as a PNG with the palette of DAVIS.
 
     Raises:
         OSError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Paints a mask on its frame: a tint inside, a two-tone outline along the edge."""
+"""Mask overlays: a tint inside, a two-tone outline along the edge."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import numpy as np
 from PIL import Image
 
 COLOUR = (255, 64, 160)
-"""RGB of the tint: a pink that nature seldom uses."""
+"""RGB of the tint."""
 
 _OPACITY = 0.45
 _LIGHT, _DARK = (255, 255, 255), (16, 16, 16)
-_SHORT_SIDES_PER_PIXEL = 240  # one pixel of outline for so many pixels of the frame's shorter side
+_SHORT_SIDES_PER_PIXEL = 240  # pixels of the frame's shorter side per pixel of outline
 
 
 def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = COLOUR) -> np.ndarray:
     """Tint the object and outline it.
 
-    The outline is a light line just inside the mask and a dark one just outside it, so that one of them shows on any
-    ground. Where the object leaves the frame there is no line. Pixels beyond mask and outline keep their value.
+    The outline is a light line just inside the mask and a dark one just outside it, visible on any background. There is
+    no line at the border of the frame. Other pixels are unchanged.
 
     Args:
-        image: (H, W, 3) uint8 RGB; stays as it is.
+        image: (H, W, 3) uint8 RGB; not modified.
         mask: (H, W) bool.
-        colour: RGB of the tint, 8 bits a channel.
+        colour: RGB of the tint, 8 bits per channel.
 
     Returns:
+        (H, W, 3) uint8 RGB, a new array.
         (H, W, 3) uint8 RGB, a new array.
 
     Raises:
@@ -32,12 +33,12 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     """
     if image.shape[:2] != mask.shape:
         raise ValueError(f"an image of {image.shape[:2]} and a mask of {mask.shape} pixels (H, W) do not fit")
-    painted = image.copy()
+    overlay = image.copy()
     width = outline_width(*mask.shape)
     dark_width = max(1, width // 3)
     region = _surroundings(mask, width)
     if region is None:
-        return painted
+        return overlay
 
     inside = mask[region]
     light = inside & _grow(~inside, width - dark_width)
@@ -46,17 +47,17 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     picture.paste(colour, mask=_alpha(inside, _OPACITY))
     picture.paste(_LIGHT, mask=_alpha(light, 1.0))
     picture.paste(_DARK, mask=_alpha(dark, 1.0))
-    painted[region] = np.asarray(picture)
-    return painted
+    overlay[region] = np.asarray(picture)
+    return overlay
 
 
 def outline_width(height: int, width: int) -> int:
-    """Pixels across the outline, light and dark line together, for a frame of this size: 2 at 480p, 3 at 720p."""
+    """Return the width of the outline, light and dark line together, in pixels: 2 at 480p, 3 at 720p."""
     return max(2, min(height, width) // _SHORT_SIDES_PER_PIXEL)
 
 
 def _surroundings(mask: np.ndarray, margin: int) -> tuple[slice, slice] | None:
-    """The part of the frame that painting can touch; None for an empty mask."""
+    """Return the part of the frame that the overlay changes; None for an empty mask."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return None
@@ -65,7 +66,7 @@ def _surroundings(mask: np.ndarray, margin: int) -> tuple[slice, slice] | None:
 
 
 def _grow(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Dilate by `radius` pixels; cross and square take turns, so that corners come out round (an octagon)."""
+    """Dilate by `radius` pixels, with cross and square in turn, which yields an octagon."""
     for step in range(radius):
         grown = mask.copy()
         grown[1:] |= mask[:-1]

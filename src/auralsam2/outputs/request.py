@@ -1,4 +1,4 @@
-"""The hash of a request: a result whose request hash is equal need not be computed again."""
+"""Hash of a request: `--resume` skips inputs whose result has an equal hash."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def request_hash(
     dtype: str,
     save: Collection[str],
 ) -> str:
-    """Return a hash of everything that a result depends on, the version of this package included.
+    """Return a hash of everything that a result depends on, including the version of this package.
 
-    Video and sound file count by size, modification time and their first and last MiB, wherever they lie; mask files
-    count by their content, and the model by its weights, whatever its name.
+    Video and audio file are identified by size, modification time and their first and last MiB, regardless of their
+    path; mask files by their content; the model by its weights.
 
     Args:
         video: input.
-        weights: as `hub.weights_hash` returns it.
+        weights: as `hub.download.weights_hash` returns it.
         prompts: points, boxes, masks and text.
         audio: `track`, `none` or a file.
-        fps: processed frames a second; None for every frame.
+        fps: processed frames per second; None for every frame.
         start: first processed second.
         end: last processed second; None for the end of the video.
         dtype: fp32, bf16 or fp16.
-        save: kinds of files that are written.
+        save: kinds of files to write.
 
     Returns:
         64 hexadecimal digits.
@@ -67,7 +67,7 @@ def request_hash(
 
 
 def _file_identity(path: Path) -> tuple[int, int, str]:
-    """Size in bytes, modification time in nanoseconds, and a hash of both ends of a file."""
+    """Return size in bytes, modification time in nanoseconds, and a hash of both ends of a file."""
     status = path.stat()
     with path.open("rb") as file:
         digest = hashlib.sha256(file.read(_END_BYTES))

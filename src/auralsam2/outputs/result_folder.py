@@ -1,4 +1,4 @@
-"""The folder that one input's results go to."""
+"""Result folder of one input."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_SERIES = {"masks": ".png", "frames": ".jpg"}  # folders of one file a frame
+_SERIES = {"masks": ".png", "frames": ".jpg"}  # folders with one file per frame
 _JPEG_QUALITY = 95
-_FILE_BROWSERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # dropped by the desktop into any folder it shows
+_FILE_BROWSERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # files that desktops create in folders
 
 
 class ResultFolder:
-    """A context manager that takes the frames of one input, in order, and leaves its files, all of them or none.
+    """Context manager that writes the frames of one input, in order; all files appear, or none.
 
-    Everything grows in a hidden folder beside its final place. `close`, or leaving the `with` in peace, moves it there,
-    `result.json` last; leaving with an exception removes it. An earlier result stays until a new one takes its place.
-    A killed run leaves its hidden folder, which the next run removes.
+    Files are written to a hidden folder beside the result folder. `close`, or a normal exit from the `with` block,
+    moves them, `result.json` last; an exception removes them. An earlier result remains until it is replaced. The next
+    run removes the hidden folder of a killed one.
 
     Frames are encoded in the thread that calls `write`. Memory depends on the size of a frame alone.
     """
@@ -57,20 +57,21 @@ class ResultFolder:
         start: float = 0.0,
         end: float | None = None,
     ) -> None:
-        """Check the arguments; nothing is touched before the `with`.
+        """Check the arguments; files are created on entering the `with` block.
 
         Args:
-            folder: where the files go, created where missing.
-            info: the video.
-            save: what to write, of `OUTPUT_FILES`.
+            folder: result folder, created if missing.
+            info: properties of the video.
+            save: kinds of files to write, of `OUTPUT_FILES`.
             header: `model`, `prompts`, `options`, `device` and `dtype` for `result.json`; paths, tuples, sets and
-                dataclasses are welcome. A later run can skip the input if `options` has a `request`; see `is_complete`.
-            audio_from: the file whose sound the overlay gets, None for a silent one.
+                dataclasses are converted. With a `request` in `options`, a later run can skip the input; see
+                `is_complete`.
+            audio_from: file with the audio of the overlay; None for a silent one.
             start: first processed second.
-            end: last processed second, None for the end of the video.
+            end: last processed second; None for the end of the video.
 
         Raises:
-            UsageError: `save` is empty or names something unknown.
+            UsageError: `save` is empty or contains an unknown kind.
         """
         if unknown := sorted(save - OUTPUT_FILES.keys()):
             raise UsageError(f"cannot save {', '.join(unknown)}: choose from {', '.join(OUTPUT_FILES)}")
@@ -79,7 +80,7 @@ class ResultFolder:
         self.folder = folder
         self._info = info
         self._save = save
-        # Now rather than after hours of work, should a key be missing or a value have no JSON form.
+        # Before hours of work: raises if a key is missing or a value has no JSON form.
         self._header = {
             key: json_stream.plain(header[key]) for key in ("model", "prompts", "options", "device", "dtype")
         }
@@ -90,8 +91,8 @@ class ResultFolder:
             "pictures_end": info.duration or None,
         }
         self._staging = Staging(folder)
-        self._sinks = ExitStack()  # what must be closed before the results can move
-        self._all = ExitStack()  # the same and, around it, the hidden folder
+        self._sinks = ExitStack()  # writers to close before the results are moved
+        self._all = ExitStack()  # the same and the hidden folder around them
         self._rows: TextIO | None = None
         self._overlay: OverlayWriter | None = None
         self._count = 0
@@ -103,8 +104,8 @@ class ResultFolder:
         """Open the hidden folder.
 
         Raises:
-            OutputError: the folder cannot be written, another run is writing into it, or something that this program
-                did not make is in the way of a result.
+            OutputError: the folder cannot be written, another run is writing into it, or a file that this package did
+                not create has the name of a result.
         """
         with ExitStack() as stack:
             stack.enter_context(self._staging)
@@ -128,7 +129,7 @@ class ResultFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close after peace; after an exception remove everything that this run has written."""
+        """Close on a normal exit; after an exception remove all files of this run."""
         if self._closed:
             return
         if error is None:
@@ -137,7 +138,7 @@ class ResultFolder:
         self._closed = True
         try:
             self._all.__exit__(kind, error, trace)
-        except (OSError, AuralError) as second:  # such as the flush of a file to a disk that is still full
+        except (OSError, AuralError) as second:  # such as the flush of a file to a full disk
             _log.debug("%s: while giving up: %s", self.folder, second)
 
     def write(self, segmentation: Segmentation) -> None:
@@ -145,10 +146,10 @@ class ResultFolder:
 
         Raises:
             OutputError: a file cannot be written.
-            ValueError: frames come out of order.
+            ValueError: frames are out of order.
         """
         if segmentation.index != self._count:
-            raise ValueError(f"frame {segmentation.index} came where frame {self._count} was due")
+            raise ValueError(f"got frame {segmentation.index}, expected frame {self._count}")
         if "masks" in self._save:
             self._write_picture("masks", segmentation.mask * np.uint8(255))
         if "frames" in self._save:
@@ -162,11 +163,11 @@ class ResultFolder:
         self._count += 1
 
     def close(self, *, timing: Mapping[str, float] | None = None, warnings: Sequence[str] = ()) -> None:
-        """Finish all files and move them to their place; on failure nothing of this run remains.
+        """Finish all files and move them to the result folder; on failure no file of this run remains.
 
         Args:
-            timing: seconds spent in each stage.
-            warnings: what the user should know about this result, one line each.
+            timing: seconds of each stage.
+            warnings: warnings about this result, one line each.
 
         Raises:
             OutputError: a file cannot be written.
@@ -183,16 +184,16 @@ class ResultFolder:
 
     def _publish(self) -> None:
         names = [name for kind, name in OUTPUT_FILES.items() if kind in self._save]
-        kept = {name for name in OUTPUT_FILES.values() if name not in names and (self.folder / name).exists()}
+        others = {name for name in OUTPUT_FILES.values() if name not in names and (self.folder / name).exists()}
         replaced = any(os.path.lexists(self.folder / name) for name in names)
-        # An earlier result.json that spoke of what is now replaced would call the folder complete when it is not.
-        withdrawn = kept & {OUTPUT_FILES["json"]} if replaced else set()
+        # An earlier result.json about replaced files would mark an incomplete folder as complete.
+        withdrawn = others & {OUTPUT_FILES["json"]} if replaced else set()
         self._staging.publish(names, sorted(withdrawn))
-        if stale := sorted(kept - withdrawn):
+        if stale := sorted(others - withdrawn):
             _log.warning("%s: %s from an earlier run may not fit the new results", self.folder, ", ".join(stale))
 
     def _write_frame(self, segmentation: Segmentation) -> None:
-        """Write the picture of a frame; encodes a picture that several frames show once."""
+        """Write the image of a frame; an image that several frames share is encoded once."""
         if segmentation.time != self._jpeg_time:
             buffer = io.BytesIO()
             Image.fromarray(segmentation.image).save(buffer, format="JPEG", quality=_JPEG_QUALITY)
@@ -208,7 +209,7 @@ class ResultFolder:
 
     @contextmanager
     def _visible_names(self) -> Iterator[None]:
-        """Let the overlay's errors name the file that the user expects, not the hidden one."""
+        """Replace the hidden folder by the result folder in the overlay's errors."""
         try:
             yield
         except OutputError as error:
@@ -220,7 +221,7 @@ class ResultFolder:
                 yield json.loads(line)
 
     def _check_free(self, kind: str) -> None:
-        """Refuse to replace what this program did not make."""
+        """Raise OutputError instead of replacing files that this package did not create."""
         path = self._final(kind)
         if not os.path.lexists(path):
             return
@@ -244,13 +245,13 @@ class ResultFolder:
 
 
 def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
-    """Whether a folder holds every file of a request.
+    """Return whether a folder contains all files of a request.
 
-    `result.json` must be whole, of this schema and of an equal request, and each file that it speaks of must be there.
-    A request that does not save `json` is never complete, nor is a result that was written without a request hash.
+    `result.json` must be whole, of this schema and of an equal request, and each of its files must exist. A request
+    that does not save `json` is never complete, nor is a result without a request hash.
 
     Args:
-        folder: need not exist.
+        folder: may be missing.
         request: as `request_hash` returns it; the `request` among the `options` in the header of `ResultFolder`.
         save: kinds of files that the request writes, of `OUTPUT_FILES`.
 
@@ -260,7 +261,7 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
     kinds = [(kind, folder / OUTPUT_FILES[kind]) for kind in save]
     if "json" not in save:
         return False
-    seen: set[str] = set()
+    members: set[str] = set()
     frames = 0
     try:
         for name, value in json_stream.read_object(folder / OUTPUT_FILES["json"]):
@@ -268,15 +269,15 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
                 return False
             if name == "options" and not (isinstance(value, dict) and value.get("request") == request):
                 return False
-            seen.add(name)
+            members.add(name)
             frames += name == "frames"
-        return {"schema", "options"} <= seen and all(
+        return {"schema", "options"} <= members and all(
             sum(_is_numbered(entry.name, kind) for entry in path.iterdir()) == frames
             if kind in _SERIES
             else path.is_file()
             for kind, path in kinds
         )
-    except (OSError, ValueError):  # missing, cut short, or no longer as it was written
+    except (OSError, ValueError):  # missing, truncated or damaged
         return False
 
 
@@ -284,26 +285,26 @@ def _is_numbered(name: str, kind: str) -> bool:
     return re.fullmatch(r"[0-9]{6,}" + re.escape(_SERIES[kind]), name) is not None
 
 
-DEPTH = 4
-"""Frames that may wait."""
+QUEUE_LENGTH = 4
+"""Maximum number of queued frames."""
 
 
 class BackgroundWriter:
-    """Hands frames to a `ResultFolder` in the background; leaving the `with` block in peace waits for the last one.
+    """Write frames to a `ResultFolder` in a background thread; on normal exit, wait for queued frames.
 
-    An error of the writer is raised by the next `write`, or at the end.
+    The next `write`, or the exit, raises an error of the writer.
 
     Args:
-        folder: open.
-        clock: its stage `write` is counted.
+        folder: opened folder.
+        clock: timer of the stage `write`.
     """
 
     def __init__(self, folder: ResultFolder, clock: StageTimer) -> None:
         self._folder = folder
         self._clock = clock
-        self._waiting: BoundedQueue[Segmentation | None] = BoundedQueue(DEPTH)
+        self._queue: BoundedQueue[Segmentation | None] = BoundedQueue(QUEUE_LENGTH)
         self._error: Exception | None = None
-        self._gave_up = threading.Event()
+        self._aborted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
 
     def __enter__(self) -> BackgroundWriter:
@@ -314,28 +315,28 @@ class BackgroundWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            self._gave_up.set()
-        self._waiting.put_last(None)
+            self._aborted.set()
+        self._queue.put_last(None)
         self._thread.join()
         if error is None and self._error is not None:
             raise self._error
 
     def write(self, segmentation: Segmentation) -> None:
-        """Queue a frame; waits while too many are queued.
+        """Queue a frame; wait while the queue is full.
 
         Raises:
             OutputError: an earlier frame could not be written.
         """
         if self._error is not None:
             raise self._error
-        self._waiting.put(segmentation)
+        self._queue.put(segmentation)
 
     def _run(self) -> None:
-        # Goes on taking frames after an error, so that nobody waits for room in the queue.
-        while (segmentation := self._waiting.get()) is not None:
-            if self._error is None and not self._gave_up.is_set():
+        # After an error, the queue is emptied without writing, so that `write` does not block.
+        while (segmentation := self._queue.get()) is not None:
+            if self._error is None and not self._aborted.is_set():
                 try:
                     with self._clock.stage("write"):
                         self._folder.write(segmentation)
-                except Exception as error:  # handed to the thread that writes
+                except Exception as error:  # raised again by `write` or on exit
                     self._error = error

@@ -1,6 +1,7 @@
-"""What stands in `result.json` and `coco.json`.
+"""Contents of `result.json` and `coco.json`.
 
-A frame becomes a row as soon as it is known; both files are made of the rows, read once or more, never held together.
+Each frame becomes a row at once. Both files are written from the rows in one or more passes, without holding them in
+memory.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ SCHEMA = "auralsam2.result/1"
 
 Row = dict[str, Any]
 Rows = Callable[[], Iterator[Row]]
-"""Starts a new pass over the rows of all frames."""
+"""Start a new pass over the rows of all frames."""
 
 
 def frame_row(segmentation: Segmentation) -> Row:
-    """One frame as it stands in `frames` of `result.json`.
+    """Return one frame as an entry of `frames` in `result.json`.
 
     `time` is in seconds, `area` a fraction of the frame, `iou` in [0, 1]; all are rounded to 1e-6. A score that is not
-    finite becomes None, because JSON has no word for it.
+    finite becomes None, since JSON has no such number.
     """
     mask = segmentation.mask
     return {
@@ -41,14 +42,14 @@ def frame_row(segmentation: Segmentation) -> Row:
 def result_members(
     info: MediaInfo, header: Mapping[str, Any], rows: Rows, timing: Mapping[str, float], warnings: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
-    """The members of `result.json`, in order; what differs from run to run, `timing`, comes last.
+    """Yield the members of `result.json` in order; `timing`, which differs between runs, comes last.
 
     Args:
-        info: the video.
-        header: what the caller knows beforehand: `model`, `prompts`, `options`, `device`, `dtype`.
-        rows: the frames.
-        timing: seconds spent in each stage.
-        warnings: what the user should know about this result.
+        info: properties of the video.
+        header: `model`, `prompts`, `options`, `device`, `dtype`.
+        rows: rows of the frames.
+        timing: seconds of each stage.
+        warnings: warnings about this result.
     """
     yield "schema", SCHEMA
     yield "auralsam2", __version__
@@ -73,23 +74,24 @@ def result_members(
 
 
 def intervals(frames: Iterable[tuple[float, bool]], *, spacing: float, end: float) -> Iterator[list[float]]:
-    """Join frames into stretches of time.
+    """Join frames into time intervals.
 
-    A stretch starts at its first frame and ends where the frame after it starts. One that is still open at the last
-    frame ends one spacing later, but not beyond the end of the video.
+    An interval starts at its first frame and ends at the start of the next frame without a visible object. The last one
+    may end one spacing after the last frame, but not beyond the end of the video.
 
     Args:
         frames: time in seconds, ascending, and whether a sounding object is visible, for each processed frame.
-        spacing: seconds that a single frame lasts; with more frames the last two tell.
-        end: seconds at which the video ends.
+        spacing: seconds of a single frame; with more frames, the last two define it.
+        end: end of the video in seconds.
 
     Yields:
+        [start, end] in seconds, start <= end, ascending and disjoint.
         [start, end] in seconds, start <= end, ascending and apart.
     """
     start: float | None = None
     last: float | None = None
     for time, visible in frames:
-        # At a rate above the video's own a picture comes twice, with the same time.
+        # At a rate above the video's own, a picture is repeated with the same time.
         if last is not None and time > last:
             spacing = time - last
         if visible and start is None:

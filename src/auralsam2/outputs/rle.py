@@ -1,4 +1,4 @@
-"""A mask as text: the compressed run lengths of COCO."""
+"""Compressed run-length encoding of masks, as in COCO."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pycocotools import mask as coco
 
 
 class Rle(TypedDict):
-    """A mask in COCO's compressed run lengths: `size` is [H, W], `counts` the runs, down the columns, as ASCII."""
+    """Mask in COCO's compressed run lengths: `size` is [H, W], `counts` the runs in column-major order, as ASCII."""
 
     size: list[int]
     counts: str
 
 
 def encode_rle(mask: np.ndarray) -> Rle:
-    """Write a mask as run lengths.
+    """Encode a mask as run lengths.
 
     Args:
         mask: (H, W) bool.
@@ -31,7 +31,7 @@ def encode_rle(mask: np.ndarray) -> Rle:
 
 
 def decode_rle(rle: Rle) -> np.ndarray:
-    """Read a mask back.
+    """Decode run lengths to a mask.
 
     Returns:
         (H, W) bool.
@@ -40,7 +40,7 @@ def decode_rle(rle: Rle) -> np.ndarray:
         ValueError: the runs do not fill the size.
     """
     mask = np.asarray(coco.decode(_coded(rle))).astype(np.bool_, order="C")
-    # The library fills what too short a list of runs leaves open with whatever the memory held.
+    # For too short a list of runs, the library leaves pixels uninitialised.
     if encode_rle(mask) != rle:
         height, width = rle["size"]
         raise ValueError(f"these run lengths are not a mask of {width}x{height} pixels")
@@ -48,12 +48,12 @@ def decode_rle(rle: Rle) -> np.ndarray:
 
 
 def rle_area(rle: Rle) -> int:
-    """The number of pixels in the mask."""
+    """Return the number of pixels in the mask."""
     return int(coco.area(_coded(rle)))
 
 
 def bounding_box(rle: Rle) -> list[float]:
-    """The smallest box around the mask: [x, y, width, height] in pixels, all 0 for an empty mask."""
+    """Return the smallest box around the mask: [x, y, width, height] in pixels, all 0 for an empty mask."""
     return [float(value) for value in coco.toBbox(_coded(rle))]
 
 

@@ -80,7 +80,7 @@ def run_studio(
     token = _token(token, host)
     if video is not None and not video.is_file():
         raise InputError(f"{video}: no such file")
-    download.check(model)
+    download.check_available(model)
     with _listening(host, port) as listener:
         import torch
 
