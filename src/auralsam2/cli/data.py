@@ -36,7 +36,7 @@ Examples:
 
 
 @commands.command("build-stampavs", epilog=BUILD_EXAMPLES)
-def build_stampavs(
+def build_stampavs_command(
     out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the data set.")],
     stamps: Annotated[
         Path | None,
@@ -59,25 +59,25 @@ def build_stampavs(
     from auralsam2.cli.progress import frame_progress
     from auralsam2.stampavs import build
 
-    drawn, began = 0, time.perf_counter()
+    built, started = 0, time.perf_counter()
 
     @contextmanager
     def progress(total: int) -> Iterator[Callable[[Any], None]]:
         with frame_progress("clips", total, shown=True) as advance:
 
             def count(clip: object) -> None:
-                nonlocal drawn
-                drawn += 1
+                nonlocal built
+                built += 1
                 advance(clip)
 
             yield count
 
     plan = build.BuildPlan(stamps=stamps, seed=seed, size=size, clips=clips)
     facts = build.build_stampavs(out_dir, plan, workers=workers, progress=progress)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - started
     for split, counts in facts["counts"].items():
         print(f"{split}: " + ", ".join(f"{count} {mix}" for mix, count in counts.items()))
-    print(f"written: {out_dir}; {drawn} clips in {seconds:.0f} s, {drawn / seconds:.1f} per second")
+    print(f"written: {out_dir}; {built} clips in {seconds:.0f} s, {built / seconds:.1f} per second")
 
 
 @commands.command("sheet", epilog="Example:\n\n\b\n  auralsam2 data sheet data/stamp sheet.png --split test-seen")
@@ -105,9 +105,9 @@ def contact_sheet(
         raise UsageError(f"{out}: must end in .png or .jpg")
     sheet = draw_contact_sheet(root, split=split, mix=mix, clips=clips, seed=seed)
     with writing(out):
-        part = out.with_name(f".{out.name}.part")
-        sheet.save(part, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=85)
-        part.replace(out)
+        draft = out.with_name(f".{out.name}.part")
+        sheet.save(draft, format="PNG" if out.suffix.lower() == ".png" else "JPEG", quality=85)
+        draft.replace(out)
     print(f"written: {out}")
 
 

@@ -26,7 +26,7 @@ Examples:
 """
 
 
-def evaluate(
+def evaluate_command(
     dataset: DatasetOption,
     root: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the data set.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="Split, by its published name.")],

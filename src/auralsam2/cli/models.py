@@ -35,7 +35,7 @@ def models(
     stdout_console().print(table)
 
 
-def convert(
+def convert_command(
     file: Annotated[Path, typer.Argument(metavar="FILE.pth", help="Released checkpoint, in any of its layouts.")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Model folder to write.")],
     sam2: Annotated[
@@ -44,6 +44,6 @@ def convert(
     ] = None,
 ) -> None:
     """Convert a released checkpoint into a model folder of safetensors."""
-    from auralsam2.hub import convert as convert_module
+    from auralsam2.hub import convert_command as convert_module
 
     print(convert_module.convert(file, out_dir, sam2))

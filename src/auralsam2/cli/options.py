@@ -15,7 +15,7 @@ from auralsam2.errors import UnexpectedError, UsageError, as_aural
 from auralsam2.hub.registry import REGISTRY as MODELS
 from auralsam2.types import OUTPUT_FILES, Box, Mask, Point
 
-Word = TypeVar("Word", bound=str)
+Choice = TypeVar("Word", bound=str)
 
 _PARAMETER = re.compile(r"`([a-z_0-9]+)(?:=([^`]*))?`")
 _OPTIONS = {"points": "point", "boxes": "box", "masks": "mask", "changes": "set", "as_json": "json"}
@@ -30,9 +30,9 @@ def error_text(error: Exception, parameters: Collection[str], subject: object = 
         parameters: names of the command's options, without dashes and with `_`. Other names stay as they are.
         subject: the input that was processed, to be named in the message; None for none.
     """
-    known = as_aural(error, subject)
-    hint = ", shown by --debug" if isinstance(known, UnexpectedError) else ""
-    return name_options(str(known), parameters) + hint
+    converted = as_aural(error, subject)
+    hint = ", shown by --debug" if isinstance(converted, UnexpectedError) else ""
+    return name_options(str(converted), parameters) + hint
 
 
 def name_options(message: str, parameters: Collection[str]) -> str:
@@ -55,7 +55,7 @@ def join(names: Iterable[str]) -> str:
 
 def parse_point(text: str) -> Point:
     """Parse `X,Y[,+|-][@SECONDS]`, for example `320,180,-@2.5`."""
-    place, time = _at(text, "--point", "X,Y[,+|-][@SECONDS]")
+    place, time = _split_time(text, "--point", "X,Y[,+|-][@SECONDS]")
     parts = place.split(",")
     sign = parts.pop() if len(parts) == 3 else "+"
     if sign not in ("+", "-"):
@@ -66,14 +66,16 @@ def parse_point(text: str) -> Point:
 
 def parse_box(text: str) -> Box:
     """Parse `X0,Y0,X1,Y1[@SECONDS]`."""
-    place, time = _at(text, "--box", "X0,Y0,X1,Y1[@SECONDS]")
+    place, time = _split_time(text, "--box", "X0,Y0,X1,Y1[@SECONDS]")
     x0, y0, x1, y1 = _numbers(place.split(","), 4, f"--box {text}", "X0,Y0,X1,Y1[@SECONDS]")
     return Box(x0=x0, y0=y0, x1=x1, y1=y1, time=time)
 
 
 def parse_mask(text: str) -> Mask:
     """Parse `PNG[@SECONDS]`."""
-    place, time = _at(text, "--mask", "PNG[@SECONDS]") if "@" in text and not Path(text).is_file() else (text, 0.0)
+    place, time = (
+        _split_time(text, "--mask", "PNG[@SECONDS]") if "@" in text and not Path(text).is_file() else (text, 0.0)
+    )
     path = Path(place)
     if not path.is_file():
         raise UsageError(f"--mask {text}: no file {path}")
@@ -100,10 +102,10 @@ def parse_span(start: str, end: str | None) -> tuple[float, float | None]:
         raise UsageError(f"--start {start}: give 0 or more seconds")
     if end is None:
         return begin, None
-    (until,) = _numbers([end], 1, f"--end {end}", "a number of seconds")
-    if until <= begin:
+    (stop,) = _numbers([end], 1, f"--end {end}", "a number of seconds")
+    if stop <= begin:
         raise UsageError(f"--end {end}: must be after --start {start}")
-    return begin, until
+    return begin, stop
 
 
 def parse_audio(text: str | None) -> Path | Literal["track", "none"]:
@@ -143,7 +145,7 @@ def parse_outputs(text: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _at(text: str, option: str, form: str) -> tuple[str, float]:
+def _split_time(text: str, option: str, form: str) -> tuple[str, float]:
     place, _, time = text.rpartition("@") if "@" in text else (text, "", "0")
     (seconds,) = _numbers([time], 1, f"{option} {text}", form)
     if seconds < 0:
@@ -151,13 +153,13 @@ def _at(text: str, option: str, form: str) -> tuple[str, float]:
     return place, seconds
 
 
-def _numbers(parts: list[str], count: int, where: str, form: str) -> list[float]:
+def _numbers(parts: list[str], count: int, source: str, form: str) -> list[float]:
     try:
         values = [float(part) for part in parts]
     except ValueError:
         values = []
     if len(values) != count or not all(map(math.isfinite, values)):
-        raise UsageError(f"{where}: the form is {form}")
+        raise UsageError(f"{source}: the form is {form}")
     return values
 
 
@@ -175,7 +177,7 @@ def parse_dtype(name: str) -> str:
     return parse_choice("--dtype", name, ("auto", "fp32", "bf16", "fp16"))
 
 
-def parse_choice(option: str, value: str, choices: tuple[Word, ...]) -> Word:
+def parse_choice(option: str, value: str, choices: tuple[Choice, ...]) -> Choice:
     """Check that a value is one of several choices."""
     for choice in choices:
         if choice == value:

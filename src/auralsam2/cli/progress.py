@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 _PIPE_WIDTH = 1000
-"""Columns of a table that is not printed on a terminal, so that no line is wrapped."""
+"""Width of a table that is not printed on a terminal, in columns, so that no line is wrapped."""
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def segment(
     Writes DIR/NAME/ for each input: overlay.mp4, masks/, result.json; with --save also coco.json and frames/.
     Points are pixels of the displayed frame. Times are seconds.
     """
-    begin, until = options.parse_span(start, end)
+    begin, stop = options.parse_span(start, end)
     job = SegmentOptions(
         model=model,
         out=out,
@@ -84,7 +84,7 @@ def segment(
         audio=options.parse_audio(audio),
         fps=options.parse_rate(fps),
         start=begin,
-        end=until,
+        end=stop,
         save=options.parse_outputs(save),
         device=options.parse_device(device),
         dtype=options.parse_dtype(dtype),
@@ -97,20 +97,20 @@ def segment(
 
 
 def expand_inputs(inputs: Iterable[Path]) -> list[Path]:
-    """Files as they are, folders as the videos in them, by name.
+    """Replace each folder by the videos in it, in alphabetical order.
 
-    A folder without videos stays as it is, for `run` to refuse.
+    A folder without videos is not replaced; `SegmentOptions.open` raises its error.
 
     Raises:
         UsageError: two inputs would write to one folder.
     """
     videos: list[Path] = []
     for path in inputs:
-        found = find_videos(path) if os.path.isdir(path) else []  # noqa: PTH112 - Path.is_dir raises OSError
-        videos += found or [path]
-    seen: dict[str, Path] = {}
+        contents = find_videos(path) if os.path.isdir(path) else []  # noqa: PTH112 - Path.is_dir raises OSError
+        videos += contents or [path]
+    by_stem: dict[str, Path] = {}
     for video in (path for path in videos if not os.path.isdir(path)):  # noqa: PTH112
-        if (other := seen.setdefault(video.stem, video)) is not video:
+        if (other := by_stem.setdefault(video.stem, video)) is not video:
             raise UsageError(f"{other} and {video} would both write to {video.stem}/: run them with different --out")
     return videos
 
@@ -167,12 +167,12 @@ def _segment(videos: list[Path], job: SegmentOptions, report: BatchReport, began
     dtype = pick_dtype(job.dtype, pick_device(job.device))
     config, weights = _fetch(job.model)
     batch = Batch(job, report, weights=weights, dtype=dtype, began=began)
-    waiting = []
+    pending = []
     for video in videos:
         with report.failures_of(video):
             if not batch.skips(video):
-                waiting.append(video)
-    if not waiting:
+                pending.append(video)
+    if not pending:
         return
     check_modality(config, job.prompts, job.model)
     report.note(f"loading model {job.model}")
@@ -180,7 +180,7 @@ def _segment(videos: list[Path], job: SegmentOptions, report: BatchReport, began
     model.streaming()
     if _fetch(job.model)[1] != weights:
         raise UnavailableError(f"model {job.model}: changed while it was loaded; run again once it is complete")
-    batch.segment_all(waiting, model)
+    batch.segment_all(pending, model)
 
 
 def _fetch(model: str) -> tuple[Any, str]:

@@ -108,16 +108,16 @@ class Batch:
 
     def segment_all(self, videos: list[Path], model: Any) -> None:
         """Segment videos in order, and those that other runs have locked once they are unlocked."""
-        noted: set[Path] = set()
+        announced: set[Path] = set()
         while videos:
             locked = []
             for video in videos:
                 with self._report.failures_of(video):
                     if not self._segment(video, model):
                         locked.append(video)
-                        if video not in noted:
+                        if video not in announced:
                             self._report.note(f"{video}: another run is writing its results; retried at the end")
-                            noted.add(video)
+                            announced.add(video)
             if len(locked) == len(videos):
                 time.sleep(_POLL_SECONDS)
             videos = locked

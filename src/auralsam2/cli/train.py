@@ -22,7 +22,7 @@ auralsam2 samples --list prints the names of the packaged recipes.
 """
 
 
-def train(
+def train_command(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", help="Recipe: a file, or the name of a packaged recipe.")
     ],

@@ -1,1 +1,1 @@
-"""The zero-shot pipeline: external models tell what sounds and where it is, SAM 2 follows it. Nothing is trained."""
+"""Zero-shot pipeline: an audio tagger and an object detector provide prompts for SAM 2. Nothing is trained."""

@@ -1,4 +1,4 @@
-"""The default tagger: CLAP compares each second of sound with a list of labels."""
+"""Default audio tagger: CLAP compares each second of audio with a list of labels."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from auralsam2.zero_shot.interfaces import Tag
 
 CLAP = "laion/clap-htsat-unfused"
 RATE_FACTOR = 3
-"""CLAP hears 48 kHz."""
+"""CLAP's sampling rate of 48 kHz, divided by that of this package."""
 
 
 class ClapTagger:
-    """Zero-shot tags: softmax over labels and negatives, second by second.
+    """Zero-shot tags: softmax over labels and negatives, for each second.
 
     Args:
-        model, tokeniser, extractor: of CLAP, one without fusion.
-        labels: what may sound.
-        negatives: what may be heard beside, and is no answer, such as "silence" or "wind".
-        least: τ_a, probability from which on a label sounds in a second.
-        most: labels of a clip, at most.
-        name: for the cache.
+        model, tokeniser, extractor: CLAP without fusion.
+        labels: names of possible sounds.
+        negatives: sounds that are never an answer, such as "silence" or "wind".
+        least: τ_a, minimum probability for a label to be active in a second.
+        most: maximum number of labels of a clip.
+        name: identifier for the cache.
 
     Raises:
         UsageError: no labels.
@@ -50,19 +50,19 @@ class ClapTagger:
         self.model, self.extractor = model.eval(), extractor
         self.labels, self.least, self.most = tuple(labels), least, most
         self.name = f"{name} {least} {most} {'|'.join((*labels, '', *negatives))}"
-        words = [f"the sound of {label}" for label in (*labels, *negatives)]
+        phrases = [f"the sound of {label}" for label in (*labels, *negatives)]
         with torch.inference_mode():
-            batch = tokeniser(words, padding=True, return_tensors="pt").to(model.device)
-            self._words = _unit(model.get_text_features(batch["input_ids"], batch["attention_mask"]))
+            batch = tokeniser(phrases, padding=True, return_tensors="pt").to(model.device)
+            self._text_features = _unit(model.get_text_features(batch["input_ids"], batch["attention_mask"]))
 
     @classmethod
     def from_pretrained(
         cls, labels: Sequence[str], model: str = CLAP, device: str = "cpu", **options: Any
     ) -> ClapTagger:
-        """Load a published one from the hub, or a folder.
+        """Load a published CLAP from the hub or a folder.
 
         Raises:
-            UnavailableError: it is not here and cannot be fetched.
+            UnavailableError: it is neither on this machine nor downloadable.
         """
         try:
             parts = (
@@ -77,35 +77,35 @@ class ClapTagger:
 
     @torch.inference_mode()
     def tag(self, seconds: np.ndarray) -> list[Tag]:
-        """Tags of a clip, the surest first; of equals, the one that comes first in the list."""
-        odds = torch.stack([self._second(second) for second in seconds])
-        scores = odds.max(0).values[: len(self.labels)]
+        """Return the tags of a clip, the most probable first; ties in the order of the labels."""
+        probabilities = torch.stack([self._probabilities(second) for second in seconds])
+        scores = probabilities.max(0).values[: len(self.labels)]
         order = sorted(range(len(self.labels)), key=lambda number: (-float(scores[number]), number))
         return [
             Tag(
                 label=self.labels[number],
                 score=float(scores[number]),
-                active=tuple((odds[:, number] >= self.least).tolist()),
+                active=tuple((probabilities[:, number] >= self.least).tolist()),
             )
             for number in order[: self.most]
             if scores[number] >= self.least
         ]
 
-    def _second(self, samples: np.ndarray) -> torch.Tensor:
-        """Probabilities of labels and negatives in (16000,) samples."""
-        wide = torch.fft.rfft(torch.from_numpy(np.ascontiguousarray(samples)).float())
-        sound = torch.fft.irfft(wide, n=RATE_FACTOR * len(samples)) * RATE_FACTOR  # band-limited, three times as fast
-        heard = self.extractor(
+    def _probabilities(self, samples: np.ndarray) -> torch.Tensor:
+        """Compute the probabilities of labels and negatives for (16000,) samples."""
+        spectrum = torch.fft.rfft(torch.from_numpy(np.ascontiguousarray(samples)).float())
+        sound = torch.fft.irfft(spectrum, n=RATE_FACTOR * len(samples)) * RATE_FACTOR  # band-limited upsampling
+        features = self.extractor(
             sound.numpy(),
             sampling_rate=self.extractor.sampling_rate,
-            truncation="rand_trunc",  # there is nothing to cut off a second
+            truncation="rand_trunc",  # one second is never truncated
             return_tensors="pt",
         )["input_features"].to(self.model.device)
-        alike = _unit(self.model.get_audio_features(heard)) @ self._words.T
-        return (alike[0] * self.model.logit_scale_a.exp()).softmax(0).float().cpu()
+        similarity = _unit(self.model.get_audio_features(features)) @ self._text_features.T
+        return (similarity[0] * self.model.logit_scale_a.exp()).softmax(0).float().cpu()
 
 
 def _unit(features: Any) -> torch.Tensor:
-    """Rows of length 1."""
+    """Normalise rows to length 1."""
     rows = features if isinstance(features, torch.Tensor) else features.pooler_output
     return torch.nn.functional.normalize(rows, dim=-1)

@@ -1,4 +1,4 @@
-"""The default proposer: Grounding DINO finds a label in a picture."""
+"""Default object detector: Grounding DINO finds a label in an image."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ GROUNDING_DINO = "IDEA-Research/grounding-dino-tiny"
 
 
 class GroundingDinoDetector:
-    """Boxes of a label.
+    """Detector of the objects of a label.
 
     Args:
-        model, tokeniser: of Grounding DINO.
-        most: boxes of a picture, at most.
-        shorter, longer: the picture's shorter side in pixels, as long as its longer one is no longer than that.
-        name: for the cache.
+        model, tokeniser: Grounding DINO.
+        most: maximum number of boxes in an image.
+        shorter, longer: target length of the image's shorter side, and maximum length of its longer side, in pixels.
+        name: identifier for the cache.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class GroundingDinoDetector:
 
     @classmethod
     def from_pretrained(cls, model: str = GROUNDING_DINO, device: str = "cpu", **options: Any) -> GroundingDinoDetector:
-        """Load a published one from the hub, or a folder.
+        """Load a published Grounding DINO from the hub or a folder.
 
         Raises:
-            UnavailableError: it is not here and cannot be fetched.
+            UnavailableError: it is neither on this machine nor downloadable.
         """
         try:
             parts = GroundingDinoForObjectDetection.from_pretrained(model), AutoTokenizer.from_pretrained(model)
@@ -57,29 +57,29 @@ class GroundingDinoDetector:
 
     @torch.inference_mode()
     def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
-        """Boxes and scores, best first; of equals, the one that the model names first."""
+        """Return boxes and scores, best first; ties in the order of the model's output."""
         height, width = image.shape[:2]
-        words = self.tokeniser(f"{label.lower().strip(' .')}.", return_tensors="pt").to(self.model.device)
+        tokens = self.tokeniser(f"{label.lower().strip(' .')}.", return_tensors="pt").to(self.model.device)
         output = self.model(
             pixel_values=self._pixels(image).to(self.model.device),
-            input_ids=words["input_ids"],
-            attention_mask=words["attention_mask"],
+            input_ids=tokens["input_ids"],
+            attention_mask=tokens["attention_mask"],
         )
-        # The surest word of the label; positions beyond it are -inf.
+        # Maximum over the tokens of the label; positions beyond it are -inf.
         scores = output.logits[0].sigmoid().max(-1).values.float().cpu()
-        middle, size = output.pred_boxes[0].float().cpu().split(2, -1)
+        centre, size = output.pred_boxes[0].float().cpu().split(2, -1)
         scale = torch.tensor([width, height], dtype=torch.float32)
-        corners = torch.cat([(middle - size / 2) * scale, (middle + size / 2) * scale], -1)
+        corners = torch.cat([(centre - size / 2) * scale, (centre + size / 2) * scale], -1)
         corners = corners.clamp(min=torch.zeros(4), max=scale.repeat(2))
-        found = []
+        detections = []
         for number in sorted(range(len(scores)), key=lambda number: (-float(scores[number]), number)):
             x0, y0, x1, y1 = corners[number].tolist()
             if x1 > x0 and y1 > y0:
-                found.append(((x0, y0, x1, y1), float(scores[number])))
-        return found[: self.most]
+                detections.append(((x0, y0, x1, y1), float(scores[number])))
+        return detections[: self.most]
 
     def _pixels(self, image: np.ndarray) -> torch.Tensor:
-        """(1, 3, h, w) float, normalised."""
+        """Resize and normalise an image: (1, 3, h, w) float."""
         height, width = image.shape[:2]
         scale = min(self.shorter / min(height, width), self.longer / max(height, width))
         picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255

@@ -1,4 +1,4 @@
-"""The three roles of the pipeline, each of which may be played by anything, and what passes between them."""
+"""Interfaces of the pipeline: tagger, detector and selector, and the types that they exchange."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DetectionBox = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tag:
-    """Something that sounds.
+    """Label of a sound in a clip.
 
     Attributes:
-        label: what it is.
-        score: how sure, in [0, 1].
-        active: of each second, whether it sounds then.
+        label: name of the sound's source.
+        score: maximum probability over the seconds, in [0, 1].
+        active: for each second, whether the label sounds.
     """
 
     label: str
@@ -29,15 +29,15 @@ class Tag:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detection:
-    """Where a label may be.
+    """Box of a label in one frame.
 
     Attributes:
-        index: frame, from 0; one a second.
-        time: the moment that the frame is of, in seconds.
+        index: frame, from 0; one frame per second.
+        time: time of the frame in seconds.
         box: in source pixels.
-        score: the proposer's, in [0, 1].
-        area: share of the picture that the box covers.
-        motion: mean difference to the frame before, inside the box, in [0, 1]; 0 in the first frame.
+        score: score of the detector, in [0, 1].
+        area: share of the image that the box covers.
+        motion: mean absolute difference to the previous frame inside the box, in [0, 1]; 0 in the first frame.
     """
 
     index: int
@@ -49,92 +49,94 @@ class Detection:
 
 
 class Tagger(Protocol):
-    """Tells what sounds.
+    """Audio tagger.
 
     Attributes:
-        name: tells apart taggers whose answers differ, for the cache.
+        name: identifier for the cache; taggers with different answers need different names.
     """
 
     name: str
 
     def tag(self, seconds: np.ndarray) -> list[Tag]:
-        """Tags of a clip, the surest first.
+        """Return the tags of a clip, the most probable first.
 
         Args:
-            seconds: (T, 16000) float32, one channel at 16 kHz, a second a row.
+            seconds: (T, 16000) float32, one channel at 16 kHz, one second per row.
         """
         ...
 
 
 class Detector(Protocol):
-    """Tells where something may be in a picture.
+    """Object detector.
 
     Attributes:
-        name: tells apart proposers whose answers differ, for the cache.
+        name: identifier for the cache; detectors with different answers need different names.
     """
 
     name: str
 
     def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
-        """Boxes and scores, best first.
+        """Return boxes and scores, best first.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            label: what to look for.
+            label: name of the object.
         """
         ...
 
 
 class Selector(Protocol):
-    """Decides from which frame and box SAM 2 is to start."""
+    """Selector of the frame and box that prompt SAM 2."""
 
     def select(self, proposals: Sequence[Detection]) -> Detection | None:
-        """One of the proposals for a label, over all frames; None where none will do."""
+        """Return one of the detections of a label in all frames, or None."""
         ...
 
 
-PART = 0.9
-"""Share of a box inside another one from which on it is a part of it."""
-SMALL, WHOLE = 0.02, 0.95
-"""Shares of the picture: smaller boxes count less, larger ones are the picture itself."""
+MIN_OVERLAP = 0.9
+"""Minimum share of a box inside another one to be a part of it."""
+SMALL_AREA, WHOLE_AREA = 0.02, 0.95
+"""Shares of the image: smaller boxes have a lower weight, larger ones cover the whole image."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RuleSelector:
-    """The box of the highest score × size × motion that is no part of a better one.
+    """Select the box of the highest score × size × motion that is no part of a better one.
 
-    Size: 1, but less for boxes of less than 2 % of the picture, and half for such as cover it all. Motion: from one
-    half, at rest, to 1, for the one that moves most. Of equals, the one of the earlier frame, then of the lesser box.
+    Size is 1, less for boxes below 2 % of the image, and 0.5 for boxes of the whole image. Motion is between 0.5 for a
+    static box and 1 for the one with the most motion. Ties go to the earlier frame, then to the smaller coordinates.
 
     Attributes:
-        least: proposals of a lower score are not looked at.
+        least: minimum score of a detection.
     """
 
     least: float = 0.3
 
     def select(self, proposals: Sequence[Detection]) -> Detection | None:
-        """One of the proposals for a label, over all frames; None where none is sure enough."""
-        sure = [proposal for proposal in proposals if proposal.score >= self.least]
-        whole = [one for one in sure if not any(_part_of(one, other) for other in sure)]
-        if not whole:
+        """Return one of the detections of a label in all frames; None if no score is high enough."""
+        confident = [proposal for proposal in proposals if proposal.score >= self.least]
+        candidates = [one for one in confident if not any(_is_part(one, other) for other in confident)]
+        if not candidates:
             return None
-        most = max(proposal.motion for proposal in whole)
+        max_motion = max(proposal.motion for proposal in candidates)
 
         def rank(proposal: Detection) -> tuple[float, int, DetectionBox]:
-            moves = 0.5 + 0.5 * (proposal.motion / most if most else 0.0)
-            size = 0.5 if proposal.area > WHOLE else min(1.0, proposal.area / SMALL)
-            return -proposal.score * size * moves, proposal.index, proposal.box
+            motion = 0.5 + 0.5 * (proposal.motion / max_motion if max_motion else 0.0)
+            size = 0.5 if proposal.area > WHOLE_AREA else min(1.0, proposal.area / SMALL_AREA)
+            return -proposal.score * size * motion, proposal.index, proposal.box
 
-        return min(whole, key=rank)
+        return min(candidates, key=rank)
 
 
-def _part_of(one: Detection, other: Detection) -> bool:
-    """Whether a box lies in a larger one of the same frame that is at least as sure; the picture has no parts."""
-    if other.area > WHOLE or one.index != other.index or other.score < one.score or _size(other.box) <= _size(one.box):
+def _is_part(inner: Detection, outer: Detection) -> bool:
+    """Return whether a box is inside a larger one of the same frame with at least its score, not of the whole image."""
+    if outer.area > WHOLE_AREA or inner.index != outer.index or outer.score < inner.score:
         return False
-    (a0, b0, a1, b1), (c0, d0, c1, d1) = one.box, other.box
+    if _size(outer.box) <= _size(inner.box):
+        return False
+    (a0, b0, a1, b1), (c0, d0, c1, d1) = inner.box, outer.box
     shared = _size((max(a0, c0), max(b0, d0), min(a1, c1), min(b1, d1)))
-    return shared >= PART * _size(one.box)
+    return shared >= MIN_OVERLAP * _size(inner.box)
 
 
 def _size(box: DetectionBox) -> float:

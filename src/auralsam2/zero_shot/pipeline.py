@@ -1,8 +1,7 @@
-"""From a video to masks of what sounds, without training: tag, propose, select, follow, gate.
+"""Zero-shot segmentation of sounding objects: tag, detect, select, propagate, gate.
 
-After AL-Ref-SAM2 (Huang et al., AAAI 2025), with rules in the place of its language model. Tagging, proposing and
-selecting are roles that anything can play; following by SAM 2, and the gate that shows a mask in the seconds in which
-its label sounds, are fixed.
+After AL-Ref-SAM2 (Huang et al., AAAI 2025), with rules instead of its language model. Tagger, detector and selector are
+interchangeable. SAM 2 propagates the selected box, and the mask is shown in the seconds in which its label sounds.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from auralsam2.zero_shot.interfaces import Detection, Detector, Selector, Tag, T
 
 
 class ResponseCache:
-    """Answers by question; a file that only grows, and may be removed at any time.
+    """Cache of responses by question, in memory and in a file of JSON lines that is only appended to.
 
-    A last line that was cut short is dropped: its question is asked again.
+    A truncated last line is dropped: its question is asked again.
 
     Args:
-        path: the file, made where missing; None keeps nothing.
+        path: the file, created if missing; None for memory only.
 
     Raises:
         OutputError: the file cannot be written.
@@ -40,32 +39,32 @@ class ResponseCache:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._known: dict[str, Any] = {}
+        self._responses: dict[str, Any] = {}
         if path is None or not path.exists():
             return
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
                 entry = strict_json.parse_json(line)
-                self._known[entry["question"]] = entry["answer"]
+                self._responses[entry["question"]] = entry["answer"]
             except (ValueError, KeyError, TypeError):
                 continue
 
     def get(self, question: str, ask: Callable[[], Any]) -> Any:
-        """The answer that is known, or that of `ask`, which is kept: plain values.
+        """Return the cached response, or cache and return that of `ask`, a plain value.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        if question not in self._known:
-            self._known[question] = answer = ask()
+        if question not in self._responses:
+            self._responses[question] = answer = ask()
             if self.path is not None:
                 line = json.dumps({"question": question, "answer": answer})
                 with writing(self.path):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                     with self.path.open("a", encoding="utf-8") as file:
-                        # On a line of its own, whatever a killed run has left.
+                        # On its own line, since a killed run may have left an incomplete one.
                         file.write(f"\n{line}\n")
-        return self._known[question]
+        return self._responses[question]
 
 
 FPS = 1.0
@@ -73,29 +72,29 @@ FPS = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaggedDetection:
-    """From where SAM 2 follows a label.
+    """Detection that prompts SAM 2 for a tag.
 
     Attributes:
-        tag: the label, and when it sounds.
-        proposal: the frame and the box.
+        tag: label and its active seconds.
+        proposal: frame and box.
     """
 
     tag: Tag
     proposal: Detection
 
     def sounds(self, second: int) -> bool:
-        """Whether the label sounds then; sound that ends before the pictures is silent."""
+        """Return whether the label sounds in a second; audio that ends before the video is silent."""
         return second < len(self.tag.active) and self.tag.active[second]
 
 
 class ZeroShotPipeline:
-    """Segments what sounds in a clip, one frame a second.
+    """Segment the sounding objects of a clip, one frame per second.
 
     Args:
-        model: any AuralSAM2; of it SAM 2 alone is used.
-        tagger, proposer, selector: the three roles.
-        cache: folder for what tagger and proposer said, `tagger.jsonl` and `proposer.jsonl`, for the selector to be
-            studied without them; None keeps nothing.
+        model: AuralSAM2, of which only SAM 2 is used.
+        tagger, proposer, selector: audio tagger, object detector, and selector of a detection.
+        cache: folder for the responses of tagger and detector, `tagger.jsonl` and `proposer.jsonl`, for experiments
+            with the selector; None for none.
     """
 
     def __init__(
@@ -106,44 +105,44 @@ class ZeroShotPipeline:
         self._proposals = ResponseCache(None if cache is None else cache / "proposer.jsonl")
 
     def starts(self, video: Path) -> list[TaggedDetection]:
-        """What sounds in a video, and from which frame and box to follow each.
+        """Return the selected detection for each sounding label of a video.
 
         Raises:
-            InputError: the video cannot be used, or has no sound.
+            InputError: the video cannot be used, or has no audio.
         """
         with FrameReader(video, fps=FPS, start=0.0, end=None) as frames:
             return self.choose(_identity(video), frames, lambda: _seconds(video))
 
     def choose(self, clip: str, frames: Iterable[Frame], seconds: Callable[[], np.ndarray]) -> list[TaggedDetection]:
-        """At most one start a label, the surest label first.
+        """Return at most one detection per label, the most probable label first.
 
         Args:
-            clip: tells apart clips, for the cache.
-            frames: one a second; read only where something sounds.
-            seconds: gives the sound, (T, 16000) float32, one channel at 16 kHz, if it is needed.
+            clip: identifier of the clip, for the cache.
+            frames: one per second; read only if a label is active.
+            seconds: returns the audio, (T, 16000) float32, one channel at 16 kHz; called if it is needed.
         """
 
         def ask() -> list[dict[str, object]]:
             return [dataclasses.asdict(tag) for tag in self.tagger.tag(seconds())]
 
-        said = self._tags.get(f"{clip} {self.tagger.name}", ask)
-        tags = [Tag(label=tag["label"], score=tag["score"], active=tuple(tag["active"])) for tag in said]
+        entries = self._tags.get(f"{clip} {self.tagger.name}", ask)
+        tags = [Tag(label=tag["label"], score=tag["score"], active=tuple(tag["active"])) for tag in entries]
         if not tags:
             return []
         proposals: list[list[Detection]] = [[] for _ in tags]
-        before: np.ndarray | None = None
+        previous: np.ndarray | None = None
         for frame in frames:
-            for tag, found in zip(tags, proposals, strict=True):
-                found += self._look(clip, frame, tag.label, before)
-            before = frame.image
-        chosen = zip(tags, map(self.selector.select, proposals), strict=True)
-        return [TaggedDetection(tag=tag, proposal=proposal) for tag, proposal in chosen if proposal is not None]
+            for tag, detections in zip(tags, proposals, strict=True):
+                detections += self._detect(clip, frame, tag.label, previous)
+            previous = frame.image
+        selected = zip(tags, map(self.selector.select, proposals), strict=True)
+        return [TaggedDetection(tag=tag, proposal=proposal) for tag, proposal in selected if proposal is not None]
 
     def segment(self, video: Path) -> Iterator[Segmentation]:
-        """The masks, in the order of time; objects whose labels sound in the same second are one mask.
+        """Yield the masks in the order of time; objects with labels in the same second share one mask.
 
         Raises:
-            InputError: the video cannot be used, or has no sound.
+            InputError: the video cannot be used, or has no audio.
         """
         starts = self.starts(video)
         masks: dict[tuple[int, int], Segmentation] = {}
@@ -151,8 +150,8 @@ class ZeroShotPipeline:
             with self.model.open(video, audio="none", fps=FPS) as session:
                 for number, start in enumerate(starts, 1):
                     session.add_box(start.proposal.box, start.proposal.time, number)
-                for found in session.propagate(direction="both"):
-                    masks[found.index, found.object_id] = _packed(found)
+                for segmentation in session.propagate(direction="both"):
+                    masks[segmentation.index, segmentation.object_id] = _packed(segmentation)
         with FrameReader(video, fps=FPS, start=0.0, end=None) as frames:
             for frame in frames:
                 sounding = [
@@ -160,66 +159,66 @@ class ZeroShotPipeline:
                     for number, start in enumerate(starts, 1)
                     if (frame.index, number) in masks and start.sounds(frame.index)
                 ]
-                yield self._gated(frame, sounding)
+                yield self._merge(frame, sounding)
 
-    def _look(self, clip: str, frame: Frame, label: str, before: np.ndarray | None) -> list[Detection]:
-        """What the proposer says of a label in a frame."""
+    def _detect(self, clip: str, frame: Frame, label: str, previous: np.ndarray | None) -> list[Detection]:
+        """Detect a label in a frame."""
         question = f"{clip} {frame.index} {label} {self.proposer.name}"
-        said = self._proposals.get(question, lambda: self.proposer.propose(frame.image, label))
+        boxes = self._proposals.get(question, lambda: self.proposer.propose(frame.image, label))
         height, width = frame.image.shape[:2]
-        found = []
-        for box, score in said:
+        detections = []
+        for box, score in boxes:
             x0, y0, x1, y1 = box
-            found.append(
+            detections.append(
                 Detection(
                     index=frame.index,
                     time=frame.instant,
                     box=(x0, y0, x1, y1),
                     score=score,
                     area=(x1 - x0) * (y1 - y0) / (height * width),
-                    motion=_motion(frame.image, before, (x0, y0, x1, y1)),
+                    motion=_motion(frame.image, previous, (x0, y0, x1, y1)),
                 )
             )
-        return found
+        return detections
 
-    def _gated(self, frame: Frame, sounding: list[Segmentation]) -> Segmentation:
-        """One frame: the union of what sounds, or nothing."""
+    def _merge(self, frame: Frame, sounding: list[Segmentation]) -> Segmentation:
+        """Merge the masks of the sounding objects of a frame; without any, the mask is empty."""
         height, width = frame.image.shape[:2]
         size = self.model.network.image_size
         mask = np.zeros((height, width), bool)
-        for found in sounding:
-            mask |= np.unpackbits(found.mask, count=height * width).reshape(height, width).astype(bool)
-        scores = [found.object_score for found in sounding]
+        for segmentation in sounding:
+            mask |= np.unpackbits(segmentation.mask, count=height * width).reshape(height, width).astype(bool)
+        scores = [segmentation.object_score for segmentation in sounding]
         return Segmentation(
             index=frame.index,
             time=frame.time,
             mask=mask,
-            logits=np.maximum.reduce([found.logits for found in sounding])
+            logits=np.maximum.reduce([segmentation.logits for segmentation in sounding])
             if sounding
             else np.full((size, size), NOTHING, np.float32),
-            iou=max((found.iou for found in sounding), default=0.0),
+            iou=max((segmentation.iou for segmentation in sounding), default=0.0),
             object_score=max(scores, default=NOTHING),
             sounding=any(score > 0 for score in scores),
             image=frame.image,
         )
 
 
-def _packed(found: Segmentation) -> Segmentation:
-    """The same without its picture, its mask at a bit a pixel: a clip's masks wait for the backward pass."""
-    return dataclasses.replace(found, mask=np.packbits(found.mask), image=np.empty((0, 0, 3), np.uint8))
+def _packed(segmentation: Segmentation) -> Segmentation:
+    """Drop the image and pack the mask to bits, to hold all masks of a clip."""
+    return dataclasses.replace(segmentation, mask=np.packbits(segmentation.mask), image=np.empty((0, 0, 3), np.uint8))
 
 
-def _motion(image: np.ndarray, before: np.ndarray | None, box: tuple[float, float, float, float]) -> float:
-    """Mean difference of two frames inside a box, in [0, 1]."""
-    if before is None:
+def _motion(image: np.ndarray, previous: np.ndarray | None, box: tuple[float, float, float, float]) -> float:
+    """Return the mean absolute difference of two frames inside a box, in [0, 1]."""
+    if previous is None:
         return 0.0
     x0, y0, x1, y1 = (int(value) for value in (box[0], box[1], np.ceil(box[2]), np.ceil(box[3])))
-    here, there = (picture[y0:y1, x0:x1].astype(np.int16) for picture in (image, before))
-    return float(np.abs(here - there).mean() / 255) if here.size else 0.0
+    current, earlier = (picture[y0:y1, x0:x1].astype(np.int16) for picture in (image, previous))
+    return float(np.abs(current - earlier).mean() / 255) if current.size else 0.0
 
 
 def _seconds(video: Path) -> np.ndarray:
-    """(T, 16000) float32: the sound of each second of a video that was begun, left and right averaged."""
+    """Return the audio of each second of a video, the mean of left and right: (T, 16000) float32."""
     rows = []
     with SoundTrack(video) as sound:
         while not sound.ends_before(len(rows)):
@@ -228,6 +227,6 @@ def _seconds(video: Path) -> np.ndarray:
 
 
 def _identity(video: Path) -> str:
-    """Tells apart files, and states of one file."""
+    """Return an identifier of a file and its state."""
     state = video.stat()
     return f"{video.resolve()} {state.st_size} {state.st_mtime_ns}"

@@ -1,4 +1,4 @@
-"""The zero-shot pipeline from a file: who plays its roles, and by which thresholds."""
+"""Configuration of the zero-shot pipeline: models and thresholds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from auralsam2.zero_shot.pipeline import ZeroShotPipeline
 
 @dataclass(frozen=True, kw_only=True)
 class TaggerConfig:
-    """CLAP as the tagger; see `ClapTagger`.
+    """Audio tagger CLAP; see `ClapTagger`.
 
     Attributes:
         model: hub id or folder.
-        labels: what may sound.
-        negatives: what may be heard beside, and is no answer.
-        least: probability from which on a label sounds in a second.
-        most: labels of a clip, at most.
+        labels: names of possible sounds.
+        negatives: sounds that are never an answer.
+        least: minimum probability for a label to be active in a second.
+        most: maximum number of labels of a clip.
     """
 
     model: str = CLAP
@@ -34,12 +34,12 @@ class TaggerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorConfig:
-    """Grounding DINO as the proposer; see `GroundingProposer`.
+    """Object detector Grounding DINO; see `GroundingDinoDetector`.
 
     Attributes:
         model: hub id or folder.
-        most: boxes of a picture, at most.
-        shorter, longer: the picture's shorter side in pixels, as long as its longer one is no longer than that.
+        most: maximum number of boxes in an image.
+        shorter, longer: target length of the image's shorter side, and maximum length of its longer side, in pixels.
     """
 
     model: str = GROUNDING_DINO
@@ -50,11 +50,11 @@ class DetectorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ZeroShotConfig:
-    """A pipeline as values, such as `recipes/zero-shot/avsbench.yaml`.
+    """Configuration of a pipeline, such as `recipes/zero-shot/avsbench.yaml`.
 
     Attributes:
-        tagger, proposer, selector: the three roles.
-        cache: folder for what tagger and proposer say; None keeps nothing.
+        tagger, proposer, selector: audio tagger, object detector, and selector of a detection.
+        cache: folder for the responses of tagger and detector; None for none.
     """
 
     tagger: TaggerConfig
@@ -64,23 +64,23 @@ class ZeroShotConfig:
 
     @classmethod
     def load(cls, path: Path) -> ZeroShotConfig:
-        """Read a YAML file; `base` names files that it starts from, as in a recipe.
+        """Read a YAML file; `base` names files that it extends, as in a recipe.
 
         Raises:
-            UsageError: the file is not there.
-            ConfigError: an unknown key or a wrong value; the message names file and key.
+            UsageError: the file does not exist.
+            ConfigError: unknown key or wrong value; the message names file and key.
         """
         return read_config(cls, path, ())
 
     def pipeline(self, model: AuralSAM2) -> ZeroShotPipeline:
-        """Load the roles, on the model's device.
+        """Load the models of the pipeline on the device of `model`.
 
         Args:
-            model: of it SAM 2 alone is used.
+            model: AuralSAM2, of which only SAM 2 is used.
 
         Raises:
             UsageError: there are no labels.
-            UnavailableError: a role's model is not here and cannot be fetched.
+            UnavailableError: a model is neither on this machine nor downloadable.
         """
         device = str(model.network.device)
         return ZeroShotPipeline(

@@ -1,4 +1,4 @@
-"""The zero-shot pipeline as a predictor, for evaluation on the clips of a data set."""
+"""Zero-shot pipeline as a predictor, for evaluation on the clips of a data set."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from auralsam2.zero_shot.pipeline import ZeroShotPipeline
 
 
 class ZeroShotPredictor:
-    """Finds what sounds in a clip of a data set, one frame a second.
+    """Predictor of the sounding objects of a clip, one frame per second.
 
-    As in `evaluate` elsewhere, the frame that SAM 2 starts from comes first and all others follow in ascending order;
-    the clip is encoded once.
+    As in other evaluations, SAM 2 processes the prompted frame first and all others in ascending order. The clip is
+    encoded once.
 
     Args:
-        pipeline: its roles, its cache, and the SAM 2 of its model.
-        options: of the evaluation; the prompts are the pipeline's own.
+        pipeline: tagger, detector, selector, and the model with SAM 2.
+        options: options of the evaluation; the pipeline provides the prompts.
     """
 
     def __init__(self, pipeline: ZeroShotPipeline, options: EvaluationOptions) -> None:
@@ -43,7 +43,7 @@ class ZeroShotPredictor:
         self.identity = self._aural.identity | roles
 
     def prepare(self, clip: LoadedClip) -> torch.Tensor:
-        """The frames on the model's square, (T, 3, S, S) uint8."""
+        """Resize the frames to the model's input, (T, 3, S, S) uint8."""
         return self._aural.prepare(clip)
 
     @torch.inference_mode()
@@ -63,11 +63,11 @@ class ZeroShotPredictor:
             for start in starts:
                 box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
                 tracker = new_tracker(network, count)
-                for found in tracker.track(frames, None, "first", {start.proposal.index: box}):
-                    if start.sounds(found.t):
-                        logits[found.t] = torch.maximum(logits[found.t], found.logits)
-                        ious[found.t] = max(float(ious[found.t]), found.iou)
-                        scores[found.t] = max(float(scores[found.t]), found.object_score)
+                for tracked in tracker.track(frames, None, "first", {start.proposal.index: box}):
+                    if start.sounds(tracked.t):
+                        logits[tracked.t] = torch.maximum(logits[tracked.t], tracked.logits)
+                        ious[tracked.t] = max(float(ious[tracked.t]), tracked.iou)
+                        scores[tracked.t] = max(float(scores[tracked.t]), tracked.object_score)
         return Prediction(logits=logits, ious=ious, object_scores=scores)
 
 
@@ -77,7 +77,7 @@ def _frames(clip: LoadedClip) -> Iterator[Frame]:
 
 
 def _seconds(clip: LoadedClip) -> np.ndarray:
-    """(T, 16000) float32: the second of each frame, left and right averaged; zero where the sound has ended."""
+    """Return the audio of each frame's second, the mean of left and right: (T, 16000) float32; zero after its end."""
     sound = read_sound(clip.sample).mean(1)[clip.sample.first_example * AUDIO_RATE :]
     count = len(clip.frames)
     padded = np.zeros(count * AUDIO_RATE, np.float32)
@@ -87,7 +87,7 @@ def _seconds(clip: LoadedClip) -> np.ndarray:
 
 
 def _on_square(box: DetectionBox, image: np.ndarray, side: int) -> VisualPrompts:
-    """A box in source pixels on the model's square."""
+    """Convert a box in source pixels to a prompt in pixels of the model's input."""
     height, width = image.shape[:2]
     scale = torch.tensor([side / width, side / height]).repeat(2)
     return VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), torch.tensor(box) * scale)
