@@ -36,7 +36,7 @@ _HISS = (-62.0, -46.0)
 def tests(stamps: Path | None) -> tuple[AudioSplit, ...]:
     """The parts that a folder of stamps has something to test on: not all have a thing with two recordings."""
     collection = collect_assets(stamps)
-    spare = "test-new-sound" in splits.possible_clips(collection, splits.split_assets(collection, 0))
+    spare = "test-new-sound" in splits.possible_splits(collection, splits.split_assets(collection, 0))
     return ("fresh", "held-out") if spare else ("fresh",)
 
 

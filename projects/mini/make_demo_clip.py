@@ -98,11 +98,11 @@ def write_demo_clip(out: Path, taken: DemoClip) -> Path:
             for number in range(len(scene.frames) * PICTURES):
                 # Frame i shows the instant i + 0.5.
                 frame = min(max(number / PICTURES - 0.5, 0.0), last)
-                writer.write(scene.stage.at(frame)[0], number / PICTURES)
+                writer.write(scene.renderer.render_frame(frame)[0], number / PICTURES)
         truth = json.dumps(describe_demo_clip(taken), ensure_ascii=False, separators=(",", ":"))
         (staging.path / TRUTH).write_text(truth + "\n", encoding="utf-8", newline="\n")
-        used = [thing.stamp for thing in scene.things]
-        heard = [thing.track.recording for thing in scene.things if thing.track]
+        used = [thing.stamp for thing in scene.objects]
+        heard = [thing.track.recording for thing in scene.objects if thing.track]
         notice = clip_licence_notice(taken.collection, used, heard, taken.seed)
         (staging.path / LICENCE).write_text(notice, encoding="utf-8", newline="\n")
         staging.publish([LICENCE, CLIP, TRUTH])

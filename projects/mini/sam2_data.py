@@ -217,7 +217,7 @@ class SceneStream:
         rng = np.random.default_rng([self.seed, _PARTS.index(self.part), number])
         scene = draw_scene(rng, self.pool, self._mix(rng), "silence", size=self.size, frames=self.frames)
         owners = (scene.masks * np.arange(1, len(scene.masks) + 1, dtype=np.uint8)[:, None, None, None]).sum(0)
-        roles = [thing.role for thing in scene.things]
+        roles = [thing.role for thing in scene.objects]
         names = [role.category.name if role.category else role.picture.key for role in roles]
         kinds = np.array([self._numbers[name] for name in names], dtype=np.int16)
         return SceneClip(frames=scene.frames, owners=owners.astype(np.uint8), kinds=kinds)
@@ -233,7 +233,7 @@ def held_out(collection: AssetCollection, held: SplitAssets) -> AssetPool:
     parts = [
         splits.asset_pool(collection, held, split)
         for split in ("test-new-image", "test-unseen")
-        if split in splits.possible_clips(collection, held)
+        if split in splits.possible_splits(collection, held)
     ]
     targets = tuple(category for part in parts for category in part.targets)
     return AssetPool(targets=targets, others=targets, silent=parts[0].silent)

@@ -14,7 +14,7 @@ from transformers import DataCollatorForLanguageModeling
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.stampavs.expressions import Expression, write_expressions
-from auralsam2.stampavs.presets import STANDARD, kind_of
+from auralsam2.stampavs.presets import STANDARD, scene_kind
 from auralsam2.stampavs.scene import draw_scene
 from projects.mini.text_network import TextReader, TokenBatch
 from projects.mini.text_tokeniser import SPECIAL, encode_sentences, wrap_tokeniser
@@ -77,7 +77,7 @@ class SentenceStream:
     def __getitem__(self, number: int) -> list[Expression]:
         """What is said of scene number `number`."""
         rng = np.random.default_rng([self.seed, splits.SPLITS.index(self.part), number])
-        scene = draw_scene(rng, self.pool, STANDARD, kind_of(self.part, number), size=SIZE)
+        scene = draw_scene(rng, self.pool, STANDARD, scene_kind(self.part, number), size=SIZE)
         there = {*scene.categories, *(track.category for track in scene.offscreen)}
         away = [category for category in self.pool.others if category.name not in there]
         absent = [away[int(choice)] for choice in rng.permutation(len(away))[:_ABSENT]]

@@ -46,12 +46,12 @@ def test_each_processed_frame_is_the_one_that_the_truth_describes(folder, taken)
     # Told from what the scene shows a tenth of a second earlier and later.
     for frame in frames[1:-1]:
         away = [
-            np.abs(taken.scene.stage.at(frame.index + shift)[0].astype(int) - frame.image).mean()
+            np.abs(taken.scene.renderer.render_frame(frame.index + shift)[0].astype(int) - frame.image).mean()
             for shift in (-0.1, 0.0, 0.1)
         ]
         assert away[1] == min(away)
         assert away[1] < 3
-        assert (taken.scene.stage.at(frame.index)[0] == taken.scene.frames[frame.index]).all()
+        assert (taken.scene.renderer.render_frame(frame.index)[0] == taken.scene.frames[frame.index]).all()
 
 
 def test_the_truth_is_what_is_heard(folder, taken):
@@ -71,7 +71,7 @@ def test_the_clip_moves_between_the_seconds(folder):
 
 
 def test_a_picture_between_two_frames_shows_the_poses_between(taken):
-    (path, *_) = taken.scene.stage.paths
+    (path, *_) = taken.scene.renderer.paths
     first, between, second = (path.pose(frame) for frame in (2, 2.25, 3))
     assert between.x == pytest.approx(0.75 * first.x + 0.25 * second.x)
     assert between.angle == pytest.approx(0.75 * first.angle + 0.25 * second.angle)
@@ -93,7 +93,7 @@ def test_the_model_hears_what_was_mixed(folder, taken):
 
 def test_the_licence_names_what_was_used(folder, taken):
     text = (folder / LICENCE).read_text()
-    for thing in taken.scene.things:
+    for thing in taken.scene.objects:
         assert f"- `{thing.stamp}`\n" in text
         assert thing.track is None or f"- `{thing.track.recording}`\n" in text
     assert "GNU" not in text, "of stamps that nobody knows nothing is claimed"

@@ -21,7 +21,7 @@ CATALOGUE = json.loads((Path(assets.__file__).parent / "catalogue.json").read_te
 def test_pairs_are_categories_and_the_rest_is_silent(collection):
     assert tuple(collection.categories) == THINGS
     assert [picture.name for picture in collection.silent] == list(SILENT)
-    assert not collection.known
+    assert not collection.is_package
     bell = collection.categories["bell"]
     assert [picture.key for picture in bell.pictures] == ["things/bell"]
     assert [recording.path.name for recording in bell.recordings] == ["bell.ogg"]
@@ -52,8 +52,8 @@ def test_small_and_translucent_silent_pictures_are_left_out(stamps, tmp_path):
 def test_pixels_are_cut_to_the_outline_and_dust_is_gone(tmp_path):
     image = np.zeros((50, 80, 4), dtype=np.uint8)
     image[10:40, 20:70] = (200, 100, 50, 255)
-    image[0, 0, 3] = assets.FAINT - 1
-    image[20, 30, 3] = assets.FAINT - 1
+    image[0, 0, 3] = assets.MIN_ALPHA - 1
+    image[20, 30, 3] = assets.MIN_ALPHA - 1
     Image.fromarray(image).save(tmp_path / "box.png")
     found = read_stamp(tmp_path / "box.png")
     assert found.shape == (30, 50, 4)
@@ -114,7 +114,7 @@ def package(tmp_path, stamps):
 
 def test_the_catalogue_rules_the_folder_of_the_package(package):
     found = collect_assets(package)
-    assert found.known
+    assert found.is_package
     assert found.categories.keys() == CATALOGUE["categories"].keys()
     assert [picture.key for picture in found.silent] == ["sports/ball"]
     assert found.categories["duck"].alike == ("goose", "rubber duck")

@@ -227,5 +227,5 @@ def test_a_folder_with_something_else_is_refused(tree, plan, tmp_path, stamps):
 
 @pytest.mark.parametrize(("name", "value"), [("seed", -1), ("size", 16), ("size", 2000), ("clips", 0)])
 def test_plans_that_make_no_sense_are_refused(name, value):
-    with pytest.raises(UsageError, match=f"--{name} {value}"):
+    with pytest.raises(UsageError, match=f"`{name}={value}`"):
         BuildPlan(**{name: value})

@@ -37,7 +37,7 @@ def referents(text, scene):
     assert match, text
     side = scene.frames.shape[1]
     found = []
-    for thing, mask in zip(scene.things, scene.masks, strict=True):
+    for thing, mask in zip(scene.objects, scene.masks, strict=True):
         rows, columns = (np.nonzero(mask)[axis].mean() / side for axis in (1, 2))
         fits = match["name"] in ("object", "thing", thing.category)
         if match["place"]:
@@ -51,7 +51,7 @@ def referents(text, scene):
             fits &= (thing.track is not None) == (match["heard"] in SOUNDING)
         elif match["heard"]:
             pick = PICKS[match["heard"]]
-            heard = [pick(other) for other in scene.things if other.track]
+            heard = [pick(other) for other in scene.objects if other.track]
             fits &= thing.track is not None and pick(thing) == max(heard)
         if fits:
             found.append(thing.fid)
@@ -111,7 +111,7 @@ def test_a_drifting_object_has_no_place(train):
     for seed in range(30):
         scene, _ = told(train, PRESETS[1], "single", seed)
         for thing, left, right in zip(
-            scene.things,
+            scene.objects,
             referred_objects(Claim(place="left"), scene),
             referred_objects(Claim(place="right"), scene),
             strict=True,

@@ -11,7 +11,7 @@ from auralsam2.errors import InputError
 from auralsam2.stampavs.audio import draw_track
 from auralsam2.stampavs.clip_files import describe_clip as describe_scene
 from auralsam2.stampavs.presets import HARD, STANDARD
-from auralsam2.stampavs.remix import SHARES, describe_remix, remix_audio
+from auralsam2.stampavs.remix import SHARES, read_scene, remix_audio
 from auralsam2.stampavs.scene import draw_scene
 from auralsam2.types import AUDIO_RATE
 
@@ -89,7 +89,7 @@ def test_strange_voices_let_anything_be_heard_from_its_side(train):
     built["objects"][0]["category"] = "brick"
     silent_ones = 0
     for seed in range(DRAWS):
-        sound = remix_audio(built, train, np.random.default_rng(seed), strange=1.0)
+        sound = remix_audio(built, train, np.random.default_rng(seed), absent_voice_prob=1.0)
         heard = np.flatnonzero(sound.sounding.any(1))
         assert len(heard) == {"single": 1, "multi": 2}.get(sound.kind, 0)
         silent_ones += 0 in heard
@@ -110,7 +110,7 @@ def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
 
     monkeypatch.setattr("auralsam2.stampavs.remix.draw_track", keep)
     for seed in range(DRAWS):
-        remix_audio(built, train, np.random.default_rng(seed), strange=1.0)
+        remix_audio(built, train, np.random.default_rng(seed), absent_voice_prob=1.0)
     assert len(drawn) > DRAWS // 2
     assert not seen & set(drawn)
 
@@ -123,7 +123,7 @@ def test_hard_scenes_have_their_hiss(train):
 
 def test_a_folder_without_a_scene_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"scene\.json"):
-        describe_remix(tmp_path)
+        read_scene(tmp_path)
     (tmp_path / "scene.json").write_text("[]")
     with pytest.raises(InputError, match="StampAVS"):
-        describe_remix(tmp_path)
+        read_scene(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from auralsam2.stampavs.layout import APART, LayoutLimits, draw_paths
+from auralsam2.stampavs.layout import MIN_TWIN_DISTANCE, LayoutLimits, draw_paths
 from auralsam2.stampavs.presets import PRESETS
 from auralsam2.stampavs.render import BACKGROUNDS, Cutout, Pose, compose_frame, draw_background
 
@@ -121,5 +121,5 @@ def test_twins_keep_to_their_sides():
     for seed in range(20):
         paths = draw_paths([(1.0, 0.6)] * 4, 10, PRESETS[1].room, np.random.default_rng(seed), apart=(3, 1))
         distance = paths[3].centre[:, 0] - paths[1].centre[:, 0]
-        assert np.abs(distance).min() >= APART
+        assert np.abs(distance).min() >= MIN_TWIN_DISTANCE
         assert len(set(np.sign(distance))) == 1

@@ -10,7 +10,7 @@ import pytest
 from auralsam2.stampavs import audio, splits
 from auralsam2.stampavs import scene as scene_module
 from auralsam2.stampavs.assets import read_stamp
-from auralsam2.stampavs.presets import HARD, KINDS, PRESETS, SHARES, STANDARD, WITHOUT_TARGET, kind_of
+from auralsam2.stampavs.presets import HARD, KINDS, PRESETS, SHARES, STANDARD, WITHOUT_TARGET, scene_kind
 from auralsam2.stampavs.render import draw_background
 from auralsam2.stampavs.scene import select_objects
 from auralsam2.types import AUDIO_RATE
@@ -33,7 +33,7 @@ def second(samples, number):
 def test_every_scene_is_consistent(train, kind, mix):
     for seed in range(4):
         found = scene(train, kind, mix, seed)
-        n, t = len(found.things), len(found.frames)
+        n, t = len(found.objects), len(found.frames)
         assert t in scene_module.FRAMES
         assert 1 <= n <= 4
         assert found.frames.shape == (t, SIZE, SIZE, 3)
@@ -48,7 +48,7 @@ def test_every_scene_is_consistent(train, kind, mix):
         for mask, sounding in zip(found.masks, found.sounding, strict=True):
             expected[sounding] |= mask[sounding]
         assert (found.target == expected).all()
-        for thing, mask in zip(found.things, found.masks, strict=True):
+        for thing, mask in zip(found.objects, found.masks, strict=True):
             assert (thing.areas == mask.sum(axis=(1, 2))).all()
             assert (thing.areas > 0).all()
             for (x0, y0, x1, y1), shown in zip(thing.boxes, mask, strict=True):
@@ -90,7 +90,7 @@ def test_the_standard_mix_has_silence_where_nothing_sounds(train):
 @pytest.mark.parametrize("seed", range(6))
 def test_of_twins_the_louder_side_tells_which_sounds(train, seed):
     found = scene(train, "twins", seed=seed)
-    (one, other) = (thing for thing in found.things if found.categories.count(thing.category) == 2)
+    (one, other) = (thing for thing in found.objects if found.categories.count(thing.category) == 2)
     for number, heard in enumerate(found.sounding.any(axis=0)):
         if heard:
             right, left = (np.square(second(found.samples, number)[:, channel]).sum() for channel in (1, 0))
@@ -121,7 +121,7 @@ def test_the_picture_does_not_know_who_sounds(train):
     results = []
     for one in (cast, silent):
         rng = np.random.default_rng(9)
-        results.append(scene_module._paint(one, 5, STANDARD, draw_background("gradient", SIZE, rng), rng))
+        results.append(scene_module._render(one, 5, STANDARD, draw_background("gradient", SIZE, rng), rng))
     (pictures, masks, stage), (same_pictures, same_masks, same_stage) = results
     assert (pictures == same_pictures).all()
     assert (masks == same_masks).all()
@@ -140,7 +140,7 @@ def test_objects_are_seen_well_enough(train):
     for seed in range(12):
         rng = np.random.default_rng(seed)
         cast = select_objects(train, mix, "multi", rng)
-        _, masks, stage = scene_module._paint(cast, 5, mix, draw_background("plain", 96, rng), rng)
+        _, masks, stage = scene_module._render(cast, 5, mix, draw_background("plain", 96, rng), rng)
         for role, mask, path in zip(cast.roles, masks, stage.paths, strict=True):
             solid = read_stamp(role.picture.path)[..., 3] > 127
             whole = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
@@ -158,7 +158,7 @@ def test_the_pool_of_a_split_is_kept(collection):
     unseen = splits.asset_pool(collection, held, "test-unseen")
     for seed in range(10):
         found = scene(unseen, "single", seed=seed)
-        sources = {thing.category for thing in found.things if thing.track}
+        sources = {thing.category for thing in found.objects if thing.track}
         assert sources <= set(held.categories)
 
 
@@ -167,6 +167,6 @@ def test_shares_of_the_kinds_hold_for_few_clips_and_many(split):
     shares = dict(SHARES[split])
     assert sum(shares.values()) == pytest.approx(1)
     for count in (50, 1000):
-        kinds = [kind_of(split, index) for index in range(count)]
+        kinds = [scene_kind(split, index) for index in range(count)]
         for kind, share in shares.items():
             assert kinds.count(kind) / count == pytest.approx(share, abs=2.5 / count + 0.01)

@@ -30,7 +30,7 @@ def package() -> AssetCollection:
     }
     silent = (*splits.read_splits().silent, "food/some", "sports/other")
     pictures = tuple(StampImage(key=key, path=Path(key), name=None) for key in silent)
-    return AssetCollection(source="package", known=True, categories=categories, silent=pictures)
+    return AssetCollection(source="package", is_package=True, categories=categories, silent=pictures)
 
 
 def used(pool):
@@ -112,7 +112,7 @@ def test_another_folder_is_split_by_its_seed(collection):
 
 def test_splits_without_material_are_left_out(collection):
     held = splits.split_assets(collection, 0)
-    assert splits.possible_clips(collection, held) == (
+    assert splits.possible_splits(collection, held) == (
         "train",
         "val",
         "test-seen",

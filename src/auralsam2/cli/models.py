@@ -44,6 +44,6 @@ def convert_command(
     ] = None,
 ) -> None:
     """Convert a released checkpoint into a model folder of safetensors."""
-    from auralsam2.hub import convert_command as convert_module
+    from auralsam2.hub.convert import convert
 
-    print(convert_module.convert(file, out_dir, sam2))
+    print(convert(file, out_dir, sam2))

@@ -15,7 +15,7 @@ from auralsam2.errors import UnexpectedError, UsageError, as_aural
 from auralsam2.hub.registry import REGISTRY as MODELS
 from auralsam2.types import OUTPUT_FILES, Box, Mask, Point
 
-Choice = TypeVar("Word", bound=str)
+Choice = TypeVar("Choice", bound=str)
 
 _PARAMETER = re.compile(r"`([a-z_0-9]+)(?:=([^`]*))?`")
 _OPTIONS = {"points": "point", "boxes": "box", "masks": "mask", "changes": "set", "as_json": "json"}

@@ -1,1 +1,1 @@
-"""StampAVS: real pictures and real sounds put together into moving scenes whose masks are exact."""
+"""StampAVS: generator of synthetic scenes from real images and sounds, with exact masks."""

@@ -1,7 +1,7 @@
-"""The stamps: pictures with an outline, and the sounds that belong to some of them.
+"""Stamps: images with an outline, and recordings of some of them.
 
-What the Debian package holds, which pictures show one and the same thing, and what stays out and why, stands in
-`catalogue.json`. Any other folder of NAME.png and NAME.ogg serves as well; then each NAME is a category.
+`catalogue.json` lists the files of the Debian package, groups images of the same object, and excludes some with a
+reason. In any other folder of NAME.png and NAME.ogg, each NAME is a category.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from auralsam2.errors import InputError, UnavailableError
 
 PACKAGE = "tuxpaint-stamps-default"
 FOLDER = Path("/usr/share/tuxpaint/stamps")
-SMALLEST = 60
-"""Pixels of the shorter side under which a picture without sound is left out."""
-LARGEST = 1024
-"""Pixels of the longer side to which pictures are reduced when they are read."""
-FAINT = 26
-"""Alpha below this, of 255, is dust and set to 0."""
+MIN_SIDE = 60
+"""Minimum shorter side of an image without recording, in pixels."""
+MAX_SIDE = 1024
+"""Maximum longer side of an image in pixels; larger ones are reduced."""
+MIN_ALPHA = 26
+"""Alpha values below this one, of 255, are set to 0."""
 _SOUNDS = (".ogg", ".wav")
 _NAME = re.compile(r"An? ([a-z]+(?:[ -][a-z]+){0,2})\.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StampImage:
-    """One stamp.
+    """Image of one stamp.
 
     Attributes:
-        key: its path in the folder, without the ending.
-        path: the PNG.
-        name: English, without an article, as in "red fire truck"; None where the folder tells none.
+        key: path in the folder without suffix.
+        path: PNG file.
+        name: English name without article, such as "red fire truck"; None if the folder has none.
     """
 
     key: str
@@ -47,7 +47,7 @@ class StampImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One sound; `key` and `path` as of a picture."""
+    """Recording of one sound; `key` and `path` as in `StampImage`."""
 
     key: str
     path: Path
@@ -55,14 +55,14 @@ class Recording:
 
 @dataclass(frozen=True, kw_only=True)
 class Category:
-    """Pictures and recordings of one kind of thing.
+    """Images and recordings of one kind of object.
 
     Attributes:
-        name: English, without an article.
-        group: a wider kind whose members look alike, "bird"; empty where unknown.
-        verb: what it does when it sounds, "barking"; empty where unknown.
+        name: English name without article.
+        group: wider kind of objects of similar appearance, such as "bird"; empty if unknown.
+        verb: activity of a sounding object, such as "barking"; empty if unknown.
         pictures, recordings: at least one of each.
-        alike: names of other categories that a viewer might call by this name.
+        alike: names of other categories that could be called by this name.
     """
 
     name: str
@@ -75,30 +75,30 @@ class Category:
 
 @dataclass(frozen=True, kw_only=True)
 class AssetCollection:
-    """All that scenes are made of.
+    """Images and recordings for scenes.
 
     Attributes:
-        source: the Debian package's name, or that of the folder.
-        known: whether the folder is the package's, so that the committed splits apply.
+        source: name of the Debian package or of the folder.
+        is_package: true for the folder of the package, to which the committed splits apply.
         categories: by name, in alphabetical order.
-        silent: pictures of things without sound, in order of their keys.
+        silent: images of objects without recording, in the order of their keys.
     """
 
     source: str
-    known: bool
+    is_package: bool
     categories: dict[str, Category]
     silent: tuple[StampImage, ...]
 
 
 def collect_assets(folder: Path | None = None) -> AssetCollection:
-    """Find the stamps of a folder.
+    """Collect the stamps of a folder.
 
     Args:
-        folder: where NAME.png and NAME.ogg lie, at any depth; None for the Debian package's.
+        folder: folder of NAME.png and NAME.ogg at any depth; None for the one of the Debian package.
 
     Raises:
         UnavailableError: the package is not installed.
-        InputError: the folder does not exist, lacks files of the catalogue, or has fewer than four sounding things.
+        InputError: the folder does not exist, lacks files of the catalogue, or has fewer than four pairs.
     """
     if folder is None and not FOLDER.is_dir():
         raise UnavailableError(
@@ -111,20 +111,20 @@ def collect_assets(folder: Path | None = None) -> AssetCollection:
     catalogue = json.loads((Path(__file__).parent / "catalogue.json").read_text(encoding="utf-8"))
     pictures = {_key(path, folder): path for path in sorted(folder.rglob("*.png"))}
     sounds = {_key(path, folder): path for ending in reversed(_SOUNDS) for path in sorted(folder.rglob(f"*{ending}"))}
-    listed = [key for entry in catalogue["categories"].values() for key in entry["pictures"]]
-    known = 2 * sum(key in pictures for key in listed) > len(listed)
-    find = _catalogued if known else _found
-    categories, silent = find(folder, pictures, sounds, catalogue)
+    catalogue_keys = [key for entry in catalogue["categories"].values() for key in entry["pictures"]]
+    is_package = 2 * sum(key in pictures for key in catalogue_keys) > len(catalogue_keys)
+    collect = _from_catalogue if is_package else _from_folder
+    categories, silent = collect(folder, pictures, sounds, catalogue)
     if len(categories) < 4:
         raise InputError(
             f"{folder}: {len(categories)} pairs of NAME.png and NAME.ogg, but scenes need at least four: "
             "name another folder with `stamps=DIR`"
         )
     return AssetCollection(
-        source=PACKAGE if known else folder.name,
-        known=known,
+        source=PACKAGE if is_package else folder.name,
+        is_package=is_package,
         categories=dict(sorted(categories.items())),
-        silent=tuple(picture for picture in silent if _stands(picture.path)),
+        silent=tuple(picture for picture in silent if _is_usable(picture.path)),
     )
 
 
@@ -132,10 +132,10 @@ def _key(path: Path, folder: Path) -> str:
     return path.relative_to(folder).with_suffix("").as_posix()
 
 
-def _catalogued(
+def _from_catalogue(
     folder: Path, pictures: dict[str, Path], sounds: dict[str, Path], catalogue: dict[str, Any]
 ) -> tuple[dict[str, Category], list[StampImage]]:
-    """What the catalogue says of the package's folder."""
+    """Collect the package's folder by the catalogue."""
     categories = {}
     used: set[str] = set()
     for name, entry in catalogue["categories"].items():
@@ -165,15 +165,15 @@ def _catalogued(
 
 
 def _excluded(key: str, reasons: dict[str, str]) -> bool:
-    """Whether a picture, or a folder that it lies in, is on the list; mirror images of others always are."""
+    """Return whether an image, or a folder around it, is excluded; mirrored copies always are."""
     parts = key.split("/")
     return key.endswith("_mirror") or any("/".join(parts[:count]) in reasons for count in range(1, len(parts) + 1))
 
 
-def _found(
+def _from_folder(
     folder: Path, pictures: dict[str, Path], sounds: dict[str, Path], catalogue: dict[str, Any]
 ) -> tuple[dict[str, Category], list[StampImage]]:
-    """Each NAME of an unknown folder by itself."""
+    """Collect an unknown folder with each NAME as a category."""
     categories = {}
     for key in sorted(pictures.keys() & sounds.keys()):
         name = _name(pictures[key]) or re.sub(r"[\W_]+", " ", key.rsplit("/", 1)[-1]).strip().lower() or "thing"
@@ -191,7 +191,7 @@ def _found(
 
 
 def _name(picture: Path) -> str | None:
-    """The English name beside a picture, where it is a plain "A something."."""
+    """Return the English name in the text file beside an image, if its form is "A something."."""
     text = picture.with_suffix(".txt")
     if not text.is_file():
         return None
@@ -200,22 +200,23 @@ def _name(picture: Path) -> str | None:
     return match[1] if match else None
 
 
-def _stands(path: Path) -> bool:
-    """Whether a picture is large enough, and has an outline: little of it is translucent or empty."""
+def _is_usable(path: Path) -> bool:
+    """Return whether an image is large enough and has an outline, with few translucent or empty pixels."""
     alpha = read_stamp(path)[..., 3]
-    solid = (alpha >= 128).mean()
-    blurred = ((alpha > 0) & (alpha < 230)).mean()
-    return min(alpha.shape) >= SMALLEST and bool(solid > 0.2) and bool(blurred < 0.25 * solid)
+    opaque = (alpha >= 128).mean()
+    translucent = ((alpha > 0) & (alpha < 230)).mean()
+    return min(alpha.shape) >= MIN_SIDE and bool(opaque > 0.2) and bool(translucent < 0.25 * opaque)
 
 
 @lru_cache(maxsize=256)
 def read_stamp(path: Path) -> np.ndarray:
-    """The picture of a stamp, cut to what is not transparent.
+    """Read the image of a stamp, cropped to its opaque pixels.
 
     Returns:
-        (h, w, 4) uint8, colour and alpha, the longer side at most `LARGEST`; read-only.
+        (h, w, 4) uint8, colour and alpha, the longer side at most `MAX_SIDE`; read-only.
 
     Raises:
+        InputError: it cannot be read, or has no opaque pixels.
         InputError: it cannot be read, or nothing of it is solid.
     """
     try:
@@ -223,13 +224,13 @@ def read_stamp(path: Path) -> np.ndarray:
             image = opened.convert("RGBA")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a picture ({error}): remove it from the folder") from error
-    image.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     array = np.array(image)
-    array[array[..., 3] < FAINT] = 0
-    solid = array[..., 3] >= 128
-    if not solid.any():
+    array[array[..., 3] < MIN_ALPHA] = 0
+    opaque = array[..., 3] >= 128
+    if not opaque.any():
         raise InputError(f"{path}: nothing in the picture is solid: remove it from the folder")
-    rows, columns = (np.flatnonzero(solid.any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(opaque.any(axis)) for axis in (1, 0))
     array = np.ascontiguousarray(array[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     array.setflags(write=False)
     return array

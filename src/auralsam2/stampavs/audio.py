@@ -1,9 +1,9 @@
-"""What an object sounds like over a clip, and in which seconds it is heard.
+"""Audio of objects and scenes, and the seconds in which each object sounds.
 
-Frame i stands for the second [i, i + 1); the log-mel example that a model hears with it covers 0.96 i to
-0.96 i + 0.975 s (`audio.logmel`). The two drift apart by 0.36 s within ten seconds. So that both say the same, an
-object's track is silent, exactly zero, in the second and under the example of every frame in which it does not count as
-sounding, and loud enough in what the two share where it does.
+Frame i covers the second [i, i + 1). Its log-mel example covers 0.96 i to 0.96 i + 0.975 s (`modeling.log_mel`), which
+drifts apart from the second by 0.36 s within ten seconds. Labels are therefore conservative. In every frame without
+sound, the track of an object is exactly zero in the second and in the example. In every frame with sound, it is loud
+enough in the part that both share.
 """
 
 from __future__ import annotations
@@ -16,93 +16,90 @@ import numpy as np
 
 from auralsam2.errors import InputError
 from auralsam2.media.audio_track import SoundTrack
-from auralsam2.stampavs import audio
 from auralsam2.stampavs.assets import Category
 from auralsam2.stampavs.presets import DifficultyPreset
 from auralsam2.types import AUDIO_RATE
 
 LEVEL = 0.1
-"""RMS of the loud parts of every recording, once read: -20 dB of full scale."""
+"""RMS of the loud parts of every recording after reading: -20 dB of full scale."""
 AUDIBLE = 0.2
-"""Share of `LEVEL` times the object's gain, -14 dB, from which a second counts as sounding."""
+"""Minimum RMS of a sounding second, as a share of `LEVEL` times the object's gain: -14 dB."""
 EXAMPLE_HOP, EXAMPLE_LENGTH = 0.96, 0.975
 
-_LONGEST = 30.0
-_RUMBLE = 60.0
-_REST = 0.3
+_MAX_SECONDS = 30.0
+_MIN_FREQUENCY = 60.0
+_MAX_PAUSE = 0.3
 _FADE = round(0.008 * AUDIO_RATE)
 _FRAME = round(0.02 * AUDIO_RATE)
 
 
 @lru_cache(maxsize=128)
 def read_recording(path: Path) -> np.ndarray:
-    """A recording's first 30 s, mono, without rumble and the silence around it, at the common level.
+    """Read the first 30 s of a recording, mono, without low frequencies and surrounding silence, at `LEVEL`.
 
-    What lies below 60 Hz, hum and direct current, is taken out: models hear from 125 Hz on, and it must not count as
-    sound.
+    Frequencies below 60 Hz are removed, since models use those from 125 Hz.
 
     Returns:
-        (n,) float32; RMS over the parts within 30 dB of the loudest 20 ms is `LEVEL`; read-only.
+        (n,) float32, read-only; the RMS over the parts within 30 dB of the loudest 20 ms is `LEVEL`.
 
     Raises:
-        InputError: it cannot be decoded, holds no sound, or hardly any.
+        InputError: it cannot be decoded, or has no sound or too little.
     """
     with SoundTrack(path) as track:
-        mono = track.read(0.0, _LONGEST).mean(axis=1)
+        mono = track.read(0.0, _MAX_SECONDS).mean(axis=1)
     spectrum = np.fft.rfft(mono)
-    spectrum[: round(_RUMBLE * len(mono) / AUDIO_RATE)] = 0
+    spectrum[: round(_MIN_FREQUENCY * len(mono) / AUDIO_RATE)] = 0
     mono = np.fft.irfft(spectrum, n=len(mono))
-    whole = len(mono) // _FRAME * _FRAME
-    power = np.square(mono[:whole].reshape(-1, _FRAME)).mean(axis=1)
+    length = len(mono) // _FRAME * _FRAME
+    power = np.square(mono[:length].reshape(-1, _FRAME)).mean(axis=1)
     loud = np.flatnonzero(power > 1e-3 * power.max())
     if power.max() < 1e-10:
         raise InputError(f"{path}: holds no sound: remove it from the folder")
     mono = mono[loud[0] * _FRAME : (loud[-1] + 1) * _FRAME] * (LEVEL / np.sqrt(power[loud].mean()))
     mono = mono.astype(np.float32)
-    # Heard over and over, some second of it must be clearly audible, rests included.
-    second = np.square(np.resize(mono, len(mono) + AUDIO_RATE), dtype=np.float64).cumsum()
-    if np.sqrt((second[AUDIO_RATE:] - second[:-AUDIO_RATE]).max() / AUDIO_RATE) < 1.5 * AUDIBLE * LEVEL:
+    # Repeated in a loop, pauses included, the recording must have a clearly audible second.
+    energy = np.square(np.resize(mono, len(mono) + AUDIO_RATE), dtype=np.float64).cumsum()
+    if np.sqrt((energy[AUDIO_RATE:] - energy[:-AUDIO_RATE]).max() / AUDIO_RATE) < 1.5 * AUDIBLE * LEVEL:
         raise InputError(f"{path}: too short a sound in too much silence: remove it from the folder")
     mono.setflags(write=False)
     return mono
 
 
-def play_recording(sound: np.ndarray, on: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Play a recording in the seconds that are on, from a random place, over and over.
+def play_recording(sound: np.ndarray, active: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Play a recording in a loop in the active seconds, from a random position.
 
-    A run of seconds ends where the example of the next, silent second begins; see above.
+    A run of seconds ends at the start of the next silent second's example; see the module's description.
 
     Args:
         sound: (n,) float32.
-        on: (T,) bool, one a second.
-        rng: draws where the recording begins and how long it rests before it is repeated.
+        active: (T,) bool, active seconds.
+        rng: generator for the start position and for the pause between repetitions.
 
     Returns:
         (T · 16000,) float32.
     """
-    track = np.zeros(len(on) * AUDIO_RATE, dtype=np.float32)
-    rest = int(rng.integers(min(round(_REST * AUDIO_RATE), len(sound))))
-    loop = np.concatenate([sound, np.zeros(rest, dtype=np.float32)])
-    at = int(rng.integers(len(loop))) if rng.random() < 0.5 else 0
-    for begin, end in _runs(on):
-        low, high = _limits(begin, end, len(on))
-        index = (at + np.arange(high - low)) % len(loop)
+    track = np.zeros(len(active) * AUDIO_RATE, dtype=np.float32)
+    pause = int(rng.integers(min(round(_MAX_PAUSE * AUDIO_RATE), len(sound))))
+    loop = np.concatenate([sound, np.zeros(pause, dtype=np.float32)])
+    position = int(rng.integers(len(loop))) if rng.random() < 0.5 else 0
+    for begin, end in _runs(active):
+        low, high = _sample_range(begin, end, len(active))
+        index = (position + np.arange(high - low)) % len(loop)
         track[low:high] = loop[index]
         _fade(track[low:high])
-        at = int(rng.integers(len(loop))) if rng.random() < 0.5 else 0
+        position = int(rng.integers(len(loop))) if rng.random() < 0.5 else 0
     return track
 
 
 def audible_seconds(track: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Decide, by an object's own track, in which seconds it sounds, and silence it in all others.
+    """Find the sounding seconds of an object by its track, and silence the others.
 
-    A second counts where the RMS of the whole second and that of its share of the model's example both reach
-    `AUDIBLE` · `level`. What is left in the other seconds, such as the first breath of a cry, is removed: a second is
-    either clearly heard or not at all.
+    A second is sounding if the RMS of the second and that of its share of the example reach `AUDIBLE` · `level`. Sound
+    in other seconds is removed, so that each second is either clearly audible or silent.
 
     Args:
-        track: (T · 16000,) float32, without the effect of its place on it.
-        level: RMS that the loud parts of the track have.
+        track: (T · 16000,) float32, before panning.
+        level: RMS of the loud parts of the track.
 
     Returns:
         (T,) bool, and the track, (T · 16000,) float32.
@@ -110,29 +107,29 @@ def audible_seconds(track: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray
     seconds = len(track) // AUDIO_RATE
     sounding = np.ones(seconds, dtype=bool)
     while True:
-        kept = np.zeros_like(track)
+        silenced = np.zeros_like(track)
         for begin, end in _runs(sounding):
-            low, high = _limits(begin, end, seconds)
-            kept[low:high] = track[low:high]
+            low, high = _sample_range(begin, end, seconds)
+            silenced[low:high] = track[low:high]
             if low and track[low - 1]:
-                kept[low : low + _FADE] *= _RAMP
+                silenced[low : low + _FADE] *= _RAMP
             if high < len(track) and track[high]:
-                kept[high - _FADE : high] *= _RAMP[::-1]
-        heard = sounding & np.array([_loudness(kept, second) >= AUDIBLE * level for second in range(seconds)])
-        if (heard == sounding).all():
-            return sounding, kept
-        sounding = heard
+                silenced[high - _FADE : high] *= _RAMP[::-1]
+        audible = sounding & np.array([_loudness(silenced, second) >= AUDIBLE * level for second in range(seconds)])
+        if (audible == sounding).all():
+            return sounding, silenced
+        sounding = audible
 
 
 def pan_stereo(track: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Place a track between left and right, with constant power.
+    """Pan a track between left and right with constant power.
 
-    The gains are cos(x π / 2) and sin(x π / 2); between the middles of the seconds, where the frames are taken, x moves
-    evenly.
+    The gains are cos(x π / 2) and sin(x π / 2); x is interpolated linearly between the times of the frames, the middles
+    of the seconds.
 
     Args:
         track: (T · 16000,) float32.
-        places: (T,) x of the object at each frame, 0 at the left edge of the picture, 1 at the right one; clipped.
+        places: (T,) x of the object in each frame, 0 at the left edge of the image, 1 at the right one; clipped.
 
     Returns:
         (T · 16000, 2) float32.
@@ -144,12 +141,12 @@ def pan_stereo(track: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 
 def draw_noise(seconds: int, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Steady noise without a place: both sides differ; white, pink or brown by chance.
+    """Draw stationary noise with independent channels, white, pink or brown.
 
     Args:
         seconds: length.
         level: RMS, full scale 1.
-        rng: draws colour and samples.
+        rng: generator for colour and samples.
 
     Returns:
         (seconds · 16000, 2) float32.
@@ -166,39 +163,39 @@ _RAMP = np.linspace(0.0, 1.0, _FADE, dtype=np.float32)
 
 
 def _fade(piece: np.ndarray) -> None:
-    """Open and close a piece without a click, in place."""
+    """Fade a piece in and out, in place."""
     piece[:_FADE] *= _RAMP
     piece[-_FADE:] *= _RAMP[::-1]
 
 
-def _runs(on: np.ndarray) -> list[tuple[int, int]]:
-    """First and last + 1 of each run of true values."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(np.int8)))
+def _runs(active: np.ndarray) -> list[tuple[int, int]]:
+    """Return start and end (exclusive) of each run of true values."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
 
 
-def _limits(begin: int, end: int, seconds: int) -> tuple[int, int]:
-    """Samples of a run of seconds; it ends with the clip, or where the next second's example begins."""
+def _sample_range(begin: int, end: int, seconds: int) -> tuple[int, int]:
+    """Return the samples of a run of seconds; it ends with the clip, or at the start of the next second's example."""
     return begin * AUDIO_RATE, round((end if end == seconds else EXAMPLE_HOP * end) * AUDIO_RATE)
 
 
 def _loudness(track: np.ndarray, second: int) -> float:
-    """RMS over a second, or over what it shares with its example, whichever is less."""
+    """Return the RMS over a second, or over its overlap with its example, whichever is less."""
     shared = min(second + 1.0, EXAMPLE_HOP * second + EXAMPLE_LENGTH)
-    spans = [track[second * AUDIO_RATE : round(until * AUDIO_RATE)] for until in (second + 1.0, shared)]
+    spans = [track[second * AUDIO_RATE : round(end * AUDIO_RATE)] for end in (second + 1.0, shared)]
     return min(float(np.sqrt(np.square(span, dtype=np.float64).mean())) for span in spans)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceTrack:
-    """What one thing sounds like, seen or not.
+    """Audio of one object, visible or not.
 
     Attributes:
         category: name.
         recording: key.
-        sounding: (T,) bool, seconds in which it is heard; see `sound.audible`.
-        level: dB of its loud parts below full scale.
-        samples: (T · 16000,) float32, before it is placed left or right.
+        sounding: (T,) bool, seconds with sound; see `audible_seconds`.
+        level: level of the loud parts in dB of full scale.
+        samples: (T · 16000,) float32, before panning.
     """
 
     category: str
@@ -209,53 +206,53 @@ class SourceTrack:
 
 
 def draw_track(category: Category, seconds: int, mix: DifficultyPreset, rng: np.random.Generator) -> SourceTrack:
-    """The sound of one thing that is heard in one second at least."""
-    chosen = category.recordings[int(rng.integers(len(category.recordings)))]
+    """Draw the audio of an object that sounds in at least one second."""
+    recording = category.recordings[int(rng.integers(len(category.recordings)))]
     gain = float(rng.uniform(mix.gains, 0.0))
-    level = audio.LEVEL * 10 ** (gain / 20)
+    level = LEVEL * 10 ** (gain / 20)
     while True:
-        on = _pattern(seconds, rng)
-        played = audio.play_recording(audio.read_recording(chosen.path), on, rng)
-        sounding, track = audio.audible_seconds(played * np.float32(level / audio.LEVEL), level)
+        active = _draw_active_seconds(seconds, rng)
+        played = play_recording(read_recording(recording.path), active, rng)
+        sounding, track = audible_seconds(played * np.float32(level / LEVEL), level)
         if sounding.any():
             return SourceTrack(
                 category=category.name,
-                recording=chosen.key,
+                recording=recording.key,
                 sounding=sounding,
                 level=20 * float(np.log10(level)),
                 samples=track,
             )
 
 
-def _pattern(seconds: int, rng: np.random.Generator) -> np.ndarray:
-    """On and off by the second, (T,) bool: a run of sound lasts three seconds on average, a rest two."""
-    on = np.empty(seconds, dtype=bool)
+def _draw_active_seconds(seconds: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw active seconds, (T,) bool: a run of sound lasts three seconds on average, a pause two."""
+    active = np.empty(seconds, dtype=bool)
     state = bool(rng.random() < 0.6)
     for second in range(seconds):
-        on[second] = state
+        active[second] = state
         state = bool(rng.random() < (0.67 if state else 0.5))
-    if not on.any():
-        on[int(rng.integers(seconds))] = True
-    return on
+    if not active.any():
+        active[int(rng.integers(seconds))] = True
+    return active
 
 
 def mix_tracks_down(
     kind: str,
     mix: DifficultyPreset,
     seconds: int,
-    placed: list[tuple[SourceTrack | None, np.ndarray]],
-    away: list[SourceTrack],
+    panned: list[tuple[SourceTrack | None, np.ndarray]],
+    offscreen: list[SourceTrack],
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """All sounds together, (T · 16000, 2) float32, turned down as a whole where they would exceed full scale."""
+    """Mix all tracks to (T · 16000, 2) float32, scaled down if they exceed full scale."""
     total = np.zeros((seconds * AUDIO_RATE, 2), dtype=np.float32)
-    for track, pan in placed:
+    for track, pan in panned:
         if track:
-            total += audio.pan_stereo(track.samples, pan)
-    for track in away:
-        total += audio.pan_stereo(track.samples, np.full(seconds, rng.choice([0.0, 1.0, rng.random()])))
+            total += pan_stereo(track.samples, pan)
+    for track in offscreen:
+        total += pan_stereo(track.samples, np.full(seconds, rng.choice([0.0, 1.0, rng.random()])))
     if kind == "noise":
-        total += audio.draw_noise(seconds, 10 ** (rng.uniform(-32, -16) / 20), rng)
+        total += draw_noise(seconds, 10 ** (rng.uniform(-32, -16) / 20), rng)
     if mix.hiss:
-        total += audio.draw_noise(seconds, 10 ** (rng.uniform(*mix.hiss) / 20), rng)
+        total += draw_noise(seconds, 10 ** (rng.uniform(*mix.hiss) / 20), rng)
     return total / max(1.0, float(np.abs(total).max()) / 0.99)

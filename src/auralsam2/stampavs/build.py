@@ -1,7 +1,7 @@
-"""Writes the data set: the same bytes from the same seed, size and number of clips, by however many processes.
+"""Builder of the data set: equal seed, size and number of clips give equal bytes for any number of processes.
 
-Each clip has a random generator of its own, is made in a hidden folder, and moves to its place when it is whole. The
-tables and `stampavs.json` come last. A build that was stopped goes on where it was, if it is asked for the same.
+Each clip has its own random generator and is built in a hidden folder, which is moved when it is complete. The tables
+and `stampavs.json` are written last. An interrupted build with the same settings is resumed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from auralsam2.stampavs import scene as scene_module
 from auralsam2.stampavs.assets import AssetCollection, collect_assets
 from auralsam2.stampavs.clip_files import ClipRows
 from auralsam2.stampavs.licence import licence_notice
-from auralsam2.stampavs.presets import PRESETS, SHARES, kind_of
+from auralsam2.stampavs.presets import PRESETS, SHARES, scene_kind
 from auralsam2.stampavs.splits import SplitAssets
 from auralsam2.utils import strict_json
 from auralsam2.utils.atomic_io import Staging, writing
@@ -38,28 +38,28 @@ from auralsam2.version import __version__
 
 SCHEMA = "stampavs/1"
 VERSION = 1
-"""Changes whenever the same settings give other bytes."""
+"""Version of the data, to increase whenever equal settings give other bytes."""
 CLIPS = 2000
 TEST_CLIPS = 100
-HARD_PART = 4
+HARD_DIVISOR = 4
 
 CLIP_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
 EXPRESSION_COLUMNS = ("vid", "uid", "split", "fid", "exp")
 
-_TALK = {"test-null": (0, 4), "test-robust": (2, 2), "train": (4, 1), "val": (4, 1)}
-_ABSENT = 6
+_EXPRESSION_COUNTS = {"test-null": (0, 4), "test-robust": (2, 2), "train": (4, 1), "val": (4, 1)}
+_ABSENT_CATEGORIES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPlan:
-    """What to build.
+    """Settings of a build.
 
     Attributes:
-        stamps: folder of stamps, None for the Debian package's.
+        stamps: folder of stamps; None for the one of the Debian package.
         seed: 0 or greater.
-        size: pixels of a side of the frames, 32 to 1024.
-        clips: training clips, three quarters of them standard and one quarter hard. Every other split has 100 of each
-            mix, or as many as `clips` if that is less.
+        size: side of the frames in pixels, 32 to 1024.
+        clips: number of training clips, three quarters standard and one quarter hard. Every other split has 100 of each
+            preset, at most `clips`.
     """
 
     stamps: Path | None = None
@@ -70,14 +70,14 @@ class BuildPlan:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise UsageError(f"`seed={self.seed}` must be 0 or greater")
-        if not 32 <= self.size <= scene_module.LARGEST_SIZE:
-            raise UsageError(f"`size={self.size}` must be 32 to {scene_module.LARGEST_SIZE} pixels")
+        if not 32 <= self.size <= scene_module.MAX_SIZE:
+            raise UsageError(f"`size={self.size}` must be 32 to {scene_module.MAX_SIZE} pixels")
         if self.clips < 1:
             raise UsageError(f"`clips={self.clips}` must be 1 or greater")
 
     def counts(self, possible: Iterable[str]) -> dict[str, dict[str, int]]:
-        """How many clips of each mix the given splits get."""
-        hard = self.clips // HARD_PART
+        """Return the number of clips of each preset in the given splits."""
+        hard = self.clips // HARD_DIVISOR
         train = {"standard": self.clips - hard, "hard": hard}
         other = min(TEST_CLIPS, self.clips)
         return {split: train if split == "train" else {mix.name: other for mix in PRESETS} for split in possible}
@@ -96,67 +96,71 @@ class _Task:
 
 @dataclass(frozen=True, kw_only=True)
 class _WorkerContext:
-    """What a process needs to make any clip."""
+    """State of a worker process."""
 
     root: Path
     staging: Path
     collection: AssetCollection
-    held: SplitAssets
+    held_out: SplitAssets
     seed: int
     size: int
 
-    def make(self, task: _Task) -> ClipRows:
-        """Make a clip, unless it is there."""
+    def make_clip(self, task: _Task) -> ClipRows:
+        """Build a clip unless it exists, and return its table rows."""
         media, masks = self.root / "media" / task.uid, self.root / "gt_mask" / task.uid
         if media.is_dir() and masks.is_dir():
             try:
                 return clip_files.clip_rows(strict_json.read_json(media / "scene.json"))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
-        scene, said = self.draw(task)
+        scene, texts = self.draw_clip(task)
         hidden = self.staging / task.uid
-        clip_files.save_clip(hidden / "media", hidden / "gt_mask", task.uid, task.split, scene, said)
+        clip_files.save_clip(hidden / "media", hidden / "gt_mask", task.uid, task.split, scene, texts)
         if not masks.is_dir():
             (hidden / "gt_mask").rename(masks)
         (hidden / "media").rename(media)
-        return clip_files.clip_rows(clip_files.describe_clip(task.uid, task.split, scene, said))
+        return clip_files.clip_rows(clip_files.describe_clip(task.uid, task.split, scene, texts))
 
-    def draw(self, task: _Task) -> tuple[scene_module.Scene, list[expressions.Expression]]:
-        """The scene of a clip and what is said of it."""
+    def draw_clip(self, task: _Task) -> tuple[scene_module.Scene, list[expressions.Expression]]:
+        """Draw the scene of a clip and its expressions."""
         number = splits.SPLITS.index(task.split)
         rng = np.random.default_rng([self.seed, number, task.mix, task.index])
-        pool = splits.asset_pool(self.collection, self.held, task.split)
-        kind = kind_of(task.split, task.index)
+        pool = splits.asset_pool(self.collection, self.held_out, task.split)
+        kind = scene_kind(task.split, task.index)
         scene = scene_module.draw_scene(rng, pool, PRESETS[task.mix], kind, size=self.size)
-        heard = {track.category for track in scene.offscreen}
-        away = [category for category in pool.others if category.name not in {*scene.categories, *heard}]
-        absent = [away[int(choice)] for choice in rng.permutation(len(away))[:_ABSENT]]
-        absent += [category for category in pool.targets if category.name in heard]
-        count, nulls = _TALK.get(task.split, (4, 0))
+        sounding = {track.category for track in scene.offscreen}
+        absent_categories = [
+            category for category in pool.others if category.name not in {*scene.categories, *sounding}
+        ]
+        absent = [
+            absent_categories[int(choice)] for choice in rng.permutation(len(absent_categories))[:_ABSENT_CATEGORIES]
+        ]
+        absent += [category for category in pool.targets if category.name in sounding]
+        count, nulls = _EXPRESSION_COUNTS.get(task.split, (4, 0))
         return scene, expressions.write_expressions(scene, count, nulls, absent, rng)
 
 
 _context: _WorkerContext | None = None
 
 
-def _open(shop: _WorkerContext) -> None:
-    """Prepare a worker process: it ignores Ctrl-C and SIGHUP, and ends when its parent process ends."""
+def _init_worker(context: _WorkerContext) -> None:
+    """Initialise a worker process, which ignores Ctrl-C and SIGHUP and ends with its parent process."""
     global _context
-    _context = shop
+    _context = context
     for name in ("SIGINT", "SIGHUP"):  # a terminal sends them to all processes; the parent ends its workers
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_follow, args=(multiprocessing.parent_process(),), daemon=True).start()
+    threading.Thread(target=_exit_with_parent, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
-def _follow(parent: BaseProcess) -> None:
+def _exit_with_parent(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
-def _make(task: _Task) -> ClipRows:
+def _make_clip(task: _Task) -> ClipRows:
     assert _context is not None
-    return _context.make(task)
+    return _context.make_clip(task)
 
 
 def build_stampavs(
@@ -166,90 +170,90 @@ def build_stampavs(
     workers: int | None = None,
     progress: Callable[[int], AbstractContextManager[Callable[[Any], None]]] | None = None,
 ) -> dict[str, Any]:
-    """Write the data set.
+    """Build the data set.
 
     Args:
-        root: folder for it; missing, empty, or with an unfinished build of the same plan.
-        plan: what to write.
-        workers: processes, by default as many as there are cores. Any number gives the same bytes.
-        progress: given the number of clips, a context that hands out what to call after each.
+        root: its folder; missing, empty, or with an unfinished build of the same settings.
+        plan: settings.
+        workers: number of processes; None for one per core. Any number gives the same bytes.
+        progress: given the number of clips, returns a context with a function to call after each clip.
 
     Returns:
-        what `stampavs.json` holds.
+        the content of `stampavs.json`.
 
     Raises:
-        UnavailableError: no stamps are named and the Debian package is not installed.
+        UnavailableError: `stamps` is None and the Debian package is not installed.
         InputError: the stamps cannot be used.
-        OutputError: the folder holds something else, or cannot be written.
+        OutputError: the folder contains other files, or cannot be written.
     """
     collection = collect_assets(plan.stamps)
-    held = splits.split_assets(collection, plan.seed)
-    counts = plan.counts(splits.possible_clips(collection, held))
-    facts = _facts(plan, collection, held, counts)
+    held_out = splits.split_assets(collection, plan.seed)
+    counts = plan.counts(splits.possible_splits(collection, held_out))
+    manifest = _manifest(plan, collection, held_out, counts)
     unfinished = root / _UNFINISHED
-    if _read(root / "stampavs.json") == facts:
+    if _read(root / "stampavs.json") == manifest:
         unfinished.unlink(missing_ok=True)
-        return facts
+        return manifest
     tasks = [
         _Task(split=split, mix=mix, index=index)
         for split, by_mix in counts.items()
         for mix in range(len(PRESETS))
         for index in range(by_mix[PRESETS[mix].name])
     ]
-    _refuse_others(root, facts)
+    _check_folder(root, manifest)
     with Staging(root) as staging, writing(root):
-        unfinished.write_text(_json(facts), encoding="utf-8", newline="\n")
+        unfinished.write_text(_json(manifest), encoding="utf-8", newline="\n")
         for name in ("media", "gt_mask"):
             (root / name).mkdir(exist_ok=True)
-        shop = _WorkerContext(
-            root=root, staging=staging.path, collection=collection, held=held, seed=plan.seed, size=plan.size
+        context = _WorkerContext(
+            root=root, staging=staging.path, collection=collection, held_out=held_out, seed=plan.seed, size=plan.size
         )
         with (
             _table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
             _table(staging.path / "expressions.csv", EXPRESSION_COLUMNS) as add_expression,
-            progress(len(tasks)) if progress else nullcontext(_quiet) as advance,
+            progress(len(tasks)) if progress else nullcontext(_no_progress) as advance,
         ):
-            for rows in _produce(shop, tasks, workers or os.cpu_count() or 1):
+            for rows in _make_clips(context, tasks, workers or os.cpu_count() or 1):
                 add_clip(rows.clip)
                 for row in rows.expressions:
                     add_expression(row)
                 advance(rows)
         (staging.path / "LICENCE.md").write_text(licence_notice(collection), encoding="utf-8", newline="\n")
-        (staging.path / "stampavs.json").write_text(_json(facts), encoding="utf-8", newline="\n")
+        (staging.path / "stampavs.json").write_text(_json(manifest), encoding="utf-8", newline="\n")
         staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", "stampavs.json"])
         unfinished.unlink()
-    return facts
+    return manifest
 
 
 _UNFINISHED = "unfinished.json"
 
 
-def _quiet(_: ClipRows) -> None:
-    """No progress to show."""
+def _no_progress(_: ClipRows) -> None:
+    """Ignore progress."""
 
 
-def _produce(shop: _WorkerContext, tasks: list[_Task], workers: int) -> Iterator[ClipRows]:
-    """Make all clips; results in the order of the tasks."""
+def _make_clips(context: _WorkerContext, tasks: list[_Task], workers: int) -> Iterator[ClipRows]:
+    """Build all clips and yield their rows in the order of the tasks."""
     if workers == 1:
-        yield from map(shop.make, tasks)
+        yield from map(context.make_clip, tasks)
         return
-    # Processes start afresh: a copy of one that has threads, as torch's, may never wake up.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_open, initargs=(shop,))
+    # Processes are spawned: a forked process with threads, such as torch's, can deadlock.
+    process_context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=process_context, initializer=_init_worker, initargs=(context,))
     try:
-        yield from pool.map(_make, tasks, chunksize=4)
+        yield from pool.map(_make_clip, tasks, chunksize=4)
     except BrokenProcessPool as error:
         raise OutputError(
-            f"{shop.root}: a process was killed, possibly for lack of memory: resume with fewer `workers`"
+            f"{context.root}: a process was killed, possibly for lack of memory: resume with fewer `workers`"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _facts(
-    plan: BuildPlan, collection: AssetCollection, held: SplitAssets, counts: dict[str, dict[str, int]]
+def _manifest(
+    plan: BuildPlan, collection: AssetCollection, held_out: SplitAssets, counts: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
-    """The content of `stampavs.json`."""
+    """Return the content of `stampavs.json`."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -265,7 +269,7 @@ def _facts(
             "sha256": _digest(collection),
         },
         "counts": counts,
-        "held_out": {name: list(keys) for name, keys in asdict(held).items()},
+        "held_out": {name: list(keys) for name, keys in asdict(held_out).items()},
         "settings": {
             "kinds": {split: dict(SHARES[split]) for split in counts},
             "mixes": {mix.name: json.loads(json.dumps(asdict(mix))) for mix in PRESETS},
@@ -274,24 +278,24 @@ def _facts(
 
 
 def _digest(collection: AssetCollection) -> str:
-    """A fingerprint of all files that are used, names and contents."""
-    total = hashlib.sha256()
+    """Return the SHA-256 of names and contents of all used files."""
+    digest = hashlib.sha256()
     files = [item for category in collection.categories.values() for item in (*category.pictures, *category.recordings)]
     for item in (*files, *collection.silent):
-        total.update(item.key.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())
-    return total.hexdigest()
+        digest.update(item.key.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
-def _refuse_others(root: Path, facts: dict[str, Any]) -> None:
-    """Refuse a folder that holds anything but an unfinished build of the same plan."""
+def _check_folder(root: Path, manifest: dict[str, Any]) -> None:
+    """Raise OutputError for a folder with other files than an unfinished build of the same settings."""
     with writing(root):
-        taken = root.exists() and (not root.is_dir() or any(not p.name.startswith(".") for p in root.iterdir()))
-    if taken and _read(root / _UNFINISHED) != facts:
+        occupied = root.exists() and (not root.is_dir() or any(not p.name.startswith(".") for p in root.iterdir()))
+    if occupied and _read(root / _UNFINISHED) != manifest:
         raise OutputError(f"{root}: holds something else, or a build with other settings: choose a new folder")
 
 
 def _read(path: Path) -> Any:
-    """The content of a JSON file; None if it is missing or damaged."""
+    """Read a JSON file; None if it is missing or damaged."""
     try:
         return strict_json.read_json(path)
     except (OSError, ValueError):
@@ -304,7 +308,7 @@ def _json(value: Any) -> str:
 
 @contextmanager
 def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[Iterable[Any]], Any]]:
-    """A csv file; hands out what to call with each line."""
+    """Open a csv file and yield the function that writes a row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)

@@ -1,4 +1,4 @@
-"""The files of one clip."""
+"""Files of one clip."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _QUALITY = 92
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRows:
-    """What the two tables of the tree say of a clip.
+    """Rows of a clip in the two tables of the data set.
 
     Attributes:
         clip: uid, split, mix, kind, frames, objects.
-        expressions: vid, uid, split, fid, exp of each sentence.
+        expressions: vid, uid, split, fid, exp of each expression.
     """
 
     clip: tuple[str, str, str, str, int, int]
@@ -32,22 +32,22 @@ class ClipRows:
 
 
 def slug(name: str) -> str:
-    """A name as part of a uid: letters, digits and hyphens."""
+    """Convert a name to a part of a uid: letters, digits and hyphens."""
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
 
 
 def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expressions: list[Expression]) -> None:
-    """Write a clip.
+    """Write the files of a clip.
 
-    Frames are JPEG, as in AVSBench and Ref-AVS: smaller than PNG, and faster to write and to read.
+    Frames are JPEG, as in AVSBench and Ref-AVS, which are smaller and faster than PNG.
 
     Args:
-        media: folder for frames, sound and description; must not exist.
+        media: folder for frames, audio and description; must not exist.
         masks: folder for the masks; must not exist.
-        uid: the clip's.
+        uid: identifier of the clip.
         split: its split.
-        scene: what to write.
-        expressions: sentences about it.
+        scene: the scene.
+        expressions: expressions about it.
 
     Raises:
         OSError: a file cannot be written.
@@ -57,7 +57,7 @@ def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expr
         Image.fromarray(frame).save(media / "frames" / f"{number}.jpg", quality=_QUALITY, subsampling=0)
     save_sound(media / "audio.wav", scene.samples)
     layers = {"sounding": scene.target}
-    layers |= {f"fid_{thing.fid}": mask for thing, mask in zip(scene.things, scene.masks, strict=True)}
+    layers |= {f"fid_{item.fid}": mask for item, mask in zip(scene.objects, scene.masks, strict=True)}
     for name, layer in layers.items():
         (masks / name).mkdir(parents=True)
         for number, mask in enumerate(layer):
@@ -68,8 +68,8 @@ def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expr
 
 
 def describe_clip(uid: str, split: str, scene: Scene, expressions: list[Expression]) -> dict[str, Any]:
-    """All that is known of a clip, as `scene.json` holds it; lengths in pixels, one entry a frame."""
-    names = {thing.fid: slug(thing.category) for thing in scene.things} | {0: "null"}
+    """Return the content of `scene.json`; lengths in pixels, one entry per frame."""
+    names = {item.fid: slug(item.category) for item in scene.objects} | {0: "null"}
     return {
         "uid": uid,
         "split": split,
@@ -78,8 +78,8 @@ def describe_clip(uid: str, split: str, scene: Scene, expressions: list[Expressi
         "frames": len(scene.frames),
         "size": scene.frames.shape[1],
         "background": scene.background,
-        "objects": [_thing(thing) for thing in scene.things],
-        "offscreen": [_track(track) for track in scene.offscreen],
+        "objects": [_object_values(item) for item in scene.objects],
+        "offscreen": [_track_values(track) for track in scene.offscreen],
         "expressions": [
             {
                 "uid": f"{uid}_{names[expression.fid]}_{number}",
@@ -94,7 +94,7 @@ def describe_clip(uid: str, split: str, scene: Scene, expressions: list[Expressi
 
 
 def clip_rows(description: dict[str, Any]) -> ClipRows:
-    """The lines of the tables, from what `describe` gave."""
+    """Return the table rows of a clip from the output of `describe_clip`."""
     uid, split = description["uid"], description["split"]
     return ClipRows(
         clip=(
@@ -109,23 +109,23 @@ def clip_rows(description: dict[str, Any]) -> ClipRows:
     )
 
 
-def _thing(thing: SceneObject) -> dict[str, Any]:
-    track = thing.track
+def _object_values(item: SceneObject) -> dict[str, Any]:
+    track = item.track
     return {
-        "fid": thing.fid,
-        "category": thing.category,
-        "stamp": thing.stamp,
-        "can_sound": thing.role.category is not None,
-        "sounding": [bool(value) for value in track.sounding] if track else [False] * len(thing.pan),
+        "fid": item.fid,
+        "category": item.category,
+        "stamp": item.stamp,
+        "can_sound": item.role.category is not None,
+        "sounding": [bool(value) for value in track.sounding] if track else [False] * len(item.pan),
         "recording": track.recording if track else None,
         "level_db": round(track.level, 2) if track else None,
-        "pan": [round(float(value), 4) for value in thing.pan],
-        "area": [int(value) for value in thing.areas],
-        "box": [[int(value) for value in box] for box in thing.boxes],
+        "pan": [round(float(value), 4) for value in item.pan],
+        "area": [int(value) for value in item.areas],
+        "box": [[int(value) for value in box] for box in item.boxes],
     }
 
 
-def _track(track: SourceTrack) -> dict[str, Any]:
+def _track_values(track: SourceTrack) -> dict[str, Any]:
     return {
         "category": track.category,
         "recording": track.recording,

@@ -1,4 +1,4 @@
-"""A contact sheet: some clips of the data set, frame by frame, with their masks and their sound."""
+"""Contact sheet: frames of sample clips with masks and waveforms."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TARGET, _OTHER = (255, 40, 40), (255, 255, 255)
 
 @dataclass(frozen=True, kw_only=True)
 class SheetSample:
-    """A row of `metadata.csv`, as far as a sheet needs it."""
+    """Row of `metadata.csv`, without the columns that a contact sheet does not need."""
 
     uid: str
     split: str
@@ -37,21 +37,21 @@ class SheetSample:
 def draw_contact_sheet(
     root: Path, *, split: str | None = None, mix: str | None = None, clips: int = 12, seed: int = 0
 ) -> Image.Image:
-    """Draw a sheet of clips, two beside each other, in the order of the tables.
+    """Draw a contact sheet of clips in two columns, in the order of the tables.
 
-    Each shows its first five frames: outlines red around what sounds in that second, white around what does not; below
-    them the waveforms of both channels, second by second, left above right, and one of the expressions.
+    Each tile shows the first five frames with outlines, red around objects that sound in that second and white around
+    others, the waveforms of the left (upper) and right (lower) channel, and one expression.
 
     Args:
         root: folder of the data set.
-        split: only clips of this one; None for any.
-        mix: likewise.
-        clips: how many.
-        seed: draws which.
+        split: only clips of this split; None for any.
+        mix: only clips of this difficulty preset; None for any.
+        clips: number of clips.
+        seed: random seed of the choice of clips.
 
     Raises:
-        InputError: the folder holds no such data set, or one of its files cannot be read.
-        UsageError: no clip is of that split and mix.
+        InputError: the folder contains no StampAVS data set, or one of its files cannot be read.
+        UsageError: there is no clip of that split and preset.
     """
     samples = [sample for sample in _samples(root) if split in (None, sample.split) and mix in (None, sample.mix)]
     if not samples:
@@ -77,15 +77,15 @@ def _samples(root: Path) -> list[SheetSample]:
 
 
 def _tile(root: Path, sample: SheetSample) -> Image.Image:
-    """One clip."""
+    """Draw the tile of one clip."""
     media, masks = root / "media" / sample.uid, root / "gt_mask" / sample.uid
     try:
         scene = strict_json.read_json(media / "scene.json")
         frames = [Image.open(media / "frames" / f"{number}.jpg").convert("RGB") for number in range(_COLUMNS)]
         layers = [
             [
-                np.asarray(Image.open(masks / f"fid_{thing['fid']}" / f"{number:05d}.png")) > 0
-                for thing in scene["objects"]
+                np.asarray(Image.open(masks / f"fid_{item['fid']}" / f"{number:05d}.png")) > 0
+                for item in scene["objects"]
             ]
             for number in range(_COLUMNS)
         ]
@@ -94,33 +94,33 @@ def _tile(root: Path, sample: SheetSample) -> Image.Image:
         raise InputError(f"{media}: cannot be read ({error}): build the data set anew") from error
     width = _COLUMNS * _SIDE
     tile = Image.new("RGB", (width, _TEXT + _SIDE + _WAVE + _TEXT), _PAPER)
-    pen = ImageDraw.Draw(tile)
-    pen.text((0, 0), f"{sample.uid}   {sample.kind}   {_cast(scene)}", fill=_INK)
-    for number, (frame, shown) in enumerate(zip(frames, layers, strict=True)):
-        sounding = [thing["sounding"][number] for thing in scene["objects"]]
-        tile.paste(_outlined(frame, shown, sounding), (number * _SIDE, _TEXT))
-    _draw_sound(pen, sound[: _COLUMNS * 16_000], _TEXT + _SIDE)
-    said = next(iter(sorted(scene["expressions"], key=lambda item: not item["needs_sound"])), None)
-    if said:
-        pen.text((0, _TEXT + _SIDE + _WAVE), f"“{said['exp']}”: {said['fid'] or 'nothing'}", fill=_INK)
+    draw = ImageDraw.Draw(tile)
+    draw.text((0, 0), f"{sample.uid}   {sample.kind}   {_caption(scene)}", fill=_INK)
+    for number, (frame, layer) in enumerate(zip(frames, layers, strict=True)):
+        sounding = [item["sounding"][number] for item in scene["objects"]]
+        tile.paste(_outline(frame, layer, sounding), (number * _SIDE, _TEXT))
+    _draw_sound(draw, sound[: _COLUMNS * 16_000], _TEXT + _SIDE)
+    expression = next(iter(sorted(scene["expressions"], key=lambda item: not item["needs_sound"])), None)
+    if expression:
+        draw.text((0, _TEXT + _SIDE + _WAVE), f"“{expression['exp']}”: {expression['fid'] or 'nothing'}", fill=_INK)
     return tile
 
 
-def _cast(scene: dict[str, Any]) -> str:
-    """The objects by number and name, what sounds in capitals; what is not seen in brackets."""
+def _caption(scene: dict[str, Any]) -> str:
+    """Return numbers and names of the objects, in capitals if they sound, in brackets if they are offscreen."""
     names = [
-        f"{thing['fid']} {thing['category'].upper() if any(thing['sounding']) else thing['category']}"
-        for thing in scene["objects"]
+        f"{item['fid']} {item['category'].upper() if any(item['sounding']) else item['category']}"
+        for item in scene["objects"]
     ]
     return ", ".join([*names, *(f"[{track['category'].upper()}]" for track in scene["offscreen"])])
 
 
-def _outlined(frame: Image.Image, masks: Sequence[np.ndarray], sounding: Sequence[bool]) -> Image.Image:
-    """A frame in the size of the sheet with lines around the masks, those of what sounds last."""
+def _outline(frame: Image.Image, masks: Sequence[np.ndarray], sounding: Sequence[bool]) -> Image.Image:
+    """Resize a frame and outline its masks, those of sounding objects last."""
     picture = np.array(frame.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS))
-    for wanted in (False, True):
+    for sounding_pass in (False, True):
         for mask, sounds in zip(masks, sounding, strict=True):
-            if sounds == wanted:
+            if sounds == sounding_pass:
                 small = (
                     np.asarray(Image.fromarray(mask).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)) > 127
                 )
@@ -133,24 +133,24 @@ def _outlined(frame: Image.Image, masks: Sequence[np.ndarray], sounding: Sequenc
     return Image.fromarray(picture)
 
 
-def _draw_sound(pen: ImageDraw.ImageDraw, sound: np.ndarray, top: int) -> None:
-    """Envelopes of both channels over the width of the frames, and a line where a second ends."""
+def _draw_sound(draw: ImageDraw.ImageDraw, sound: np.ndarray, top: int) -> None:
+    """Draw the envelopes of both channels over the width of the frames, with a line at each second."""
     width = _COLUMNS * _SIDE
     edges = np.linspace(0, len(sound), width + 1).astype(int)[:-1]
     peaks = np.maximum.reduceat(np.abs(sound), edges, axis=0)
     for channel in (0, 1):
-        middle, room = top + (2 * channel + 1) * _WAVE // 4, _WAVE // 4 - 1
+        middle, height = top + (2 * channel + 1) * _WAVE // 4, _WAVE // 4 - 1
         for column, peak in enumerate(peaks[:, channel]):
-            # Square root: quiet sounds show as well.
-            reach = round(float(np.sqrt(peak)) * room)
-            pen.line((column, middle - reach, column, middle + reach), fill=_SOUND)
+            # The square root makes quiet sounds visible.
+            amplitude = round(float(np.sqrt(peak)) * height)
+            draw.line((column, middle - amplitude, column, middle + amplitude), fill=_SOUND)
     for second in range(_COLUMNS + 1):
         x = min(second * _SIDE, width - 1)
-        pen.line((x, top, x, top + _WAVE), fill=(200, 200, 200))
+        draw.line((x, top, x, top + _WAVE), fill=(200, 200, 200))
 
 
 def _read_sound(path: Path) -> np.ndarray:
-    """(n, 2) float32 in [-1, 1]."""
+    """Read a wave file as (n, 2) float32 in [-1, 1]."""
     with wave.open(str(path), "rb") as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
     return samples.reshape(-1, 2).astype(np.float32) / 32768

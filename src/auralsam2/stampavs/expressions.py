@@ -1,9 +1,8 @@
-"""Sentences that refer to one object of a scene, or to none.
+"""Referring expressions: English phrases for one object of a scene, or for none.
 
-A sentence is worded from a claim: a name, a place, what is heard of the object, or several of these. The claim is
-checked against every object of the scene, with a third answer beside yes and no: whether a drifting object is "on the
-left", or a caribou "a deer", may be open. Only claims without open answers are used: true of exactly one object, or,
-for null expressions, of none.
+An expression is a claim about name, place and sound of an object. Each claim is evaluated for every object of the scene
+as true, false or undecided: whether a drifting object is "on the left", or a caribou "a deer", may be undecided. Only
+claims without undecided objects are used: true for exactly one object or, for null expressions, for none.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ HEARINGS = {
     "longest": ("that is heard the longest", "that sounds for the longest time"),
     "loudest": ("that is the loudest", "making the loudest sound"),
 }
-"""first and last: whose sound begins first or last. longest: in the most seconds."""
+"""first and last: by the start of the sound. longest: by the number of seconds."""
 
-_SURE_PLACE = 0.08
-_SURE_SECONDS = 2
-_SURE_DECIBELS = 6.0
+_MIN_OFFSET = 0.08
+_MIN_SECONDS = 2
+_MIN_DECIBELS = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What a sentence says of an object; None where it says nothing.
+    """Claim about an object; None and empty fields claim nothing.
 
     Attributes:
-        name: what kind of thing it is.
-        verb: what it does when it sounds, said instead of "making sound"; empty for no special word.
+        name: name of its category.
+        verb: activity that replaces "making sound"; empty for none.
         place: a key of `PLACES`.
         hearing: a key of `HEARINGS`.
     """
@@ -52,13 +51,13 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Expression:
-    """A sentence.
+    """Referring expression.
 
     Attributes:
-        fid: the object it refers to, 0 for none.
-        text: English, lower case, without a full stop.
-        claim: what it says.
-        needs_sound: whether it would be open without what it says of the sound.
+        fid: number of the object, 0 for none.
+        text: English, lower case, without full stop.
+        claim: its claim.
+        needs_sound: true if it would be ambiguous without its claim about sound.
     """
 
     fid: int
@@ -70,120 +69,123 @@ class Expression:
 def write_expressions(
     scene: Scene, count: int, nulls: int, absent: Sequence[Category], rng: np.random.Generator
 ) -> list[Expression]:
-    """Word sentences about a scene.
+    """Write referring expressions for a scene.
 
     Args:
-        scene: what they are about.
-        count: how many that refer to an object; fewer where the scene has no more to tell apart.
-        nulls: how many that refer to nothing; likewise.
-        absent: categories from which null expressions take names of things that are not seen.
-        rng: draws claims and words.
+        scene: the scene.
+        count: maximum number of expressions that refer to an object.
+        nulls: maximum number of expressions that refer to no object.
+        absent: categories that are not visible, for the names in null expressions.
+        rng: generator for claims and phrases.
     """
-    positive = [(claim, fid) for claim in _positive(scene) if (fid := _only(claim, scene))]
-    negative = [(claim, 0) for claim in _negative(scene, absent) if _none(claim, scene)]
-    found: dict[str, Expression] = {}
-    for claims, wanted in ((positive, count), (negative, nulls)):
-        told = [(claim, fid, _needs_sound(claim, fid, scene)) for claim, fid in claims]
-        for claim, fid, needs in _pick(told, wanted, rng):
-            text = _word(claim, rng)
-            found.setdefault(text, Expression(fid=fid, text=text, claim=claim, needs_sound=needs))
-    return list(found.values())
+    positive = [(claim, fid) for claim in _visible_claims(scene) if (fid := _unique_referent(claim, scene))]
+    negative = [(claim, 0) for claim in _null_claims(scene, absent) if _has_no_referent(claim, scene)]
+    expressions: dict[str, Expression] = {}
+    for claims, number in ((positive, count), (negative, nulls)):
+        candidates = [(claim, fid, _needs_sound(claim, fid, scene)) for claim, fid in claims]
+        for claim, fid, needs in _select(candidates, number, rng):
+            text = _phrase(claim, rng)
+            expressions.setdefault(text, Expression(fid=fid, text=text, claim=claim, needs_sound=needs))
+    return list(expressions.values())
 
 
 def referred_objects(claim: Claim, scene: Scene) -> list[bool | None]:
-    """Whether the claim is true of each thing of the scene; None where that is open."""
+    """Evaluate a claim for each object of a scene; None means undecided."""
     return [
-        _all(_named(claim, thing, scene), _stands(claim, thing, scene), _heard(claim, thing, scene))
-        for thing in scene.things
+        _conjunction(
+            _evaluate_name(claim, item, scene), _evaluate_place(claim, item, scene), _evaluate_sound(claim, item, scene)
+        )
+        for item in scene.objects
     ]
 
 
-def _only(claim: Claim, scene: Scene) -> int | None:
-    """The object a claim refers to, None where it is none, several or open."""
-    found = referred_objects(claim, scene)
-    return found.index(True) + 1 if found.count(True) == 1 and None not in found else None
+def _unique_referent(claim: Claim, scene: Scene) -> int | None:
+    """Return the number of the only object that a claim refers to; None if it is not unique or undecided."""
+    answers = referred_objects(claim, scene)
+    return answers.index(True) + 1 if answers.count(True) == 1 and None not in answers else None
 
 
-def _none(claim: Claim, scene: Scene) -> bool:
+def _has_no_referent(claim: Claim, scene: Scene) -> bool:
     return not any(answer is not False for answer in referred_objects(claim, scene))
 
 
 def _needs_sound(claim: Claim, fid: int, scene: Scene) -> bool:
-    """Whether what a claim says besides sound leaves open which object it refers to, or whether to any."""
+    """Return whether a claim is ambiguous without its part about sound."""
     if claim.hearing is None:
         return False
-    mute = Claim(name=claim.name, place=claim.place)
-    return _only(mute, scene) != fid if fid else not _none(mute, scene)
+    without_sound = Claim(name=claim.name, place=claim.place)
+    return _unique_referent(without_sound, scene) != fid if fid else not _has_no_referent(without_sound, scene)
 
 
-def _all(*parts: bool | None) -> bool | None:
+def _conjunction(*parts: bool | None) -> bool | None:
     return False if False in parts else None if None in parts else True
 
 
-def _named(claim: Claim, thing: SceneObject, scene: Scene) -> bool | None:
-    """Whether a name is its own.
+def _evaluate_name(claim: Claim, item: SceneObject, scene: Scene) -> bool | None:
+    """Evaluate the name of a claim.
 
-    Open for what looks like it, shares a word with its name, or, among things without sound, lies in the same folder.
+    It is undecided for categories of similar appearance, for names that share a word, and, among objects without
+    recording, for images of the same folder.
     """
-    if claim.name is None or claim.name == thing.category:
+    if claim.name is None or claim.name == item.category:
         return True
-    if set(claim.name.split()) & set(thing.category.split()):
+    if set(claim.name.split()) & set(item.category.split()):
         return None
-    if thing.role.category:
-        return None if claim.name in thing.role.category.alike else False
-    folders = {other.stamp.rpartition("/")[0] for other in scene.things if other.category == claim.name}
-    return None if thing.stamp.rpartition("/")[0] in folders else False
+    if item.role.category:
+        return None if claim.name in item.role.category.alike else False
+    folders = {other.stamp.rpartition("/")[0] for other in scene.objects if other.category == claim.name}
+    return None if item.stamp.rpartition("/")[0] in folders else False
 
 
-def _stands(claim: Claim, thing: SceneObject, scene: Scene) -> bool | None:
-    """Whether its middle keeps to one half of the picture, and on average well away from the border of both."""
+def _evaluate_place(claim: Claim, item: SceneObject, scene: Scene) -> bool | None:
+    """Evaluate the place: the object's centre must stay in one half of the image, on average away from the middle."""
     if claim.place is None:
         return True
     side = scene.frames.shape[1]
     first, last = (0, 2) if claim.place in ("left", "right") else (1, 3)
     sign = -1 if claim.place in ("left", "top") else 1
-    away = [sign * ((box[first] + box[last]) / (2 * side) - 0.5) for box in thing.boxes.tolist()]
-    mean = sum(away) / len(away)
-    if mean < -_SURE_PLACE and max(away) < 0:
+    offsets = [sign * ((box[first] + box[last]) / (2 * side) - 0.5) for box in item.boxes.tolist()]
+    mean = sum(offsets) / len(offsets)
+    if mean < -_MIN_OFFSET and max(offsets) < 0:
         return False
-    return True if mean > _SURE_PLACE and min(away) > 0 else None
+    return True if mean > _MIN_OFFSET and min(offsets) > 0 else None
 
 
-def _heard(claim: Claim, thing: SceneObject, scene: Scene) -> bool | None:
-    """Whether what is said of its sound is true; comparisons are with the other things that sound."""
+def _evaluate_sound(claim: Claim, item: SceneObject, scene: Scene) -> bool | None:
+    """Evaluate the claim about sound; comparisons are with the other sounding objects."""
     if claim.hearing is None:
         return True
     if claim.hearing in ("sounding", "silent"):
-        return (thing.track is not None) == (claim.hearing == "sounding")
-    if thing.track is None:
+        return (item.track is not None) == (claim.hearing == "sounding")
+    if item.track is None:
         return False
-    value = _rank(claim.hearing, thing)
-    others = [_rank(claim.hearing, other) for other in scene.things if other.track and other is not thing]
-    margin = {"first": 1, "last": 1, "longest": _SURE_SECONDS, "loudest": _SURE_DECIBELS}[claim.hearing]
+    value = _comparison_value(claim.hearing, item)
+    others = [_comparison_value(claim.hearing, other) for other in scene.objects if other.track and other is not item]
+    margin = {"first": 1, "last": 1, "longest": _MIN_SECONDS, "loudest": _MIN_DECIBELS}[claim.hearing]
     if all(value >= other + margin for other in others):
         return True
     return False if any(value <= other - margin for other in others) else None
 
 
-def _rank(hearing: str, thing: SceneObject) -> float:
-    """Greater for the thing that a comparison picks."""
-    assert thing.track is not None
-    start = int(np.argmax(thing.track.sounding))
+def _comparison_value(hearing: str, item: SceneObject) -> float:
+    """Return the value that a comparison maximises."""
+    assert item.track is not None
+    start = int(np.argmax(item.track.sounding))
     return {
         "first": -start,
         "last": start,
-        "longest": int(thing.track.sounding.sum()),
-        "loudest": thing.track.level,
+        "longest": int(item.track.sounding.sum()),
+        "loudest": item.track.level,
     }[hearing]
 
 
-def _positive(scene: Scene) -> Iterator[Claim]:
-    """All that can be said of the things that are seen."""
+def _visible_claims(scene: Scene) -> Iterator[Claim]:
+    """Yield all claims about the visible objects."""
     kinds: set[tuple[str | None, str]] = {(None, "")}
-    for thing in scene.things:
-        if thing.role.picture.name:
-            kinds.add((thing.category, thing.role.category.verb if thing.role.category else ""))
-    comparing = sum(thing.track is not None for thing in scene.things) > 1
+    for item in scene.objects:
+        if item.role.picture.name:
+            kinds.add((item.category, item.role.category.verb if item.role.category else ""))
+    comparing = sum(item.track is not None for item in scene.objects) > 1
     for (name, verb), place, hearing in itertools.product(
         sorted(kinds, key=str), (None, *PLACES), (None, "sounding", "silent")
     ):
@@ -193,42 +195,44 @@ def _positive(scene: Scene) -> Iterator[Claim]:
         yield from (Claim(hearing=hearing) for hearing in ("first", "last", "longest", "loudest"))
 
 
-def _negative(scene: Scene, absent: Sequence[Category]) -> Iterator[Claim]:
-    """What might be said and is not true: of what is seen, and of what is not."""
-    yield from _positive(scene)
+def _null_claims(scene: Scene, absent: Sequence[Category]) -> Iterator[Claim]:
+    """Yield claims that may be false: about visible objects, and with names of absent ones."""
+    yield from _visible_claims(scene)
     for category, hearing in itertools.product(absent, (None, "sounding", "silent")):
         yield Claim(name=category.name, verb=category.verb, hearing=hearing)
     yield from (Claim(hearing=hearing) for hearing in ("first", "loudest"))
 
 
-def _pick(claims: list[tuple[Claim, int, bool]], count: int, rng: np.random.Generator) -> list[tuple[Claim, int, bool]]:
-    """Draw some, in turn one that needs sound and one that speaks of none; things not yet spoken of first."""
-    left = [claims[int(number)] for number in rng.permutation(len(claims))]
-    chosen: list[tuple[Claim, int, bool]] = []
+def _select(
+    claims: list[tuple[Claim, int, bool]], count: int, rng: np.random.Generator
+) -> list[tuple[Claim, int, bool]]:
+    """Select claims, alternately with and without need of sound; objects with few expressions first."""
+    remaining = [claims[int(number)] for number in rng.permutation(len(claims))]
+    selected: list[tuple[Claim, int, bool]] = []
     first = int(rng.integers(2))
-    while left and len(chosen) < count:
-        spoken = [fid for _, fid, _ in chosen]
-        shapes = {_shape(claim) for claim, _, _ in chosen}
-        for_sound = (len(chosen) + first) % 2 == 0
+    while remaining and len(selected) < count:
+        referents = [fid for _, fid, _ in selected]
+        shapes = {_form(claim) for claim, _, _ in selected}
+        for_sound = (len(selected) + first) % 2 == 0
         best = min(
-            left,
+            remaining,
             key=lambda item: (
                 not item[2] if for_sound else item[0].hearing is not None,
-                _shape(item[0]) in shapes,
-                spoken.count(item[1]),
+                _form(item[0]) in shapes,
+                referents.count(item[1]),
             ),
         )
-        left.remove(best)
-        chosen.append(best)
-    return chosen
+        remaining.remove(best)
+        selected.append(best)
+    return selected
 
 
-def _shape(claim: Claim) -> tuple[bool, bool, str | None]:
+def _form(claim: Claim) -> tuple[bool, bool, str | None]:
     return claim.name is not None, claim.place is not None, claim.hearing
 
 
-def _word(claim: Claim, rng: np.random.Generator) -> str:
-    """Put a claim into words."""
+def _phrase(claim: Claim, rng: np.random.Generator) -> str:
+    """Phrase a claim."""
     parts = ["the", claim.name or str(rng.choice(["object", "thing"]))]
     if claim.place:
         parts.append(PLACES[claim.place])

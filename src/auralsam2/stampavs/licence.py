@@ -1,4 +1,4 @@
-"""The licence note that goes with the data."""
+"""Licence notices of the data set and of the demo clip."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ under their licence, which this program cannot know.
 
 
 def licence_notice(collection: AssetCollection) -> str:
-    """The text of `LICENCE.md`."""
-    return _PACKAGE if collection.known else _FOLDER.format(source=collection.source)
+    """Return the text of `LICENCE.md`."""
+    return _PACKAGE if collection.is_package else _FOLDER.format(source=collection.source)
 
 
 def clip_licence_notice(
     collection: AssetCollection, pictures: Sequence[str], recordings: Sequence[str], seed: int
 ) -> str:
-    """The text of the notice beside the demo clip.
+    """Return the licence notice of the demo clip.
 
     Args:
-        collection: whose stamps it shows.
-        pictures: keys of the stamps that are seen.
-        recordings: keys of those that are heard.
-        seed: that the clip was drawn from.
+        collection: its stamps.
+        pictures: keys of its images.
+        recordings: keys of its recordings.
+        seed: its random seed.
     """
     lists = (("Pictures", pictures), ("Sounds", recordings))
     files = "\n\n".join(f"{name}:\n\n" + "\n".join(f"- `{key}`" for key in keys) for name, keys in lists)
-    return (_CLIP if collection.known else _CLIP_FOLDER).format(files=files, seed=seed, source=collection.source)
+    return (_CLIP if collection.is_package else _CLIP_FOLDER).format(files=files, seed=seed, source=collection.source)

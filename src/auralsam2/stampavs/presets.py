@@ -1,4 +1,4 @@
-"""How hard scenes are, and what happens in them."""
+"""Difficulty presets and kinds of scenes."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from dataclasses import dataclass
 from auralsam2.stampavs.layout import LayoutLimits
 
 KINDS = ("single", "multi", "distractor", "twins", "offscreen", "silence", "noise")
-"""single: one object sounds. multi: two do, together or in turn. distractor: one does, and all others are of its group,
-a bird among birds. twins: two of one kind, of which one sounds; only the side from which the sound comes tells which.
-offscreen: something sounds that is not in the picture. silence: nothing sounds. noise: steady noise, no object's."""
+"""single: one object sounds. multi: two objects sound, together or in turn. distractor: one object sounds, and all
+others are of its group. twins: one of two objects of one category sounds, distinguished by the direction of the sound
+alone. offscreen: an object outside the image sounds. silence: no sound. noise: stationary noise of no object."""
 
 WITHOUT_TARGET = ("offscreen", "silence", "noise")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DifficultyPreset:
-    """How hard scenes are.
+    """Difficulty of scenes.
 
     Attributes:
         name: "standard" or "hard".
-        backgrounds: kinds of background and how often each occurs.
-        room: what layouts may look like.
-        visible: least share of an object's pixels that no other object hides, in every frame.
-        silent: how often an object that is to be silent is one that has no sound at all.
-        offscreen: how often something off the screen sounds besides what is seen.
-        gains: least gain of an object's sound in dB; the greatest is 0.
-        hiss: least and greatest level of steady noise under the sounds in dB below full scale, None for none.
-        tone: greatest departure of an object's brightness from its own, as a factor.
+        backgrounds: kinds of background and their probabilities.
+        room: limits of the layout.
+        visible: minimum share of an object's pixels that no other object covers, in every frame.
+        silent: probability that a silent object has no recording.
+        offscreen: probability of an additional sounding object outside the image.
+        gains: minimum gain of an object's sound in dB; the maximum is 0.
+        hiss: minimum and maximum level of stationary noise in dB of full scale; None for none.
+        tone: maximum relative change of an object's brightness.
     """
 
     name: str
@@ -78,7 +78,7 @@ COUNTS = {
     "silence": ((1, 0.1), (2, 0.3), (3, 0.3), (4, 0.3)),
     "noise": ((1, 0.1), (2, 0.3), (3, 0.3), (4, 0.3)),
 }
-"""How many objects are seen, and how often, in each kind of clip."""
+"""Numbers of visible objects and their probabilities, for each kind of scene."""
 
 _TARGETS = (("single", 0.4), ("multi", 0.25), ("distractor", 0.15), ("twins", 0.2))
 _ALL = (
@@ -100,13 +100,13 @@ SHARES = {
     "test-null": (("single", 0.4), ("multi", 0.2), ("distractor", 0.1), ("silence", 0.15), ("offscreen", 0.15)),
     "test-robust": (("silence", 0.34), ("noise", 0.33), ("offscreen", 0.33)),
 }
-"""Kinds of clips in each split, and how often each occurs."""
+"""Kinds of scenes and their probabilities, for each split."""
 
 
-def kind_of(split: str, index: int) -> str:
-    """The kind of a split's clip number `index`, from 0; the shares hold well for any number of clips.
+def scene_kind(split: str, index: int) -> str:
+    """Return the kind of clip `index` of a split, from 0, so that any number of clips has about the shares of `SHARES`.
 
-    Steps of the golden ratio over the unit line, so that a longer split begins with the clips of a shorter one.
+    The index is mapped by steps of the golden ratio, so that a longer split begins with the clips of a shorter one.
     """
     point = (0.5 + index * 0.6180339887498949) % 1.0
     total = 0.0

@@ -1,6 +1,7 @@
-"""A new sound for a scene that is there already: other things in it are heard, at other times, or none.
+"""Audio remix: new audio for an existing scene, with other sounding objects or none.
 
-The picture stays. So what is seen says nothing about what sounds, and a frozen image encoder's maps can be kept.
+The images are unchanged, so that they do not reveal the sounding objects and cached features of the image encoder
+remain valid.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from auralsam2.stampavs.splits import AssetPool
 from auralsam2.utils import strict_json
 
 SHARES = (("single", 0.35), ("multi", 0.25), ("offscreen", 0.12), ("silence", 0.2), ("noise", 0.08))
-"""Kinds of sound and how often each is drawn. Silence must be taught: a fifth of all scenes has none at all."""
+"""Kinds of remixed audio and their probabilities. A fifth is silence, which must be learned."""
 DESCRIPTION = "scene.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RemixedAudio:
-    """A new sound.
+    """Remixed audio.
 
     Attributes:
         kind: one of `SHARES`.
         samples: (T · 16000, 2) float32 in [-1, 1].
-        sounding: (n, T) bool, which object is heard in which second.
+        sounding: (n, T) bool, the seconds in which each object sounds.
     """
 
     kind: str
@@ -39,82 +40,86 @@ class RemixedAudio:
     sounding: np.ndarray
 
 
-def describe_remix(folder: Path) -> dict[str, Any]:
-    """What a built scene says of itself.
+def read_scene(folder: Path) -> dict[str, Any]:
+    """Read the description of a scene.
 
     Args:
-        folder: with `scene.json`.
+        folder: folder of `scene.json`.
 
     Raises:
-        InputError: there is no such file, or it says something else.
+        InputError: the file does not exist, or has another content.
     """
     path = folder / DESCRIPTION
     try:
-        found = strict_json.read_json(path)
-        {key: found[key] for key in ("mix", "frames", "objects")}
+        scene = strict_json.read_json(path)
+        {key: scene[key] for key in ("mix", "frames", "objects")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: does not describe a scene of StampAVS ({error}): build it again") from error
-    return found
+    return scene
 
 
 def remix_audio(
-    scene: Mapping[str, Any], pool: AssetPool, rng: np.random.Generator, strange: float = 0.0
+    scene: Mapping[str, Any], pool: AssetPool, rng: np.random.Generator, absent_voice_prob: float = 0.0
 ) -> RemixedAudio:
-    """Draw who is heard.
+    """Draw new audio.
 
-    Of several objects of one category, or of categories that sound alike, one is heard at most: its side tells which.
+    At most one of several objects of one category, or of categories that sound alike, sounds; its direction identifies
+    it.
 
     Args:
-        scene: of `describe`.
-        pool: what may sound.
-        rng: everything comes from it.
-        strange: probability that what is heard has voices of things that are not seen, silent things too: the side
-            alone tells which it is, as with things that were never met.
+        scene: output of `read_scene`.
+        pool: categories that may sound.
+        rng: random generator.
+        absent_voice_prob: probability that sounding objects, including those without recording, get recordings of
+            absent categories: then only the direction identifies them, as for unseen categories.
     """
     mix = next(mix for mix in PRESETS if mix.name == scene["mix"])
     seconds, objects = int(scene["frames"]), scene["objects"]
     kinds, shares = [kind for kind, _ in SHARES], [share for _, share in SHARES]
     kind = str(rng.choice(kinds, p=shares))
-    known = {category.name: category for category in pool.targets}
+    by_name = {category.name: category for category in pool.targets}
     count = {"single": 1, "multi": 2}.get(kind, 0)
-    strangers = _absent_categories(objects, known)
-    if strange and strangers and rng.random() < strange:
+    absent = _absent_categories(objects, by_name)
+    if absent_voice_prob and absent and rng.random() < absent_voice_prob:
         places = rng.permutation(len(objects))[:count].tolist()
-        heard = {place: strangers[int(rng.integers(len(strangers)))] for place in places}
+        voices = {place: absent[int(rng.integers(len(absent)))] for place in places}
     else:
-        heard = _voices(objects, known, count, rng)
-    away = []
-    if kind == "offscreen" or (heard and rng.random() < mix.offscreen):
-        others = [each for each in strangers if each not in heard.values()]
+        voices = _draw_voices(objects, by_name, count, rng)
+    offscreen = []
+    if kind == "offscreen" or (voices and rng.random() < mix.offscreen):
+        others = [category for category in absent if category not in voices.values()]
         if others:
-            away = [draw_track(others[int(rng.integers(len(others)))], seconds, mix, rng)]
-    tracks = [draw_track(heard[place], seconds, mix, rng) if place in heard else None for place in range(len(objects))]
-    never = np.zeros(seconds, dtype=bool)
+            offscreen = [draw_track(others[int(rng.integers(len(others)))], seconds, mix, rng)]
+    tracks = [
+        draw_track(voices[place], seconds, mix, rng) if place in voices else None for place in range(len(objects))
+    ]
+    silence = np.zeros(seconds, dtype=bool)
     pans = [np.array(item["pan"]) for item in objects]
-    samples = mix_tracks_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), away, rng)
+    samples = mix_tracks_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), offscreen, rng)
     return RemixedAudio(
         kind=kind,
         samples=samples,
-        sounding=np.array([never if track is None else track.sounding for track in tracks]).reshape(-1, seconds),
+        sounding=np.array([silence if track is None else track.sounding for track in tracks]).reshape(-1, seconds),
     )
 
 
-def _absent_categories(objects: Sequence[Mapping[str, Any]], known: Mapping[str, Category]) -> list[Category]:
-    """Categories that are not seen and do not sound like anything that is."""
-    seen = {item["category"] for item in objects}
-    near = {name for name in seen & known.keys() for name in known[name].alike}
-    return [each for each in known.values() if each.name not in seen | near and not seen & set(each.alike)]
+def _absent_categories(objects: Sequence[Mapping[str, Any]], by_name: Mapping[str, Category]) -> list[Category]:
+    """Return the categories that are not visible and do not sound like a visible one."""
+    visible = {item["category"] for item in objects}
+    similar = {name for name in visible & by_name.keys() for name in by_name[name].alike}
+    candidates = (category for category in by_name.values() if category.name not in visible | similar)
+    return [category for category in candidates if not visible & set(category.alike)]
 
 
-def _voices(
-    objects: Sequence[Mapping[str, Any]], known: Mapping[str, Category], count: int, rng: np.random.Generator
+def _draw_voices(
+    objects: Sequence[Mapping[str, Any]], by_name: Mapping[str, Category], count: int, rng: np.random.Generator
 ) -> dict[int, Category]:
-    """By place among the objects: the category of each that is heard."""
-    chosen: dict[int, Category] = {}
-    taken: set[str] = set()
+    """Return the categories of the sounding objects by their positions among the objects."""
+    voices: dict[int, Category] = {}
+    used: set[str] = set()
     for place in rng.permutation(len(objects)).tolist():
-        category = known.get(objects[place]["category"])
-        if len(chosen) < count and category is not None and category.name not in taken:
-            chosen[place] = category
-            taken |= {category.name, *category.alike}
-    return chosen
+        category = by_name.get(objects[place]["category"])
+        if len(voices) < count and category is not None and category.name not in used:
+            voices[place] = category
+            used |= {category.name, *category.alike}
+    return voices

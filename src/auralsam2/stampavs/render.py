@@ -1,4 +1,4 @@
-"""Pictures: backgrounds, stamps laid over them, and the pixels of each stamp that stay visible."""
+"""Rendering: backgrounds, composition of stamps, and the visible pixels of each stamp."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BACKGROUNDS = ("plain", "gradient", "texture", "clutter")
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Where a stamp stands in one frame.
+    """Pose of a stamp in one frame.
 
     Attributes:
-        x, y: its middle, in widths of the frame, 0 at the left and the top.
-        extent: its longer side, in widths of the frame.
+        x, y: centre in widths of the frame; 0 is the left and the upper edge.
+        extent: longer side in widths of the frame.
         angle: degrees, anticlockwise.
     """
 
@@ -28,13 +28,13 @@ class Pose:
 
 
 class Cutout:
-    """A stamp prepared for one clip: reduced or enlarged once, then turned and scaled for each frame.
+    """Stamp prepared for one clip: resized once, then rotated and scaled for each frame.
 
     Args:
         pixels: (h, w, 4) uint8.
-        side: pixels of the longer side at its largest.
-        mirrored: left and right exchanged.
-        tone: factor on its colours, near 1.
+        side: longer side at its largest, in pixels.
+        mirrored: swap left and right.
+        tone: factor of its colours, near 1.
     """
 
     def __init__(self, pixels: np.ndarray, side: float, *, mirrored: bool = False, tone: float = 1.0) -> None:
@@ -48,16 +48,16 @@ class Cutout:
         self._image = image.convert("RGBa").resize(self.size, method, reducing_gap=2.0)
 
     def pose(self, scale: float, angle: float, x: float, y: float) -> tuple[np.ndarray, int, int]:
-        """The stamp turned about its middle.
+        """Rotate and scale the stamp about its centre.
 
         Args:
-            scale: of its largest size, at most 1.
+            scale: scale relative to its largest size, at most 1.
             angle: degrees, anticlockwise.
-            x: column at which its middle shall come to lie.
-            y: row, likewise.
+            x: column of its centre.
+            y: row of its centre.
 
         Returns:
-            (h, w, 4) uint8, colours multiplied by alpha, and the column and row of its upper left pixel, which may be
+            (h, w, 4) uint8 with premultiplied alpha, and the column and row of its upper left pixel, which may be
             negative.
         """
         cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
@@ -66,49 +66,49 @@ class Cutout:
         half_h = scale * (abs(sine) * width + abs(cosine) * height) / 2 + 1
         left, top = int(np.floor(x - half_w)), int(np.floor(y - half_h))
         box = (int(np.ceil(x + half_w)) - left, int(np.ceil(y + half_h)) - top)
-        # From a pixel of the result to one of the stamp.
+        # Inverse map, from a pixel of the result to one of the stamp.
         a, b = cosine / scale, -sine / scale
         d, e = sine / scale, cosine / scale
         offset_x, offset_y = x - left, y - top
         c = width / 2 - a * offset_x - b * offset_y
         f = height / 2 - d * offset_x - e * offset_y
-        turned = self._image.transform(
+        rotated = self._image.transform(
             box, Image.Transform.AFFINE, (a, b, c, d, e, f), resample=Image.Resampling.BILINEAR
         )
-        return np.asarray(turned), left, top
+        return np.asarray(rotated), left, top
 
 
 def compose_frame(
     background: np.ndarray, cutouts: Sequence[Cutout], poses: Sequence[Pose], largest: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay stamps over a background, the later over the earlier.
+    """Compose stamps over a background, the later over the earlier.
 
     Args:
         background: (S, S, 3) uint8.
-        cutouts: the stamps, from the furthest to the nearest.
-        poses: one a stamp.
-        largest: extent, in widths of the frame, for which each was prepared.
+        cutouts: stamps from back to front.
+        poses: one per stamp.
+        largest: extent, in widths of the frame, for which each stamp was prepared.
 
     Returns:
-        the picture, (S, S, 3) uint8; the visible pixels of each stamp, (n, S, S) bool, disjoint: where its alpha is
-        above one half and no nearer one's is; and how many pixels each would show if it stood alone, (n,) int.
+        the image, (S, S, 3) uint8; the visible pixels of each stamp, (n, S, S) bool, disjoint: its alpha is above one
+        half, and that of no stamp in front is; and the number of pixels of each stamp without occlusion, (n,) int.
     """
     side = background.shape[0]
     picture = background.copy()
     owner = np.full((side, side), -1, dtype=np.int8)
-    alone = np.zeros(len(cutouts), dtype=np.int64)
-    for number, (cutout, pose, most) in enumerate(zip(cutouts, poses, largest, strict=True)):
-        patch, left, top = cutout.pose(pose.extent / most, pose.angle, pose.x * side, pose.y * side)
+    unoccluded = np.zeros(len(cutouts), dtype=np.int64)
+    for number, (cutout, pose, extent) in enumerate(zip(cutouts, poses, largest, strict=True)):
+        patch, left, top = cutout.pose(pose.extent / extent, pose.angle, pose.x * side, pose.y * side)
         rows = slice(max(0, top), max(0, min(side, top + patch.shape[0])))
         columns = slice(max(0, left), max(0, min(side, left + patch.shape[1])))
         part = patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-        alone[number] = np.count_nonzero(patch[..., 3] > 127)
+        unoccluded[number] = np.count_nonzero(patch[..., 3] > 127)
         alpha = part[..., 3]
         below = picture[rows, columns]
-        through = (255 - alpha.astype(np.uint16))[..., None]
-        picture[rows, columns] = np.minimum(part[..., :3] + (below * through + 127) // 255, 255)
+        transparency = (255 - alpha.astype(np.uint16))[..., None]
+        picture[rows, columns] = np.minimum(part[..., :3] + (below * transparency + 127) // 255, 255)
         owner[rows, columns][alpha > 127] = number
-    return picture, owner == np.arange(len(cutouts), dtype=np.int8)[:, None, None], alone
+    return picture, owner == np.arange(len(cutouts), dtype=np.int8)[:, None, None], unoccluded
 
 
 def draw_background(kind: str, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -117,7 +117,7 @@ def draw_background(kind: str, side: int, rng: np.random.Generator) -> np.ndarra
     Args:
         kind: one of `BACKGROUNDS`.
         side: pixels.
-        rng: draws colours and shapes.
+        rng: generator for colours and shapes.
 
     Returns:
         (side, side, 3) uint8.
@@ -134,13 +134,13 @@ def draw_background(kind: str, side: int, rng: np.random.Generator) -> np.ndarra
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """A colour that neither black nor white stamps vanish in: (3,) float, mean 70 to 210."""
+    """Draw a colour on which black and white stamps are visible: (3,) float, mean 70 to 210."""
     grey = rng.uniform(80, 200)
     return np.clip(grey + rng.uniform(-45, 45, 3), 30, 235)
 
 
 def _gradient(side: int, rng: np.random.Generator) -> np.ndarray:
-    """From one colour to another along a line, or outwards from a point."""
+    """Draw a linear or radial gradient between two colours."""
     first, second = _colour(rng), _colour(rng)
     line = (np.arange(side, dtype=np.float32) + 0.5) / side
     if rng.random() < 0.7:
@@ -154,7 +154,7 @@ def _gradient(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Clouds of noise at four scales between two colours."""
+    """Draw noise of four octaves between two colours."""
     cells = int(rng.integers(2, 5))
     sheet = np.zeros((side, side), dtype=np.float32)
     for octave in range(4):
@@ -168,7 +168,7 @@ def _texture(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _clutter(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Many coloured shapes over a texture, a little out of focus."""
+    """Draw blurred coloured shapes over a texture."""
     image = Image.fromarray(_texture(side, rng))
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(18, 40))):

@@ -1,7 +1,7 @@
-"""A scene: some seconds of pictures, their sound, and the exact masks of what is seen and of what sounds.
+"""Scene: frames of some seconds, their audio, and exact masks of all objects and of the sounding ones.
 
-Everything is drawn from one random generator, so a scene can be had again from its seed. Who sounds is drawn before the
-places, sizes and ways, but these do not know of it; nor does the background.
+A scene is drawn from one random generator, and thus reproducible by its seed. Sounding objects are drawn first; places,
+sizes, motion and background are independent of them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectRole:
-    """One object that is seen.
+    """Role of a visible object.
 
     Attributes:
         picture: its stamp.
-        category: None for a thing that has no sound.
-        sounds: whether it is one that makes itself heard.
+        category: None for an object without recording.
+        sounds: true for a sounding object.
     """
 
     picture: StampImage
@@ -39,12 +39,12 @@ class ObjectRole:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectSelection:
-    """All of a scene.
+    """Objects of a scene.
 
     Attributes:
-        roles: in random order.
-        twins: numbers of two roles that only their side tells apart, or None.
-        offscreen: categories that sound without being seen.
+        roles: visible objects in random order.
+        twins: numbers of two objects of one category, of which one sounds, or None.
+        offscreen: categories of sounding objects outside the image.
     """
 
     roles: tuple[ObjectRole, ...]
@@ -53,91 +53,91 @@ class ObjectSelection:
 
 
 def select_objects(pool: AssetPool, mix: DifficultyPreset, kind: str, rng: np.random.Generator) -> ObjectSelection:
-    """Draw who is in a scene of the given kind."""
+    """Draw the objects of a scene of the given kind."""
     numbers, shares = zip(*COUNTS[kind], strict=True)
     count = int(rng.choice(numbers, p=shares))
     roles: list[ObjectRole] = []
-    for category in _distinct(pool.targets, 0 if kind in WITHOUT_TARGET else 2 if kind == "multi" else 1, rng):
-        roles.append(ObjectRole(picture=_one(category.pictures, rng), category=category, sounds=True))
+    for category in _sample(pool.targets, 0 if kind in WITHOUT_TARGET else 2 if kind == "multi" else 1, rng):
+        roles.append(ObjectRole(picture=_choose(category.pictures, rng), category=category, sounds=True))
         if kind == "twins":
-            roles.append(ObjectRole(picture=_one(category.pictures, rng), category=category))
-    taken = {role.category.name for role in roles if role.category}
-    unseen: list[Category] = []
+            roles.append(ObjectRole(picture=_choose(category.pictures, rng), category=category))
+    used = {role.category.name for role in roles if role.category}
+    offscreen: list[Category] = []
     if kind == "offscreen" or (kind not in WITHOUT_TARGET and rng.random() < mix.offscreen):
-        near = {name for role in roles if role.category for name in role.category.alike}
-        away = [c for c in pool.targets if c.name not in taken | near and not taken & set(c.alike)]
-        unseen = _distinct(away, 1, rng)
-        taken |= {name for category in unseen for name in (category.name, *category.alike)}
+        similar = {name for role in roles if role.category for name in role.category.alike}
+        absent = [c for c in pool.targets if c.name not in used | similar and not used & set(c.alike)]
+        offscreen = _sample(absent, 1, rng)
+        used |= {name for category in offscreen for name in (category.name, *category.alike)}
     group = roles[0].category.group if kind == "distractor" and roles[0].category else None
     while len(roles) < count:
-        role = _bystander(pool, mix, group, taken, {role.picture.key for role in roles}, rng)
+        role = _silent_object(pool, mix, group, used, {role.picture.key for role in roles}, rng)
         if role is None:
             break
         roles.append(role)
         if role.category:
-            taken.add(role.category.name)
+            used.add(role.category.name)
     order = [int(number) for number in rng.permutation(len(roles))]
     twins = (order.index(0), order.index(1)) if kind == "twins" else None
-    return ObjectSelection(roles=tuple(roles[number] for number in order), twins=twins, offscreen=tuple(unseen))
+    return ObjectSelection(roles=tuple(roles[number] for number in order), twins=twins, offscreen=tuple(offscreen))
 
 
-def _bystander(
+def _silent_object(
     pool: AssetPool,
     mix: DifficultyPreset,
     group: str | None,
-    taken: set[str],
+    used: set[str],
     shown: set[str],
     rng: np.random.Generator,
 ) -> ObjectRole | None:
-    """Draw an object that is seen and keeps silent; None where nothing is left.
+    """Draw a visible silent object; None if no stamps are available.
 
-    Half of them are of the categories that may sound in this split, so that these do not stand out.
+    Half of them belong to categories that may sound in this split, so that these are not recognisable.
     """
     if group is None and rng.random() < mix.silent:
         silent = [picture for picture in pool.silent if picture.key not in shown]
         if silent:
-            return ObjectRole(picture=_one(silent, rng), category=None)
+            return ObjectRole(picture=_choose(silent, rng), category=None)
     first, second = (pool.targets, pool.others) if rng.random() < 0.5 else (pool.others, pool.targets)
     for categories in (first, second):
-        free = [c for c in categories if c.name not in taken and group in (None, c.group)]
-        if free:
-            category = _one(free, rng)
-            return ObjectRole(picture=_one(category.pictures, rng), category=category)
-    return None if group is None else _bystander(pool, mix, None, taken, shown, rng)
+        available = [c for c in categories if c.name not in used and group in (None, c.group)]
+        if available:
+            category = _choose(available, rng)
+            return ObjectRole(picture=_choose(category.pictures, rng), category=category)
+    return None if group is None else _silent_object(pool, mix, None, used, shown, rng)
 
 
-def _one(items: Sequence[Item], rng: np.random.Generator) -> Item:
+def _choose(items: Sequence[Item], rng: np.random.Generator) -> Item:
     return items[int(rng.integers(len(items)))]
 
 
-def _distinct(items: Sequence[Item], count: int, rng: np.random.Generator) -> list[Item]:
-    """Different ones, fewer where there are not enough."""
+def _sample(items: Sequence[Item], count: int, rng: np.random.Generator) -> list[Item]:
+    """Draw different items, fewer if there are not enough."""
     return [items[int(number)] for number in rng.permutation(len(items))[:count]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRenderer:
-    """All that is seen of a scene.
+    """Renderer of a scene.
 
     Attributes:
         ground: (S, S, 3) uint8, the background.
-        cutouts: n stamps, from the furthest to the nearest.
-        paths: of each; its greatest extent is the one that the stamp was prepared for.
+        cutouts: n stamps from back to front.
+        paths: path of each stamp; the stamp was prepared for its maximum extent.
     """
 
     ground: np.ndarray
     cutouts: tuple[Cutout, ...]
     paths: tuple[ObjectPaths, ...]
 
-    def at(self, frame: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The picture of a frame, or between two.
+    def render_frame(self, frame: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Render a frame, or a moment between two frames.
 
         Args:
-            frame: number, from 0. Poses change evenly from one frame to the next and stay before the first and after
-                the last.
+            frame: number, from 0; poses are interpolated linearly and constant before the first and after the last.
 
         Returns:
-            (S, S, 3) uint8; the visible pixels of each stamp, (n, S, S) bool; how many each would show alone, (n,) int.
+            (S, S, 3) uint8; the visible pixels of each stamp, (n, S, S) bool; the number of pixels of each without
+            occlusion, (n,) int.
         """
         largest = [float(path.extent.max()) for path in self.paths]
         return compose_frame(self.ground, self.cutouts, [path.pose(frame) for path in self.paths], largest)
@@ -146,22 +146,22 @@ class SceneRenderer:
 FRAMES = (5, 10)
 LONG = 0.25
 """Share of scenes with 10 frames instead of 5."""
-LARGEST_SIZE = 1024
+MAX_SIZE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class SceneObject:
-    """An object that is seen.
+    """Visible object.
 
     Attributes:
-        fid: its number, from 1, the furthest, on.
-        category: name of its category, or of the thing if it has no sound.
-        stamp: key of its picture.
-        role: what it was drawn as.
-        track: its sound, None if it has none in this scene.
-        pan: (T,) where its sound comes from: x of its middle, 0 at the left, 1 at the right.
+        fid: number, from 1 for the one at the back.
+        category: name of its category, or of the object if it has no recording.
+        stamp: key of its image.
+        role: its role.
+        track: its audio, None for a silent object.
+        pan: (T,) x of its centre, 0 at the left, 1 at the right, from which its sound comes.
         boxes: (T, 4) int, x0, y0, x1, y1 around its visible pixels, the last two exclusive.
-        areas: (T,) int, visible pixels.
+        areas: (T,) int, number of visible pixels.
     """
 
     fid: int
@@ -176,19 +176,19 @@ class SceneObject:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Some seconds, one frame each.
+    """Rendered scene of T seconds with one frame each.
 
     Attributes:
-        kind: one of `mixes.KINDS`.
+        kind: one of `presets.KINDS`.
         mix: "standard" or "hard".
-        background: one of `paint.BACKGROUNDS`.
-        frames: (T, S, S, 3) uint8; frame i shows the instant i + 0.5 s.
+        background: one of `render.BACKGROUNDS`.
+        frames: (T, S, S, 3) uint8; frame i shows the time i + 0.5 s.
         samples: (T · 16000, 2) float32 in [-1, 1].
-        masks: (n, T, S, S) bool, the visible pixels of each thing; disjoint.
-        sounding: (n, T) bool, which thing is heard in which second.
-        things: n of them.
-        offscreen: what sounds without being seen.
-        stage: what made the frames, for pictures between them.
+        masks: (n, T, S, S) bool, the visible pixels of each object; disjoint.
+        sounding: (n, T) bool, the seconds in which each object sounds.
+        objects: n visible objects.
+        offscreen: audio of objects outside the image.
+        renderer: renderer of the frames.
     """
 
     kind: str
@@ -198,18 +198,18 @@ class Scene:
     samples: np.ndarray
     masks: np.ndarray
     sounding: np.ndarray
-    things: tuple[SceneObject, ...]
+    objects: tuple[SceneObject, ...]
     offscreen: tuple[SourceTrack, ...]
-    stage: SceneRenderer
+    renderer: SceneRenderer
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Of each thing."""
-        return tuple(thing.category for thing in self.things)
+        """Category of each object."""
+        return tuple(item.category for item in self.objects)
 
     @property
     def target(self) -> np.ndarray:
-        """(T, S, S) bool, the visible pixels of all that is heard in each frame."""
+        """(T, S, S) bool, the visible pixels of the sounding objects of each frame."""
         return np.logical_or.reduce(self.masks & self.sounding[:, :, None, None])
 
 
@@ -225,41 +225,41 @@ def draw_scene(
     """Draw a scene.
 
     Args:
-        rng: everything comes from it.
-        pool: things and sounds to choose from; see `splits.pool`.
-        mix: how hard it shall be.
-        kind: what shall happen, one of `mixes.KINDS`.
+        rng: random generator.
+        pool: images and recordings; see `splits.asset_pool`.
+        mix: difficulty preset.
+        kind: one of `presets.KINDS`.
         size: S, pixels, 32 to 1024.
-        frames: T, seconds; None for 5 or, in a quarter of all scenes, 10.
+        frames: T, seconds; None for 5 or, with probability `LONG`, 10.
     """
-    if not 32 <= size <= LARGEST_SIZE:
-        raise ValueError(f"size {size} is not within 32 to {LARGEST_SIZE} pixels")
+    if not 32 <= size <= MAX_SIZE:
+        raise ValueError(f"size {size} is not within 32 to {MAX_SIZE} pixels")
     seconds = frames or (FRAMES[1] if rng.random() < LONG else FRAMES[0])
-    cast = select_objects(pool, mix, kind, rng)
+    selection = select_objects(pool, mix, kind, rng)
     names, shares = zip(*mix.backgrounds, strict=True)
     ground = str(rng.choice(names, p=shares))
-    # Sounds get a generator of their own: how the picture turned out must not matter to them, nor they to it.
-    seen, heard = rng.spawn(2)
-    pictures, masks, stage = _paint(cast, seconds, mix, draw_background(ground, size, seen), seen)
-    voices = [role.category if role.sounds else None for role in cast.roles]
-    tracks = [draw_track(voice, seconds, mix, heard) if voice else None for voice in voices]
-    away = [draw_track(category, seconds, mix, heard) for category in cast.offscreen]
-    pans = [np.clip(path.centre[:, 0], 0.0, 1.0) for path in stage.paths]
-    samples = mix_tracks_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), away, heard)
-    things = tuple(
+    # The audio has its own generator, so that images and audio do not influence each other.
+    image_rng, audio_rng = rng.spawn(2)
+    pictures, masks, renderer = _render(selection, seconds, mix, draw_background(ground, size, image_rng), image_rng)
+    voices = [role.category if role.sounds else None for role in selection.roles]
+    tracks = [draw_track(voice, seconds, mix, audio_rng) if voice else None for voice in voices]
+    offscreen = [draw_track(category, seconds, mix, audio_rng) for category in selection.offscreen]
+    pans = [np.clip(path.centre[:, 0], 0.0, 1.0) for path in renderer.paths]
+    samples = mix_tracks_down(kind, mix, seconds, list(zip(tracks, pans, strict=True)), offscreen, audio_rng)
+    objects = tuple(
         SceneObject(
             fid=number + 1,
-            category=_call(role),
+            category=_object_name(role),
             stamp=role.picture.key,
             role=role,
             track=track,
             pan=pan,
-            boxes=np.array([_box(mask) for mask in shown]),
-            areas=shown.sum(axis=(1, 2)),
+            boxes=np.array([_box(mask) for mask in visible]),
+            areas=visible.sum(axis=(1, 2)),
         )
-        for number, (role, track, pan, shown) in enumerate(zip(cast.roles, tracks, pans, masks, strict=True))
+        for number, (role, track, pan, visible) in enumerate(zip(selection.roles, tracks, pans, masks, strict=True))
     )
-    never = np.zeros(seconds, dtype=bool)
+    silence = np.zeros(seconds, dtype=bool)
     return Scene(
         kind=kind,
         mix=mix.name,
@@ -267,50 +267,50 @@ def draw_scene(
         frames=pictures,
         samples=samples,
         masks=masks,
-        sounding=np.array([track.sounding if track else never for track in tracks]),
-        things=things,
-        offscreen=tuple(away),
-        stage=stage,
+        sounding=np.array([track.sounding if track else silence for track in tracks]),
+        objects=objects,
+        offscreen=tuple(offscreen),
+        renderer=renderer,
     )
 
 
-def _paint(
-    cast: ObjectSelection, seconds: int, mix: DifficultyPreset, ground: np.ndarray, rng: np.random.Generator
+def _render(
+    selection: ObjectSelection, seconds: int, mix: DifficultyPreset, ground: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, SceneRenderer]:
-    """Pictures, masks and what made them; anew, with less overlap, until every object can be seen well enough."""
+    """Render frames and masks; layouts are redrawn with less overlap until every object is visible enough."""
     side = len(ground)
-    stamps = [read_stamp(role.picture.path) for role in cast.roles]
+    stamps = [read_stamp(role.picture.path) for role in selection.roles]
     shapes = [(stamp.shape[1] / max(stamp.shape[:2]), stamp.shape[0] / max(stamp.shape[:2])) for stamp in stamps]
     mirrored = rng.random(len(stamps)) < 0.5
     tones = rng.uniform(1 - mix.tone, 1 + mix.tone, len(stamps))
     room = mix.room
     while True:
-        paths = draw_paths(shapes, seconds, room, rng, cast.twins)
+        paths = draw_paths(shapes, seconds, room, rng, selection.twins)
         cutouts = tuple(
             Cutout(stamp, float(path.extent.max()) * side, mirrored=bool(flip), tone=float(tone))
             for stamp, path, flip, tone in zip(stamps, paths, mirrored, tones, strict=True)
         )
-        stage = SceneRenderer(ground=ground, cutouts=cutouts, paths=tuple(paths))
+        renderer = SceneRenderer(ground=ground, cutouts=cutouts, paths=tuple(paths))
         pictures = np.empty((seconds, *ground.shape), dtype=np.uint8)
         masks = np.empty((len(stamps), seconds, side, side), dtype=bool)
         shares = []
         for frame in range(seconds):
-            pictures[frame], masks[:, frame], alone = stage.at(frame)
-            shares.append(masks[:, frame].sum(axis=(1, 2)) / np.maximum(alone, 1))
+            pictures[frame], masks[:, frame], unoccluded = renderer.render_frame(frame)
+            shares.append(masks[:, frame].sum(axis=(1, 2)) / np.maximum(unoccluded, 1))
         if np.min(shares) >= mix.visible:
-            return pictures, masks, stage
+            return pictures, masks, renderer
         room = replace(room, overlap=0.7 * room.overlap if room.overlap > 0.02 else 0.0, outside=0.7 * room.outside)
 
 
-def _call(role: ObjectRole) -> str:
-    """What to call an object: its category, its own name, or else its file's."""
+def _object_name(role: ObjectRole) -> str:
+    """Return the name of an object: that of its category or its stamp, else its file name."""
     if role.category:
         return role.category.name
     return role.picture.name or role.picture.key.rsplit("/", 1)[-1].replace("_", " ").replace("-", " ").lower()
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Around the pixels of a mask; zeros for an empty one."""
+    """Return the bounding box of a mask; zeros for an empty one."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not len(rows):
         return 0, 0, 0, 0

@@ -1,7 +1,7 @@
-"""Which things may sound, and which may stand beside them, in each split.
+"""Splits by object: the categories, images and recordings of each split.
 
-Splits are drawn by object: whole categories, single pictures, single recordings. For the Debian package they were drawn
-once, with seed 0, and lie in `splits.json`; for any other folder they are drawn when they are needed.
+Whole categories, single images and single recordings are held out. The splits of the Debian package were drawn once,
+with seed 0, and are stored in `splits.json`; those of other folders are drawn when needed.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _SILENT_PART = 0.35
 
 @dataclass(frozen=True, kw_only=True)
 class SplitAssets:
-    """What training never meets; everything else, it does.
+    """Assets held out of training.
 
     Attributes:
         categories: names of the categories that sound in test-unseen only.
-        pictures: keys of pictures of trained categories, the targets of test-new-image.
+        pictures: keys of images of trained categories, the targets of test-new-image.
         recordings: keys of recordings of trained categories, the sounds of test-new-sound.
-        silent: keys of pictures without sound that stand beside in test-new-image and test-unseen.
+        silent: keys of images without recording, in test-new-image and test-unseen only.
     """
 
     categories: tuple[str, ...]
@@ -50,12 +50,12 @@ class SplitAssets:
 
 @dataclass(frozen=True, kw_only=True)
 class AssetPool:
-    """What the scenes of a split are made of.
+    """Assets of the scenes of a split.
 
     Attributes:
-        targets: categories that may sound, each with the pictures and recordings of this split.
-        others: categories that are only seen, silent.
-        silent: pictures of things that have no sound at all.
+        targets: categories that may sound, with the images and recordings of this split.
+        others: categories that are visible but silent.
+        silent: images of objects without recording.
     """
 
     targets: tuple[Category, ...]
@@ -64,21 +64,21 @@ class AssetPool:
 
 
 def draw_splits(collection: AssetCollection, seed: int) -> SplitAssets:
-    """Draw what training shall not meet.
+    """Draw the assets held out of training.
 
-    A fifth of the categories, evenly over the groups and before all those with one picture and one recording; one
-    picture of each trained category that has several, and one recording likewise; a third of the silent pictures.
+    A fifth of the categories, evenly over the groups, those with the fewest files first; one image and one recording of
+    each trained category with several; a third of the images without recording.
     """
     rng = np.random.default_rng([seed, 1])
     names = list(collection.categories)
     rng.shuffle(names)
 
-    def riches(name: str) -> int:
+    def file_count(name: str) -> int:
         category = collection.categories[name]
         return len(category.pictures) + len(category.recordings)
 
     by_group: dict[str, list[str]] = {}
-    for name in sorted(names, key=riches):  # stable: the order drawn, within as many files
+    for name in sorted(names, key=file_count):  # stable: random order among equal numbers of files
         by_group.setdefault(collection.categories[name].group, []).append(name)
     unseen: set[str] = set()
     for group in by_group.values():
@@ -86,9 +86,9 @@ def draw_splits(collection: AssetCollection, seed: int) -> SplitAssets:
     pictures, recordings = [], []
     for name, category in collection.categories.items():
         if name not in unseen:
-            for items, held in ((category.pictures, pictures), (category.recordings, recordings)):
+            for items, keys in ((category.pictures, pictures), (category.recordings, recordings)):
                 if len(items) > 1:
-                    held.append(items[int(rng.integers(len(items)))].key)
+                    keys.append(items[int(rng.integers(len(items)))].key)
     silent = [picture.key for picture in collection.silent]
     rng.shuffle(silent)
     return SplitAssets(
@@ -100,61 +100,63 @@ def draw_splits(collection: AssetCollection, seed: int) -> SplitAssets:
 
 
 def read_splits(path: Path = FILE) -> SplitAssets:
-    """The splits that are committed for the Debian package."""
+    """Read the committed splits of the Debian package."""
     members = json.loads(path.read_text(encoding="utf-8"))
     return SplitAssets(**{name: tuple(members[name]) for name in ("categories", "pictures", "recordings", "silent")})
 
 
 def split_assets(collection: AssetCollection, seed: int) -> SplitAssets:
-    """The committed splits for the Debian package, drawn ones for any other folder."""
-    return read_splits() if collection.known else draw_splits(collection, seed)
+    """Return the committed splits for the Debian package, else drawn ones."""
+    return read_splits() if collection.is_package else draw_splits(collection, seed)
 
 
-def asset_pool(collection: AssetCollection, held: SplitAssets, split: str) -> AssetPool:
-    """What the scenes of a split are made of.
+def asset_pool(collection: AssetCollection, held_out: SplitAssets, split: str) -> AssetPool:
+    """Return the assets of the scenes of a split.
 
     Raises:
-        InputError: the folder has nothing for this split, such as a second picture of one thing.
+        InputError: the folder has no assets for this split, such as a second image of one object.
     """
-    trained = _choose(collection, lambda name: name not in held.categories, held.pictures, held.recordings)
-    silent = tuple(picture for picture in collection.silent if picture.key not in held.silent)
-    fresh = tuple(picture for picture in collection.silent if picture.key in held.silent)
+    trained = _select_categories(
+        collection, lambda name: name not in held_out.categories, held_out.pictures, held_out.recordings
+    )
+    silent = tuple(picture for picture in collection.silent if picture.key not in held_out.silent)
+    held_out_silent = tuple(picture for picture in collection.silent if picture.key in held_out.silent)
     if split == "test-unseen":
-        targets = _choose(collection, lambda name: name in held.categories)
-        found = AssetPool(targets=targets, others=(*targets, *trained), silent=fresh)
+        targets = _select_categories(collection, lambda name: name in held_out.categories)
+        pool = AssetPool(targets=targets, others=(*targets, *trained), silent=held_out_silent)
     elif split == "test-new-image":
         targets = tuple(
             replace(category, pictures=new)
             for category in trained
-            if (new := _among(collection.categories[category.name].pictures, held.pictures))
+            if (new := _with_keys(collection.categories[category.name].pictures, held_out.pictures))
         )
-        found = AssetPool(targets=targets, others=(*targets, *trained), silent=fresh)
+        pool = AssetPool(targets=targets, others=(*targets, *trained), silent=held_out_silent)
     elif split == "test-new-sound":
         targets = tuple(
             replace(category, recordings=new)
             for category in trained
-            if (new := _among(collection.categories[category.name].recordings, held.recordings))
+            if (new := _with_keys(collection.categories[category.name].recordings, held_out.recordings))
         )
-        found = AssetPool(targets=targets, others=trained, silent=silent)
+        pool = AssetPool(targets=targets, others=trained, silent=silent)
     else:
-        found = AssetPool(targets=trained, others=trained, silent=silent)
-    if not found.targets:
+        pool = AssetPool(targets=trained, others=trained, silent=silent)
+    if not pool.targets:
         raise InputError(f"{split}: the stamps have nothing that training leaves for it")
-    return found
+    return pool
 
 
-def possible_clips(collection: AssetCollection, held: SplitAssets) -> tuple[str, ...]:
-    """The splits that a collection has material for."""
+def possible_splits(collection: AssetCollection, held_out: SplitAssets) -> tuple[str, ...]:
+    """Return the splits for which a collection has assets."""
     without = {
-        "test-unseen": not held.categories,
-        "test-new-image": not held.pictures,
-        "test-new-sound": not held.recordings,
+        "test-unseen": not held_out.categories,
+        "test-new-image": not held_out.pictures,
+        "test-new-sound": not held_out.recordings,
     }
     return tuple(split for split in SPLITS if not without.get(split, False))
 
 
-def _choose(collection: AssetCollection, wanted, pictures=(), recordings=()) -> tuple[Category, ...]:
-    """Categories by name, without some of their pictures and recordings."""
+def _select_categories(collection: AssetCollection, is_selected, pictures=(), recordings=()) -> tuple[Category, ...]:
+    """Select categories by name, without some of their images and recordings."""
     return tuple(
         replace(
             category,
@@ -162,9 +164,9 @@ def _choose(collection: AssetCollection, wanted, pictures=(), recordings=()) -> 
             recordings=tuple(recording for recording in category.recordings if recording.key not in recordings),
         )
         for name, category in collection.categories.items()
-        if wanted(name)
+        if is_selected(name)
     )
 
 
-def _among(items, keys):
+def _with_keys(items, keys):
     return tuple(item for item in items if item.key in keys)

@@ -23,7 +23,7 @@ from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import InputError
 from auralsam2.modeling.log_mel import log_mel_examples
 from auralsam2.modeling.preprocess import to_square
-from auralsam2.stampavs.remix import describe_remix, remix_audio
+from auralsam2.stampavs.remix import read_scene, remix_audio
 from auralsam2.stampavs.splits import AssetPool
 from auralsam2.training.augment import Augmentation
 from auralsam2.training.config import AugmentConfig
@@ -221,7 +221,7 @@ def remix_sample(
     Raises:
         InputError: a file of the scene cannot be read.
     """
-    sounding = remix_audio(describe_remix(sample.frames[0].parent.parent), voices, random, unseen_voice_prob)
+    sounding = remix_audio(read_scene(sample.frames[0].parent.parent), voices, random, unseen_voice_prob)
     first, frames = sample.first_example, len(sample.frames)
     log_mel = align_to_frames(log_mel_examples(torch.from_numpy(sounding.samples)), first, frames)
     return log_mel, torch.from_numpy(sounding.sounding[:, first : first + frames])
