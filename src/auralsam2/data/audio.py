@@ -10,8 +10,8 @@ import numpy as np
 from auralsam2.data.sample import AudioMix, AudioSource, Sample
 from auralsam2.errors import InputError
 from auralsam2.media.audio_decoder import read_chunks
-from auralsam2.media.container import DamageLog
 from auralsam2.media.resampler import resample
+from auralsam2.media.stream_decoder import DamageLog
 from auralsam2.types import AUDIO_RATE
 
 MOST_SECONDS = 120

@@ -91,6 +91,11 @@ class FrameStore:
         """Seconds at which the pictures are damaged, as far as they were read."""
         return self._reader.damage
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about corrections and conversions of the pictures, as far as they were read."""
+        return self._reader.notes
+
     def has(self, index: int) -> bool:
         """Whether there is a frame of this index; reads on up to it."""
         while len(self._times) <= index and not self._ended:

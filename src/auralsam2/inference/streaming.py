@@ -87,7 +87,7 @@ class FeatureStream:
                         kept.forget_before(window.moments[0].index)
                         hearing.forget_before(window.moments[0].index)
             finally:
-                self.warnings += damage_notes(reader.damage, hearing.damage)
+                self.warnings += [*damage_notes(reader.damage, hearing.damage), *reader.notes]
         if self._hears and not hearing.any_audible:
             self.warnings.append(SILENT)
 

@@ -115,7 +115,7 @@ class VideoSession:
     @property
     def warnings(self) -> list[str]:
         """Notes about the part of the video that was read."""
-        notes = damage_notes(self._frames.damage, self._feature_prompts.damage)
+        notes = [*damage_notes(self._frames.damage, self._feature_prompts.damage), *self._frames.notes]
         if self._feature_prompts.asked and not self._feature_prompts.any_audible:
             notes.append(SILENT_SO_FAR)
         if self._cache.dropped:

@@ -11,8 +11,9 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 
 from auralsam2.errors import InputError
-from auralsam2.media.container import DamageLog, Decoder, announced_end, audio_stream, open_input
+from auralsam2.media.container import announced_end, audio_stream, open_input
 from auralsam2.media.resampler import MAX_RATE
+from auralsam2.media.stream_decoder import DamageLog, Decoder
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -73,13 +74,14 @@ def read_chunks(path: Path, damage: DamageLog, start: float = 0.0) -> Iterator[A
                 if len(samples) == 0 or not 0 < rate <= MAX_RATE:
                     continue
                 expected = 0.0 if end is None else end
+                if end is not None and time is not None and time < expected - _MAX_STEP_BACK:
+                    damage.correct(f"time stamps step back at {expected:.1f} s: continued without a gap")
+                    time = None
                 if time is None or (end is not None and abs(time - end) <= _MAX_DRIFT):
                     time = expected
                 first = round(time * rate)
                 late = max(0, round(expected * rate) - first) if end is not None else 0
                 end = max(expected, (first + len(samples)) / rate) if end is not None else (first + len(samples)) / rate
-                if late > rate * _MAX_STEP_BACK:
-                    damage.note(expected)
                 if late < len(samples):
                     yield AudioChunk(first + late, rate, samples[late:])
         if end is not None:

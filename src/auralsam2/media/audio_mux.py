@@ -16,7 +16,8 @@ from av.audio.resampler import AudioResampler
 
 from auralsam2.errors import InputError, OutputError
 from auralsam2.media.audio_decoder import AudioChunk, read_chunks
-from auralsam2.media.container import DamageLog, Decoder, audio_stream, open_input
+from auralsam2.media.container import audio_stream, open_input
+from auralsam2.media.stream_decoder import DamageLog, Decoder
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

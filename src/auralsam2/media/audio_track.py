@@ -12,8 +12,9 @@ import numpy as np
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.audio_decoder import read_chunks
-from auralsam2.media.container import DamageLog, audio_stream, open_input
+from auralsam2.media.container import audio_stream, open_input
 from auralsam2.media.resampler import Resampler
+from auralsam2.media.stream_decoder import DamageLog
 from auralsam2.types import AUDIO_RATE
 
 
@@ -57,6 +58,11 @@ class SoundTrack:
     def damage(self) -> list[float]:
         """Seconds at which damage was met, in order; damage within one second counts once."""
         return self._damage.times
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about corrections of the sound, so far."""
+        return self._damage.notes
 
     @property
     def duration(self) -> float | None:

@@ -13,8 +13,6 @@ from av.video.reformatter import VideoReformatter
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.container import (
-    DamageLog,
-    Decoder,
     announced_duration,
     announced_end,
     open_input,
@@ -23,6 +21,7 @@ from auralsam2.media.container import (
     video_stream,
 )
 from auralsam2.media.rgb import Orientation, display_size, to_rgb
+from auralsam2.media.stream_decoder import DamageLog, Decoder
 from auralsam2.types import Frame
 
 if TYPE_CHECKING:
@@ -37,6 +36,10 @@ _LONG = 10.0
 _LONGEST_STILL = 60.0
 """Seconds for which a picture may stay after the sound of the file has ended."""
 _MAX_STEP_BACK = 0.5
+_STEP = 5e-4
+"""Seconds between pictures whose time stamps do not rise."""
+_PREROLL = 1.0
+"""Seconds decoded before a start that a seek reaches, so that the choice of time stamps is settled."""
 _MAX_MISSING = 0.5
 _MAX_LATE = 100
 """Pictures that are decoded to find out whether the first time stamp, of more than 10 s, is right."""
@@ -111,6 +114,11 @@ class FrameReader:
     def damage(self) -> list[float]:
         """Seconds at which damage was met, in order; damage within one second counts once."""
         return self._damage.times
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about corrections and conversions of the pictures, so far."""
+        return self._damage.notes
 
     def __iter__(self) -> Iterator[Frame]:
         return self
@@ -209,7 +217,7 @@ class FrameReader:
         """Yield (time, picture) in rising order of time, from the one on display at start or earlier."""
         spacing = self._spacing()
         with Decoder(self._container, self._stream, self._damage) as decoder:
-            sought = self._may_seek and decoder.seek(self._start)
+            sought = self._may_seek and decoder.seek(self._start - _PREROLL)
             moments = decoder.frames()
             first = next(moments, None)
             late = not sought and first is not None and first[0] is not None and first[0] > _LONG
@@ -239,24 +247,28 @@ class FrameReader:
     def _ordered(
         self, moments: Iterable[tuple[float | None, VideoFrame]], spacing: float
     ) -> Iterator[tuple[float, VideoFrame]]:
-        """Yield decoded pictures in rising order of time, each after the next one has confirmed its time stamp.
+        """Yield all decoded pictures with rising times, each after the next one has confirmed its time stamp.
 
-        A picture is late by mistake if the next one is more than half a second earlier, but later than the one before.
-        Its time then follows from the picture before.
+        A picture more than half a second later than the next one is late by mistake if the next one is later than the
+        one before; its time then follows from the one before. Other pictures whose time stamps step back follow the one
+        before: by its duration after a step of more than half a second, else directly.
         """
-        before: float | None = None  # where the picture before the held one ends
+        before: float | None = None  # end of the picture before the held one
         held: tuple[float, VideoFrame] | None = None
         last = -math.inf  # time of the picture before the held one
         for moment, picture in moments:
-            time = (0.0 if held is None else self._end_of(*held, spacing)) if moment is None else moment
+            time = (0.0 if held is None else self._end_of(*held, spacing)) if moment is None else max(moment, 0.0)
             if held is not None and time <= held[0]:
                 if held[0] - time <= _MAX_STEP_BACK:
-                    continue
-                self._damage.note(held[0] if time <= last else max(last, 0.0))
-                if time <= last:
-                    continue
-                corrected = time - spacing if before is None else before
-                held = (corrected, held[1]) if max(last, 0.0) <= corrected < time else None
+                    time = held[0] + _STEP
+                elif time <= last:
+                    self._damage.correct(f"time stamps step back at {held[0]:.1f} s: continued without a gap")
+                    time = self._end_of(*held, spacing)
+                else:
+                    self._damage.note(max(last, 0.0))
+                    corrected = min(time - spacing if before is None else before, time - _STEP)
+                    held = (max(corrected, last + _STEP, 0.0), held[1])
+                    time = max(time, held[0] + _STEP)
             if held is not None:
                 yield held
                 last, before = held[0], self._end_of(*held, spacing)

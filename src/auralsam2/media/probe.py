@@ -6,16 +6,33 @@ from pathlib import Path
 
 from auralsam2.errors import InputError
 from auralsam2.media.container import (
-    DamageLog,
-    Decoder,
     announced_duration,
     audio_stream,
+    main_streams,
     open_input,
     positive,
     video_stream,
 )
+from auralsam2.media.packet_clock import PacketClock
 from auralsam2.media.rgb import Orientation, display_size
+from auralsam2.media.stream_decoder import DamageLog, Decoder, demux
 from auralsam2.types import MediaInfo
+
+_MAX_SCAN = 64 * 1024**2
+"""Bytes of the largest file whose packets are counted where its clock may jump."""
+
+
+def _duration(path: Path) -> float:
+    """Seconds of the longer stream: announced, or those of the packets where the clock of the format may jump."""
+    with open_input(path) as container:
+        announced = announced_duration(container)
+        if not PacketClock.applies_to(container) or path.stat().st_size > _MAX_SCAN:
+            return announced
+        jumps: list[str] = []
+        clock = PacketClock(container, jumps.append)
+        for packet in demux(container, main_streams(container), lambda: None):
+            clock.correct(packet)
+        return clock.duration if jumps else announced
 
 
 def probe(path: Path | str) -> MediaInfo:
@@ -47,7 +64,7 @@ def probe(path: Path | str) -> MediaInfo:
             width=width,
             height=height,
             fps=fps,
-            duration=announced_duration(container),
+            duration=_duration(path),
             audio_rate=audio.codec_context.sample_rate or None if audio is not None else None,
             audio_channels=audio.codec_context.layout.nb_channels if audio is not None else 0,
         )
