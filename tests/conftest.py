@@ -1,4 +1,4 @@
-"""What all tests share: no network but the loopback device, no caches of the user, small models, the command line."""
+"""Fixtures of all tests: no network but the loopback device, no caches of the user, small models, the command line."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from typing import Any
 import pytest
 
 import auralsam2
+from helpers.shared_folders import build_once
 
+pytest_plugins = ("helpers.studio_browser",)
 _CACHES = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the environment before any test module imports torch or a library of the hub."""
+    """Set the environment of a worker and of the processes that it starts, before any test module imports torch.
+
+    One thread a process: small models gain nothing from more, threads that wait for each other on a busy machine take
+    ten times as long, and sums over more threads may differ in the last bit.
+    """
     folder = tempfile.mkdtemp(prefix="auralsam2-tests-")
     config.stash[_CACHES] = folder
     os.environ |= {
@@ -33,6 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
         "HF_HOME": f"{folder}/huggingface",
         "HF_HUB_CACHE": f"{folder}/huggingface/hub",
         "AURALSAM2_CACHE": f"{folder}/auralsam2",
+        "OMP_NUM_THREADS": "1",
     }
 
 
@@ -74,14 +81,6 @@ def no_network() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True, scope="session")
-def two_threads() -> None:
-    """As many threads everywhere, so that times compare and small models do not wait for each other."""
-    import torch
-
-    torch.set_num_threads(2)
-
-
 @pytest.fixture(scope="session")
 def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model with few random weights that sees 64 x 64 pixels."""
@@ -93,20 +92,24 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout, built without a network."""
-    folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder]
-    subprocess.run(build, cwd=Path(__file__).parents[1], check=True, capture_output=True)
-    (built,) = folder.glob("*.whl")
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder]
+        subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True)
+
+    (built,) = build_once(tmp_path_factory, "dist", build).glob("*.whl")
     return built
 
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for PYTHONPATH with the wheel installed; its dependencies come from the present environment."""
-    folder = tmp_path_factory.mktemp("installed")
-    options = ["--quiet", "--no-deps", "--no-index", "--no-compile", "--target", folder]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True)
-    return folder
+
+    def build(folder: Path) -> None:
+        options = ["--quiet", "--no-deps", "--no-index", "--no-compile", "--target", folder]
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, wheel], check=True)
+
+    return build_once(tmp_path_factory, "installed", build)
 
 
 @dataclass(frozen=True)

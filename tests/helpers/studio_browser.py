@@ -30,14 +30,22 @@ GROUND = (345, 345)
 PATIENCE = 60_000
 """Milliseconds: much longer than anything takes, for machines that do other things."""
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-_SKIPPED = pytest.StashKey[str]()
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say loudly that the page was not tested."""
-    if reason := config.stash.get(_SKIPPED, ""):
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need a browser."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print a heading and the reason if tests were skipped for lack of a browser, in whichever process they ran."""
+    skipped = [report for report in terminalreporter.getreports("skipped") if "browser" in report.keywords]
+    if skipped:
         terminalreporter.section("THE PAGE OF THE STUDIO WAS NOT TESTED", red=True, bold=True)
-        terminalreporter.line(reason)
+        terminalreporter.line(skipped[0].longrepr[2])
 
 
 def chromium() -> str | None:
@@ -46,19 +54,15 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+def browser() -> Iterator[Any]:
     """A browser without a window."""
-    path, reason = chromium(), ""
+    path = chromium()
     if path is None:
-        reason = "no Chromium: apt-get install chromium"
-    else:
-        try:
-            from playwright.sync_api import sync_playwright
-        except ImportError:
-            reason = "no Playwright: pip install 'auralsam2[dev]'"
-    if reason:
-        request.config.stash[_SKIPPED] = reason
-        pytest.skip(reason)
+        pytest.skip("no Chromium: apt-get install chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        pytest.skip("no Playwright: pip install 'auralsam2[test]'")
     with sync_playwright() as playwright:
         # The sandbox needs rights that tests in a container do not have; drawing without OpenGL is quicker than its
         # emulation.

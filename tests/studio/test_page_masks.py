@@ -10,8 +10,6 @@ import pytest
 
 from helpers.studio_browser import DEMO, GROUND, PIG, Screen, Server, Watch
 
-pytest_plugins = ("helpers.studio_browser",)
-
 
 @pytest.fixture
 def opened(screen: Screen) -> Screen:

@@ -12,7 +12,6 @@ import pytest
 from helpers.media_files import numbered, tone, write_media
 from helpers.studio_browser import DEMO, Screen, Server, Watch
 
-pytest_plugins = ("helpers.studio_browser",)
 MOST_BYTES = 500_000
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from helpers.media_files import tone, write_clip
 from helpers.studio_browser import Screen
 
-pytest_plugins = ("helpers.studio_browser",)
 PICTURES, SOUND, RATE = 5.0, 1.5, 2
 """Seconds of pictures, seconds of sound, frames a second."""
 CATCH_MEDIA = """

@@ -18,8 +18,6 @@ from PIL import Image
 from helpers.media_files import write_media
 from helpers.studio_browser import DEMO, GROUND, PIG, Screen, Server, Watch
 
-pytest_plugins = ("helpers.studio_browser",)
-
 
 def export(screen: Screen, name: str) -> Path:
     """Choose an export, and take the file that the browser downloads."""
