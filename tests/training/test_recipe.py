@@ -40,7 +40,7 @@ def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
     baselines = {
         f"{data}-base-plus-{method}" for data in ("v1s", "v1m", "v2", "ref-avs") for method in ("gavs", "sama")
     }
-    own = ("fuser", "words", "words-2", "words-3", "ablations", "tpavi")
+    own = ("fuser", "words", "words-2", "words-3", "prompts", "prompts-2", "ablations", "tpavi")
     mini = {f"stampavs-mini-{name}" for name in (*own, "gavs", "sama", "gavs-words", "sama-words")}
     assert names == wanted | baselines | mini
 

@@ -91,6 +91,36 @@ class ContrastConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DistillationConfig:
+    """Prompt distillation, an extension: dense prompts learn SAM 2's embedding of the true mask. Off by default.
+
+    Attributes:
+        weight: of the loss of `training.distillation`; 0 for none.
+        only_steps: first training steps without the mask decoder and its losses.
+        calibrate: set the gains of the dense prompts before training: those of level 1 to the scale of mask embeddings,
+            those of the later levels to `later_gain`.
+        later_gain: mean gain of the later levels after `calibrate`.
+        sharpness: logit of a prompt that equals the embedding of a full mask.
+        squared_error: weight of the squared error along the axis, over the variance of the target.
+        later_levels: weight of the cross-entropy of each later level.
+    """
+
+    weight: float = 0.0
+    only_steps: int = 0
+    calibrate: bool = False
+    later_gain: float = 0.3
+    sharpness: float = 4.0
+    squared_error: float = 0.2
+    later_levels: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("weight", "only_steps", "later_gain", "sharpness", "squared_error", "later_levels"):
+            _at_least_0(f"distillation.{name}", getattr(self, name))
+        if not self.weight and (self.only_steps or self.calibrate):
+            raise ConfigError("distillation.only_steps and distillation.calibrate need a distillation.weight above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
     """AdamW and its schedule; the defaults are the paper's.
 

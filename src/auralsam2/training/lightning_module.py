@@ -28,6 +28,7 @@ from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.training.contrastive_loss import contrastive_loss
 from auralsam2.training.dataset import Draws, TrainingClip, TrainingClips, ValidationClips, build_loader
+from auralsam2.training.distillation import DistillationTarget, distillation_loss
 from auralsam2.training.feature_disk_cache import FeatureDiskCache, encoder_identity
 from auralsam2.training.initialise import calibrate_audio_input, calibrate_fuser
 from auralsam2.training.losses import mask_losses, matching_loss
@@ -82,7 +83,7 @@ class ClipModule(pl.LightningModule):
             self.cache,
             voices,
             frames_per_clip=data.frames_per_clip,
-            rivals=recipe.contrast.matching > 0,
+            rivals=recipe.contrast.matching > 0 or recipe.distillation.weight > 0,
         )
         self.held_out = ValidationClips(validation, size, self.cache)
         network.audio_encoder.requires_grad_(self.hearing_learns)
@@ -224,10 +225,20 @@ class AuralModule(ClipModule):
         self, network: AuralNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
     ) -> None:
         super().__init__(network, recipe, train, validation)
+        config = recipe.distillation
         if recipe.model.extensions.standardize_inputs and recipe.fuser_from is None:
             some = [load_clip(sample, network.image_size) for sample in self.first_samples]
             pictures = torch.stack([to_square(clip.frames[0], network.image_size) for clip in some])
             calibrate_fuser(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
+        self.distillation = DistillationTarget(network, self._first_labels()) if config.weight else None
+        if self.distillation is not None and config.calibrate:
+            self.distillation.calibrate_gains(network, config.later_gain)
+
+    def _first_labels(self) -> torch.Tensor:
+        """Labels of the supervised frames of `first_samples`, (N, S, S) bool."""
+        size = self.network.image_size
+        some = [load_clip(sample, size, pictures=False, sound=False) for sample in self.first_samples]
+        return torch.cat([clip.labels[clip.supervised] for clip in some])
 
     def fuse_clip(self, clip: TrainingClip) -> tuple[tuple[FrameFeatures, ...], FuserOutput]:
         """The network on a clip, as far as the fuser."""
@@ -260,10 +271,15 @@ class AuralModule(ClipModule):
         )
 
     def training_step(self, clip: TrainingClip, number: int) -> torch.Tensor:
-        """The loss of one clip; in the first steps, where the recipe says so, by matching alone."""
-        if self.global_step < self.recipe.contrast.matching_only_steps:
+        """Compute the loss of one clip; in the first steps of some recipes without the mask decoder."""
+        if self.global_step < max(self.recipe.contrast.matching_only_steps, self.recipe.distillation.only_steps):
             torch.manual_seed(self._seed(DROPOUT, clip.draw))
-            return self._match_alone(clip)
+            _, fused = self.fuse_clip(clip)
+            losses = self._fusion_losses(clip, fused)
+            loss = torch.stack(list(losses.values())).sum()
+            values = {"loss": loss, **losses}
+            self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, batch_size=1)
+            return loss
         return super().training_step(clip, number)
 
     def other_losses(
@@ -274,30 +290,31 @@ class AuralModule(ClipModule):
         labels: torch.Tensor,
         kept: list[int],
     ) -> dict[str, torch.Tensor]:
-        """The losses between what is seen and what is heard: contrast and matching."""
+        """Compute the contrastive, matching and distillation losses with their weights."""
         assert fused is not None, "AuralSAM2 has a fuser"
-        config, nothing = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
-        contrast = nothing
+        config, contrast = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
         if config.mode != "none":
             visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
             prediction = decoded.logits[kept, decoded.best[kept]]
             generator = torch.Generator().manual_seed(self._seed(DRAWING, clip.draw))
             contrast = contrastive_loss(visual, audio, labels, prediction, config, generator)
-        return {"contrast": contrast, "matching": self._match(clip, fused) if config.matching else nothing}
+        return {"contrast": contrast, **self._fusion_losses(clip, fused)}
 
-    def _match(self, clip: TrainingClip, fused: FuserOutput) -> torch.Tensor:
-        """The matching loss on supervised frames, with its weight."""
-        config, kept = self.recipe.contrast, clip.supervised
-        visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
-        rivals = None if clip.rivals is None else clip.rivals[kept]
-        return config.matching * matching_loss(visual, audio, clip.labels[kept], config.temperature, rivals)
-
-    def _match_alone(self, clip: TrainingClip) -> torch.Tensor:
-        """The loss of a clip while nothing is decoded."""
-        _, fused = self.fuse_clip(clip)
-        loss = self._match(clip, fused)
-        self.log_dict({"train/loss": loss.detach(), "train/matching": loss.detach()}, batch_size=1)
-        return loss
+    def _fusion_losses(self, clip: TrainingClip, fused: FuserOutput) -> dict[str, torch.Tensor]:
+        """Compute the losses that need no decoder, with their weights: matching and, where set, distillation."""
+        kept, contrast = clip.supervised, self.recipe.contrast
+        labels, silent = clip.labels[kept], None if clip.rivals is None else clip.rivals[kept]
+        losses = {"matching": labels.new_zeros((), dtype=torch.float32)}
+        if contrast.matching:
+            visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
+            matching = matching_loss(visual, audio, labels, contrast.temperature, silent)
+            losses["matching"] = contrast.matching * matching
+        if self.distillation is not None:
+            config, later = self.recipe.distillation, [level.visual[kept] for level in fused.fused[1:]]
+            prompt = fused.prompts.visual_prompts[0][kept]
+            loss = distillation_loss(self.distillation, prompt, later, labels, silent, config)
+            losses["distillation"] = config.weight * loss
+        return losses
 
     def _encode(self, clip: TrainingClip) -> tuple[FrameFeatures, ...]:
         """`AuralNetwork.encode`, but for what the cache knows."""

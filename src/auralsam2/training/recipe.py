@@ -22,7 +22,7 @@ from auralsam2.config import (
     Variant,
 )
 from auralsam2.errors import ConfigError, quoted
-from auralsam2.training.config import AugmentConfig, ContrastConfig, MaskLossConfig, OptimiserConfig
+from auralsam2.training.config import AugmentConfig, ContrastConfig, DistillationConfig, MaskLossConfig, OptimiserConfig
 from auralsam2.utils.configs import build_config, check_range
 from auralsam2.utils.yaml_files import read_values, yaml_package
 
@@ -119,6 +119,7 @@ class TrainingRecipe:
         variant: presets of the network.
         preset: presets of the next four.
         losses, contrast, optimiser, augment: see `training.config`.
+        distillation: of the dense prompts, an extension; see `training.config`.
         trainer: how long and on what.
         audio_from: model whose encoder of sound is taken, by name, folder or hub id; None for random weights.
         fuser_from: model whose fuser is taken, likewise; it may be one that reads no words for one that does.
@@ -133,6 +134,7 @@ class TrainingRecipe:
     contrast: ContrastConfig = field(default_factory=ContrastConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     audio_from: str | None = None
     fuser_from: str | None = None
@@ -149,6 +151,8 @@ class TrainingRecipe:
                 "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "
                 "clip_jitter and frame_jitter to [0, 0, 0], or leave the cache out"
             )
+        if self.distillation.weight:
+            self._check_distillation()
         if self.model.method != "auralsam2":
             self._check_baseline()
         elif self.data.frames_per_clip is not None and (
@@ -158,6 +162,17 @@ class TrainingRecipe:
                 f"data.frames_per_clip {self.data.frames_per_clip} needs independent frames: set "
                 "model.extensions.attention_scope frame and trainer.conditioning each"
             )
+
+    def _check_distillation(self) -> None:
+        """Check that the first dense prompt has gains and enters where SAM 2's mask prompt does."""
+        for key, value, needed in (
+            ("model.method", self.model.method, "auralsam2"),
+            ("model.extensions.standardize_inputs", self.model.extensions.standardize_inputs, True),
+            ("model.prompting.coarse_first", self.model.prompting.coarse_first, False),
+            ("model.prompting.dense", self.model.prompting.dense, True),
+        ):
+            if value != needed:
+                raise ConfigError(f"distillation.weight {self.distillation.weight:g} needs {key} {_yaml(needed)}")
 
     def _check_baseline(self) -> None:
         """A baseline has no fuser to compare with, and changes what the image encoder makes."""
@@ -252,6 +267,10 @@ def _at_least(section: str, config: object, least: int, *names: str) -> None:
         value = getattr(config, name)
         if value is not None and value < least:
             raise ConfigError(f"{section}.{name} {value} must be at least {least}")
+
+
+def _yaml(value: Any) -> str:
+    return str(value).lower()
 
 
 def _plain(value: Any) -> Any:
