@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 import stampavs_blind
-from flicker import iou
 
 Terms = dict[str, tuple[float, int]]
 """By name: a sum, and of how many."""
@@ -68,8 +67,8 @@ def _boxes(objects: np.ndarray) -> np.ndarray:
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    value = iou(one, other)
-    return 0.0 if value is None else float(value)
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 0.0
 
 
 def _read(path: Path) -> np.ndarray:

@@ -9,6 +9,7 @@ compares prompt and target along this axis alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +24,7 @@ MASK_LOGIT = 10.0
 MIN_VARIANCE = 1e-6
 
 
-def embed_mask_cover(prompt_encoder: nn.Module, cover: torch.Tensor) -> torch.Tensor:
+def embed_mask_cover(prompt_encoder: Any, cover: torch.Tensor) -> torch.Tensor:
     """Embed masks as SAM 2's mask prompt, less the embedding that it adds without a mask.
 
     Args:
@@ -51,7 +52,7 @@ def label_cover(labels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def measure_mask_axis(prompt_encoder: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+def measure_mask_axis(prompt_encoder: Any) -> tuple[torch.Tensor, torch.Tensor]:
     """Measure the axis of mask embeddings, at the centre of an empty and a full mask.
 
     Returns:
@@ -80,8 +81,11 @@ class DistillationTarget(nn.Module):
         grid: h and w of the dense prompts.
     """
 
+    direction: torch.Tensor
+    amplitude: torch.Tensor
     scale: torch.Tensor
     variance: torch.Tensor
+    prompt_encoder: Any
 
     @torch.no_grad()
     def __init__(self, network: AuralNetwork, labels: torch.Tensor) -> None:

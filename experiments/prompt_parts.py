@@ -1,0 +1,157 @@
+"""Score a model with parts of its prompts on StampAVS: the table `prompt-parts` of docs/benchmarks/results.md.
+
+    python experiments/prompt_parts.py ROOT [--model mini] [--splits NAMES] [--clips N]
+        [--write docs/benchmarks/results.md]
+
+Each row evaluates the same weights with the prompts of Eq. 5 or the coarse mask of `extensions.predict_coarse_mask`
+switched on or off. A report that --out already holds is used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from auralsam2.errors import UsageError
+from auralsam2.model import AuralSAM2
+from auralsam2.modeling.network import AuralNetwork
+from auralsam2.utils.json_stream import plain
+from marked import table, write_marked, write_whole
+from paired import Number, cell, clip_sums, difference, ratio
+from runs import OWN, Runs, heading, line
+
+SPLITS = ("test-seen", "test-new-image", "test-unseen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptParts:
+    """Prompts that reach the mask decoder.
+
+    Attributes:
+        name: of the row.
+        dense: dense prompts r_v, added to the image embedding.
+        sparse: sparse prompts r_a, added to the mask tokens.
+        coarse: the coarse mask, through SAM 2's mask prompt.
+    """
+
+    name: str
+    dense: bool = False
+    sparse: bool = False
+    coarse: bool = False
+
+
+PARTS = (
+    PromptParts(name="dense and sparse", dense=True, sparse=True),
+    PromptParts(name="dense only", dense=True),
+    PromptParts(name="sparse only", sparse=True),
+    PromptParts(name="prompts zeroed"),
+    PromptParts(name="coarse mask only", coarse=True),
+    PromptParts(name="dense, sparse and coarse mask", dense=True, sparse=True, coarse=True),
+)
+"""Rows of the table; differences are to the first one."""
+
+
+def with_parts(model: AuralSAM2, parts: PromptParts) -> AuralSAM2:
+    """Copy a model with some of its prompts; the weights stay the same, but for gains of zero.
+
+    Raises:
+        UsageError: no fuser with gains, or frame-wise attention is missing for a coarse mask.
+    """
+    network = model.network
+    extensions = network.config.extensions
+    if not isinstance(network, AuralNetwork) or not extensions.standardize_inputs:
+        raise UsageError(
+            f"{model.name}: prompts have no gains that could be zero: choose a model with them, such as mini"
+        )
+    if extensions.attention_scope != "frame":
+        raise UsageError(f"{model.name}: a coarse mask needs extensions.attention_scope frame")
+    none = not (parts.dense or parts.sparse)
+    config = dataclasses.replace(
+        network.config,
+        prompting=dataclasses.replace(network.config.prompting, dense=parts.dense or none, sparse=parts.sparse or none),
+        extensions=dataclasses.replace(extensions, predict_coarse_mask=parts.coarse),
+    )
+    copy = AuralNetwork(config, network.sam2, network.text_encoder)
+    copy.load_trained(network.trained_state(), model.name)
+    if none:
+        with torch.no_grad():
+            copy.fuser.visual_gains.zero_()
+            copy.fuser.audio_gains.zero_()
+    return AuralSAM2(copy, model.name, model.dtype)
+
+
+def evaluate_parts(
+    model: AuralSAM2, root: Path, out: Path, splits: list[str], clips: int | None, seed: int
+) -> list[dict[str, Number | str | None]]:
+    """Evaluate all rows on all splits; a dictionary for each row of the table."""
+    rows: list[dict[str, Number | str | None]] = []
+    reference: dict[str, dict[str, tuple[float, float]]] = {}
+    for parts in PARTS:
+        folder = out / parts.name.replace(",", "").replace(" ", "-")
+        folder.mkdir(parents=True, exist_ok=True)
+        runs = Runs(with_parts(model, parts), root, folder, seed, clips, keep_masks=True)
+        for split in splits:
+            report = runs.report("stampavs", split)
+            terms = runs.outlines(split, OWN, report["samples"])
+            sums = clip_sums(report["samples"])
+            summary = report["summary"]
+            rows.append(
+                {
+                    "split": split,
+                    "prompts": parts.name,
+                    "M_J": summary["M_J"],
+                    "J with target": summary.get("J with target"),
+                    "right object": ratio({clip: each["picked"] for clip, each in terms.items()}, seed),
+                    "difference": difference(sums, reference[split], seed) if split in reference else None,
+                }
+            )
+            reference.setdefault(split, sums)
+    return sorted(rows, key=lambda row: splits.index(str(row["split"])))
+
+
+def parts_table(rows: list[dict[str, Number | str | None]]) -> str:
+    """The rows as Markdown."""
+    names = ("M_J", "J with target", "right object", "difference")
+    head = ["split", "prompts", *names[:-1], f"M_J less that of {PARTS[0].name}"]
+    cells = [
+        [str(row["split"]), str(row["prompts"]), *(cell(row[name]) for name in names)]  # type: ignore[arg-type]
+        for row in rows
+    ]
+    return table(head, cells)
+
+
+def main() -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--splits", default=",".join(SPLITS), help="comma-separated")
+    parser.add_argument("--clips", type=int, help="only the first ones of each split")
+    parser.add_argument("--out", type=Path, default=Path("runs/prompt-parts"), help="folder of the reports")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--write", type=Path, help="document with the marks of the table `prompt-parts`")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model = AuralSAM2.from_pretrained(arguments.model, "cpu", arguments.dtype)
+    about = json.loads((arguments.root / "stampavs.json").read_text(encoding="utf-8"))
+    data = f"StampAVS, seed {about.get('seed')}, {about.get('size')} px"
+    splits = arguments.splits.split(",")
+    rows = evaluate_parts(model, arguments.root, arguments.out, splits, arguments.clips, arguments.seed)
+    text = f"{line(heading(model, arguments.seed), data)}\n\n{parts_table(rows)}"
+    print(text, flush=True)
+    write_whole(arguments.out / "parts.json", json.dumps(plain(rows), indent=1) + "\n")
+    if arguments.write:
+        write_marked(arguments.write, "prompt-parts", text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
