@@ -168,7 +168,11 @@ def segment(command: Callable[..., Outcome], small_model: Path, tmp_path: Path) 
 
 def _environment() -> dict[str, str]:
     """Environment variables with which a started Python imports this checkout."""
-    source = [str(Path(auralsam2.__file__).parents[1]), str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    source = [
+        str(Path(auralsam2.__file__).parents[1]),
+        str(Path(__file__).parents[1]),
+        os.environ.get("PYTHONPATH", ""),
+    ]
     return os.environ | {"PYTHONPATH": os.pathsep.join(source)}
 
 

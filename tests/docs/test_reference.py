@@ -56,7 +56,7 @@ def test_config_page_describes_every_key(kind):
 
 def test_values_are_written_as_in_yaml():
     page = docs_pages.config_page()
-    assert "| `variant` | `released`, `paper` | `\"released\"` |" in page
+    assert '| `variant` | `released`, `paper` | `"released"` |' in page
     assert "| `dropout` | number, 0 to 1 | `0.1` |" in page
     assert "| `fuser` | [FuserConfig](#fuserconfig) | its defaults |" in page
     assert "| `text` | text or `null` | `null` |" in page
@@ -105,7 +105,9 @@ def test_architecture_page_has_every_equation_table_and_command():
     first = [line.split("|")[1].strip() for line in ARCHITECTURE.splitlines() if line.startswith("| ")]
     equations = {int(number) for cell in first for number in re.findall(r"^Eq\. (\d+)", cell)}
     assert equations == set(range(1, 11))
-    tables = {int(number) for cell in first if cell.startswith("Table") for number in re.findall(r"(?<!Figure )\b\d", cell)}
+    tables = {
+        int(number) for cell in first if cell.startswith("Table") for number in re.findall(r"(?<!Figure )\b\d", cell)
+    }
     assert tables == set(range(1, 8))
     leaves = {name for name, command in commands(typer.main.get_command(app)) if not hasattr(command, "commands")}
     assert leaves <= {cell.strip("`") for cell in first}
