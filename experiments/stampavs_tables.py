@@ -98,11 +98,11 @@ def hearing_tables(results: dict[str, Any]) -> str:
             table(["split", "sound", *KINDS, "frames in silence", "frames of sound without target"], robust),
             table(["split", "random object", "all objects", "filled boxes"], bounds),
             "Brackets: 95 % intervals over clips. J with target: frames in which a visible object sounds. Right "
-            "object: fraction of these frames in which the mask overlaps most with a sounding object. Presence: AUROC "
-            "of the object score. Steadiness: IoU of the masks of neighbouring frames while the same objects sound, "
-            "divided by that of the ground truth. The third table is the masked fraction of frames without a target, by kind "
-            "of clip and over all frames. The last table is J with target of guesses with exact masks: one random "
-            "object, all objects, or the filled boxes of the sounding objects.",
+            "object: fraction of these frames in which the mask overlaps most with a sounding object. Presence: "
+            "AUROC of the object score. Steadiness: IoU of the masks of neighbouring frames while the same objects "
+            "sound, divided by that of the ground truth. The third table is the masked fraction of frames without a "
+            "target, by kind of clip and over all frames. The last table is J with target of guesses with exact "
+            "masks: one random object, all objects, or the filled boxes of the sounding objects.",
         )
     )
 
