@@ -34,7 +34,7 @@ def run(kind: str, text: str, clip: str) -> tuple[int, str, str]:
 
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
         if kind == "sh":
-            words = shlex.split(text.replace("$clip", clip), comments=True)
+            words = shlex.split(text.replace("$(auralsam2 samples)", clip), comments=True)
             code = main.run(words[1:])
         else:
             try:
