@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-import auralsam2
-from helpers.forked_process import ForkedProcess, ForkServer
+from helpers.forked_process import ForkedProcess, ForkServer, checkout_environment
 from helpers.shared_folders import build_once
 
 pytest_plugins = ("helpers.studio_browser",)
@@ -166,23 +165,13 @@ def segment(command: Callable[..., Outcome], small_model: Path, tmp_path: Path) 
     return run
 
 
-def _environment() -> dict[str, str]:
-    """Environment variables with which a started Python imports this checkout."""
-    source = [
-        str(Path(auralsam2.__file__).parents[1]),
-        str(Path(__file__).parents[1]),
-        os.environ.get("PYTHONPATH", ""),
-    ]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(source)}
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `python ARGUMENT...` in `tmp_path`; programs that still run at the end of the test are killed."""
     running: list[subprocess.Popen[str]] = []
 
     def run(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": _environment()}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": checkout_environment()}
         command = [sys.executable, *map(str, arguments)]
         running.append(subprocess.Popen(command, cwd=tmp_path, text=True, **(pipes | options)))
         return running[-1]
@@ -207,7 +196,7 @@ def fork(fork_server: ForkServer, tmp_path: Path) -> Iterator[Callable[..., Fork
     running: list[ForkedProcess] = []
 
     def run(*arguments: object) -> ForkedProcess:
-        running.append(fork_server.start([*map(str, arguments)], tmp_path, _environment()))
+        running.append(fork_server.start([*map(str, arguments)], tmp_path))
         return running[-1]
 
     yield run

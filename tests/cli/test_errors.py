@@ -215,7 +215,7 @@ def test_debug_is_welcome_anywhere(capsys, arguments):
 def test_an_interrupt_keeps_what_is_finished(fork, small_model, tmp_path):
     """Ctrl-C while the second of two inputs is being segmented."""
     write_clip(tmp_path / "first.mp4", 1.0)
-    write_media(tmp_path / "second.mp4", [numbered(n % 100) for n in range(600)], sound=tone(60.0))
+    write_media(tmp_path / "second.mp4", [numbered(n % 100) for n in range(120)], fps=2, sound=tone(60.0))
     command = ("-m", "auralsam2", "segment", "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
     process = fork(*command)
     second = tmp_path / "out" / "second"

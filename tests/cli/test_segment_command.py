@@ -135,7 +135,7 @@ def without_times(folder):
 def test_a_kill_in_the_middle_and_resume(fork, small_model, tmp_path):
     """Killed in the second of three inputs: the first is skipped, the rest come out as if nothing had happened."""
     for number, name in enumerate(("a", "b", "c")):
-        pictures = [numbered((n + 7 * number) % 100) for n in range(300 if name == "b" else 20)]
+        pictures = [numbered((n + 7 * number) % 100) for n in range(150 if name == "b" else 20)]
         write_media(tmp_path / f"{name}.mp4", pictures, sound=tone(len(pictures) / 10, frequency=300.0 * (number + 1)))
     command = ("-m", "auralsam2", "segment", "a.mp4", "b.mp4", "c.mp4", "--model", small_model, "--save", ALL)
     command += ("--fps", "5", "--json", "--threads", "1")

@@ -72,7 +72,7 @@ SEGMENT = ("-m", "auralsam2", "segment")
 def segmenting(fork: Any, small_model: Path, folder: Path, program: tuple[str, ...] = SEGMENT) -> ForkedProcess:
     """A run that is in the middle of the second of two inputs."""
     write_clip(folder / "first.mp4", 1.0)
-    write_media(folder / "second.mp4", [numbered(n % 100) for n in range(600)], sound=tone(60.0))
+    write_media(folder / "second.mp4", [numbered(n % 100) for n in range(120)], fps=2, sound=tone(60.0))
     process = fork(*program, "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
     wait_for(lambda: any((folder / "out" / "second").glob(".*/masks/000003.png")), process)
     return process
@@ -175,7 +175,8 @@ def test_studio(fork, small_model, tmp_path, number, code):
 
 
 def test_a_signal_while_the_studio_looks_through_a_video_leaves_nothing(fork, small_model, tmp_path):
-    write_media(tmp_path / "long.mp4", [numbered(n % 100) for n in range(3000)], sound=tone(300.0))
+    sound = tone(200.0, 8000, channels=1)
+    write_media(tmp_path / "long.mp4", [numbered(n % 100) for n in range(2000)], sound=sound, rate=8000)
     options = ("--model", small_model, "--home", "home", "--no-open", "--port", "0")
     process = fork("-m", "auralsam2", "studio", "long.mp4", *options)
     sessions = tmp_path / "home" / "sessions"

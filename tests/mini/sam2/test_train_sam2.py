@@ -76,7 +76,7 @@ def assert_same(states: States, whole: States) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(short: PromptRecipe, one_thread: None) -> States:
+def whole(short: PromptRecipe) -> States:
     """Of a run that nothing disturbs."""
     with pytest.MonkeyPatch.context() as patch:
         states = recorded(patch)
