@@ -22,6 +22,8 @@ from helpers.shared_folders import build_once
 
 pytest_plugins = ("helpers.studio_browser",)
 _CACHES = pytest.StashKey[str]()
+_SLOW = {"start", "fork", "wheel", "installed"}
+"""Fixtures that start programs."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the caches."""
     shutil.rmtree(config.stash[_CACHES], ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start programs."""
+    for item in items:
+        if _SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def _refuse_beyond_loopback(host: object) -> None:

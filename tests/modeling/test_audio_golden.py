@@ -9,6 +9,7 @@ from helpers.rule_weights import assert_close, golden, samples, wave
 from helpers.small_networks import rule_audio_encoder
 
 MEL = 1e-5
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

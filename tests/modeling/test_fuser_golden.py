@@ -11,6 +11,7 @@ from helpers.rule_weights import assert_close, fill, golden, samples, tensor, wa
 from helpers.small_networks import rule_audio_encoder
 
 MODALITIES = {"avs": "audio", "ref": "audio+text"}
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=MODALITIES)
