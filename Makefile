@@ -1,5 +1,6 @@
-# `make demo` and `make test` are the commands of the README. `make check` is the quick check before a commit: style, types
-# and the unit tests, without the browser, the slow tests and those that build a wheel or train.
+# `make demo` and `make test` are the commands of the README; `make test JOBS=4` runs the tests in four processes instead of
+# one a core. `make check` is the quick check before a commit: style, types, and the unit tests that need no browser and
+# start no process.
 # `make docs` builds the documentation into site/ and fails on any warning.
 # `make results` fills docs/benchmarks/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
 # `make matrix` tests the wheel with each Python of this machine and the lowest and newest dependencies, which it downloads:
@@ -14,6 +15,10 @@ FAST ?= tests/test_architecture.py tests/test_public_api.py tests/docs/test_refe
 BASELINES = gavs sama gavs-words sama-words
 IN = $(VENV)/bin
 
+# Processes of the tests; each takes up to 5 GB of memory.
+JOBS ?= auto
+PYTEST = $(IN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
+
 # Seconds for each step that asks the network.
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
@@ -24,10 +29,10 @@ demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
 
 test: $(VENV)/installed-test
-	$(IN)/python -m pytest
+	$(PYTEST)
 
 check: lint
-	$(IN)/python -m pytest -q -m "not slow and not browser" $(FAST)
+	$(PYTEST) -q -m "not slow and not browser" $(FAST)
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(IN)/mkdocs build --strict --quiet

@@ -43,6 +43,8 @@ SUITE = (
 LEFT_OUT = (
     "--deselect=tests/cli/test_help.py::test_help_comes_at_once",  # measures the machine, not the dependencies
 )
+OPTIONS = ("-q", "--numprocesses=auto", "--dist=worksteal", "-p", "no:cacheprovider")
+"""Options of pytest: one process a core, no files in the checkout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +175,7 @@ def run_tests(python: str, resolution: str, wheel: Path, folder: Path, log: Path
             return Row(python=version, resolution=resolution, seconds=seconds, problem=f"not installable: see {log}")
         ask = f"from importlib.metadata import version; print(*map(version, {SHOWN!r}))"
         versions = tuple(_output([inside, "-c", ask]).split())
-        _logged([inside, "-m", "pytest", "-q", "-p", "no:cacheprovider", *LEFT_OUT, *SUITE], log)
+        _logged([inside, "-m", "pytest", *OPTIONS, *LEFT_OUT, *SUITE], log)
         passed, failed = summary(log.read_text(encoding="utf-8", errors="replace"))
         return Row(
             python=version,

@@ -17,12 +17,13 @@ from typing import Any
 
 import pytest
 
-import auralsam2
-from helpers.forked_process import ForkedProcess, ForkServer
+from helpers.forked_process import ForkedProcess, ForkServer, checkout_environment
 from helpers.shared_folders import build_once
 
 pytest_plugins = ("helpers.studio_browser",)
 _CACHES = pytest.StashKey[str]()
+_SLOW = {"start", "fork", "wheel", "installed"}
+"""Fixtures that start programs."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,6 +48,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the caches."""
     shutil.rmtree(config.stash[_CACHES], ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start programs."""
+    for item in items:
+        if _SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 def _refuse_beyond_loopback(host: object) -> None:
@@ -166,23 +175,13 @@ def segment(command: Callable[..., Outcome], small_model: Path, tmp_path: Path) 
     return run
 
 
-def _environment() -> dict[str, str]:
-    """Environment variables with which a started Python imports this checkout."""
-    source = [
-        str(Path(auralsam2.__file__).parents[1]),
-        str(Path(__file__).parents[1]),
-        os.environ.get("PYTHONPATH", ""),
-    ]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(source)}
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `python ARGUMENT...` in `tmp_path`; programs that still run at the end of the test are killed."""
     running: list[subprocess.Popen[str]] = []
 
     def run(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": _environment()}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": checkout_environment()}
         command = [sys.executable, *map(str, arguments)]
         running.append(subprocess.Popen(command, cwd=tmp_path, text=True, **(pipes | options)))
         return running[-1]
@@ -207,7 +206,7 @@ def fork(fork_server: ForkServer, tmp_path: Path) -> Iterator[Callable[..., Fork
     running: list[ForkedProcess] = []
 
     def run(*arguments: object) -> ForkedProcess:
-        running.append(fork_server.start([*map(str, arguments)], tmp_path, _environment()))
+        running.append(fork_server.start([*map(str, arguments)], tmp_path))
         return running[-1]
 
     yield run

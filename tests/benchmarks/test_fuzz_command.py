@@ -44,7 +44,7 @@ def test_media(tmp_path):
 
 
 def test_a_case_over_the_limit_is_a_failure_and_is_kept(tmp_path):
-    tally = fuzz.fuzz("media", 2, seconds=0.0, keep=tmp_path / "kept")
+    tally = fuzz.fuzz("csv", 2, seconds=0.0, keep=tmp_path / "kept")
     assert tally.counts["timeout"] == 2
     assert len(tally.failures) == 2
-    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["media-0-0.mp4", "media-0-1.mp4"]
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["csv-0-0", "csv-0-1"]

@@ -92,7 +92,7 @@ def test_a_bug_in_the_only_input(segment, buggy):
     assert "IndexError" in outcome.error
 
 
-def test_too_little_memory_for_one_input(start, small_model, tmp_path):
+def test_too_little_memory_for_one_input(fork, small_model, tmp_path):
     """The address space has no room for the masks of the large clip."""
     write_clip(tmp_path / "a.mp4", 1.0)
     large = [np.zeros((6000, 6000, 3), np.uint8)]
@@ -113,7 +113,7 @@ def test_too_little_memory_for_one_input(start, small_model, tmp_path):
         f"sys.exit(run(['segment', 'a.mp4', 'b.mkv', 'c.mp4', '--threads', '1', '--model', {str(small_model)!r},\n"
         "    '--save', 'masks,json', '--json']))\n"
     )
-    process = start("-c", code)
+    process = fork("-c", code)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert [json.loads(line)["status"] for line in out.splitlines()] == ["done", "failed", "done"], err
@@ -140,14 +140,14 @@ def test_a_full_disk_ends_the_run(segment, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_two_runs_at_once_compute_each_clip_once(start, small_model, tmp_path):
+def test_two_runs_at_once_compute_each_clip_once(fork, small_model, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     clips = sorted(f"{number}" for number in range(10))
     for name in clips:
         write_clip(folder / f"{name}.mp4", 2.0)
     command = ("-m", "auralsam2", "segment", "videos", "--model", small_model, "--threads", "1", "--resume", "--json")
-    runs = [start(*command, "--fps", "all") for _ in range(2)]
+    runs = [fork(*command, "--fps", "all") for _ in range(2)]
     results = [run.communicate(timeout=300) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], results
     statuses = [

@@ -43,8 +43,8 @@ def archive(tmp_path):
     return folder
 
 
-def test_each_damaged_file_ends_in_a_result_or_in_one_line(start, small_model, archive, tmp_path):
-    process = start(
+def test_each_damaged_file_ends_in_a_result_or_in_one_line(fork, small_model, archive, tmp_path):
+    process = fork(
         "-m", "auralsam2", "segment", archive, "--model", small_model, "--fps", "2", "--json", "--threads", "1"
     )
     lines: queue.Queue[str | None] = queue.Queue()

@@ -280,11 +280,11 @@ def test_a_name_with_anything_in_it(segment, tmp_path):
     assert "the file is empty" in segment(path).error
 
 
-def test_a_name_that_is_not_text(start, small_model, tmp_path):
+def test_a_name_that_is_not_text(fork, small_model, tmp_path):
     """Any bytes are a name on Linux; `result.json` and the lines of --json stay valid."""
     source = write_clip(tmp_path / "dog.mp4", 1.0)
     path = source.rename(tmp_path / os.fsdecode(b"dog-\xff.mp4"))
-    process = start("-m", "auralsam2", "segment", path, "--model", small_model, "--json")
+    process = fork("-m", "auralsam2", "segment", path, "--model", small_model, "--json")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert json.loads(out)["input"] == str(path)

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
+from helpers.forked_process import ForkedProcess
 from helpers.media_files import numbered, tone, write_clip, write_media
 from helpers.small_training import values, write_parts
 from helpers.toy_stamps import write_stamps
 
+Process = subprocess.Popen[str] | ForkedProcess
 ENDS = [(signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 INTERRUPTED = "auralsam2: interrupted; finished files stay"
 
 
-def wait_for(happened: Callable[[], object], process: subprocess.Popen[str], seconds: float = 120.0) -> None:
+def wait_for(happened: Callable[[], object], process: Process, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end
@@ -27,7 +29,7 @@ def wait_for(happened: Callable[[], object], process: subprocess.Popen[str], sec
         time.sleep(0.01)
 
 
-def end(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
+def end(process: Process, number: int) -> tuple[int, str]:
     """Send a signal; returns the exit code and the text on stderr."""
     process.send_signal(number)
     _, err = process.communicate(timeout=180)
@@ -35,7 +37,7 @@ def end(process: subprocess.Popen[str], number: int) -> tuple[int, str]:
     return process.returncode, err
 
 
-def children(process: subprocess.Popen[str]) -> set[int]:
+def children(process: Process) -> set[int]:
     """The processes that a process has started and that still run."""
     found = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -64,19 +66,21 @@ def all_end(numbers: set[int], seconds: float = 30.0) -> bool:
     return not any(map(alive, numbers))
 
 
-def segmenting(start: Any, small_model: Path, folder: Path, **options: Any) -> subprocess.Popen[str]:
+SEGMENT = ("-m", "auralsam2", "segment")
+
+
+def segmenting(fork: Any, small_model: Path, folder: Path, program: tuple[str, ...] = SEGMENT) -> ForkedProcess:
     """A run that is in the middle of the second of two inputs."""
     write_clip(folder / "first.mp4", 1.0)
-    write_media(folder / "second.mp4", [numbered(n % 100) for n in range(600)], sound=tone(60.0))
-    command = ("-m", "auralsam2", "segment", "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
-    process = start(*command, **options)
+    write_media(folder / "second.mp4", [numbered(n % 100) for n in range(120)], fps=2, sound=tone(60.0))
+    process = fork(*program, "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
     wait_for(lambda: any((folder / "out" / "second").glob(".*/masks/000003.png")), process)
     return process
 
 
 @pytest.mark.parametrize(("number", "code"), ENDS)
-def test_segment(start, small_model, tmp_path, number, code):
-    process = segmenting(start, small_model, tmp_path)
+def test_segment(fork, small_model, tmp_path, number, code):
+    process = segmenting(fork, small_model, tmp_path)
     got, err = end(process, number)
     assert got == code
     assert err.splitlines()[-1] == INTERRUPTED
@@ -88,8 +92,8 @@ def test_segment(start, small_model, tmp_path, number, code):
     ]
 
 
-def test_repeated_signals_do_not_disturb_the_cleaning_up(start, small_model, tmp_path):
-    process = segmenting(start, small_model, tmp_path)
+def test_repeated_signals_do_not_disturb_the_cleaning_up(fork, small_model, tmp_path):
+    process = segmenting(fork, small_model, tmp_path)
     for _ in range(20):
         process.send_signal(signal.SIGHUP)
     got, err = end(process, signal.SIGTERM)
@@ -98,23 +102,28 @@ def test_repeated_signals_do_not_disturb_the_cleaning_up(start, small_model, tmp
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["first"]
 
 
-def test_what_ignores_sighup_goes_on(start, small_model, tmp_path):
+def test_what_ignores_sighup_goes_on(fork, small_model, tmp_path):
     """As under nohup."""
-    ignores = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)}
-    process = segmenting(start, small_model, tmp_path, **ignores)
+    code = (
+        "import signal, sys\n"
+        "from auralsam2.cli.main import main\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "main(sys.argv[1:])\n"
+    )
+    process = segmenting(fork, small_model, tmp_path, ("-c", code, "segment"))
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: any((tmp_path / "out" / "second").glob(".*/masks/000010.png")), process)
     assert end(process, signal.SIGTERM)[0] == 143
 
 
 @pytest.mark.parametrize(("number", "code"), ENDS)
-def test_train_with_workers(start, tmp_path, number, code):
+def test_train_with_workers(fork, tmp_path, number, code):
     from auralsam2.training.recipe import TrainingRecipe
 
     made = values(write_parts(tmp_path), max_steps=100_000, validate_every=100_000)
     made["data"]["workers"] = 1
     (tmp_path / "run.yaml").write_text(TrainingRecipe.from_dict(made).to_yaml(), encoding="utf-8")
-    process = start("-m", "auralsam2", "train", "run.yaml")
+    process = fork("-m", "auralsam2", "train", "run.yaml")
     wait_for((tmp_path / "runs" / "run" / "last.ckpt").exists, process)
     workers = children(process)
     assert workers
@@ -124,12 +133,12 @@ def test_train_with_workers(start, tmp_path, number, code):
 
 
 @pytest.mark.parametrize(("number", "code"), ENDS)
-def test_evaluate(start, small_model, tmp_path, number, code):
+def test_evaluate(fork, small_model, tmp_path, number, code):
     from helpers.dataset_trees import write_stampavs
 
     write_stampavs(tmp_path / "stamp", [(f"val_{n:05d}", "val", "standard", "single", 5) for n in range(300)])
     options = ("--dataset", "stampavs", "--root", "stamp", "--split", "val", "--model", small_model)
-    process = start("-m", "auralsam2", "evaluate", *options, "--report", "report.json", "--save-masks", "masks")
+    process = fork("-m", "auralsam2", "evaluate", *options, "--report", "report.json", "--save-masks", "masks")
     partial = tmp_path / "report.json.partial.jsonl"
     wait_for(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 3, process)
     got, err = end(process, number)
@@ -156,8 +165,8 @@ def test_build_stampavs(start, tmp_path, number, code, workers):
 
 
 @pytest.mark.parametrize(("number", "code"), ENDS)
-def test_studio(start, small_model, tmp_path, number, code):
-    process = start("-m", "auralsam2", "studio", "--model", small_model, "--home", "home", "--no-open", "--port", "0")
+def test_studio(fork, small_model, tmp_path, number, code):
+    process = fork("-m", "auralsam2", "studio", "--model", small_model, "--home", "home", "--no-open", "--port", "0")
     assert process.stdout.readline().startswith("http://")
     time.sleep(1.0)  # the server starts after the address is printed
     got, err = end(process, number)
@@ -165,10 +174,11 @@ def test_studio(start, small_model, tmp_path, number, code):
     assert err.splitlines()[-1] == "auralsam2: stopped; the sessions are saved"
 
 
-def test_a_signal_while_the_studio_looks_through_a_video_leaves_nothing(start, small_model, tmp_path):
-    write_media(tmp_path / "long.mp4", [numbered(n % 100) for n in range(3000)], sound=tone(300.0))
+def test_a_signal_while_the_studio_looks_through_a_video_leaves_nothing(fork, small_model, tmp_path):
+    sound = tone(200.0, 8000, channels=1)
+    write_media(tmp_path / "long.mp4", [numbered(n % 100) for n in range(2000)], sound=sound, rate=8000)
     options = ("--model", small_model, "--home", "home", "--no-open", "--port", "0")
-    process = start("-m", "auralsam2", "studio", "long.mp4", *options)
+    process = fork("-m", "auralsam2", "studio", "long.mp4", *options)
     sessions = tmp_path / "home" / "sessions"
     wait_for(lambda: any(sessions.glob(".new-*/frames/*.jpg")), process)
     assert end(process, signal.SIGTERM)[0] == 143

@@ -27,8 +27,8 @@ def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_m
     assert [image["id"] for image in found["images"]] == [1, 2, 3, 4, 5, 0]
 
 
-def test_the_example_runs(tmp_path: Path, start) -> None:
-    process = start(REPOSITORY / "examples" / "interactive.py", tmp_path / "out")
+def test_the_example_runs(tmp_path: Path, fork) -> None:
+    process = fork(REPOSITORY / "examples" / "interactive.py", tmp_path / "out")
     printed, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     shares = [float(share) for share in re.findall(r"([\d.]+)%", printed)]

@@ -20,15 +20,6 @@ from auralsam2.model import AuralSAM2
 from helpers.evaluation_clips import Left, Listed, Loader, listing, sample
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small models gain nothing from more, and lose much while other tests run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def model(small_model):
     return AuralSAM2.from_pretrained(small_model, "cpu", "fp32")

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from types import ModuleType
 from typing import Any
 
@@ -96,6 +97,9 @@ if __name__ == "__main__":
             execute(program)
         except SystemExit as end:
             if isinstance(end.code, str):
-                raise
-            finish(end.code or 0)
+                print(end.code, file=sys.stderr)
+            finish(1 if isinstance(end.code, str) else end.code or 0)
+        except Exception:
+            traceback.print_exc()
+            finish(1)
         finish(0)

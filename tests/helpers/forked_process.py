@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+import auralsam2
+
 MODULES = (
     "auralsam2.cli.main",
     "auralsam2.model",
@@ -21,6 +23,12 @@ MODULES = (
     "auralsam2.studio.launch",
 )
 """Modules that the server imports, with torch, transformers, Lightning and FastAPI."""
+
+
+def checkout_environment() -> dict[str, str]:
+    """Environment variables with which a started Python imports this checkout."""
+    source = [Path(auralsam2.__file__).parents[1], Path(__file__).parents[2], os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, source))}
 
 
 class ForkedProcess:
@@ -96,8 +104,9 @@ class ForkServer:
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, arguments: list[str], folder: Path, environment: dict[str, str]) -> ForkedProcess:
-        """Start `python ARGUMENT...` in a folder."""
+    def start(self, arguments: list[str], folder: Path) -> ForkedProcess:
+        """Start `python ARGUMENT...` in a folder, with the present environment variables."""
+        environment = checkout_environment()
         if self._socket is None:
             self._socket, theirs = socket.socketpair()
             script = str(Path(__file__).with_name("fork_server.py"))

@@ -9,11 +9,14 @@ import torch
 from transformers import Sam2VideoModel
 
 from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, Modality, ModelConfig
+from auralsam2.inference.clip import ClipOutput, segment_clip
 from auralsam2.model import AuralSAM2
+from auralsam2.modeling.audio_encoder import AudioEncoder
+from auralsam2.modeling.log_mel import log_mel_examples
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.sam2 import sam2_config, with_width
 from auralsam2.modeling.text_encoder import TextEncoder
-from helpers.rule_weights import fill, golden_json, weight
+from helpers.rule_weights import fill, golden_json, samples, tensor, wave, weight
 from helpers.small_text import save_small_text
 
 
@@ -45,12 +48,31 @@ def rule_sam2(image_size: int) -> Sam2VideoModel:
 
 
 @functools.cache
+def rule_audio_encoder() -> AudioEncoder:
+    """The released VGGish filled by the number rule."""
+    encoder = AudioEncoder(AudioEncoderConfig()).eval()
+    fill(encoder, "aural_fuser.vgg.")
+    return encoder
+
+
+@functools.cache
 def rule_network(modality: str, image_size: int) -> AuralNetwork:
     """The released model filled by the number rule."""
     network = AuralNetwork(ModelConfig.released(modality), rule_sam2(image_size)).eval()  # type: ignore[arg-type]
     fill(network.fuser, "aural_fuser.")
-    fill(network.audio_encoder, "aural_fuser.vgg.")
+    network.audio_encoder = rule_audio_encoder()
     return network
+
+
+@functools.cache
+def rule_clip(modality: str, image_size: int, dtype: str = "fp32") -> ClipOutput:
+    """The output of `rule_network` for five frames of noise, five seconds of sound and, where it reads text, words."""
+    network = rule_network(modality, image_size)
+    text = tensor("text_features", (1, 25, 768))[0] if modality == "audio+text" else None
+    frames = tensor(f"frames_{image_size}", (5, 3, image_size, image_size))
+    mel = log_mel_examples(samples(wave(5, "wave_5s")))
+    with torch.inference_mode(), AuralSAM2(network, "rule", dtype).compute():  # type: ignore[arg-type]
+        return segment_clip(network, frames, mel, text)
 
 
 @functools.cache

@@ -5,11 +5,8 @@ A plugin for the tests of the page. Where there is no browser they are skipped, 
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import auralsam2
+from helpers.forked_process import ForkedProcess, ForkServer
 
 TOKEN = "a-token-of-the-tests-0123"
 DEMO = Path(auralsam2.__file__).parent / "bundled" / "demo.mp4"
@@ -78,15 +76,17 @@ class Server:
     """A server of its own home, as a process.
 
     Attributes:
-        home: where it keeps its sessions.
+        fork_server: starts it.
+        home: folder of its sessions.
         arguments: more options.
-        port: 0 until it has one; it keeps it when it is started again.
+        port: 0 until the first start; the same at each later one.
     """
 
+    fork_server: ForkServer
     home: Path
     arguments: tuple[str, ...] = ()
     port: int = 0
-    _process: subprocess.Popen[str] | None = None
+    _process: ForkedProcess | None = None
 
     @property
     def base(self) -> str:
@@ -100,19 +100,13 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
-        source = str(Path(auralsam2.__file__).parents[1])
-        path = os.pathsep.join([source, os.environ.get("PYTHONPATH", "")])
-        command = [sys.executable, "-m", "auralsam2", "studio", "--no-open", "--token", TOKEN, "--home", str(self.home)]
+        command = ["-m", "auralsam2", "studio", "--no-open", "--token", TOKEN, "--home", str(self.home)]
         command += ["--port", str(self.port), *self.arguments]
         self.home.mkdir(parents=True, exist_ok=True)
-        with (self.home / "errors.txt").open("a") as errors:
-            self._process = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {"PYTHONPATH": path}
-            )
-        assert self._process.stdout is not None
+        self._process = self.fork_server.start(command, self.home)
         printed = self._process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", printed)
-        assert found, f"printed {printed!r}; stderr: {(self.home / 'errors.txt').read_text()}"
+        assert found, f"printed {printed!r}; stderr: {self._process.communicate()[1]}"
         assert found[2] == TOKEN
         self.port = int(found[1])
 
@@ -124,9 +118,9 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(browser: Any, fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the bundled model; it takes little, so that refusing can be tested."""
-    server = Server(tmp_path_factory.mktemp("studio"), ("--max-upload", "2MB", "--max-minutes", "0.25"))
+    server = Server(fork_server, tmp_path_factory.mktemp("studio"), ("--max-upload", "2MB", "--max-minutes", "0.25"))
     server.start()
     yield server
     server.kill()

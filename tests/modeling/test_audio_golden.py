@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from auralsam2.config import AudioEncoderConfig
-from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.log_mel import EXAMPLE_SAMPLES, log_mel_example, log_mel_examples
-from helpers.rule_weights import assert_close, fill, golden, samples, wave
+from helpers.rule_weights import assert_close, golden, samples, wave
+from helpers.small_networks import rule_audio_encoder
 
 MEL = 1e-5
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def vggish() -> torch.nn.Module:
-    return fill(AudioEncoder(AudioEncoderConfig()).eval(), "aural_fuser.vgg.")
+    return rule_audio_encoder()
 
 
 @pytest.mark.parametrize("seconds", [5, 10])

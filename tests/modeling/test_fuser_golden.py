@@ -3,25 +3,25 @@
 import pytest
 import torch
 
-from auralsam2.config import AudioEncoderConfig, FuserConfig
-from auralsam2.modeling.audio_encoder import AudioEncoder
+from auralsam2.config import FuserConfig
 from auralsam2.modeling.aural_fuser import AuralFuser
 from auralsam2.modeling.image_encoder import sine_position
 from auralsam2.modeling.log_mel import log_mel_examples
 from helpers.rule_weights import assert_close, fill, golden, samples, tensor, wave
+from helpers.small_networks import rule_audio_encoder
 
 MODALITIES = {"avs": "audio", "ref": "audio+text"}
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", params=MODALITIES)
 def run(request: pytest.FixtureRequest):
     modality = MODALITIES[request.param]
     fuser = fill(AuralFuser(FuserConfig.preset("released", modality)).eval(), "aural_fuser.")
-    encoder = fill(AudioEncoder(AudioEncoderConfig()).eval(), "aural_fuser.vgg.")
     pyramid = tuple(tensor(f"fuser/fpn{i}", (5, 256, side, side)) for i, side in enumerate((64, 32, 16)))
     text = tensor("fuser/text", (1, 25, 768))[0] if modality == "audio+text" else None
     with torch.inference_mode():
-        tokens = fuser.concat_tokens(encoder(log_mel_examples(samples(wave(5, "wave_5s")))), text)
+        tokens = fuser.concat_tokens(rule_audio_encoder()(log_mel_examples(samples(wave(5, "wave_5s")))), text)
         output = fuser.fuse(fuser.embed(pyramid), tokens, sine_position(256, (16, 16), pyramid[0]))
         visual, heard = fuser.project(output)
     return golden(f"fuser_{request.param}"), output, visual, heard

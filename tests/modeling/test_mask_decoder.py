@@ -15,6 +15,7 @@ from helpers.rule_weights import assert_close, golden, tensor
 from helpers.small_networks import rule_network, small_sam2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", range(6))
 def test_golden(case: int) -> None:
     network = rule_network("audio", 256)

@@ -179,13 +179,13 @@ with ResultFolder(Path("dog"), info, frozenset(OUTPUT_FILES), header) as folder:
 @pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
 @pytest.mark.parametrize("earlier", [False, True])
 def test_a_killed_run_leaves_hidden_files_that_the_next_run_removes(
-    run: Run, tmp_path: Path, start: Callable, earlier: bool
+    run: Run, tmp_path: Path, fork: Callable, earlier: bool
 ) -> None:
     folder = tmp_path / "dog"
     if earlier:
         run(2)
     before = visible(folder)
-    process = start("-c", KILLED)
+    process = fork("-c", KILLED)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()

@@ -147,11 +147,11 @@ def ask(line: Any, number: int, do: str, **more: Any) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_killed_server_keeps_its_sessions(
-    start: Callable[..., Any], small_model: Path, clip: Path, tmp_path: Path
+    fork: Callable[..., Any], small_model: Path, clip: Path, tmp_path: Path
 ) -> None:
     def serve(*more: object) -> Server:
         arguments = ("--model", small_model, "--home", tmp_path / "home", "--port", 0, "--no-open")
-        return Server(start("-m", "auralsam2", "studio", *arguments, *more))
+        return Server(fork("-m", "auralsam2", "studio", *arguments, *more))
 
     server = serve(clip)
     (listed,) = json.loads(server.get("/api/state"))["sessions"]

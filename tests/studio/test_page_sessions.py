@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.forked_process import ForkServer
 from helpers.media_files import write_media
 from helpers.studio_browser import DEMO, GROUND, PIG, Screen, Server, Watch
 
@@ -142,8 +143,10 @@ def test_two_tabs_of_two_sessions_keep_apart(tab: Callable[[], Screen]) -> None:
     assert not other.state()["objects"]
 
 
-def test_a_server_that_was_killed_loses_nothing(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
-    server = Server(tmp_path_factory.mktemp("killed"))
+def test_a_server_that_was_killed_loses_nothing(
+    browser: Any, fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    server = Server(fork_server, tmp_path_factory.mktemp("killed"))
     server.start()
     try:
         with browser.new_context(viewport={"width": 1280, "height": 720}) as context:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.training.run import train
 from helpers.small_training import values, write_parts
@@ -12,8 +10,6 @@ STEPS = 200
 
 
 def test_a_clip_is_learnt_by_heart(tmp_path):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     write_parts(tmp_path, [("train_00000", "train", "standard", "single", 3)])
     trainer = {"max_steps": STEPS, "accumulate": 1, "checkpoint_every": STEPS, "conditioning": "first"}
     given = values(tmp_path, validate_every=STEPS, **trainer)
@@ -23,5 +19,4 @@ def test_a_clip_is_learnt_by_heart(tmp_path):
     given["augment"] = {"flip": 0.0, "grayscale": 0.0, "clip_jitter": [0, 0, 0], "frame_jitter": [0, 0, 0]}
     news: list[str] = []
     module = train(TrainingRecipe.from_dict(given), tmp_path / "run", tell=news.append)
-    torch.set_num_threads(threads)
     assert float(module.trainer.callback_metrics["val/J"]) > 0.95, news

@@ -129,17 +129,17 @@ def test_only_what_shall_learn_learns(parts, tmp_path, rate):
     assert changed == ({"fuser", "audio_encoder"} if rate else {"fuser"})
 
 
-def test_a_run_killed_and_resumed_gives_the_same_weights(parts, undisturbed, start, tmp_path):
+def test_a_run_killed_and_resumed_gives_the_same_weights(parts, undisturbed, fork, tmp_path):
     """`kill -9` as soon as there is a checkpoint: somewhere in a step after it."""
     file = write_recipe(tmp_path / "small.yaml", parts)
     out = tmp_path / "run"
     arguments = ("-m", "auralsam2", "train", file, "--set", f"out={out}")
-    process = start(*arguments)
+    process = fork(*arguments)
     wait_for(out / CHECKPOINT, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert not (out / LAST).exists()
-    process = start(*arguments, "--resume")
+    process = fork(*arguments, "--resume")
     said, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "going on from" in err
@@ -147,10 +147,10 @@ def test_a_run_killed_and_resumed_gives_the_same_weights(parts, undisturbed, sta
     assert difference(weights(undisturbed), weights(out)) <= 1e-6
 
 
-def test_two_processes_give_what_one_gives_that_accumulates(parts, undisturbed, start, tmp_path):
+def test_two_processes_give_what_one_gives_that_accumulates(parts, undisturbed, fork, tmp_path):
     """Running means of batch normalisation are those of the first process's clips, so they differ."""
     file = write_recipe(tmp_path / "small.yaml", parts, accumulate=1, devices=2)
-    process = start("-m", "auralsam2", "train", file, "--set", f"out={tmp_path / 'run'}")
+    process = fork("-m", "auralsam2", "train", file, "--set", f"out={tmp_path / 'run'}")
     _, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert difference(weights(undisturbed), weights(tmp_path / "run"), buffers=False) <= 1e-5

@@ -18,7 +18,7 @@ SIZE = 64
 
 
 @pytest.fixture(scope="module")
-def sam2(one_thread):
+def sam2():
     return mini_sam2(None, SIZE)
 
 

@@ -76,7 +76,7 @@ def assert_same(states: States, whole: States) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(short: PromptRecipe, one_thread: None) -> States:
+def whole(short: PromptRecipe) -> States:
     """Of a run that nothing disturbs."""
     with pytest.MonkeyPatch.context() as patch:
         states = recorded(patch)
@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(phase, recipe, short, w
         assert (Path(recipe.out) / name).read_bytes() == (Path(short.out) / name).read_bytes()
 
 
-def test_a_process_that_was_killed_is_resumed(recipe, short, whole, start, tmp_path, monkeypatch):
+def test_a_process_that_was_killed_is_resumed(recipe, short, whole, fork, tmp_path, monkeypatch):
     """While it writes the maps of the memory phase's last step."""
     path = write(recipe, tmp_path / "recipe.yaml")
     code = """
@@ -114,7 +114,7 @@ def test_a_process_that_was_killed_is_resumed(recipe, short, whole, start, tmp_p
         sam2_data.backbone_maps = dying
         train_sam2.main(sys.argv[1:])
     """
-    process = start("-c", "\n".join(line[8:] for line in code.splitlines()), path)
+    process = fork("-c", "\n".join(line[8:] for line in code.splitlines()), path)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert rows(recipe) == rows(short)[:8]

@@ -38,13 +38,13 @@ def test_values_that_make_no_sense_are_named(recipe, change):
         replace(recipe, **change)
 
 
-def test_a_killed_and_resumed_run_ends_with_the_same_weights(recipe, tmp_path, start):
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(recipe, tmp_path, fork):
     whole = replace(recipe, out=str(tmp_path / "whole"))
     figures = TextStage(whole).run()
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(asdict(recipe)))
     arguments = ["-m", "projects.mini.train_text", str(path)]
-    process = start(*arguments)
+    process = fork(*arguments)
     for line in process.stderr:
         if line.startswith("2:"):
             break
