@@ -22,6 +22,7 @@ from auralsam2.media.container import (
 )
 from auralsam2.media.rgb import Orientation, display_size, to_rgb
 from auralsam2.media.stream_decoder import DamageLog, Decoder
+from auralsam2.media.tone_mapping import ColourConversion
 from auralsam2.types import Frame
 
 if TYPE_CHECKING:
@@ -209,7 +210,10 @@ class FrameReader:
                 self._orientation = Orientation.of(picture)
                 aspect = positive(self._stream.sample_aspect_ratio)
                 self._size = display_size(picture, aspect, self._orientation)
-            image = to_rgb(picture, *self._size, self._orientation, self._reformatter)
+            conversion = ColourConversion.of(picture)
+            if conversion is not None:
+                self._damage.correct(conversion.note)
+            image = to_rgb(picture, *self._size, self._orientation, self._reformatter, conversion)
         self._index += 1
         return Frame(index=self._index - 1, time=time, instant=instant, image=image)
 
