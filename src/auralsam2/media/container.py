@@ -76,23 +76,18 @@ def _reason(error: Exception) -> str:
 def video_stream(container: InputContainer) -> VideoStream | None:
     """The main picture stream, None without one; cover art is no video."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and _decodable(stream):
+        if not stream.disposition & Disposition.attached_pic and is_decodable(stream):
             return stream
     return None
-
-
-def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The first sound stream, None without one."""
-    return next((stream for stream in container.streams.audio if _decodable(stream)), None)
 
 
 def main_streams(container: InputContainer) -> list[VideoStream | AudioStream]:
     """The main picture stream and all sound streams."""
     video = video_stream(container)
-    return [*([] if video is None else [video]), *filter(_decodable, container.streams.audio)]
+    return [*([] if video is None else [video]), *filter(is_decodable, container.streams.audio)]
 
 
-def _decodable(stream: Any) -> bool:
+def is_decodable(stream: Any) -> bool:
     """Whether FFmpeg has a decoder for a stream and the file gives its unit of time."""
     return stream.codec_context is not None and bool(stream.time_base)
 
@@ -142,13 +137,3 @@ def announced_end(container: InputContainer, stream: VideoStream | AudioStream) 
         hours, minutes, seconds = (float(part) for part in tag.groups())
         return hours * 3600 + minutes * 60 + seconds - float(zero_of(container))
     return announced_duration(container) if len(container.streams) == 1 else 0.0
-
-
-def sound_end(container: InputContainer) -> float | None:
-    """Second at which the first sound stream ends, estimated by FFmpeg if need be; None where it is unknown."""
-    stream = audio_stream(container)
-    if stream is None:
-        return None
-    if stream.duration and stream.time_base:
-        return float(((stream.start_time or 0) + stream.duration) * stream.time_base - zero_of(container))
-    return announced_end(container, stream) or None

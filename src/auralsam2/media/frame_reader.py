@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Self
 from av.video.reformatter import VideoReformatter
 
 from auralsam2.errors import InputError, UsageError
+from auralsam2.media.audio_choice import sound_end
 from auralsam2.media.container import (
     announced_duration,
     announced_end,
     open_input,
     positive,
-    sound_end,
     video_stream,
 )
 from auralsam2.media.rgb import Orientation, display_size, to_rgb
@@ -182,7 +182,7 @@ class FrameReader:
         begin = self._instant(fps)
         if until - begin <= _LONGEST_STILL:
             return until
-        heard = sound_end(self._container)
+        heard = sound_end(self._container, self._path)
         return until if heard is None else min(until, max(heard, begin) + _LONGEST_STILL)
 
     def _while_shown(self, time: float, picture: VideoFrame, fps: float, until: float) -> Iterator[Frame]:
