@@ -76,9 +76,7 @@ def test_chosen_track(tmp_path):
     assert audio_note(path, 2) == "audio track 2 (fra) of 3 used"
     source = VideoSource.open(path, Prompts(), audio_track="fra")
     assert (source.audio_track, source.notes) == ("fra", ("audio track 1 (fra) of 3 used",))
-    with pytest.raises(
-        InputError, match=r"no audio track 7: choose `audio_track` from 0 \(eng\), 1 \(fra\), 2 \(fra\)"
-    ):
+    with pytest.raises(InputError, match=r"no audio track 7: choose `audio_track` from 0 \(eng\), 1 \(fra\), 2"):
         probe(path, 7)
 
 

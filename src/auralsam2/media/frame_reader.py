@@ -16,6 +16,7 @@ from auralsam2.media.audio_choice import sound_end
 from auralsam2.media.container import (
     announced_duration,
     announced_end,
+    frame_rate,
     open_input,
     positive,
     video_stream,
@@ -255,11 +256,13 @@ class FrameReader:
 
         A picture more than half a second later than the next one is late by mistake if the next one is later than the
         one before; its time then follows from the one before. Other pictures whose time stamps step back follow the one
-        before: by its duration after a step of more than half a second, else directly.
+        before: by its duration after a step of more than half a second, else directly. A single picture is shown until
+        the end of the file.
         """
         before: float | None = None  # end of the picture before the held one
         held: tuple[float, VideoFrame] | None = None
         last = -math.inf  # time of the picture before the held one
+        count = 0
         for moment, picture in moments:
             time = (0.0 if held is None else self._end_of(*held, spacing)) if moment is None else max(moment, 0.0)
             if held is not None and time <= held[0]:
@@ -278,6 +281,9 @@ class FrameReader:
                 last, before = held[0], self._end_of(*held, spacing)
             held = (time, picture)
             self._video_end = self._end_of(*held, spacing)
+            count += 1
+        if count == 1:
+            self._video_end = max(self._video_end, announced_duration(self._container))
         if held is not None:
             yield held
 
@@ -294,7 +300,7 @@ class FrameReader:
 
     def _spacing(self) -> float:
         """Average seconds from frame to frame according to the file."""
-        rate = positive(self._stream.average_rate) or positive(self._stream.guessed_rate)
+        rate = frame_rate(self._stream)
         return 0.04 if rate is None else 1 / float(rate)
 
     def _end_of(self, time: float, picture: VideoFrame, spacing: float) -> float:

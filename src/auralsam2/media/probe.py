@@ -8,6 +8,7 @@ from auralsam2.errors import InputError
 from auralsam2.media.audio_choice import AudioChoice, audio_stream
 from auralsam2.media.container import (
     announced_duration,
+    frame_rate,
     main_streams,
     open_input,
     positive,
@@ -59,7 +60,7 @@ def probe(path: Path | str, audio_track: AudioChoice = None) -> MediaInfo:
             if first is None:
                 raise InputError(f"{path}: no picture could be decoded, the file is damaged or incomplete")
             width, height = display_size(first, positive(video.sample_aspect_ratio), Orientation.of(first))
-            fps = float(positive(video.average_rate) or positive(video.guessed_rate) or 0)
+            fps = float(frame_rate(video) or 0)
         return MediaInfo(
             path=path,
             width=width,
