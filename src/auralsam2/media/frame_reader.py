@@ -21,6 +21,7 @@ from auralsam2.media.container import (
     positive,
     video_stream,
 )
+from auralsam2.media.deinterlacer import Deinterlacer
 from auralsam2.media.rgb import Orientation, display_size, to_rgb
 from auralsam2.media.stream_decoder import DamageLog, Decoder
 from auralsam2.media.tone_mapping import ColourConversion
@@ -98,6 +99,7 @@ class FrameReader:
         self._end = math.inf if end is None else end
         self._damage = DamageLog(path, "picture")
         self._size: tuple[int, int] | None = None
+        self._stored = (0, 0)
         self._orientation = Orientation()
         self._reformatter = VideoReformatter()
         self._video_end = 0.0
@@ -211,6 +213,10 @@ class FrameReader:
                 self._orientation = Orientation.of(picture)
                 aspect = positive(self._stream.sample_aspect_ratio)
                 self._size = display_size(picture, aspect, self._orientation)
+                self._stored = (picture.width, picture.height)
+            if (picture.width, picture.height) != self._stored:
+                size = f"{picture.width}x{picture.height}"
+                self._damage.correct(f"pictures of {size} pixels scaled to the size of the first")
             conversion = ColourConversion.of(picture)
             if conversion is not None:
                 self._damage.correct(conversion.note)
@@ -223,7 +229,7 @@ class FrameReader:
         spacing = self._spacing()
         with Decoder(self._container, self._stream, self._damage) as decoder:
             sought = self._may_seek and decoder.seek(self._start - _PREROLL)
-            moments = decoder.frames()
+            moments = Deinterlacer(self._damage.correct).pictures(decoder.frames())
             first = next(moments, None)
             late = not sought and first is not None and first[0] is not None and first[0] > _LONG
             if late and first is not None and not self._starts_late:
