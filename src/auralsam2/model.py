@@ -18,6 +18,7 @@ from auralsam2.inference.propagation import Combine
 from auralsam2.inference.streaming import FeatureStream, PromptedStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
+from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.model_folder import check_parts, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.outputs.result_folder import BackgroundWriter, ResultFolder
@@ -95,6 +96,7 @@ class AuralSAM2:
         text: str | None = None,
         prompts: Prompts | None = None,
         audio: Audio = "track",
+        audio_track: AudioChoice = None,
         fps: float | None = DEFAULT_FPS,
         start: float = 0.0,
         end: float | None = None,
@@ -110,6 +112,7 @@ class AuralSAM2:
             text: expression for models that read text; replaces the one in `prompts`.
             prompts: points, boxes, masks and text.
             audio: `track` for the video's own audio, `none`, or another file.
+            audio_track: number of the audio track from 0, or its language; None for the default one.
             fps: processed frames per second; None for every frame.
             start: first processed second.
             end: end of the processed part in seconds; None for the end of the video.
@@ -125,15 +128,17 @@ class AuralSAM2:
         if text is not None:
             combined = dataclasses.replace(combined, text=text)
         check_modality(self.config, combined, self.name)
-        return self.segment_source(
-            VideoSource.open(Path(path), combined, audio=audio, fps=fps, start=start, end=end), combined
+        source = VideoSource.open(
+            Path(path), combined, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end
         )
+        return self.segment_source(source, combined)
 
     def open(
         self,
         path: Path | str,
         *,
         audio: Audio = "track",
+        audio_track: AudioChoice = None,
         fps: float | None = DEFAULT_FPS,
         start: float = 0.0,
         end: float | None = None,
@@ -147,6 +152,7 @@ class AuralSAM2:
         Args:
             path: the video.
             audio: `track` for the video's own audio, `none`, or another file.
+            audio_track: number of the audio track from 0, or its language; None for the default one.
             fps: processed frames per second; None for every frame.
             start: first processed second.
             end: end of the processed part in seconds; None for the end of the video.
@@ -162,7 +168,16 @@ class AuralSAM2:
             UsageError: an argument does not fit the video.
         """
         sound = Path(audio) if audio not in ("track", "none") else audio
-        source = VideoSource.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, prompts_later=True)
+        source = VideoSource.open(
+            Path(path),
+            Prompts(),
+            audio=sound,
+            audio_track=audio_track,
+            fps=fps,
+            start=start,
+            end=end,
+            prompts_later=True,
+        )
         return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
 
     def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:
@@ -277,6 +292,7 @@ class VideoSegmentation:
             save,
             header,
             audio_from=sound,
+            audio_track=source.audio_track,
             start=source.start,
             end=source.end,
         )

@@ -9,6 +9,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.media.frame_reader import read_frames
+from helpers.ffmpeg_frames import ffmpeg_frames
 from helpers.media_files import click, corners, number_of, numbered, tone, turn, write_clip, write_media
 
 
@@ -186,15 +187,26 @@ def test_4k(tmp_path):
     assert np.abs(image[100, 100].astype(int) - (220, 30, 30)).max() < 12
 
 
-def test_interlaced(tmp_path):
-    path = write_media(
-        tmp_path / "fields.ts",
-        [numbered(n) for n in range(10)],
-        codec="mpeg2video",
-        fps=25,
-        options={"flags": "+ildct+ilme"},
-    )
-    assert [number_of(frame.image) for frame in frames_of(path)] == list(range(10))
+def test_interlaced_pictures_are_deinterlaced(tmp_path):
+    """A bar that moves from field to field, against ffmpeg's filter."""
+    pictures = []
+    for number in range(8):
+        picture = np.full((96, 128, 3), 40, np.uint8)
+        for field in range(2):
+            left = 5 * (2 * number + field)
+            picture[field::2, left : left + 30] = (220, 60, 30)
+        pictures.append(picture)
+    options = {"flags": "+ildct+ilme", "qmin": "2", "qmax": "2"}
+    path = write_media(tmp_path / "fields.ts", pictures, codec="mpeg2video", fps=25, options=options)
+    with read_frames(path) as reader:
+        frames = list(reader)
+    assert reader.notes == ["interlaced pictures deinterlaced"]
+    times, expected = ffmpeg_frames(path, "bwdif=mode=send_frame:deint=interlaced")
+    assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-3)
+    for frame, picture in zip(frames[1:], expected[1:], strict=True):  # versions differ in the first picture
+        assert np.abs(frame.image.astype(int) - picture).max() <= 2
+    for frame in frames:
+        assert np.abs(np.diff(frame.image.astype(int), axis=0)).mean() < 1
 
 
 def test_frames_that_change_size_keep_the_first(tmp_path):
@@ -202,7 +214,9 @@ def test_frames_that_change_size_keep_the_first(tmp_path):
     large = write_media(tmp_path / "b.ts", [corners(128, 96)] * 5, [0.3, 0.4, 0.5, 0.6, 0.7])
     path = tmp_path / "both.ts"
     path.write_bytes(small.read_bytes() + large.read_bytes())
-    frames = frames_of(path)
+    with read_frames(path) as reader:
+        frames = list(reader)
+    assert "pictures of 128x96 pixels scaled to the size of the first" in reader.notes
     assert len(frames) > 3
     assert {frame.image.shape for frame in frames} == {(48, 64, 3)}
     assert np.abs(frames[-1].image.astype(int) - corners(64, 48)).mean() < 8

@@ -120,6 +120,13 @@ def parse_audio(text: str | None) -> Path | Literal["track", "none"]:
     return path
 
 
+def parse_audio_track(text: str | None) -> int | str | None:
+    """Parse the number of a sound track, or its language."""
+    if text is None or not text.isdecimal():
+        return text
+    return int(text)
+
+
 def parse_size(option: str, text: str) -> int:
     """Parse a number of bytes, such as `500MB` or `2GB`; units are powers of ten."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(k|M|G|T)?B?", text.strip())

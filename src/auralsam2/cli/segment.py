@@ -49,6 +49,10 @@ def segment(
     audio: Annotated[
         str | None, typer.Option(metavar="FILE|none", help="Use the sound of this file, or no sound.")
     ] = None,
+    audio_track: Annotated[
+        str | None,
+        typer.Option(metavar="N|LANG", help="Sound track: number from 0, or language. Default: the default track."),
+    ] = None,
     fps: Annotated[
         str, typer.Option(metavar="N|all", help="Frames to segment per second; models were trained at 1.")
     ] = "1",
@@ -82,6 +86,7 @@ def segment(
             text=options.parse_expression(text),
         ),
         audio=options.parse_audio(audio),
+        audio_track=options.parse_audio_track(audio_track),
         fps=options.parse_rate(fps),
         start=begin,
         end=stop,

@@ -37,6 +37,7 @@ class SegmentOptions:
         out: parent of one result folder for each input.
         prompts: points, boxes, masks and text.
         audio: `track`, `none` or a file.
+        audio_track: number or language of the sound track; None for the default one.
         fps: frames per second, or None for all.
         start, end: part of each input in seconds.
         save: kinds of files.
@@ -51,6 +52,7 @@ class SegmentOptions:
     out: Path
     prompts: Prompts
     audio: Any
+    audio_track: int | str | None
     fps: float | None
     start: float
     end: float | None
@@ -73,7 +75,15 @@ class SegmentOptions:
 
         if video.is_dir():
             raise InputError(f"{video}: no videos in this folder; known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}")
-        return VideoSource.open(video, self.prompts, audio=self.audio, fps=self.fps, start=self.start, end=self.end)
+        return VideoSource.open(
+            video,
+            self.prompts,
+            audio=self.audio,
+            audio_track=self.audio_track,
+            fps=self.fps,
+            start=self.start,
+            end=self.end,
+        )
 
     def options(self, request: str, dtype: str) -> dict[str, Any]:
         """Return the `options` of `result.json`: those of the command, and the hash of the request."""
@@ -82,6 +92,7 @@ class SegmentOptions:
             "model": self.model,
             "prompts": asdict(self.prompts),
             "audio": self.audio,
+            "audio_track": self.audio_track,
             "fps": "all" if self.fps is None else self.fps,
             "start": self.start,
             "end": self.end,
@@ -162,6 +173,7 @@ class Batch:
             weights=self._weights,
             prompts=job.prompts,
             audio=job.audio,
+            audio_track=job.audio_track,
             fps=job.fps,
             start=job.start,
             end=job.end,

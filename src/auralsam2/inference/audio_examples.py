@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from auralsam2.inference.windows import FrameTime, Window, sound_begin
+from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.modeling import log_mel as log_mel_module
 from auralsam2.modeling.log_mel import EXAMPLE_SAMPLES
@@ -40,6 +41,7 @@ class AudioExamples:
     Args:
         path: of a file with a sound track; None hears silence.
         start: earliest second that will be asked for.
+        audio_track: number or language of the track; None for the default one.
 
     Attributes:
         any_audible: whether any example so far was audible.
@@ -48,8 +50,8 @@ class AudioExamples:
         InputError: the file cannot be opened or has no sound track.
     """
 
-    def __init__(self, path: Path | None, start: float = 0.0) -> None:
-        self._track = SoundTrack(path, start=max(0.0, start - LEEWAY)) if path is not None else None
+    def __init__(self, path: Path | None, start: float = 0.0, audio_track: AudioChoice = None) -> None:
+        self._track = SoundTrack(path, start=max(0.0, start - LEEWAY), choice=audio_track) if path is not None else None
         self._examples: dict[tuple[int, float], AudioExample] = {}
         self.any_audible = False
 

@@ -121,7 +121,9 @@ class FeaturePromptProvider:
         if use_audio in self._audio and first.index < self._reached[use_audio]:
             self._audio.pop(use_audio).close()
         if use_audio not in self._audio:
-            self._audio[use_audio] = AudioExamples(self._frames.source.sound if use_audio else None, first.instant)
+            source = self._frames.source
+            sound = source.sound if use_audio else None
+            self._audio[use_audio] = AudioExamples(sound, first.instant, source.audio_track)
         self._reached[use_audio] = first.index
         self._audio[use_audio].forget_before(first.index)
         return self._audio[use_audio]

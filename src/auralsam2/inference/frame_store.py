@@ -94,7 +94,7 @@ class FrameStore:
     @property
     def notes(self) -> list[str]:
         """Sentences about corrections and conversions of the pictures, as far as they were read."""
-        return self._reader.notes
+        return [*self._reader.notes, *self.source.notes]
 
     def has(self, index: int) -> bool:
         """Whether there is a frame of this index; reads on up to it."""

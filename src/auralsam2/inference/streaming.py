@@ -76,7 +76,7 @@ class FeatureStream:
         source = self.source
         with (
             FrameReader(source.info.path, fps=source.fps, start=source.start, end=source.end) as reader,
-            contextlib.closing(AudioExamples(source.sound, source.start)) as hearing,
+            contextlib.closing(AudioExamples(source.sound, source.start, source.audio_track)) as hearing,
         ):
             try:
                 with StreamCache(self._memory) as kept, Prefetcher(self._read(reader)) as frames:
@@ -87,7 +87,7 @@ class FeatureStream:
                         kept.forget_before(window.moments[0].index)
                         hearing.forget_before(window.moments[0].index)
             finally:
-                self.warnings += [*damage_notes(reader.damage, hearing.damage), *reader.notes]
+                self.warnings += [*damage_notes(reader.damage, hearing.damage), *reader.notes, *source.notes]
         if self._hears and not hearing.any_audible:
             self.warnings.append(SILENT)
 

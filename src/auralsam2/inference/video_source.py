@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from auralsam2.errors import InputError, UsageError
+from auralsam2.media.audio_choice import AudioChoice, audio_note
 from auralsam2.media.probe import probe
 from auralsam2.types import MediaInfo, Prompts
 
@@ -59,6 +60,8 @@ class VideoSource:
         sound: file whose sound is heard; None where hearing is off.
         fps: processed frames per second; None for every frame.
         start, end: processed part, in seconds; None for the end of the video.
+        audio_track: number or language of the sound track; None for the default one.
+        notes: sentences about the choice of the sound track.
     """
 
     info: MediaInfo
@@ -66,6 +69,8 @@ class VideoSource:
     fps: float | None = DEFAULT_FPS
     start: float = 0.0
     end: float | None = None
+    audio_track: AudioChoice = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -77,6 +82,7 @@ class VideoSource:
         fps: float | None = DEFAULT_FPS,
         start: float = 0.0,
         end: float | None = None,
+        audio_track: AudioChoice = None,
         prompts_later: bool = False,
     ) -> VideoSource:
         """Look at the files and at what is asked of them.
@@ -94,7 +100,7 @@ class VideoSource:
             raise UsageError(f"`start={start:g}` must be 0 or more seconds")
         if end is not None and not end > start:
             raise UsageError(f"`end={end:g}` must be after `start={start:g}`")
-        info = probe(path)
+        info = probe(path, None if isinstance(audio, Path) else audio_track)
         if not info.width:
             raise InputError(f"{path}: no video track")
         if info.duration and start >= info.duration:
@@ -104,7 +110,7 @@ class VideoSource:
             read_label(mask.path, info.width, info.height)
         prompted = prompts_later or bool(prompts.visual) or prompts.text is not None
         if isinstance(audio, Path):
-            if probe(audio).audio_rate is None:
+            if probe(audio, audio_track).audio_rate is None:
                 raise InputError(f"{audio}: no audio track")
             sound = audio
         elif audio == "none":
@@ -120,4 +126,6 @@ class VideoSource:
                 f"{path}: no audio track: add one with `audio=FILE`, or prompt with `text`, `points`, `boxes` or "
                 "`masks`"
             )
-        return cls(info=info, sound=sound, fps=fps, start=start, end=end)
+        note = None if sound is None else audio_note(sound, audio_track)
+        notes = () if note is None else (note,)
+        return cls(info=info, sound=sound, fps=fps, start=start, end=end, audio_track=audio_track, notes=notes)

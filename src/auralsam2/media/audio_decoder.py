@@ -11,7 +11,8 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 
 from auralsam2.errors import InputError
-from auralsam2.media.container import announced_end, audio_stream, open_input
+from auralsam2.media.audio_choice import AudioChoice, audio_stream
+from auralsam2.media.container import announced_end, open_input
 from auralsam2.media.resampler import MAX_RATE
 from auralsam2.media.stream_decoder import DamageLog, Decoder
 
@@ -44,8 +45,8 @@ class AudioChunk:
     samples: np.ndarray
 
 
-def read_chunks(path: Path, damage: DamageLog, start: float = 0.0) -> Iterator[AudioChunk]:
-    """Decode the first sound track of a file as chunks that do not overlap, in order; a gap between two is silence.
+def read_chunks(path: Path, damage: DamageLog, start: float = 0.0, choice: AudioChoice = None) -> Iterator[AudioChunk]:
+    """Decode a sound track of a file as chunks that do not overlap, in order; a gap between two is silence.
 
     Mono is copied to both sides; more than two channels are mixed down by FFmpeg's matrix, scaled so that it cannot
     clip.
@@ -54,12 +55,13 @@ def read_chunks(path: Path, damage: DamageLog, start: float = 0.0) -> Iterator[A
         path: a video or a sound file.
         damage: takes the moments of damage.
         start: sound before this second is not wanted, and may be left out.
+        choice: number or language of the track; None for the default one.
 
     Raises:
         InputError: the file cannot be opened, has no sound track, or nothing of it decodes.
     """
     with open_input(path) as container:
-        stream = audio_stream(container)
+        stream = audio_stream(container, path, choice)
         if stream is None:
             raise InputError(f"{path}: no audio track")
         converter = _Converter()
@@ -90,7 +92,7 @@ def read_chunks(path: Path, damage: DamageLog, start: float = 0.0) -> Iterator[A
             return
     if not sought:
         raise InputError(f"{path}: no sound could be decoded, the audio track is empty or damaged")
-    yield from read_chunks(path, damage)
+    yield from read_chunks(path, damage, choice=choice)
 
 
 class _Converter:

@@ -14,30 +14,36 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
-from auralsam2.errors import InputError, OutputError
+from auralsam2.errors import InputError
+from auralsam2.media.audio_choice import AudioChoice, audio_stream
 from auralsam2.media.audio_decoder import AudioChunk, read_chunks
-from auralsam2.media.container import audio_stream, open_input
+from auralsam2.media.container import open_input
 from auralsam2.media.stream_decoder import DamageLog, Decoder
+from auralsam2.media.write_error import write_error
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-_COPIED = frozenset({"aac", "mp3", "mp3float"})
+_COPIED = {"aac": 1, "mp3": 16_000, "mp3float": 16_000}
+"""Codecs whose packets MP4 takes, and the lowest rate of each."""
 _RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
 _RUN_IN = 0.05
 """Seconds of packets copied before the start, which is where the codec settles; the file tells players to skip them."""
 
 
-def overlay_audio(output: OutputContainer, path: Path, start: float, end: float | None) -> Iterator[tuple[float, Any]]:
-    """Add the first sound track of a file to an overlay, and yield its packets for the muxer.
+def overlay_audio(
+    output: OutputContainer, path: Path, start: float, end: float | None, choice: AudioChoice = None
+) -> Iterator[tuple[float, Any]]:
+    """Add a sound track of a file to an overlay, and yield its packets for the muxer.
 
-    AAC and MP3 are copied as they are, anything else becomes AAC.
+    AAC is copied, and MP3 at rates that MP4 takes; anything else becomes AAC.
 
     Args:
         output: the overlay, before its header is written.
         path: a file with sound.
         start: second of the file that is 0 in the overlay.
         end: second of the file at which the sound stops; None for its own end.
+        choice: number or language of the track; None for the default one.
 
     Returns:
         An iterator over (time, packet), time in seconds of the overlay, rising. The stream is added at once.
@@ -46,23 +52,23 @@ def overlay_audio(output: OutputContainer, path: Path, start: float, end: float 
         InputError: the file cannot be opened or has no sound that decodes.
     """
     with open_input(path) as container:
-        stream = audio_stream(container)
+        stream = audio_stream(container, path, choice)
         if stream is None:
             raise InputError(f"{path}: no audio track")
         name = stream.codec_context.name
         rate = stream.codec_context.sample_rate
-        template = output.add_stream_from_template(stream) if name in _COPIED else None
+        template = output.add_stream_from_template(stream) if rate >= _COPIED.get(name, math.inf) else None
     stop = math.inf if end is None else end
     if template is not None:
-        return _copied(template, path, start, stop)
+        return _copied(template, path, start, stop, choice)
     rate = rate if rate in _RATES else 48_000
     encoder = output.add_stream("aac", rate=rate, layout="stereo", bit_rate=160_000 if rate > 24_000 else 64_000)
-    return _encoded(encoder, rate, path, start, stop)
+    return _encoded(encoder, rate, path, start, stop, choice)
 
 
-def _copied(target: Any, path: Path, start: float, end: float) -> Iterator[tuple[float, Any]]:
+def _copied(target: Any, path: Path, start: float, end: float, choice: AudioChoice) -> Iterator[tuple[float, Any]]:
     with open_input(path) as container:
-        stream = audio_stream(container)
+        stream = audio_stream(container, path, choice)
         if stream is None or stream.time_base is None:
             raise InputError(f"{path}: no audio track")
         with Decoder(container, stream, DamageLog(path, "sound")) as decoder:
@@ -83,9 +89,11 @@ def _copied(target: Any, path: Path, start: float, end: float) -> Iterator[tuple
                     yield time - start, packet
 
 
-def _encoded(encoder: Any, rate: int, path: Path, start: float, end: float) -> Iterator[tuple[float, Any]]:
+def _encoded(
+    encoder: Any, rate: int, path: Path, start: float, end: float, choice: AudioChoice
+) -> Iterator[tuple[float, Any]]:
     done = 0
-    for samples in _unbroken(path, rate, start, end):
+    for samples in _unbroken(path, rate, start, end, choice):
         frame = AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout="stereo")
         frame.sample_rate = rate
         frame.time_base = Fraction(1, rate)
@@ -97,11 +105,11 @@ def _encoded(encoder: Any, rate: int, path: Path, start: float, end: float) -> I
         yield done / rate, packet
 
 
-def _unbroken(path: Path, rate: int, start: float, end: float) -> Iterator[np.ndarray]:
+def _unbroken(path: Path, rate: int, start: float, end: float, choice: AudioChoice) -> Iterator[np.ndarray]:
     """Yield the sound of [start, end) at `rate` as (N, 2) float32 pieces without gaps, the first sample at start."""
     done = 0
     limit = math.inf if math.isinf(end) else round((end - start) * rate)
-    for at, samples in _at_rate(path, rate, start):
+    for at, samples in _at_rate(path, rate, start, choice):
         while at > done and done < limit:
             silence = int(min(at - done, rate, limit - done))
             yield np.zeros((silence, 2), dtype=np.float32)
@@ -116,12 +124,12 @@ def _unbroken(path: Path, rate: int, start: float, end: float) -> Iterator[np.nd
             return
 
 
-def _at_rate(path: Path, rate: int, start: float) -> Iterator[tuple[int, np.ndarray]]:
+def _at_rate(path: Path, rate: int, start: float, choice: AudioChoice) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (position, samples) at `rate`, positions counted from start."""
     resampler = AudioResampler("fltp", "stereo", rate)
     run: tuple[int, int] | None = None  # rate and next position of the run of chunks that the resampler is in
     at = 0
-    for chunk in read_chunks(path, DamageLog(path, "sound"), start):
+    for chunk in read_chunks(path, DamageLog(path, "sound"), start, choice):
         if chunk.rate == rate:
             yield chunk.first - round(start * rate), chunk.samples
             continue
@@ -164,9 +172,6 @@ def write_audio(path: Path, video: Path, advance: Callable[[float], None]) -> No
                 advance(second)
         part.replace(path)
     except (OSError, av.error.FFmpegError) as error:
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"{path}: cannot be written ({reason}): check the folder, its permissions and its free space"
-        ) from error
+        raise write_error(path, error) from error
     finally:
         part.unlink(missing_ok=True)

@@ -28,7 +28,11 @@ _NOT_MEDIA = frozenset({"tty", "bin", "xbin", "adf", "idf", "lavfi", "concat", "
 _TOLERANT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 """PyAV 18 refuses metadata that is not UTF-8 unless told otherwise; PyAV 19 always accepts it."""
 
+_MAX_RATE = 1000
+"""Frames per second above which an announced rate is that of a clock."""
 _KNOWS_LENGTH = ("mov", "matroska", "avi", "wav", "flac", "ogg", "flv", "asf")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
+"""Start of a URL; `Path` leaves one slash of two."""
 _MATROSKA_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
@@ -42,7 +46,7 @@ def open_input(path: Path) -> InputContainer:
         if path.is_dir():
             raise InputError(f"{path}: is a directory, give a video file")
         if not path.exists():
-            raise InputError(f"{path}: no such file")
+            raise InputError(f"{path}: {_absence(path)}")
         if not path.is_file():
             raise InputError(f"{path}: not a regular file, give a video file")
         if path.stat().st_size == 0:
@@ -65,7 +69,26 @@ def open_input(path: Path) -> InputContainer:
     if not _NOT_MEDIA.isdisjoint(container.format.name.split(",")):
         container.close()
         raise InputError(f"{path}: not a video or sound file")
+    if container.format.name == "webp_pipe" and _is_animated(path):
+        container.close()
+        raise InputError(f"{path}: animated WebP cannot be read: convert it to GIF or MP4")
     return container
+
+
+def _absence(path: Path) -> str:
+    """Explain why a name is not that of a file."""
+    if str(path) == "-":
+        return "standard input cannot be read: give a file"
+    if _ADDRESS.match(str(path)):
+        return "is an address, not a file: download it first"
+    return "no such file"
+
+
+def _is_animated(path: Path) -> bool:
+    """Whether the header of a WebP file announces an animation."""
+    with path.open("rb") as file:
+        header = file.read(21)
+    return header[12:16] == b"VP8X" and len(header) == 21 and bool(header[20] & 2)
 
 
 def _reason(error: Exception) -> str:
@@ -76,23 +99,18 @@ def _reason(error: Exception) -> str:
 def video_stream(container: InputContainer) -> VideoStream | None:
     """The main picture stream, None without one; cover art is no video."""
     for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and _decodable(stream):
+        if not stream.disposition & Disposition.attached_pic and is_decodable(stream):
             return stream
     return None
-
-
-def audio_stream(container: InputContainer) -> AudioStream | None:
-    """The first sound stream, None without one."""
-    return next((stream for stream in container.streams.audio if _decodable(stream)), None)
 
 
 def main_streams(container: InputContainer) -> list[VideoStream | AudioStream]:
     """The main picture stream and all sound streams."""
     video = video_stream(container)
-    return [*([] if video is None else [video]), *filter(_decodable, container.streams.audio)]
+    return [*([] if video is None else [video]), *filter(is_decodable, container.streams.audio)]
 
 
-def _decodable(stream: Any) -> bool:
+def is_decodable(stream: Any) -> bool:
     """Whether FFmpeg has a decoder for a stream and the file gives its unit of time."""
     return stream.codec_context is not None and bool(stream.time_base)
 
@@ -103,6 +121,12 @@ def positive(value: Any) -> Fraction | None:
     PyAV 18 writes None for unknown; PyAV 19 writes 0/1 or n/0.
     """
     return Fraction(value.numerator, value.denominator) if value and value > 0 else None
+
+
+def frame_rate(stream: VideoStream) -> Fraction | None:
+    """Frames per second by the file, None where unknown; raw DV gives its clock as the average."""
+    rates = (positive(stream.average_rate), positive(stream.guessed_rate))
+    return next((rate for rate in rates if rate is not None and rate <= _MAX_RATE), None)
 
 
 def zero_of(container: InputContainer) -> Fraction:
@@ -134,21 +158,12 @@ def announced_end(container: InputContainer, stream: VideoStream | AudioStream) 
     """The second at which a stream should end by the word of the file, 0.0 where it says nothing reliable of it."""
     if not container.format.name.startswith(_KNOWS_LENGTH):
         return 0.0  # FFmpeg guesses the length from the bit rate
-    if stream.duration and stream.time_base:
-        begin = (stream.start_time or 0) * stream.time_base - zero_of(container)
-        return float(begin + stream.duration * stream.time_base)
     tag = _MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
     if tag is not None:
         hours, minutes, seconds = (float(part) for part in tag.groups())
         return hours * 3600 + minutes * 60 + seconds - float(zero_of(container))
+    # FFmpeg gives streams of Matroska that it could not measure the length of the whole file.
+    if stream.duration and stream.time_base and not container.format.name.startswith("matroska"):
+        begin = (stream.start_time or 0) * stream.time_base - zero_of(container)
+        return float(begin + stream.duration * stream.time_base)
     return announced_duration(container) if len(container.streams) == 1 else 0.0
-
-
-def sound_end(container: InputContainer) -> float | None:
-    """Second at which the first sound stream ends, estimated by FFmpeg if need be; None where it is unknown."""
-    stream = audio_stream(container)
-    if stream is None:
-        return None
-    if stream.duration and stream.time_base:
-        return float(((stream.start_time or 0) + stream.duration) * stream.time_base - zero_of(container))
-    return announced_end(container, stream) or None

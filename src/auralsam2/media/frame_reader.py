@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Self
 from av.video.reformatter import VideoReformatter
 
 from auralsam2.errors import InputError, UsageError
+from auralsam2.media.audio_choice import sound_end
 from auralsam2.media.container import (
     announced_duration,
     announced_end,
+    frame_rate,
     open_input,
     positive,
-    sound_end,
     video_stream,
 )
+from auralsam2.media.deinterlacer import Deinterlacer
 from auralsam2.media.rgb import Orientation, display_size, to_rgb
 from auralsam2.media.stream_decoder import DamageLog, Decoder
+from auralsam2.media.tone_mapping import ColourConversion
 from auralsam2.types import Frame
 
 if TYPE_CHECKING:
@@ -96,6 +99,7 @@ class FrameReader:
         self._end = math.inf if end is None else end
         self._damage = DamageLog(path, "picture")
         self._size: tuple[int, int] | None = None
+        self._stored = (0, 0)
         self._orientation = Orientation()
         self._reformatter = VideoReformatter()
         self._video_end = 0.0
@@ -181,7 +185,7 @@ class FrameReader:
         begin = self._instant(fps)
         if until - begin <= _LONGEST_STILL:
             return until
-        heard = sound_end(self._container)
+        heard = sound_end(self._container, self._path)
         return until if heard is None else min(until, max(heard, begin) + _LONGEST_STILL)
 
     def _while_shown(self, time: float, picture: VideoFrame, fps: float, until: float) -> Iterator[Frame]:
@@ -209,7 +213,14 @@ class FrameReader:
                 self._orientation = Orientation.of(picture)
                 aspect = positive(self._stream.sample_aspect_ratio)
                 self._size = display_size(picture, aspect, self._orientation)
-            image = to_rgb(picture, *self._size, self._orientation, self._reformatter)
+                self._stored = (picture.width, picture.height)
+            if (picture.width, picture.height) != self._stored:
+                size = f"{picture.width}x{picture.height}"
+                self._damage.correct(f"pictures of {size} pixels scaled to the size of the first")
+            conversion = ColourConversion.of(picture)
+            if conversion is not None:
+                self._damage.correct(conversion.note)
+            image = to_rgb(picture, *self._size, self._orientation, self._reformatter, conversion)
         self._index += 1
         return Frame(index=self._index - 1, time=time, instant=instant, image=image)
 
@@ -218,7 +229,7 @@ class FrameReader:
         spacing = self._spacing()
         with Decoder(self._container, self._stream, self._damage) as decoder:
             sought = self._may_seek and decoder.seek(self._start - _PREROLL)
-            moments = decoder.frames()
+            moments = Deinterlacer(self._damage.correct).pictures(decoder.frames())
             first = next(moments, None)
             late = not sought and first is not None and first[0] is not None and first[0] > _LONG
             if late and first is not None and not self._starts_late:
@@ -251,11 +262,13 @@ class FrameReader:
 
         A picture more than half a second later than the next one is late by mistake if the next one is later than the
         one before; its time then follows from the one before. Other pictures whose time stamps step back follow the one
-        before: by its duration after a step of more than half a second, else directly.
+        before: by its duration after a step of more than half a second, else directly. A single picture is shown until
+        the end of the file.
         """
         before: float | None = None  # end of the picture before the held one
         held: tuple[float, VideoFrame] | None = None
         last = -math.inf  # time of the picture before the held one
+        count = 0
         for moment, picture in moments:
             time = (0.0 if held is None else self._end_of(*held, spacing)) if moment is None else max(moment, 0.0)
             if held is not None and time <= held[0]:
@@ -274,6 +287,9 @@ class FrameReader:
                 last, before = held[0], self._end_of(*held, spacing)
             held = (time, picture)
             self._video_end = self._end_of(*held, spacing)
+            count += 1
+        if count == 1:
+            self._video_end = max(self._video_end, announced_duration(self._container))
         if held is not None:
             yield held
 
@@ -290,7 +306,7 @@ class FrameReader:
 
     def _spacing(self) -> float:
         """Average seconds from frame to frame according to the file."""
-        rate = positive(self._stream.average_rate) or positive(self._stream.guessed_rate)
+        rate = frame_rate(self._stream)
         return 0.04 if rate is None else 1 / float(rate)
 
     def _end_of(self, time: float, picture: VideoFrame, spacing: float) -> float:

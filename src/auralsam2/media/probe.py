@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from auralsam2.errors import InputError
+from auralsam2.media.audio_choice import AudioChoice, audio_stream
 from auralsam2.media.container import (
     announced_duration,
-    audio_stream,
+    frame_rate,
     main_streams,
     open_input,
     positive,
@@ -35,11 +36,12 @@ def _duration(path: Path) -> float:
         return clock.duration if jumps else announced
 
 
-def probe(path: Path | str) -> MediaInfo:
+def probe(path: Path | str, audio_track: AudioChoice = None) -> MediaInfo:
     """Describe a media file; decodes no more than up to its first picture.
 
     Args:
         path: a video, or a file of sound alone (then width and height are 0).
+        audio_track: number or language of the sound track to describe; None for the default one.
 
     Raises:
         InputError: missing, a directory, not readable, empty, not media, or no picture of it decodes.
@@ -47,7 +49,7 @@ def probe(path: Path | str) -> MediaInfo:
     path = Path(path)
     with open_input(path) as container:
         video = video_stream(container)
-        audio = audio_stream(container)
+        audio = audio_stream(container, path, audio_track)
         if video is None and audio is None:
             raise InputError(f"{path}: holds neither pictures nor sound that can be decoded")
         width = height = 0
@@ -58,7 +60,7 @@ def probe(path: Path | str) -> MediaInfo:
             if first is None:
                 raise InputError(f"{path}: no picture could be decoded, the file is damaged or incomplete")
             width, height = display_size(first, positive(video.sample_aspect_ratio), Orientation.of(first))
-            fps = float(positive(video.average_rate) or positive(video.guessed_rate) or 0)
+            fps = float(frame_rate(video) or 0)
         return MediaInfo(
             path=path,
             width=width,

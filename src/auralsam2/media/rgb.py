@@ -10,6 +10,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from auralsam2.media.container import MAX_PIXELS
+from auralsam2.media.tone_mapping import ColourConversion
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -77,18 +78,25 @@ def display_size(frame: VideoFrame, aspect: Fraction | None, orientation: Orient
 
 
 def to_rgb(
-    frame: VideoFrame, width: int, height: int, orientation: Orientation, reformatter: VideoReformatter
+    frame: VideoFrame,
+    width: int,
+    height: int,
+    orientation: Orientation,
+    reformatter: VideoReformatter,
+    conversion: ColourConversion | None = None,
 ) -> np.ndarray:
     """Convert a frame to an image (height, width, 3) uint8 RGB in display orientation, scaled where sizes differ.
 
     `reformatter` is shared by the frames of a video: each one keeps about 15 MB.
 
     Alpha is dropped. The colour matrix and the range come from the frame; without a tag, as in players, BT.709 above
-    standard definition, else BT.601.
+    standard definition, else BT.601. `conversion` turns HDR or wide gamut into sRGB.
     """
     stored_width, stored_height = (height, width) if orientation.transposed else (width, height)
     matrix = None
     if frame.colorspace not in _KNOWN_MATRICES:
         matrix = Colorspace.ITU709 if frame.width >= 1280 or frame.height > 576 else Colorspace.ITU601
-    rgb = reformatter.reformat(frame, stored_width, stored_height, "rgb24", src_colorspace=matrix, interpolation=_EXACT)
-    return orientation.apply(rgb.to_ndarray())
+    layout = "rgb24" if conversion is None else "rgb48le"
+    rgb = reformatter.reformat(frame, stored_width, stored_height, layout, src_colorspace=matrix, interpolation=_EXACT)
+    image = rgb.to_ndarray()
+    return orientation.apply(image if conversion is None else conversion.apply(image))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import av
 import av.error
 
+from auralsam2.errors import InputError
 from auralsam2.media.container import MAX_PIXELS, announced_duration, main_streams, zero_of
 from auralsam2.media.packet_clock import PacketClock
 
@@ -42,6 +43,7 @@ class DamageLog:
         content: `picture` or `sound`.
 
     Attributes:
+        path: the file.
         times: seconds of damage in the order of discovery; damage within a second of the one before counts as the same.
         notes: sentences about corrections.
     """
@@ -49,7 +51,7 @@ class DamageLog:
     def __init__(self, path: Path, content: str) -> None:
         self.times: list[float] = []
         self.notes: list[str] = []
-        self._path = path
+        self.path = path
         self._content = content
         self._last: float | None = None
 
@@ -58,14 +60,14 @@ class DamageLog:
         time = max(0.0, time)
         if self._last is None or abs(time - self._last) > 1.0:
             self.times.append(time)
-            log.warning("%s: damaged %s at %.2f s, going on", self._path, self._content, time)
+            log.warning("%s: damaged %s at %.2f s, going on", self.path, self._content, time)
         self._last = time
 
     def correct(self, sentence: str) -> None:
         """Record a correction."""
         if sentence not in self.notes:
             self.notes.append(sentence)
-            log.info("%s: %s", self._path, sentence)
+            log.info("%s: %s", self.path, sentence)
 
 
 class Decoder:
@@ -126,8 +128,13 @@ class Decoder:
         """Yield (time, frame); time in seconds from the start of the presentation, None where the file gives none.
 
         Packets that do not decode are noted as damage and skipped.
+
+        Raises:
+            InputError: the stream is encrypted.
         """
         for packet in self.packets():
+            if packet.has_sidedata("encryption_info"):
+                raise InputError(f"{self._damage.path}: is encrypted: give a file without protection")
             time = self.seconds(packet.pts if packet.pts is not None else packet.dts)
             if packet.is_corrupt:
                 self._damage.note(self._last if time is None else time)

@@ -17,7 +17,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
 from auralsam2.errors import OutputError
+from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.media.audio_mux import overlay_audio
+from auralsam2.media.write_error import write_error
 
 _TICKS = 90_000
 _LONE_SECONDS = 1.0
@@ -37,10 +39,11 @@ class OverlayWriter:
 
     Args:
         path: the file to write, replaced if it exists.
-        audio_from: a file whose first sound track is taken over; None for a silent video.
+        audio_from: a file whose sound is added; None for a silent video.
         start: the second of the source that is 0 in the overlay.
         end: the second of the source at which the overlay ends; None where pictures and sound end.
         pictures_end: the second of the source at which its last picture goes, as far as it is known.
+        audio_track: number or language of the sound track of `audio_from`; None for the default one.
 
     Raises:
         OutputError: the file cannot be written.
@@ -55,6 +58,7 @@ class OverlayWriter:
         start: float = 0.0,
         end: float | None = None,
         pictures_end: float | None = None,
+        audio_track: AudioChoice = None,
     ) -> None:
         self._path = Path(path)
         self._start = start
@@ -74,7 +78,7 @@ class OverlayWriter:
             with self._writing():
                 self._stream: Any = self._container.add_stream("libx264", rate=25, options=dict(_ENCODER))
             if audio_from is not None:
-                self._sound = overlay_audio(self._container, audio_from, start, end)
+                self._sound = overlay_audio(self._container, audio_from, start, end, audio_track)
         except BaseException:
             self._abandon()
             raise
@@ -205,7 +209,4 @@ class OverlayWriter:
         try:
             yield
         except (OSError, av.error.FFmpegError) as error:
-            reason = error.strerror or str(error)
-            raise OutputError(
-                f"{self._path}: cannot be written ({reason}): check the folder, its permissions and its free space"
-            ) from error
+            raise write_error(self._path, error) from error

@@ -25,6 +25,7 @@ def request_hash(
     end: float | None,
     dtype: str,
     save: Collection[str],
+    audio_track: int | str | None = None,
 ) -> str:
     """Return a hash of everything that a result depends on, including the version of this package.
 
@@ -41,6 +42,7 @@ def request_hash(
         end: last processed second; None for the end of the video.
         dtype: fp32, bf16 or fp16.
         save: kinds of files to write.
+        audio_track: number or language of the audio track; None for the default one.
 
     Returns:
         64 hexadecimal digits.
@@ -53,6 +55,7 @@ def request_hash(
         "weights": weights,
         "video": _file_identity(video),
         "audio": _file_identity(audio) if isinstance(audio, Path) else audio,
+        "audio_track": audio_track,
         "points": prompts.points,
         "boxes": prompts.boxes,
         "masks": [(hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time) for mask in prompts.masks],

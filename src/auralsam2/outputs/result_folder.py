@@ -54,6 +54,7 @@ class ResultFolder:
         header: Mapping[str, Any],
         *,
         audio_from: Path | None = None,
+        audio_track: int | str | None = None,
         start: float = 0.0,
         end: float | None = None,
     ) -> None:
@@ -67,6 +68,7 @@ class ResultFolder:
                 dataclasses are converted. With a `request` in `options`, a later run can skip the input; see
                 `is_complete`.
             audio_from: file with the audio of the overlay; None for a silent one.
+            audio_track: number or language of its audio track; None for the default one.
             start: first processed second.
             end: last processed second; None for the end of the video.
 
@@ -86,6 +88,7 @@ class ResultFolder:
         }
         self._overlay_options = {
             "audio_from": audio_from,
+            "audio_track": audio_track,
             "start": start,
             "end": end,
             "pictures_end": info.duration or None,

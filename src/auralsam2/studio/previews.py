@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from auralsam2.media.audio_choice import audio_stream
 from auralsam2.media.audio_track import SoundTrack
-from auralsam2.media.container import audio_stream, open_input, video_stream
+from auralsam2.media.container import open_input, video_stream
 
 SOUND = "sound.m4a"
 SOUND_TYPE = "audio/mp4"
@@ -31,7 +32,7 @@ def is_browser_playable(video: Path) -> bool:
     """
     pictures, sounds = _PLAYED.get(video.suffix, ((), ()))
     with open_input(video) as container:
-        seen, heard = video_stream(container), audio_stream(container)
+        seen, heard = video_stream(container), audio_stream(container, video)
         return (
             seen is None or (seen.codec.canonical_name in pictures and seen.codec_context.pix_fmt in _LAYOUTS)
         ) and (heard is None or heard.codec.canonical_name in sounds)
