@@ -1,5 +1,5 @@
-"""The Studio: a local web page to hear, click, correct and export.
+"""Studio: browser application for segmentation with audio, text and clicks.
 
-`serve` starts it; `server` has the routes, `guard` stands before them; `registry` knows which sessions are open,
-`session` works on one of them, `state` is what it knows, `store` where it lies. The page is in `web/`.
+`launch` starts the server, `routes` defines its endpoints behind the middleware of `auth`. `session_manager` opens
+sessions, each with a `session_worker`, a `session_state` and a folder of `storage`. The page is in `web/`.
 """

@@ -1,4 +1,4 @@
-"""Says to a conversation what a page has said, or what a log has kept."""
+"""Application of page and log commands to a VideoSession."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ from auralsam2.types import Segmentation
 def apply_command(
     conversation: VideoSession, clip: StoredClip, entry: LoggedCommand, *, first: bool
 ) -> tuple[LoggedCommand, list[Segmentation]]:
-    """Say one thing.
+    """Apply one command.
 
     Args:
-        conversation: about the clip.
-        clip: tells the moment of a frame.
-        entry: what to say.
-        first: nothing was pointed at before on this frame of the object.
+        conversation: session of the clip.
+        clip: its properties, for the times of frames.
+        entry: the command.
+        first: the object has no visual prompt on this frame yet.
 
     Returns:
-        the entry for the log, with what it needs to be said again to a new conversation, and the masks that came of it.
+        the log entry, with all that a replay in a new session needs, and the resulting masks.
 
     Raises:
-        UsageError: it makes no sense.
+        UsageError: the command is invalid in this state.
     """
     match entry:
         case PointsCommand():
@@ -74,7 +74,7 @@ def apply_command(
 
 
 def predict_mask(conversation: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation:
-    """The mask of an object on one frame.
+    """Predict the mask of an object on one frame.
 
     Raises:
         UsageError: there is no such object or frame.
@@ -83,14 +83,14 @@ def predict_mask(conversation: VideoSession, clip: StoredClip, number: int, tick
 
 
 def displayed_mask(conversation: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation | None:
-    """The mask that an object has on display on a frame now, after an undo for instance."""
+    """Return the latest mask of an object on a frame, for instance after an undo, or None."""
     time = _time(clip, tick)
     found = conversation.shown(time, number)
     return None if found is None else conversation.show(found, time, number)
 
 
 def start_time(clip: StoredClip, tick: int) -> float:
-    """The moment at which to start.
+    """Return the time of a start frame in seconds.
 
     Raises:
         UsageError: there is no such frame.
@@ -99,22 +99,22 @@ def start_time(clip: StoredClip, tick: int) -> float:
 
 
 def read_png(text: str, width: int, height: int) -> np.ndarray:
-    """A painted mask.
+    """Decode a brush mask.
 
     Args:
-        text: a PNG of the frame's size or smaller, as base64.
-        width: of the frame.
-        height: the same.
+        text: PNG of at most the frame's size, as base64.
+        width: width of the frame in pixels.
+        height: height of the frame in pixels.
 
     Returns:
-        (height, width) uint8, 255 where it is painted.
+        (height, width) uint8, 255 for the object.
 
     Raises:
-        UsageError: it is something else, or nothing is painted.
+        UsageError: the text is no such PNG, or the mask is empty.
     """
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as picture:
-            # Told by the header, before a larger picture takes memory.
+            # Size from the header, before a larger image takes memory.
             if picture.width > width or picture.height > height:
                 raise UsageError(f"a painted mask of {picture.width}x{picture.height}: give {width}x{height} or less")
             mask = picture.convert("L").resize((width, height), Image.Resampling.BILINEAR)
@@ -131,7 +131,7 @@ def _click(
 ) -> tuple[LoggedCommand, list[Segmentation]]:
     time = _time(clip, entry.tick)
     if first and entry.object in conversation.objects:
-        # The mask that these clicks correct may have come of a run; a log does not know of runs.
+        # The mask that these clicks correct may come from a propagation, which the log does not contain.
         if entry.shown is not None:
             header, low = mask_codec.unpack_mask(_decode(entry.shown))
             found = MaskPrediction(torch.from_numpy(low), header.iou, header.object_score)
@@ -152,10 +152,10 @@ def _click(
 
 
 def _decode(text: str) -> bytes:
-    """The bytes of a base64 text.
+    """Decode base64.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: invalid base64.
     """
     try:
         return base64.b64decode(text, validate=True)

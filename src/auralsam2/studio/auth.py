@@ -1,4 +1,4 @@
-"""Stands before everything: nobody gets in without the token, and no other site gets in through the user's browser."""
+"""ASGI middleware: checks of host, origin and token, and security headers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PAGE = """<!doctype html>
 
 
 class AccessGuard:
-    """ASGI middleware: checks host, origin and token of each request, and sets what browsers must know of answers.
+    """ASGI middleware that checks host, origin and token of each request, and adds security headers to responses.
 
     Args:
-        app: what is guarded.
+        app: application behind it.
         token: the secret.
-        host: the address that is listened on; its name is accepted beside those of the loopback device. Where it means
-            all addresses of the machine, any address in figures is: no other site can have one of those for a name.
+        host: address that the server listens on, accepted beside the names of the loopback device. With an address
+            for all interfaces, any IP address is accepted, since other sites cannot use one as their name.
     """
 
     def __init__(self, app: ASGIApp, token: str, host: str) -> None:
@@ -44,7 +44,7 @@ class AccessGuard:
         self._anywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -93,7 +93,7 @@ class AccessGuard:
         return name in _LOOPBACK or name == self._host
 
     async def _let_in(self, name: str, session: str, send: Send) -> None:
-        """Give the browser its cookie, and the address without the token."""
+        """Set the cookie and redirect to the address without the token."""
         target = f"/?open={session}" if ID.fullmatch(session) else "/"
         cookie = f"{name}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", target.encode()), (b"set-cookie", cookie.encode())]
@@ -103,7 +103,7 @@ class AccessGuard:
 
 
 def _cookie_name(host: str) -> str:
-    """The name of the cookie: browsers send one machine's cookies to all its ports, so each port needs its own."""
+    """Return the name of the cookie, which contains the port since browsers share cookies between ports."""
     found = _HOST.fullmatch(host)
     port = found[3] if found is not None else None
     return f"auralsam2-{port}" if port else "auralsam2"
@@ -122,7 +122,7 @@ def _secure(headers: MutableHeaders, host: str) -> None:
     headers["Referrer-Policy"] = "no-referrer"
     headers["X-Frame-Options"] = "DENY"
     headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    # Some browsers do not count a WebSocket of the same host as 'self'.
+    # Some browsers do not treat a WebSocket of the same host as 'self'.
     headers["Content-Security-Policy"] = (
         f"default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self' ws://{host} "
         f"wss://{host}; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -131,7 +131,7 @@ def _secure(headers: MutableHeaders, host: str) -> None:
 
 
 async def _refuse(scope: Scope, send: Send, status: int, error: str) -> None:
-    """Say no; to a page in words, to a program in JSON."""
+    """Reject a request, with a page for a browser and JSON for a program."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403, "reason": error})
         return

@@ -1,4 +1,4 @@
-"""What a page can ask of a session: each command checked in full before anything is done."""
+"""Commands of the page, validated completely before execution."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from auralsam2.errors import UsageError
 from auralsam2.utils import strict_json
 
 MOST_OBJECTS = 255
-"""Objects of a session: the values that a palette picture has beside the ground."""
+"""Maximum number of objects of a session: the values of a palette image without the background."""
 Number = Annotated[int, Field(ge=0, lt=MOST_OBJECTS)]
 Tick = Annotated[int, Field(ge=0, lt=1_000_000)]
 Threshold = Annotated[FiniteFloat, Field(ge=-8, le=8)]
 Score = Annotated[FiniteFloat, Field(ge=-20, le=20)]
 Click = tuple[FiniteFloat, FiniteFloat, Literal[0, 1]]
-# A picture of 8192 x 8192 pixels with a mask in it takes less.
+# Larger than an image of 8192 x 8192 pixels with a mask.
 Base64 = Annotated[str, Field(max_length=4_000_000)]
 
 
 class Command(BaseModel):
-    """Base of all; what else a message holds is not looked at."""
+    """Base of all commands; unknown fields are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class PointsCommand(Command):
-    """Clicks, added to earlier ones. `shown` is the mask that they corrected, as the log has it."""
+    """Add clicks. `shown` is the mask that they correct, set in the log."""
 
     do: Literal["points"]
     object: Number
@@ -37,7 +37,7 @@ class PointsCommand(Command):
 
 
 class BoxCommand(Command):
-    """A box, which begins its frame anew."""
+    """Add a box, which replaces the prompts of its frame."""
 
     do: Literal["box"]
     object: Number
@@ -46,7 +46,7 @@ class BoxCommand(Command):
 
 
 class BrushCommand(Command):
-    """A painted mask, which begins its frame anew."""
+    """Add a painted mask, which replaces the prompts of its frame."""
 
     do: Literal["brush"]
     object: Number
@@ -55,7 +55,7 @@ class BrushCommand(Command):
 
 
 class HearCommand(Command):
-    """Let an object be what sounds."""
+    """Switch audio prompts of an object on or off."""
 
     do: Literal["hear"]
     object: Number = 0
@@ -63,7 +63,7 @@ class HearCommand(Command):
 
 
 class SayCommand(Command):
-    """Name an object in words."""
+    """Set the text of an object."""
 
     do: Literal["say"]
     object: Number = 0
@@ -71,7 +71,7 @@ class SayCommand(Command):
 
 
 class ClearCommand(Command):
-    """Take back what was pointed at on a frame."""
+    """Remove the visual prompts of a frame."""
 
     do: Literal["clear"]
     object: Number
@@ -79,14 +79,14 @@ class ClearCommand(Command):
 
 
 class RemoveCommand(Command):
-    """Forget an object."""
+    """Remove an object."""
 
     do: Literal["remove"]
     object: Number
 
 
 class SplitCommand(Command):
-    """Make an object of each part. `made` are the numbers that they got, as the log has it."""
+    """Split an object into its connected components. `made` are the numbers of the new objects, set in the log."""
 
     do: Literal["split"]
     object: Number = 0
@@ -95,19 +95,19 @@ class SplitCommand(Command):
 
 
 class UndoCommand(Command):
-    """Take the last change of the prompts back."""
+    """Undo the last change of the prompts."""
 
     do: Literal["undo"]
 
 
 class RedoCommand(Command):
-    """Take the last undo back."""
+    """Redo the last undone change."""
 
     do: Literal["redo"]
 
 
 class RestyleCommand(Command):
-    """How an object is shown; what is not given stays."""
+    """Change name, colour or visibility of an object; missing values are unchanged."""
 
     do: Literal["style"]
     object: Number
@@ -117,7 +117,7 @@ class RestyleCommand(Command):
 
 
 class SettleCommand(Command):
-    """Where the sliders stand, and the name of the session; what is not given stays."""
+    """Change sliders or name of the session; missing values are unchanged."""
 
     do: Literal["sliders"] = "sliders"
     name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
@@ -126,7 +126,7 @@ class SettleCommand(Command):
 
 
 class ExportCommand(Command):
-    """An export; sliders that are not given stand where they stood last. Asked for by a request of its own."""
+    """Start an export, with the given or the last slider values. It has its own HTTP request."""
 
     kind: str
     threshold: Threshold | None = None
@@ -134,7 +134,7 @@ class ExportCommand(Command):
 
 
 class LookCommand(Command):
-    """The mask of an object on one frame."""
+    """Predict the mask of an object on one frame."""
 
     do: Literal["look"]
     object: Number
@@ -142,7 +142,7 @@ class LookCommand(Command):
 
 
 class PropagateCommand(Command):
-    """Follow all objects through time."""
+    """Propagate all objects."""
 
     do: Literal["run"]
     start: Annotated[Tick | None, Field(alias="from")] = None
@@ -150,7 +150,7 @@ class PropagateCommand(Command):
 
 
 class CancelCommand(Command):
-    """Stop what is going on."""
+    """Cancel the running propagation and export."""
 
     do: Literal["cancel"]
 
@@ -158,7 +158,7 @@ class CancelCommand(Command):
 LoggedCommand = (
     PointsCommand | BoxCommand | BrushCommand | HearCommand | SayCommand | ClearCommand | RemoveCommand | SplitCommand
 )
-"""What makes the prompts, and can be undone."""
+"""Commands that change the prompts; they are logged and can be undone."""
 PageCommand = (
     LoggedCommand
     | UndoCommand
@@ -176,13 +176,13 @@ _OURS = ("shown", "made")
 
 
 def parse_command(text: str) -> tuple[int | None, PageCommand]:
-    """A message of the page.
+    """Parse a message of the page.
 
     Returns:
-        its number, by which the answer names it, and the command.
+        its number, which the reply repeats, and the command.
 
     Raises:
-        UsageError: it is none; the message names what is wrong.
+        UsageError: the message is no command.
     """
     try:
         message = strict_json.parse_json(text)
@@ -196,7 +196,7 @@ def parse_command(text: str) -> tuple[int | None, PageCommand]:
 
 
 def number_of(text: str) -> int | None:
-    """The number of a message that may be no command."""
+    """Return the number of a message that may be no command."""
     try:
         message = strict_json.parse_json(text)
     except ValueError:
@@ -206,10 +206,10 @@ def number_of(text: str) -> int | None:
 
 
 def read_command(given: dict[str, Any]) -> PageCommand:
-    """A command.
+    """Validate a command.
 
     Raises:
-        UsageError: it is none.
+        UsageError: invalid command.
     """
     try:
         return _COMMANDS.validate_python(given)
@@ -218,10 +218,10 @@ def read_command(given: dict[str, Any]) -> PageCommand:
 
 
 def read_logged(given: object) -> LoggedCommand:
-    """A command of a log.
+    """Validate a command of a log.
 
     Raises:
-        UsageError: it is none.
+        UsageError: invalid command.
     """
     try:
         return _LOG.validate_python(given)

@@ -1,4 +1,4 @@
-"""Files for the user, made of the masks that a session keeps; each appears whole or not at all."""
+"""Exports of a session's masks, frames and data; each file appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ KINDS = {
     "frames": ("frames.zip", "application/zip"),
     "session": ("session.zip", "application/zip"),
 }
-"""Name of the file and content type by kind."""
+"""File name and content type of each kind."""
 _MASKLESS = frozenset({"frames", "session"})
 _QUALITY = 95
 Advance = Callable[[int, int], None]
-"""Told how many of how many steps are done; raises to stop."""
+"""Callback with the numbers of completed and of all steps; it may raise to stop the export."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOrder:
-    """What to make.
+    """Export to write.
 
     Attributes:
         kind: of `KINDS`.
-        folder: the session's.
-        clip: its video.
-        name: of the session.
-        objects: numbers and styles of the objects that are shown.
-        ticks: frames on which one of them has a mask, ascending.
+        folder: folder of the session.
+        clip: properties of its video.
+        name: name of the session.
+        objects: numbers and styles of the exported objects.
+        ticks: frames with a mask of one of them, ascending.
         threshold: logit above which a pixel belongs to an object.
-        score: object score below which an object is not in a frame.
+        score: object score below which masks are empty.
 
     Raises:
         UsageError: there is no mask to export.
@@ -75,20 +75,20 @@ class ExportOrder:
 
     @property
     def file(self) -> Path:
-        """The finished file."""
+        """Path of the export."""
         return self.folder.export(KINDS[self.kind][0])
 
 
 def write_export(order: ExportOrder, advance: Advance) -> Path:
-    """Make a file.
+    """Write an export.
 
     Args:
-        order: says which.
-        advance: called after each step; what it raises stops the work, and nothing of it stays.
+        order: export to write.
+        advance: called after each step; its exception stops the export and removes the unfinished file.
 
     Raises:
-        OutputError: it cannot be written.
-        InputError: the video cannot be read any more.
+        OutputError: the file cannot be written.
+        InputError: the video cannot be read.
     """
     with saving(order.file.name):
         order.file.parent.mkdir(exist_ok=True)
@@ -164,7 +164,7 @@ def _coco(order: ExportOrder, advance: Advance) -> None:
 
 
 def _frames(order: ExportOrder, advance: Advance) -> None:
-    """All frames, at the names and the size of the images in the COCO file."""
+    """Write all frames with the names and the size of the images in the COCO file."""
     clip = order.clip
     with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
         for frame in frames:
@@ -187,9 +187,9 @@ def _session(order: ExportOrder, advance: Advance) -> None:
 
 
 def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
-    """What is known of a frame, at the sliders' threshold and score."""
+    """Yield the stored masks of a frame at the session's threshold and score."""
     clip = order.clip
-    # Of a size, without the memory: who paints has the picture.
+    # Shape without memory: callers that need the image have it.
     blank = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (clip.height, clip.width, 3))
     for number in order.objects:
         try:
@@ -213,7 +213,7 @@ def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
 
 @contextmanager
 def _zip(order: ExportOrder) -> Iterator[zipfile.ZipFile]:
-    """An archive that takes its name when it is whole; what goes into it is compressed already."""
+    """Open an archive that appears when it is complete; its members are compressed already."""
     part = order.file.with_name(f".{order.file.name}.part")
     try:
         with saving(order.file.name):

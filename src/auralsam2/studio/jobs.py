@@ -1,4 +1,4 @@
-"""One propagation on its way: its masks, how far it is, and which of its masks have been overtaken."""
+"""Propagation and export jobs of a session."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from auralsam2.studio.storage import explain_os_error
 from auralsam2.types import Segmentation
 
 _PERIOD = 0.25
-"""Seconds between two messages of progress."""
+"""Seconds between two progress messages."""
 
 
 class PropagationJob:
-    """Masks of all objects, one after the other, as they are asked for.
+    """Propagation of all objects, one mask at a time.
 
     Args:
-        masks: of a `Conversation`.
-        objects: how many there are.
-        ticks: how many frames the clip has.
-        both: whether all frames come, or those from the first one on.
+        masks: output of `VideoSession.propagate`.
+        objects: number of objects.
+        ticks: number of frames of the clip.
+        both: whether all frames are processed, or those from the first prompted one on.
 
     Attributes:
-        overtaken: (object, frame) pairs of which something was said since; the run knows nothing of it.
-        gone: objects that were not there for a while since.
+        overtaken: (object, frame) pairs whose prompts have changed since the start; their masks are ignored.
+        gone: objects that were removed since the start; their masks are ignored.
     """
 
     def __init__(self, masks: Iterator[Segmentation], objects: int, ticks: int, *, both: bool) -> None:
@@ -42,7 +42,7 @@ class PropagationJob:
         self.gone: set[int] = set()
 
     def next(self) -> Segmentation | None:
-        """The next mask; None at the end."""
+        """Return the next mask, None at the end."""
         found = next(self._masks, None)
         if found is not None:
             if self._total is None:
@@ -51,19 +51,19 @@ class PropagationJob:
         return found
 
     def counts(self, found: Segmentation) -> bool:
-        """Whether a mask is still what the user would want to see."""
+        """Return whether a mask is still valid for its prompts."""
         return found.object_id not in self.gone and (found.object_id, found.index) not in self.overtaken
 
     @property
     def progress(self) -> dict[str, Any]:
-        """How far it is, and the seconds that are left."""
+        """Progress message with the estimated remaining seconds."""
         total = self._total or self._objects * self._ticks
         eta = (time.monotonic() - self._began) / max(1, self._done) * max(0, total - self._done)
         return {"what": "run", "done": self._done, "total": total, "eta": round(eta, 1)}
 
     @property
     def due(self) -> bool:
-        """Whether some time has passed since this was last asked, so that progress is worth a message."""
+        """True if the last progress message is older than `_PERIOD`; resets the timer."""
         now = time.monotonic()
         due = now - self._told >= _PERIOD
         if due:
@@ -76,18 +76,18 @@ _EXPORT_PERIOD = 0.25
 
 
 class _CancelledError(Exception):
-    """The user has changed their mind."""
+    """Cancellation by the user."""
 
 
 class ExportJob:
-    """One export.
+    """Export in a background thread.
 
     Args:
-        order: says what to make.
-        tell: takes messages for the page, from any thread.
+        order: export to write.
+        tell: sends messages to the page, callable from any thread.
 
     Attributes:
-        progress: how far it is, and the seconds that are left.
+        progress: progress message with the estimated remaining seconds.
     """
 
     def __init__(self, order: ExportOrder, tell: Callable[[dict[str, Any]], None]) -> None:
@@ -100,7 +100,7 @@ class ExportJob:
 
     @property
     def going(self) -> bool:
-        """Whether it is not done yet."""
+        """Whether the export is running."""
         return self._thread.is_alive()
 
     def cancel(self) -> None:
@@ -108,7 +108,7 @@ class ExportJob:
         self._stop.set()
 
     def join(self) -> None:
-        """Wait for the end."""
+        """Wait for the end of the thread."""
         self._thread.join()
 
     def _make(self) -> None:

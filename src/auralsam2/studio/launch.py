@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 _NEEDED = ("fastapi", "uvicorn", "websockets")
 _SHORTEST_TOKEN = 16
 _LONGEST_MESSAGE = 8 << 20
-"""Maximum bytes of a message from a page, which may hold a painted mask."""
+"""Maximum size of a message from a page, which may contain a painted mask, in bytes."""
 _GRACE = 5
-"""Seconds that connections have to close when the server stops."""
+"""Seconds until open connections are closed when the server stops."""
 
 
 def run_studio(
@@ -127,11 +127,11 @@ def _serve(
         access_log=False,
         server_header=False,
         ws_max_size=_LONGEST_MESSAGE,
-        # Masks are deflated already.
+        # Masks are compressed already.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE,
     )
-    # From now on connections wait until the server accepts them.
+    # From here on, connections wait until the server accepts them.
     print(url, flush=True)
     if open_page and _has_screen():
         webbrowser.open(url)

@@ -1,8 +1,8 @@
-"""A mask on its way to the page, and in the folder of a session: quantised logits behind a short header.
+"""Mask codec: quantised logits with a short header, for the page and for the session folder.
 
 The layout, little endian: magic "AUM1", u32 object, u32 tick, u16 height, u16 width, f32 scale, f32 iou,
-f32 object score, u32 flags (bit 0: sounding); then height x width int8, deflated without a header. A logit is the
-integer times the scale.
+f32 object score, u32 flags (bit 0: sounding); then height x width int8 as a raw deflate stream. A logit is the integer
+times the scale.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ HEADER_BYTES = _HEADER.size
 _MAGIC = b"AUM1"
 _SOUNDING = 1
 SHOWN = 10.0
-"""Logits beyond are cut for the page: thresholds go to 8, and finer steps near them matter more."""
+"""Limit of the logits for the page, whose thresholds end at 8; a smaller range gives finer steps."""
 _LONGEST_SIDE = 4096
 _LARGEST_SCALE = 1e4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskHeader:
-    """What is said of a mask without its logits.
+    """Properties of a stored mask.
 
     Attributes:
-        object: whose mask it is.
-        tick: its frame.
-        height, width: of the logits.
-        scale: logit of one step.
+        object: number of the object.
+        tick: frame.
+        height, width: size of the logits.
+        scale: logit of one quantisation step.
         iou: predicted IoU.
-        object_score: logit of "the object is in the frame".
+        object_score: logit of the object's presence in the frame.
         sounding: as in `Segmentation`.
     """
 
@@ -59,16 +59,16 @@ def pack_mask(
     sounding: bool = False,
     most: float = SHOWN,
 ) -> bytes:
-    """A mask as bytes.
+    """Encode a mask.
 
     Args:
-        logits: (h, w) float; they come back within most / 254, cut at -most and most.
-        object: whose mask it is.
-        tick: its frame.
+        logits: (h, w) float; quantised with an error of at most most / 254, clipped to [-most, most].
+        object: number of the object.
+        tick: frame.
         iou: predicted IoU.
-        object_score: logit of "the object is in the frame".
+        object_score: logit of the object's presence in the frame.
         sounding: as in `Segmentation`.
-        most: logit beyond which nothing matters.
+        most: limit of the logits.
     """
     cut = np.clip(logits, -most, most)
     scale = float(np.float32(max(float(np.abs(cut).max()), 1e-3) / 127))
@@ -79,10 +79,10 @@ def pack_mask(
 
 
 def read_mask_header(data: bytes) -> MaskHeader:
-    """What the first `HEADER_BYTES` of a mask say.
+    """Decode the first `HEADER_BYTES` bytes of a mask.
 
     Raises:
-        InputError: they are something else.
+        InputError: not a header, or values out of range.
     """
     if len(data) < HEADER_BYTES or data[:4] != _MAGIC:
         raise InputError("not a mask of the Studio: export the session again")
@@ -107,10 +107,10 @@ def read_mask_header(data: bytes) -> MaskHeader:
 
 
 def unpack_mask(data: bytes) -> tuple[MaskHeader, np.ndarray]:
-    """The header and the (h, w) float32 logits of a mask; no more is inflated than the header announces.
+    """Decode the header and the (h, w) float32 logits of a mask, decompressing no more than the header declares.
 
     Raises:
-        InputError: the bytes are something else.
+        InputError: not a mask, or damaged.
     """
     header = read_mask_header(data)
     size = header.height * header.width

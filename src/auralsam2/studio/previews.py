@@ -1,4 +1,4 @@
-"""What browsers play of a video, and a copy of its sound where that is nothing."""
+"""Browser playback: check of the codecs, and the waveform of the audio."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ _PLAYED = {
     ".mp4": ({"h264", "vp9", "av1"}, {"aac", "mp3", "opus", "flac"}),
     ".webm": ({"vp8", "vp9", "av1"}, {"opus", "vorbis"}),
 }
-"""Codecs of pictures and sound that today's browsers have in common, by container. Some play Matroska, and some play
-other codecs; a copy costs little, and plays everywhere."""
+"""Video and audio codecs that all current browsers support, by container. A copy of the audio replaces others."""
 _LAYOUTS = frozenset({"yuv420p", "yuvj420p"})
-"""Browsers give up on a file whose pictures they cannot show, even for its sound."""
+"""Pixel formats that browsers support; they reject the whole file of another format, its audio included."""
 
 
 def is_browser_playable(video: Path) -> bool:
-    """Whether browsers play a file with its sound as it is, by its ending and its codecs.
+    """Return whether browsers play a file with its audio, by its suffix and codecs.
 
     Args:
-        video: named by what is inside.
+        video: file whose suffix matches its content.
 
     Raises:
         InputError: it cannot be opened.
@@ -39,23 +38,23 @@ def is_browser_playable(video: Path) -> bool:
 
 
 MOST = 2000
-"""Pairs of a waveform: more than a screen has columns."""
+"""Maximum number of pairs of a waveform, more than the columns of a screen."""
 _PER_SECOND = 100
 
 
 def waveform_peaks(path: Path, duration: float, advance: Callable[[float], None]) -> tuple[tuple[float, float], ...]:
-    """The lowest and the highest sample of equal stretches, both channels together; one stretch is held at a time.
+    """Compute minimum and maximum of equal sections of the audio over both channels, one section at a time.
 
     Args:
-        path: a file with sound.
+        path: file with audio.
         duration: seconds to cover.
-        advance: told the part that is done, in [0, 1]; what it raises stops the work.
+        advance: called with the completed share, in [0, 1]; its exception stops the computation.
 
     Returns:
         at most `MOST` pairs in [-1, 1], rounded to a thousandth.
 
     Raises:
-        InputError: the sound cannot be read.
+        InputError: the audio cannot be read.
     """
     count = max(1, min(MOST, round(duration * _PER_SECOND)))
     found = []

@@ -21,10 +21,10 @@ from auralsam2.studio.commands import (
 
 @dataclass(slots=True)
 class PromptSummary:
-    """What was pointed at on one frame of an object.
+    """Visual prompts of an object on one frame.
 
     Attributes:
-        kind: of the first thing said there.
+        kind: kind of the first prompt.
         points: (x, y, label) in source pixels.
         box: (x0, y0, x1, y1), or None.
     """
@@ -36,7 +36,7 @@ class PromptSummary:
 
 @dataclass(slots=True)
 class ObjectPrompts:
-    """What was told of one object."""
+    """Prompts of one object, visual ones by frame."""
 
     hears: bool = False
     text: str | None = None
@@ -44,12 +44,12 @@ class ObjectPrompts:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is asked of it."""
+        """True without any prompt."""
         return not (self.hears or self.text is not None or self.prompts)
 
 
 def summarise_prompts(log: Iterable[LoggedCommand]) -> dict[int, ObjectPrompts]:
-    """The objects that there are after a log, by number."""
+    """Replay a log and return the prompts of the remaining objects by number."""
     objects: dict[int, ObjectPrompts] = {}
     for entry in log:
         _tell(objects, entry)
@@ -83,7 +83,7 @@ def _tell(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
 
 
 def as_json(objects: dict[int, ObjectPrompts]) -> list[dict[str, Any]]:
-    """All prompts as the page gets them."""
+    """Return all visual prompts in the format of the page."""
     return [
         {"object": number, "tick": tick, "kind": prompt.kind, "points": prompt.points}
         | ({} if prompt.box is None else {"box": prompt.box})

@@ -1,4 +1,4 @@
-"""A session out of the archive that `session` exports: everything in it is checked as if a stranger had made it."""
+"""Restoration of a session from its exported archive, which is treated as untrusted input."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from auralsam2.utils import strict_json
 _MASK = re.compile(r"masks/(0|[1-9][0-9]{0,2})/([0-9]{6})\.bin")
 _LARGEST_MASK = 16_000_000
 _UNSUSPICIOUS, _MOST_RATIO = 4_000_000, 100
-"""Bytes up to which a member may unpack from anything; how many times its packed size a larger one may have."""
+"""Size up to which any member is unpacked, in bytes, and maximum compression ratio of larger ones."""
 _MOST_MEMBERS = 200_000
 _PIECE = 1 << 20
 _REMEDY = "choose a .zip that the studio exported as a session"
@@ -35,13 +35,13 @@ def restore_session(folder: SessionFolder, file: Path, limits: Limits, advance: 
     """Fill the folder of a session from an archive.
 
     Args:
-        folder: of the session to be.
+        folder: folder of the new session.
         file: the archive.
-        limits: bounds, as for an upload.
-        advance: told the part of the video that was looked through.
+        limits: limits, as for an upload.
+        advance: called with the processed share of the video.
 
     Raises:
-        RefusalError: it is no such archive, or its video is not taken.
+        RefusalError: invalid archive, or its video is not accepted.
     """
     with ExitStack() as stack:
         with _unpacking():
@@ -90,10 +90,10 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """The bytes of a member of at most `most` bytes. The size that the archive states bounds what is unpacked.
+    """Read a member of at most `most` bytes; the size that the archive declares limits the output.
 
     Raises:
-        RefusalError: it is larger, a bomb, or damaged.
+        RefusalError: the member is too large, a zip bomb, or damaged.
     """
     with _unpacking():
         member = archive.getinfo(name)
@@ -107,7 +107,7 @@ def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> No
     """Unpack a member into a new file.
 
     Raises:
-        RefusalError: it is larger than an upload may be.
+        RefusalError: the member is larger than the limit of uploads.
     """
     got = 0
     with archive.open(name) as source, path.open("xb") as target:
@@ -122,10 +122,10 @@ def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> No
 
 @contextmanager
 def _unpacking() -> Iterator[None]:
-    """Turn errors of the zip library into a refusal.
+    """Convert errors of the zip library.
 
     Raises:
-        RefusalError: the archive is damaged, encrypted, or packed in a way that is not supported.
+        RefusalError: the archive is damaged, encrypted, or compressed by an unsupported method.
     """
     try:
         yield
@@ -141,7 +141,7 @@ def _unpacking() -> Iterator[None]:
 
 
 def _keep_mask(folder: SessionFolder, number: int, tick: int, data: bytes) -> None:
-    """Write a mask of this session; one whose header names another place is skipped."""
+    """Write a mask; a mask whose header names another object or frame is skipped."""
     try:
         header, _ = mask_codec.unpack_mask(data)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""The routes of the Studio."""
+"""HTTP and WebSocket endpoints of the Studio."""
 
 from __future__ import annotations
 
@@ -54,18 +54,18 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class DemoClipInfo(BaseModel):
-    """The wish to open the bundled clip."""
+    """Request to open the bundled clip."""
 
     demo: Literal[True]
 
 
 def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> FastAPI:
-    """The application.
+    """Create the ASGI application.
 
     Args:
-        settings: as the user has them.
-        model: loaded.
-        store: entered; closed by the caller.
+        settings: settings of the server.
+        model: loaded model.
+        store: opened store; the caller closes it.
     """
     limits = settings.limits
 
@@ -90,10 +90,10 @@ def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> Fas
 def import_demo(
     store: SessionStore, file: Path, name: str, fps: float | None, limits: Limits, model: str
 ) -> SessionFolder:
-    """A new session of a video of the server's own user.
+    """Create a session from a file on the server.
 
     Raises:
-        RefusalError: it is not taken.
+        RefusalError: the video is not accepted.
     """
     with store.growing() as folder:
         copied = folder.path / "copied"
@@ -104,7 +104,7 @@ def import_demo(
 
 
 def _tell_errors(app: FastAPI) -> None:
-    """Whatever goes wrong is one sentence in JSON."""
+    """Convert every error to JSON with one sentence."""
 
     @app.exception_handler(AuralError)
     async def ours(_: Request, error: AuralError) -> Response:
@@ -125,7 +125,7 @@ def _tell_errors(app: FastAPI) -> None:
 
 
 def _page(app: FastAPI, web: Path) -> None:
-    """The page and its files, a fixed list."""
+    """Serve the page and its files, a fixed list."""
     files = {path.name: path for path in sorted(web.glob("*")) if path.suffix in _PAGE_TYPES}
 
     def file(name: str) -> Response:
@@ -144,7 +144,7 @@ def _page(app: FastAPI, web: Path) -> None:
 
 
 def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
-    """What there is, what comes and what goes."""
+    """Add the endpoints of the session list, uploads and sessions."""
 
     @app.get("/api/state")
     async def state(request: Request) -> Any:
@@ -216,7 +216,7 @@ def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
 
 
 def _media(app: FastAPI) -> None:
-    """Frames, masks and the video itself."""
+    """Add the endpoints of frames, masks, video and audio."""
 
     @app.get("/api/sessions/{name}/frame/{tick}.jpg")
     async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
@@ -232,7 +232,7 @@ def _media(app: FastAPI) -> None:
     @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")
     async def mask(request: Request, name: str, number: Index, tick: Index) -> Response:
         path = _registry(request).store.get(name).mask(number, tick)
-        if not path.is_file():  # which is no error: none is known yet
+        if not path.is_file():  # not an error: not computed yet
             return Response(status_code=204)
         return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
@@ -252,7 +252,7 @@ def _media(app: FastAPI) -> None:
 
 
 def _exports(app: FastAPI) -> None:
-    """Files to take away."""
+    """Add the endpoints of exports."""
 
     @app.post("/api/sessions/{name}/export")
     async def export(request: Request, name: str) -> Any:
@@ -288,7 +288,7 @@ def _checked(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read(request: Request, kind: type[T]) -> T:
-    """A small JSON body."""
+    """Read and validate a small JSON body."""
     data = b""
     async for chunk in request.stream():
         data += chunk
@@ -303,7 +303,7 @@ async def _read(request: Request, kind: type[T]) -> T:
 
 
 def _summaries(registry: SessionManager) -> list[dict[str, Any]]:
-    """All sessions; damaged ones are left out, and told of in the log."""
+    """Return the summaries of all sessions; damaged ones are logged and omitted."""
     found = []
     for folder in registry.store.all():
         try:
@@ -316,7 +316,7 @@ def _summaries(registry: SessionManager) -> list[dict[str, Any]]:
 
 
 def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
-    """A file of a session.
+    """Return a file of a session.
 
     Raises:
         RefusalError: it is missing.
@@ -328,7 +328,7 @@ def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
 
 
 def _narrowed(path: Path, width: int) -> bytes:
-    """A frame as a JPEG of at most `width` pixels a row.
+    """Return a frame as a JPEG of at most `width` columns.
 
     Raises:
         InputError: the file is damaged, or has too many pixels.

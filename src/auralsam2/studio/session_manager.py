@@ -1,4 +1,4 @@
-"""Which sessions are open: a bounded number, each as long as somebody uses it."""
+"""Manager of the open sessions, a limited number of which is open while in use."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from auralsam2.studio.subscribers import Subscriber, Subscribers
 
 
 class SessionManager:
-    """Opens sessions when they are asked for and closes them again. Used on the event loop alone.
+    """Open sessions on demand and close idle ones. Not thread-safe: used on the event loop.
 
     Args:
-        store: where sessions lie.
-        model: shared by all.
-        limits: bounds.
+        store: all sessions.
+        model: model that all sessions share.
+        limits: limits of the server.
     """
 
     def __init__(self, store: SessionStore, model: AuralSAM2, limits: Limits) -> None:
@@ -35,26 +35,26 @@ class SessionManager:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begin to look after idle sessions."""
+        """Start closing idle sessions."""
         self._later(self._sweep())
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close all sessions."""
         for task in self._tasks:
             task.cancel()
         for name in list(self._open):
             await self.close(name)
 
     def known(self, name: str) -> SessionWorker | None:
-        """A session, if it is open."""
+        """Return a session if it is open."""
         return self._open.get(name)
 
     async def open(self, name: str) -> SessionWorker:
-        """A session, opened if need be; where too many are, the one that was idle longest is closed.
+        """Return a session, opening it if necessary; if too many are open, the one idle longest is closed.
 
         Raises:
-            RefusalError: there is none, or all that are open are at work.
-            InputError: it is damaged.
+            RefusalError: there is no such session, or all open ones are busy.
+            InputError: the session is damaged.
         """
         folder = self.store.get(name)
         session = self._open.get(name)
@@ -69,15 +69,15 @@ class SessionManager:
         return session
 
     async def close(self, name: str) -> None:
-        """Close a session, and wait until its memory is free."""
+        """Close a session and wait until its memory is released."""
         async with self._changing:
             await self._close(name)
 
     async def delete(self, name: str) -> None:
-        """Remove a session for good.
+        """Delete a session.
 
         Raises:
-            RefusalError: there is none.
+            RefusalError: there is no such session.
         """
         folder = self.store.get(name)
         async with self._changing:
@@ -85,11 +85,11 @@ class SessionManager:
             await asyncio.to_thread(self.store.delete, folder)
 
     def join(self, name: str, listener: Subscriber) -> None:
-        """A page begins to watch a session."""
+        """Add a page to a session."""
         self._audience(name).add(listener)
 
     def leave(self, name: str, listener: Subscriber) -> None:
-        """A page is gone; without another one the session is closed after a moment."""
+        """Remove a page; a session without pages is closed after a delay."""
         audience = self._audience(name)
         audience.remove(listener)
         if not audience:

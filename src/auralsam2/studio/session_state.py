@@ -1,4 +1,4 @@
-"""What a session knows: its log, what came of it, and how it is shown; saved after every change."""
+"""State of a session: log, stored masks, styles and sliders; saved after every change."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ COLOURS = (
     "#9be15d",
     "#d98cff",
 )
-"""Of objects 0, 1, … in turn; what sounds has the pink of the overlays of `segment`."""
+"""Colours of objects 0, 1, …, repeated; the sounding object has the colour of the overlays of `segment`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectStyle:
-    """How an object is shown.
+    """Style of an object.
 
     Attributes:
-        name: for the user.
+        name: name for the user.
         colour: `#rrggbb`.
-        hidden: not shown, and not exported.
+        hidden: neither shown nor exported.
     """
 
     name: str
@@ -58,40 +58,40 @@ class ObjectStyle:
 
     @classmethod
     def of(cls, number: int) -> ObjectStyle:
-        """The first style of an object."""
+        """Return the default style of an object."""
         name = "What sounds" if number == 0 else f"Object {number}"
         return cls(name=name, colour=COLOURS[number % len(COLOURS)])
 
     @property
     def rgb(self) -> tuple[int, int, int]:
-        """The colour, 8 bits a channel."""
+        """Colour, 8 bits per channel."""
         red, green, blue = bytes.fromhex(self.colour[1:])
         return red, green, blue
 
 
 SCHEMA = 1
 MOST_ENTRIES = 5000
-"""Entries of a log."""
+"""Maximum number of log entries."""
 MOST_BYTES = strict_json.MOST_BYTES - (10 << 20)
-"""Size of the document from which no prompts are added: one entry, with a mask and a picture, has at most 8 MB."""
+"""Size of the document above which no prompts are added; one entry, with a mask and an image, has at most 8 MB."""
 _LONGEST_TEXT = 1000
 OFF = -20.0
-"""A score that hides no mask."""
+"""Object score that hides no mask."""
 
 
 class SessionState:
-    """A session without the network. Used by one thread at a time.
+    """State of a session without the model. Not thread-safe.
 
     Args:
-        folder: where it is kept.
-        clip: its video.
-        document: as in `session.json`.
+        folder: folder of the session.
+        clip: properties of its video.
+        document: content of `session.json`.
 
     Attributes:
-        log: what makes the prompts.
-        marks: by object and frame, whether the last known mask is that of a sounding object.
+        log: commands that define the prompts.
+        marks: for each object and frame with a mask, whether the object sounds.
         stale: objects with masks older than their prompts.
-        styles: of all objects that were ever shown otherwise than at first.
+        styles: styles that the user has changed.
 
     Raises:
         InputError: the document is damaged, or of another version.
@@ -131,7 +131,7 @@ class SessionState:
 
     @classmethod
     def new(cls, folder: SessionFolder, clip: StoredClip, name: str, model: str) -> Self:
-        """A session of which nothing is said yet, saved."""
+        """Create and save a session without prompts."""
         now = _now()
         document = {"schema": SCHEMA, "name": name, "threshold": 0.0, "score": OFF, "model": model}
         state = cls(folder, clip, document | {"created": now, "saved": now, "log": [], "objects": []})
@@ -140,7 +140,7 @@ class SessionState:
 
     @classmethod
     def load(cls, folder: SessionFolder) -> Self:
-        """A session as it was saved.
+        """Load a saved session.
 
         Raises:
             InputError: it is damaged.
@@ -149,30 +149,30 @@ class SessionState:
 
     @property
     def objects(self) -> dict[int, ObjectPrompts]:
-        """The objects that are there, by number."""
+        """Prompts of the objects by number."""
         return self._told
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step that can be taken back."""
+        """Whether a step can be undone."""
         return self._undoable > 0
 
     def style(self, number: int) -> ObjectStyle:
-        """How an object is shown."""
+        """Return the style of an object."""
         return self.styles.get(number) or ObjectStyle.of(number)
 
     def restyle(self, command: RestyleCommand) -> None:
-        """Show an object otherwise."""
+        """Change the style of an object."""
         given = command.model_dump(include={"name", "colour", "hidden"}, exclude_none=True)
         self.styles[command.object] = dataclasses.replace(self.style(command.object), **given)
 
     def settle(self, command: SettleCommand) -> None:
-        """Another name, or other sliders."""
+        """Change name or sliders."""
         for key, value in command.model_dump(exclude={"do"}, exclude_none=True).items():
             setattr(self, key, value)
 
     def check_room(self) -> None:
-        """Check that the log has room.
+        """Check that the log may grow.
 
         Raises:
             UsageError: it is full.
@@ -183,10 +183,10 @@ class SessionState:
             raise UsageError(f"this session has prompts of {MOST_BYTES >> 20} MB: open the video in a new one")
 
     def add(self, entry: LoggedCommand) -> set[int]:
-        """Write down what was said.
+        """Append a command to the log.
 
         Returns:
-            objects that are new: what was known of earlier ones of their numbers is forgotten.
+            numbers of new objects; masks and styles of earlier objects with these numbers are deleted.
         """
         before = self._told
         self.log.append(entry)
@@ -202,7 +202,7 @@ class SessionState:
         return new
 
     def undo(self) -> LoggedCommand:
-        """Take the last entry back, and return it."""
+        """Remove the last entry of the log and return it."""
         entry = self.log.pop()
         self.undone.append(entry)
         self._undoable -= 1
@@ -210,7 +210,7 @@ class SessionState:
         return entry
 
     def redo(self) -> LoggedCommand:
-        """Take the last undo back, and return its entry."""
+        """Restore the last undone entry and return it."""
         entry = self.undone.pop()
         self.log.append(entry)
         self._undoable = min(self._undoable + 1, DEPTH)
@@ -218,23 +218,23 @@ class SessionState:
         return entry
 
     def age(self, numbers: set[int]) -> None:
-        """Something was said of these objects: masks of frames where nothing was said are older now."""
+        """Mark objects with changed prompts as stale, if they have masks on frames without prompts."""
         for number in numbers & self._told.keys():
             if self.marks[number].keys() - self._told[number].prompts.keys():
                 self.stale.add(number)
 
     def mark(self, number: int, tick: int, data: bytes, *, sounding: bool) -> None:
-        """Keep the mask of an object on a frame."""
+        """Store the mask of an object on a frame."""
         self.folder.keep_mask(number, tick, data)
         self.marks[number][tick] = sounding
 
     def forget(self, number: int, tick: int) -> None:
-        """Drop the mask of an object on a frame, if there is one."""
+        """Delete the mask of an object on a frame, if there is one."""
         self.folder.mask(number, tick).unlink(missing_ok=True)
         self.marks[number].pop(tick, None)
 
     def save(self) -> None:
-        """Write it down, whole or not at all."""
+        """Write `session.json`, whole or not at all."""
         self.saved = _now()
         document = {
             "schema": SCHEMA,
@@ -258,7 +258,7 @@ class SessionState:
         write_whole(self.folder.document, data)
 
     def summary(self) -> dict[str, Any]:
-        """What the list of sessions shows."""
+        """Return the entry of the session list."""
         clip = self.clip
         return {
             "id": self.folder.id,
@@ -273,7 +273,7 @@ class SessionState:
         } | {"objects": len(self._told)}
 
     def live(self) -> dict[str, Any]:
-        """What changes while a session is worked on."""
+        """Return the parts of the state that can change."""
         return self.summary() | {
             "objects": [self._object(number) for number in self._told],
             "prompts": as_json(self._told),
@@ -284,7 +284,7 @@ class SessionState:
         }
 
     def full(self) -> dict[str, Any]:
-        """Everything, with what never changes."""
+        """Return the whole state."""
         return self.live() | {"times": self.clip.times, "sound": {"peaks": self.clip.peaks}}
 
     def _object(self, number: int) -> dict[str, Any]:
@@ -302,10 +302,10 @@ class SessionState:
         }
 
     def _entry(self, given: object) -> LoggedCommand:
-        """An entry of the log.
+        """Validate a log entry.
 
         Raises:
-            UsageError: it is no command, or its frame is not one of the clip.
+            UsageError: it is no command, or the clip lacks its frame.
         """
         entry = read_logged(given)
         if getattr(entry, "tick", 0) >= len(self.clip.times):
@@ -329,7 +329,7 @@ def _list(value: object) -> list[Any]:
 
 
 def _runs(ticks: list[int]) -> list[tuple[int, int]]:
-    """Stretches of successive frames, first and last one."""
+    """Return the first and last frame of each run of consecutive frames."""
     edges = [place for place in range(1, len(ticks)) if ticks[place] != ticks[place - 1] + 1]
     return [(ticks[first], ticks[end - 1]) for first, end in itertools.pairwise([0, *edges, len(ticks)]) if first < end]
 

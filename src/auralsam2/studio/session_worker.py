@@ -1,4 +1,4 @@
-"""An open session: one thread that answers what pages ask, and between two answers goes on with a run."""
+"""Worker of an open session: one thread that executes commands and, between them, continues the propagation."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ _log = logging.getLogger(__name__)
 
 Reply = Callable[[dict[str, Any]], None]
 _WAITING = 200
-"""Commands that may wait."""
+"""Maximum number of queued commands."""
 _STATE_PERIOD = 1.0
-"""Seconds between two messages of the state while a run goes on."""
+"""Seconds between two state messages during a propagation."""
 
 
 @dataclass(frozen=True)
 class SharedModel:
-    """The model that all sessions share, one at a time.
+    """Model that all sessions share, used by one at a time.
 
     Attributes:
-        model: computes.
-        lock: held by whoever lets it.
-        memory, disk: bytes of encoded frames that one session keeps.
+        model: loaded model.
+        lock: lock held while the model is in use.
+        memory, disk: bytes of encoded frames of one session in memory and in temporary files.
     """
 
     model: AuralSAM2
@@ -65,15 +65,15 @@ class SharedModel:
 
 
 class SessionWorker:
-    """A session that is worked on. All but the constructor is safe to call from any thread.
+    """Worker of a session; all methods are thread-safe.
 
     Args:
-        state: as it was saved; the session's own from now on.
-        audience: gets masks, states and progress.
-        network: computes.
+        state: loaded state, owned by the worker.
+        audience: subscribers of masks, states and progress.
+        network: shared model.
 
     Attributes:
-        used: when it was last asked for something, by `time.monotonic`.
+        used: time of the last command, by `time.monotonic`.
     """
 
     def __init__(self, state: SessionState, audience: Subscribers, network: SharedModel) -> None:
@@ -92,21 +92,21 @@ class SessionWorker:
 
     @property
     def snapshot(self) -> dict[str, Any]:
-        """The state for the page, as of the last change."""
+        """State for the page, as of the last change."""
         return self._known | {"open": True, "busy": self._progress()}
 
     @property
     def busy(self) -> bool:
-        """Whether something is going on that nobody should end without being asked."""
+        """True while a job or a queued command is pending."""
         export = self._export
         return self._run is not None or not self._asked.empty() or (export is not None and export.going)
 
     def ask(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
-        """Ask for something; the answer may come from another thread.
+        """Queue a command; the reply may come from another thread.
 
         Args:
-            command: what to do.
-            reply: gets `{"ok": True, …}` or `{"error": …}`.
+            command: the command.
+            reply: called with `{"ok": True, …}` or `{"error": …}`.
         """
         self.used = time.monotonic()
         if isinstance(command, CancelCommand):
@@ -125,13 +125,13 @@ class SessionWorker:
             self._asked.put((command, reply))
 
     def answer(self, command: PageCommand | ExportCommand) -> Future[dict[str, Any]]:
-        """The same, with the answer as a future."""
+        """Queue a command and return its reply as a future."""
         future: Future[dict[str, Any]] = Future()
         self.ask(command, future.set_result)
         return future
 
     def close(self) -> None:
-        """Stop everything, and let go of all memory; what was said and shown is on the disk."""
+        """Stop all jobs and release the memory; prompts and masks are on disk."""
         self._stop.set()
         if self._export is not None:
             self._export.cancel()
@@ -187,7 +187,7 @@ class SessionWorker:
                 self._go_back(command)
             case PropagateCommand():
                 return self._propagate(command)
-            case CancelCommand():  # answered before it gets here
+            case CancelCommand():  # handled by `ask`
                 return {}
             case _:
                 return self._say(command)
@@ -195,12 +195,12 @@ class SessionWorker:
         return {}
 
     def _say(self, entry: LoggedCommand) -> dict[str, Any]:
-        """Something new about the objects."""
+        """Apply a command that changes the prompts."""
         state = self._state
         known = state.objects.get(entry.object)
         if isinstance(entry, SayCommand):
             entry = entry.model_copy(update={"text": (entry.text or "").strip() or None})
-        # A conversation takes no note of what it knows.
+        # VideoSession records no undo step for a value that does not change.
         if isinstance(entry, HearCommand) and entry.on == (known is not None and known.hears):
             return {}
         if isinstance(entry, SayCommand) and entry.text == (known.text if known else None):
@@ -211,7 +211,7 @@ class SessionWorker:
             conversation = self._talk()
             entry, found = apply_command.apply_command(conversation, state.clip, entry, first=first)
             if isinstance(entry, HearCommand | SayCommand) and entry.object in conversation.objects:
-                # What is heard or named changes the masks where it is pointed at, too.
+                # Audio and text also change the masks on frames with visual prompts.
                 ticks = known.prompts if known else ()
                 found = [apply_command.predict_mask(conversation, state.clip, entry.object, tick) for tick in ticks]
         if isinstance(entry, SplitCommand) and not entry.made:
@@ -223,7 +223,7 @@ class SessionWorker:
         return {"made": entry.made} if isinstance(entry, SplitCommand) else {}
 
     def _go_back(self, command: UndoCommand | RedoCommand) -> None:
-        """Undo or redo, and what is on display then."""
+        """Undo or redo, and send the resulting mask."""
         state = self._state
         if isinstance(command, UndoCommand) and not state.can_undo:
             raise UsageError("nothing to undo")
@@ -250,7 +250,7 @@ class SessionWorker:
             self._show(found)
 
     def _note(self, entry: LoggedCommand, new: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-        """Masks that a run has still to give, or gave before, are older than what was said now."""
+        """Mark masks of a propagation, past and future, as outdated by a command."""
         state = self._state
         touched = {entry.object} if not isinstance(entry, SplitCommand) else set(entry.made)
         state.age(touched)
@@ -274,7 +274,7 @@ class SessionWorker:
         return {}
 
     def _step(self, run: PropagationJob) -> None:
-        """One more mask of a run."""
+        """Compute one mask of a propagation."""
         if self._cancel.is_set():
             self._end("cancelled")
             return
@@ -330,7 +330,7 @@ class SessionWorker:
         return {}
 
     def _talk(self) -> VideoSession:
-        """The conversation, opened when it is first needed; what was said in earlier ones is said again."""
+        """Return the video session, opened on first use by a replay of the log."""
         if self._conversation is None:
             state, network = self._state, self._network
             if state.log:
@@ -352,7 +352,7 @@ class SessionWorker:
         return self._conversation
 
     def _show(self, found: Segmentation) -> None:
-        """Send a mask to the page, and keep it."""
+        """Send a mask to the page and store it."""
         data = mask_codec.pack_mask(
             found.logits,
             object=found.object_id,
@@ -365,7 +365,7 @@ class SessionWorker:
         self._state.mark(found.object_id, found.index, data, sounding=found.sounding)
 
     def _progress(self) -> dict[str, Any] | None:
-        """What is going on, for pages that come in the midst of it."""
+        """Return the progress of the running job, for pages that connect later."""
         run, export = self._run, self._export
         if run is not None:
             return run.progress

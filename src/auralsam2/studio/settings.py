@@ -1,4 +1,4 @@
-"""What the Studio is told when it starts."""
+"""Settings of the Studio's server."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MOST_TICKS = 600
-"""Frames of a session: what a page can hold, and a person look through."""
+"""Maximum number of processed frames of a session."""
 MIN_FPS = 0.001
-"""Lowest rate of processed frames a second."""
+"""Minimum rate of processed frames per second."""
 DEFAULT_FPS = 5.0
-"""Frames a second, where the video has as many and is short enough."""
+"""Default rate of processed frames per second, limited by the video's own rate and length."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Bounds on what the Studio takes and holds.
+    """Limits of the server.
 
     Attributes:
-        upload: bytes of an uploaded file.
-        minutes: length of a video.
-        sessions: open at the same time.
+        upload: maximum size of an uploaded file in bytes.
+        minutes: maximum length of a video.
+        sessions: maximum number of open sessions.
         idle: seconds after which an unused session is closed.
         grace: seconds after which a session without a page is closed.
-        memory: bytes of encoded frames that all open sessions keep in memory together.
-        disk: bytes of encoded frames that they keep in temporary files.
+        memory: bytes of encoded frames in memory, for all open sessions together.
+        disk: bytes of encoded frames in temporary files, for all open sessions together.
     """
 
     upload: int = 2 << 30
@@ -39,14 +39,14 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How the Studio is reached, and where it keeps its sessions.
+    """Address, folders and limits of the server.
 
     Attributes:
-        token: whoever has it may do everything.
+        token: secret that grants full access.
         home: folder of the sessions.
-        host: address that is listened on.
+        host: address to listen on.
         web: folder of the page.
-        limits: bounds.
+        limits: limits of the server.
     """
 
     token: str
@@ -57,6 +57,6 @@ class Settings:
 
 
 def default_home() -> Path:
-    """`auralsam2/studio` in the user's folder for data: `$XDG_DATA_HOME`, else `~/.local/share`."""
+    """Return `auralsam2/studio` in the user's data folder: `$XDG_DATA_HOME`, else `~/.local/share`."""
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(data).expanduser() / "auralsam2" / "studio"

@@ -1,4 +1,4 @@
-"""Where sessions lie: one folder each, below `HOME/sessions`, under a name that nobody can guess."""
+"""Storage of sessions: one folder each in `HOME/sessions`, with an unguessable name."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from auralsam2.utils.atomic_io import writing
 
 
 class RefusalError(AuralError):
-    """A request that is not granted.
+    """Rejected request.
 
     Args:
-        status: of HTTP.
+        status: HTTP status.
         message: one sentence that names the remedy.
     """
 
@@ -38,7 +38,7 @@ class RefusalError(AuralError):
 
 try:
     import fcntl
-except ImportError:  # Windows: there a second server on the same home is the user's care
+except ImportError:  # Windows: no lock against a second server on the same folder
     fcntl = None
 
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -59,11 +59,11 @@ class StoredClip:
         media: its content type.
         duration: in seconds.
         width, height: of a displayed frame, in pixels.
-        fps: processed frames a second.
-        times: second of each processed frame.
-        audio: whether there is sound.
-        peaks: lowest and highest sample of equal stretches of the sound, in [-1, 1].
-        sound: name of the copy of the sound for browsers that cannot play the video; empty where they can.
+        fps: processed frames per second.
+        times: presentation time of each processed frame, in seconds.
+        audio: whether it has audio.
+        peaks: minimum and maximum of equal sections of the audio, in [-1, 1].
+        sound: name of a copy of the audio for browsers that cannot play the video; empty if they can.
     """
 
     video: Annotated[str, Field(pattern=r"^video\.[a-z0-9]{2,4}$")]
@@ -78,7 +78,7 @@ class StoredClip:
     sound: Annotated[str, Field(pattern=r"^(sound\.m4a)?$")] = ""
 
     def instant(self, tick: int) -> float:
-        """The moment that a processed frame stands for, in seconds; see `FrameReader`."""
+        """Return the requested time of a processed frame, in seconds; see `FrameReader`."""
         instant = (tick + 0.5) / self.fps
         return min(instant, self.duration) if self.duration else instant
 
@@ -88,34 +88,34 @@ _CLIP: TypeAdapter[StoredClip] = TypeAdapter(StoredClip)
 
 @dataclass(frozen=True)
 class SessionFolder:
-    """The folder of one session."""
+    """Folder of one session."""
 
     path: Path
 
     @property
     def id(self) -> str:
-        """The session's name for the page."""
+        """Id of the session."""
         return self.path.name
 
     @property
     def document(self) -> Path:
-        """What was said and shown."""
+        """Path of the session document."""
         return self.path / "session.json"
 
     def frame(self, tick: int) -> Path:
-        """The picture of a processed frame, as JPEG."""
+        """Return the path of a processed frame, a JPEG."""
         return self.path / "frames" / f"{tick:06d}.jpg"
 
     def mask(self, number: int, tick: int) -> Path:
-        """The last known mask of an object on a frame."""
+        """Return the path of the latest mask of an object on a frame."""
         return self.path / "masks" / str(number) / f"{tick:06d}.bin"
 
     def export(self, name: str) -> Path:
-        """A file that was made for the user, by a name of ours."""
+        """Return the path of an export by its file name."""
         return self.path / "exports" / name
 
     def clip(self) -> StoredClip:
-        """The properties of the video, read from `clip.json`.
+        """Read the properties of the video from `clip.json`.
 
         Raises:
             InputError: the file is missing or damaged.
@@ -126,11 +126,11 @@ class SessionFolder:
             raise InputError(f"session {self.id}: clip.json is damaged: delete the session") from error
 
     def keep_clip(self, clip: StoredClip) -> None:
-        """Write down what is known of the video."""
+        """Write the properties of the video."""
         write_whole(self.path / "clip.json", json.dumps(asdict(clip)).encode())
 
     def read_document(self) -> dict[str, Any]:
-        """What was said and shown, not yet checked.
+        """Read the session document without validation.
 
         Raises:
             InputError: the session is damaged.
@@ -144,11 +144,11 @@ class SessionFolder:
         write_whole(path, data)
 
     def drop_masks(self, number: int) -> None:
-        """Forget all masks of an object."""
+        """Delete all masks of an object."""
         shutil.rmtree(self.path / "masks" / str(number), ignore_errors=True)
 
     def masks(self) -> Iterator[mask_codec.MaskHeader]:
-        """The headers of all masks; other files, and masks that cannot be read, are skipped."""
+        """Yield the headers of all masks; other files and unreadable masks are skipped."""
         for path in sorted((self.path / "masks").glob("*/*.bin")):
             if not (path.parent.name.isdecimal() and _MASK.fullmatch(path.name)):
                 continue
@@ -171,10 +171,10 @@ class SessionFolder:
 
 
 class SessionStore:
-    """All sessions; a context manager that holds them against other servers.
+    """All sessions of a folder; a context manager that locks it against other servers.
 
     Args:
-        home: its folder, made where missing.
+        home: the folder, created if missing.
     """
 
     def __init__(self, home: Path) -> None:
@@ -183,15 +183,15 @@ class SessionStore:
         self._lock: int | None = None
 
     def __enter__(self) -> SessionStore:
-        """Take hold of the folder, and remove what a killed server left half done.
+        """Lock the folder and remove the unfinished sessions of a killed server.
 
         Raises:
-            UsageError: another server has it.
+            UsageError: another server has locked it.
             OutputError: it cannot be written.
         """
         with writing(self.home):
             self._sessions.mkdir(parents=True, exist_ok=True)
-            # What people upload is nobody else's business.
+            # Uploads are private.
             self._sessions.chmod(0o700)
             if fcntl is not None:
                 self._lock = os.open(self.home, os.O_RDONLY)
@@ -208,21 +208,21 @@ class SessionStore:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go."""
+        """Unlock the folder."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def all(self) -> list[SessionFolder]:
-        """All sessions, the one saved last first."""
+        """Return all sessions, the last saved first."""
         folders = [SessionFolder(entry) for entry in self._sessions.iterdir() if ID.fullmatch(entry.name)]
         return sorted((f for f in folders if f.document.exists()), key=lambda f: -f.document.stat().st_mtime)
 
     def get(self, name: str) -> SessionFolder:
-        """A session.
+        """Return a session.
 
         Raises:
-            RefusalError: there is none of this name.
+            RefusalError: there is no session of this name.
         """
         folder = SessionFolder(self._sessions / name) if ID.fullmatch(name) else None
         if folder is None or not folder.document.is_file():
@@ -231,7 +231,7 @@ class SessionStore:
 
     @contextmanager
     def growing(self) -> Iterator[SessionFolder]:
-        """A hidden folder for a session to grow in; `finish` it, or nothing of it stays."""
+        """Create a hidden folder for a new session; it is removed on exit unless it was passed to `finish`."""
         path = self._sessions / f"{_GROWING}{secrets.token_urlsafe(16)}"
         try:
             with _room():
@@ -241,20 +241,20 @@ class SessionStore:
             shutil.rmtree(path, ignore_errors=True)
 
     def finish(self, folder: SessionFolder) -> SessionFolder:
-        """Let a session appear that has grown to be whole."""
+        """Rename the hidden folder of a complete session."""
         done = self._sessions / folder.id.removeprefix(_GROWING)
         folder.path.rename(done)
         return SessionFolder(done)
 
     def delete(self, folder: SessionFolder) -> None:
-        """Remove a session for good."""
+        """Delete a session."""
         going = self._sessions / f"{_GOING}{folder.id}"
         folder.path.rename(going)
         shutil.rmtree(going, ignore_errors=True)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+    """Write a file that appears whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     with saving(path.name):
         part.write_bytes(data)
@@ -263,9 +263,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def saving(name: str) -> Iterator[None]:
-    """Turn the system's refusal to write into an error for the user, who knows no folders here.
+    """Convert write errors to errors for the user, without server paths.
 
     Raises:
+        OutputError: for any OSError inside.
         OutputError: for any OSError inside.
     """
     try:
@@ -276,13 +277,13 @@ def saving(name: str) -> Iterator[None]:
 
 
 def explain_os_error(error: AuralError, folder: SessionFolder, name: str) -> str:
-    """What an error says, with the user's name of the video for its place on the server."""
+    """Return an error's message with the video's name instead of its path on the server."""
     return re.sub(rf"{re.escape(str(folder.path))}(/[\w.]+)?", lambda _: name, str(error))
 
 
 @contextmanager
 def _room() -> Iterator[None]:
-    """Tell of a full disk in words."""
+    """Convert the error of a full disk."""
     try:
         yield
     except OSError as error:

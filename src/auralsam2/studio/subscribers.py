@@ -1,4 +1,4 @@
-"""The pages that watch a session."""
+"""Subscribers of a session: the open pages and their message queues."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 Message = dict[str, Any] | bytes
 WAITING = 512
-"""Messages that may wait for a page that takes none."""
+"""Maximum number of queued messages of a page."""
 
 
 class Subscriber:
-    """One page: what is sent to it waits here.
+    """Message queue of one page.
 
     Args:
-        loop: the event loop that takes messages out.
+        loop: event loop that sends the messages.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -24,7 +24,7 @@ class Subscriber:
         self._gone = False
 
     def send(self, message: Message) -> None:
-        """Put a message on its way, from any thread; a page that does not keep up is let go."""
+        """Queue a message, from any thread; a page with a full queue is disconnected."""
         sent = message if isinstance(message, bytes) else json.dumps(message)
         try:
             self._loop.call_soon_threadsafe(self._put, sent)
@@ -32,7 +32,7 @@ class Subscriber:
             self._gone = True
 
     async def next(self) -> str | bytes | None:
-        """The next message; None when the page has to go."""
+        """Return the next message; None if the page is to be disconnected."""
         return await self._waiting.get()
 
     def _put(self, message: str | bytes) -> None:
@@ -57,14 +57,14 @@ class Subscribers:
         return len(self._listeners)
 
     def add(self, listener: Subscriber) -> None:
-        """Somebody comes."""
+        """Add a subscriber."""
         self._listeners = self._listeners | {listener}
 
     def remove(self, listener: Subscriber) -> None:
-        """Somebody goes."""
+        """Remove a subscriber."""
         self._listeners = self._listeners - {listener}
 
     def tell(self, message: Message) -> None:
-        """Send to all, from any thread."""
+        """Send a message to all subscribers, from any thread."""
         for listener in self._listeners:
             listener.send(message)

@@ -1,4 +1,4 @@
-"""What a page sends on its way to becoming a session: received, then looked through, and how far that is."""
+"""Uploads: reception of a file, and its import as a session."""
 
 from __future__ import annotations
 
@@ -38,25 +38,25 @@ _KINDS = {
 }
 _OTHER = (".bin", "application/octet-stream")
 VIDEO_NAMES = frozenset(f"video{ending}" for ending, _ in (*_KINDS.values(), _OTHER))
-"""What the video of a session can be called."""
+"""Possible names of a session's video."""
 _LONGEST_SIDE = 1920
 _QUALITY = 88
 _UNNAMED = "video"
 _PICTURES, _WAVEFORM = 0.8, 0.9
-"""Parts of the way through a video at which its pictures and its waveform are done; a copy of its sound is the rest."""
+"""Shares of the import that end with the frames and with the waveform; the rest is the copy of the audio."""
 
 Advance = Callable[[float], None]
-"""Told the part that is done, in [0, 1], rising; raises to stop."""
+"""Callback with the completed share, in [0, 1]; it may raise to stop."""
 
 
 async def receive_upload(body: AsyncIterator[bytes], announced: int | None, path: Path, limits: Limits) -> None:
-    """Write a request's body to a file, and stop where it grows too large.
+    """Write a request's body to a file, up to the size limit.
 
     Args:
-        body: the bytes as they come.
-        announced: how many shall come, where that is known.
+        body: chunks of bytes.
+        announced: declared size, None if unknown.
         path: the file; the caller removes it on failure.
-        limits: bounds.
+        limits: limits of the server.
 
     Raises:
         RefusalError: too many bytes, or none.
@@ -75,7 +75,7 @@ async def receive_upload(body: AsyncIterator[bytes], announced: int | None, path
 
 
 def safe_name(name: str) -> str:
-    """The name of a file as its user knows it, for show alone: no folders, nothing that cannot be seen."""
+    """Return a file name for display: without folders and unprintable characters."""
     last = re.split(r"[/\\]", name)[-1]
     seen = "".join(letter for letter in last if letter.isprintable()).strip()
     return seen[:120] or _UNNAMED
@@ -84,18 +84,18 @@ def safe_name(name: str) -> str:
 def import_video(
     folder: SessionFolder, file: Path, name: str, fps: float | None, limits: Limits, advance: Advance
 ) -> StoredClip:
-    """Look at a video, name it by what it is, and write its frames beside it.
+    """Import a video: check and rename it, and write its frames and the properties of the session's clip.
 
-    Every frame is decoded once, so that what is damaged is found out now, and the frames count as for the model. Where
-    browsers would not play the video, a copy of its sound that they play is put beside it.
+    Every frame is decoded once, which finds damage before the session opens. If browsers cannot play the video, a copy
+    of its audio is written too.
 
     Args:
-        folder: of the session to be.
-        file: the video, somewhere in the folder.
-        name: as the user knows it, for messages.
-        fps: processed frames a second; None for `DEFAULT_FPS`, or what the limits leave.
-        limits: bounds.
-        advance: told the part that was looked through.
+        folder: folder of the new session.
+        file: the video, in that folder.
+        name: file name of the user, for messages.
+        fps: processed frames per second; None for `DEFAULT_FPS`, or less if the limits require it.
+        limits: limits of the server.
+        advance: called with the completed share.
 
     Raises:
         RefusalError: not a video, too long, or too many frames.
@@ -112,7 +112,7 @@ def import_video(
         times = _write_frames(
             folder, video, name, rate, limits, lambda second: advance(_PICTURES * _part(second, info.duration))
         )
-        # A file may announce nothing; then its last frame tells.
+        # Without a declared duration, the last frame defines it.
         duration = info.duration or times[-1] + 1 / rate
         sounds, copy = _sound(folder, video, duration, advance) if info.audio_rate is not None else ((), "")
     except RefusalError:
@@ -136,7 +136,7 @@ def import_video(
 
 
 def _kind(file: Path) -> tuple[str, str]:
-    """Ending and content type, by what is in the file."""
+    """Return suffix and content type, by the content of the file."""
     with open_input(file) as container:
         names = container.format.name.split(",")
     if names[0] == "matroska":
@@ -146,7 +146,7 @@ def _kind(file: Path) -> tuple[str, str]:
 
 
 def _rate(name: str, info: MediaInfo, fps: float | None, limits: Limits) -> float:
-    """Processed frames a second: no more than the video has, and no more in all than a session holds."""
+    """Return the rate of processed frames per second, limited by the video's rate and by `MOST_TICKS` frames."""
     most = MOST_TICKS / (info.duration or limits.minutes * 60)
     if fps is None:
         rate = min(DEFAULT_FPS, most)
@@ -164,7 +164,7 @@ def _rate(name: str, info: MediaInfo, fps: float | None, limits: Limits) -> floa
 def _sound(
     folder: SessionFolder, video: Path, duration: float, advance: Advance
 ) -> tuple[tuple[tuple[float, float], ...], str]:
-    """The waveform, and the name of a copy for browsers, empty where they need none."""
+    """Return the waveform, and the name of the audio copy for browsers, empty if not needed."""
     waveform = waveform_peaks(video, duration, lambda part: advance(_PICTURES + (_WAVEFORM - _PICTURES) * part))
     if is_browser_playable(video):
         return waveform, ""
@@ -174,19 +174,19 @@ def _sound(
 
 
 def _part(second: float, duration: float) -> float:
-    """How much of a video lies before a second, in [0, 1]; of one that tells no duration nothing is known."""
+    """Return the share of a video before a time, in [0, 1]; 0 without a known duration."""
     return min(1.0, second / duration) if duration else 0.0
 
 
 def _write_frames(
     folder: SessionFolder, video: Path, name: str, rate: float, limits: Limits, reached: Callable[[float], None]
 ) -> tuple[float, ...]:
-    """Seconds of the frames, each written as JPEG; `reached` is told each."""
+    """Write the frames as JPEG and return their times in seconds; `reached` is called with each."""
     times: list[float] = []
     folder.frame(0).parent.mkdir()
     with read_frames(video, fps=rate) as frames:
         for frame in frames:
-            # The announced length was a lie.
+            # The declared length was wrong.
             if frame.time > limits.minutes * 60:
                 raise _too_long(name, frame.time, limits)
             if len(times) > 2 * MOST_TICKS:
@@ -215,22 +215,22 @@ def _too_long(name: str, seconds: float, limits: Limits) -> RefusalError:
 
 _DRAINED = 64_000_000
 _DIGITS = 18
-"""Digits of a length that are read; a longer one is too large in any case."""
+"""Maximum digits of a declared length; a longer one is too large in any case."""
 _READING = 2
-"""Videos that are looked through at the same time."""
+"""Maximum number of concurrent imports."""
 _PERIOD = 0.5
-"""Seconds between two looks at whether the page is still there."""
+"""Seconds between two checks whether the page is still connected."""
 
 UploadReader = Callable[[SessionFolder, Path, Advance], None]
-"""Makes a session of a file in its folder, and tells how far it is."""
+"""Import a file of a session's folder, reporting its progress."""
 
 
 class Uploads:
-    """Everything that is on its way. Used on the event loop, except for `Take`.
+    """Uploads in progress. Used on the event loop, except for `UploadReader`.
 
     Args:
-        store: where sessions lie.
-        limits: bounds.
+        store: all sessions.
+        limits: limits of the server.
     """
 
     def __init__(self, store: SessionStore, limits: Limits) -> None:
@@ -239,19 +239,19 @@ class Uploads:
         self._reading = asyncio.Semaphore(_READING)
 
     def part(self, job: str) -> float | None:
-        """How much was looked through, in [0, 1], of what was sent under this name; None before and after that."""
+        """Return the completed share of an import by its job name, in [0, 1]; None before and after it."""
         return self._parts.get(job)
 
     async def grow(self, request: Request, job: str, take: UploadReader) -> dict[str, str]:
-        """A new session out of what is sent; on any failure nothing of it stays.
+        """Create a session from a request's body; on failure nothing remains.
 
         Args:
-            request: has the file as its body.
-            job: a name for it, made up by the page; anything but 22 letters of an id for none.
-            take: makes a session of it.
+            request: its body is the file.
+            job: name of the job for progress requests, 22 letters of an id; others are ignored.
+            take: imports the file.
 
         Raises:
-            RefusalError: it is too large, or its sender has gone.
+            RefusalError: the file is too large, or the client has disconnected.
         """
         with self._store.growing() as folder:
             file = folder.path / "received"
@@ -261,7 +261,7 @@ class Uploads:
             return {"id": self._store.finish(folder).id}
 
     async def bring(self, make: Callable[[], SessionFolder]) -> dict[str, str]:
-        """A new session of a file that is here already, in its turn."""
+        """Create a session from a file on the server, in turn with the uploads."""
         async with self._reading:
             folder = await asyncio.to_thread(make)
         return {"id": folder.id}
@@ -279,7 +279,7 @@ class Uploads:
             raise
 
     async def _look(self, request: Request, job: str, work: Callable[[Advance], None]) -> None:
-        """Do the work in a thread, until it is done or nobody waits for it any more."""
+        """Run the import in a thread until it ends or the client disconnects."""
         gone = threading.Event()
         named = ID.fullmatch(job) is not None
 
@@ -307,7 +307,7 @@ def _broken_off() -> RefusalError:
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Let some more come, unread: browsers hear the answer only when they have sent what is on its way."""
+    """Discard part of a rejected body, since browsers read the response only after sending."""
     left = _DRAINED
     with suppress(ClientDisconnect):
         async for chunk in body:

@@ -1,4 +1,4 @@
-"""The line between a page and a session: commands in, masks and news out."""
+"""WebSocket between a page and a session: commands in, masks and state out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NOT_FOUND, TOO_SLOW = 4404, 4408
 
 
 async def serve_websocket(socket: WebSocket, name: str, registry: SessionManager) -> None:
-    """Serve one page until it goes.
+    """Serve one page until it disconnects.
 
     Args:
-        socket: not yet accepted.
-        name: of the session.
-        registry: knows it.
+        socket: connection, not yet accepted.
+        name: id of the session.
+        registry: manager of the sessions.
     """
     await socket.accept()
     try:
@@ -55,7 +55,7 @@ async def _greet(name: str, registry: SessionManager, listener: Subscriber) -> N
 
 
 async def _hear(text: str | None, name: str, registry: SessionManager, listener: Subscriber) -> None:
-    """Pass a command on; its answer comes when it is done."""
+    """Execute a command; the reply is sent when it is done."""
     try:
         number, command = parse_command(text or "")
     except AuralError as error:
