@@ -1,10 +1,11 @@
-"""The model as users hold it: load it, segment a video, save what comes out."""
+"""Public interface of a model: load it, segment videos, save the results."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import torch
 from auralsam2.config import ModelConfig
 from auralsam2.errors import UsageError
 from auralsam2.hub import download
-from auralsam2.inference.object_state import Merge
-from auralsam2.inference.propagation import Combine
-from auralsam2.inference.streaming import FeatureStream, PromptedStream
+from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
+from auralsam2.inference.object_state import Combine, Merge
+from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.model_folder import check_parts, load_network, save_network
@@ -27,17 +28,17 @@ from auralsam2.utils.timing import StageTimer
 
 DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
 _MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
-"""Raised by torch and transformers where sizes or values of a configuration do not go together."""
+"""Errors of torch and transformers for sizes or values of a configuration that do not match."""
 
 
 class AuralSAM2:
     """A loaded model.
 
     Args:
-        network: on its device; AuralSAM2's, or that of a baseline, which can be evaluated alone.
-        name: by which results name the model.
-        dtype: fp32, bf16 or fp16: what the network computes in; the weights stay float32.
-        folder: the model folder that the network was loaded from, if any.
+        network: on its device: AuralSAM2's, or that of a baseline, which can only be evaluated.
+        name: name of the model in results.
+        dtype: precision of the computation: fp32, bf16 or fp16; the weights stay float32.
+        folder: model folder that the network was loaded from, or None.
     """
 
     def __init__(self, network: AudioVisualNetwork, name: str, dtype: str = "fp32", folder: Path | None = None) -> None:
@@ -48,7 +49,7 @@ class AuralSAM2:
 
     @property
     def config(self) -> ModelConfig:
-        """The network's configuration."""
+        """Configuration of the network."""
         return self.network.config
 
     @classmethod
@@ -59,27 +60,27 @@ class AuralSAM2:
 
         Args:
             model: `auralsam2 models` lists the names.
-            device: auto, cpu, cuda, cuda:N or mps, or a `torch.device`; auto takes an accelerator where there is one.
-            dtype: auto, fp32, bf16 or fp16, or torch's type; auto is fp32 on a CPU and bf16 elsewhere.
+            device: auto, cpu, cuda, cuda:N, mps or a `torch.device`; auto selects an accelerator if there is one.
+            dtype: auto, fp32, bf16, fp16 or a `torch.dtype`; auto is fp32 on a CPU and bf16 elsewhere.
 
         Raises:
-            UnavailableError: the model, or a part of it, is not here and cannot be fetched.
+            UnavailableError: the model, or a part of it, is missing and cannot be downloaded.
             ConfigError: its files contradict each other.
-            UsageError: device or dtype cannot be had.
+            UsageError: device or dtype is not available.
         """
-        where = pick_device(device)
-        precision = pick_dtype(dtype, where)
+        torch_device = pick_device(device)
+        precision = pick_dtype(dtype, torch_device)
         folder = download.resolve(str(model))
-        return cls(load_network(folder).to(where), str(model), precision, folder)
+        return cls(load_network(folder).to(torch_device), str(model), precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
-        """Write a model folder that loads from any place.
+        """Write a model folder.
 
-        Its SAM 2 and its text encoder are written too, as `sam2/` and `text/`, if they lie inside the folder that the
-        model was loaded from. A part that the configuration names by hub id or by an absolute path stays there.
+        The folder includes SAM 2 and the text encoder, as `sam2/` and `text/`, if they were loaded from inside the
+        model's folder. Parts with a hub id or an absolute path are referenced.
 
         Returns:
-            the folder, made where missing.
+            the folder, created if missing.
 
         Raises:
             OutputError: the folder cannot be written; earlier files in it stay as they are.
@@ -99,32 +100,34 @@ class AuralSAM2:
         start: float = 0.0,
         end: float | None = None,
     ) -> VideoSegmentation:
-        """Segment the sounding objects of a video, or what the user points at, lazily.
+        """Segment one object of a video: the sounding objects, or the object of other prompts, lazily.
 
-        Points, boxes and masks join the sound and the text, all of them of one object, which is then looked for in all
-        frames: those before the first prompted one attend to it too. Without them each clip window stands for itself.
+        Audio, text, points, boxes and masks all prompt the same object. With points, boxes or masks, every frame
+        attends to the prompted frames, those before the first of them too. Without, each clip window is segmented
+        independently.
 
         Args:
             path: the video.
-            text: an expression, for models that read text; in place of the one in `prompts`.
+            text: an expression, for models that take text; replaces the one in `prompts`.
             prompts: points, boxes, masks and text.
-            audio: `track` for the video's own sound, `none`, or another file.
-            fps: processed frames a second; None for every frame.
-            start: first processed second.
-            end: second at which to stop; None for the end of the video.
+            audio: `track` for the audio track of the video, `none`, or another file.
+            fps: processed frames per second; None for every frame.
+            start: start of the processed part, in seconds.
+            end: end of the processed part, in seconds; None for the end of the video.
 
         Returns:
-            an iterable of `Segmentation`, which computes as it is read.
+            an iterable of `Segmentation` that computes them one by one.
 
         Raises:
-            InputError: the video cannot be used.
+            InputError: the video cannot be read.
             UsageError: an argument does not fit the video or the model.
         """
-        said = prompts or Prompts()
+        prompts = prompts or Prompts()
         if text is not None:
-            said = dataclasses.replace(said, text=text)
-        check_modality(self.config, said, self.name)
-        return self.segment_source(VideoSource.open(Path(path), said, audio=audio, fps=fps, start=start, end=end), said)
+            prompts = dataclasses.replace(prompts, text=text)
+        check_modality(self.config, prompts, self.name)
+        source = VideoSource.open(Path(path), prompts, audio=audio, fps=fps, start=start, end=end)
+        return VideoSegmentation(self, source, prompts)
 
     def open(
         self,
@@ -137,98 +140,64 @@ class AuralSAM2:
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
     ) -> VideoSession:
-        """Open a video to talk about: prompts come and go, and every frame is encoded once.
+        """Open an interactive session on a video.
 
         Args:
             path: the video.
-            audio: `track` for the video's own sound, `none`, or another file.
-            fps: processed frames a second; None for every frame.
-            start: first processed second.
-            end: second at which to stop; None for the end of the video.
-            combine: what becomes of an object that is both heard and pointed at: `joint`, one decoder call gets all
-                prompts; `ensemble`, two calls, whose masks are merged.
-            merge: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
+            audio: `track` for the audio track of the video, `none`, or another file.
+            fps: processed frames per second; None for every frame.
+            start: start of the processed part, in seconds.
+            end: end of the processed part, in seconds; None for the end of the video.
+            combine: for objects with visual prompts beside audio or text. `joint`: one decoder call gets all prompts.
+                `ensemble`: two calls, whose masks are merged.
+            merge: merge rule of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
 
         Returns:
-            a context manager.
+            the session, a context manager.
 
         Raises:
-            InputError: the video cannot be used.
-            UsageError: an argument does not fit the video.
+            InputError: the video cannot be read.
+            UsageError: an argument does not fit the video, or the model is a baseline.
         """
         sound = Path(audio) if audio not in ("track", "none") else audio
         source = VideoSource.open(Path(path), Prompts(), audio=sound, fps=fps, start=start, end=end, prompts_later=True)
-        return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
-
-    def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:
-        """The same for a source that was opened and checked before."""
-        return VideoSegmentation(self, source, prompts)
-
-    def streaming(self) -> AuralNetwork:
-        """The network, if it takes videos of any length.
-
-        Raises:
-            UsageError: it is that of a baseline.
-        """
-        if not isinstance(self.network, AuralNetwork):
-            raise UsageError(
-                f"model {self.name} is the baseline {self.config.method}, which takes whole clips: give it to "
-                "auralsam2 evaluate, or take a model such as mini"
-            )
-        return self.network
-
-    @contextlib.contextmanager
-    def compute(self) -> Iterator[None]:
-        """The context in which the network runs.
-
-        Raises:
-            ConfigError: the network failed because its parts do not fit each other.
-        """
-        narrow = self.dtype != "fp32"
-        try:
-            with torch.autocast(self.network.device.type, DTYPES[self.dtype]) if narrow else contextlib.nullcontext():
-                yield
-        except _MISFITS as error:
-            if not isinstance(error, torch.OutOfMemoryError):
-                check_parts(self.network, self.folder or self.name)
-            raise
+        return open_session(self, source, combine=combine, merge=merge)
 
 
 class VideoSegmentation:
-    """The frames of one video, computed as they are read, once.
+    """The segmented frames of one video; iterate once. `AuralSAM2.segment` returns it.
 
     Args:
-        model: does the work.
+        model: AuralSAM2, not a baseline.
         source: the video.
-        prompts: what the user says beside the sound.
+        prompts: text, points, boxes and masks beside the audio of the source.
+
+    Raises:
+        UsageError: there is neither audio nor another prompt, or the model is a baseline.
     """
 
     def __init__(self, model: AuralSAM2, source: VideoSource, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
         self.clock = StageTimer()
-        self._begun = False
-        network = model.streaming()
-        self._frames: PromptedStream | FeatureStream
-        if prompts.visual:
-            self._frames = PromptedStream(network, source, prompts, model.compute, self.clock)
-        else:
-            self._frames = FeatureStream(network, source, prompts.text, model.compute, self.clock)
+        self._started = False
+        compute = partial(inference_context, model)
+        self._stream = VideoStream(streaming_network(model), source, prompts, compute, self.clock)
 
     @property
     def warnings(self) -> list[str]:
         """Notes for the user, complete after the last frame."""
-        return self._frames.warnings
+        return self._stream.warnings
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """The processed frames, in the order of time.
+        """Yield the processed frames in the order of time.
 
         Raises:
-            UsageError: this is the second time; they are computed once.
+            UsageError: the frames were iterated before.
         """
-        if self._begun:
+        if self._started:
             raise UsageError(f"{self.source.info.path}: the frames can be read once: call segment again")
-        self._begun = True
-        return iter(self._frames)
+        self._started = True
+        return iter(self._stream)
 
     def save(
         self,
@@ -239,17 +208,19 @@ class VideoSegmentation:
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
-        """Compute all frames and write their files into `out/NAME/`, NAME being the video's without its ending.
+        """Segment all frames and write the results into `out/NAME/`, where NAME is the file name without suffix.
+
+        The files appear complete or not at all.
 
         Args:
-            out: made where missing.
-            save: of overlay, masks, json, coco, frames.
-            overlay: whether the overlay is among them, whatever `save` says of it; None leaves it to `save`.
-            options: for `result.json`; with a `request`, as of `outputs.request`, a later run can skip this video.
-            on_frame: called after each frame, for progress.
+            out: created if missing.
+            save: kinds of files: overlay, masks, json, coco, frames.
+            overlay: write the overlay or not, regardless of `save`; None follows `save`.
+            options: for `result.json`; with a `request`, see `outputs.request`, a later run can skip this video.
+            on_frame: called after each frame.
 
         Returns:
-            the folder with the files; they appear whole or not at all.
+            the folder with the files.
 
         Raises:
             OutputError: a file cannot be written.
@@ -285,16 +256,76 @@ class VideoSegmentation:
         return folder.folder
 
 
+def streaming_network(model: AuralSAM2) -> AuralNetwork:
+    """Return the network of a model that segments videos of any length.
+
+    Raises:
+        UsageError: the model is a baseline.
+    """
+    if not isinstance(model.network, AuralNetwork):
+        raise UsageError(
+            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: give it to "
+            "auralsam2 evaluate, or use a model such as mini"
+        )
+    return model.network
+
+
+@contextlib.contextmanager
+def inference_context(model: AuralSAM2) -> Iterator[None]:
+    """Run the network without gradients, in the precision of the model.
+
+    Raises:
+        ConfigError: the network failed because its parts do not match.
+    """
+    mixed = model.dtype != "fp32"
+    autocast = torch.autocast(model.network.device.type, DTYPES[model.dtype]) if mixed else contextlib.nullcontext()
+    try:
+        with torch.inference_mode(), autocast:
+            yield
+    except _MISFITS as error:
+        if not isinstance(error, torch.OutOfMemoryError):
+            check_parts(model.network, model.folder or model.name)
+        raise
+
+
+def open_session(
+    model: AuralSAM2,
+    source: VideoSource,
+    *,
+    combine: Combine = "joint",
+    merge: Merge = "mean_prob",
+    memory: int = DEFAULT_LIMIT,
+    disk: int = DISK_LIMIT,
+) -> VideoSession:
+    """Open an interactive session on a source; see `AuralSAM2.open`.
+
+    Args:
+        model: AuralSAM2, not a baseline.
+        source: the video.
+        combine: `joint` or `ensemble`.
+        merge: merge rule of an ensemble.
+        memory: limit of cached data in memory, in bytes.
+        disk: limit of cached data in a temporary file, in bytes.
+
+    Raises:
+        InputError: the video cannot be read.
+        UsageError: an option is unknown, or the model is a baseline.
+    """
+    compute = partial(inference_context, model)
+    network = streaming_network(model)
+    return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)
+
+
 def result_folder(out: Path, video: Path) -> Path:
-    """Where the results of a video go."""
+    """Return the folder for the results of a video."""
     return out / video.stem
 
 
 def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
-    """Text needs a model that reads it.
+    """Check that a model takes text, if there is text among the prompts.
 
     Raises:
-        UsageError: the model reads none.
+        UsageError: it does not.
     """
     if prompts.text is not None and config.fuser.modality != "audio+text":
         raise UsageError(f"model {name} reads no text: leave `text` out, or take a model such as ref-avs")

@@ -89,7 +89,7 @@ def test_every_frame_equals_the_stock_one_with_the_same_past(version: str, what:
         score = float(result.object_score_logits.flatten()[0])
         stored = session.output_dict_per_obj[0]["cond_frame_outputs" if t in clicks else "non_cond_frame_outputs"][t]
         assert ours.object_score == pytest.approx(score, abs=1e-4)
-        torch.testing.assert_close(ours.remembered.pointer, stored["object_pointer"][0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours.entry.pointer, stored["object_pointer"][0], atol=1e-4, rtol=0)
         if score > 0:
             found += 1
             mine = ours.decoded.logits[:, ours.best]
