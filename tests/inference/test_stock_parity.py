@@ -154,10 +154,10 @@ def test_memory_attention_equals_the_stock_one(version: str, t: int, length: int
         num_total_frames=length,  # type: ignore[arg-type]
         streaming=length is None,
     )
-    ours = tracker._condition(t, frames[t], conditioning=False)
+    ours = tracker._attend(t, frames[t], conditioning=False)
     torch.testing.assert_close(ours, stock, atol=1e-4, rtol=0)
     begun = sam2._prepare_memory_conditioned_features(
         session, t, 0, True, vision[-1], position[-1], num_total_frames=FRAMES
     )
-    torch.testing.assert_close(tracker._condition(t, frames[t], conditioning=True), begun, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tracker._attend(t, frames[t], conditioning=True), begun, atol=1e-5, rtol=0)
     assert (ours - begun).abs().max() > 0.1, "the past makes no difference: nothing was compared"
