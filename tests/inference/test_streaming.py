@@ -250,15 +250,16 @@ def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
     assert any(warning.startswith("video damaged at ") for warning in segmentation.warnings)
 
 
-def test_closing_early_leaves_no_thread(model: AuralSAM2, video: Path) -> None:
-    frames = iter(model.segment(video, fps=VIDEO_FPS))
+@pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
+def test_closing_early_leaves_no_thread(model: AuralSAM2, video: Path, prompts: Prompts) -> None:
+    frames = iter(model.segment(video, prompts=prompts, fps=VIDEO_FPS))
     assert isinstance(frames, Iterator)
     next(frames)
     assert running()
     frames.close()  # type: ignore[attr-defined]
     assert not running()
 
-    for frame in model.segment(video):
+    for frame in model.segment(video, prompts=prompts):
         if frame.index == 6:
             break
     del frame

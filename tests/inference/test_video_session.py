@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.inference.clip import new_tracker
+from auralsam2.inference.feature_cache import FeatureCache, Key, Tensors
 from auralsam2.inference.object_state import MERGES, MaskPrediction, Merge, merge_predictions
 from auralsam2.inference.prompt_mapping import from_mask
 from auralsam2.inference.tracker import TrackedFrame, full_size
@@ -22,7 +24,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.modeling.prompt_encoder import VisualPrompts
-from auralsam2.types import Point, Prompts, Segmentation
+from auralsam2.types import FeaturePrompts, Point, Prompts, Segmentation
 from auralsam2.utils.mask_geometry import connected_components
 from helpers.media_files import number_of
 
@@ -462,3 +464,23 @@ def test_what_is_on_display_can_be_told_and_put_back(model: AuralSAM2, video: Pa
         assert equal(set_latest_mask(session, shown, 2.5), followed[2])
         # As if it had come of a run here.
         assert equal(session.add_points([(20, 12)], [0], 2.5, object_id=SOUNDING), corrected)
+
+
+def test_feature_prompts_of_a_window_are_not_all_in_memory(
+    model: AuralSAM2, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache holds them; only one clip and the requested frame have tensors outside of it."""
+    most = 0
+    put = FeatureCache.put
+
+    def counted(self: FeatureCache, key: Key, tensors: Tensors) -> None:
+        nonlocal most
+        if key[0] == "prompts":
+            most = max(most, sum(isinstance(thing, FeaturePrompts) for thing in gc.get_objects()))
+        put(self, key, tensors)
+
+    monkeypatch.setattr(FeatureCache, "put", counted)
+    before = sum(isinstance(thing, FeaturePrompts) for thing in gc.get_objects())
+    frames = list(model.segment(video, fps=4.0, end=3.0))
+    assert len(frames) == 12
+    assert 0 < most - before <= 4
