@@ -19,7 +19,9 @@ def main(video: Path, model_name: str, out: Path) -> None:
     """Segment one frame a second and save overlay, masks and `result.json` in `out/NAME/`."""
     model = auralsam2.load(model_name)
     result = model.segment(video)
-    folder = result.save(out, on_frame=lambda frame: print(f"{frame.time:6.2f} s  {frame.mask.mean():6.1%} of the frame"))
+    folder = result.save(
+        out, on_frame=lambda frame: print(f"{frame.time:6.2f} s  {frame.mask.mean():6.1%} of the frame")
+    )
     for warning in result.warnings:
         print(f"note: {warning}")
     for start, end in json.loads((folder / "result.json").read_text(encoding="utf-8"))["intervals"]:

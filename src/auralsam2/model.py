@@ -1,10 +1,11 @@
-"""Python API: load a model, segment a video, save the results."""
+"""Public interface of a model: load it, segment videos, save the results."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import torch
 from auralsam2.config import ModelConfig
 from auralsam2.errors import UsageError
 from auralsam2.hub import download
-from auralsam2.inference.object_state import Merge
-from auralsam2.inference.propagation import Combine
-from auralsam2.inference.streaming import FeatureStream, PromptedStream
+from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
+from auralsam2.inference.object_state import Combine, Merge
+from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.media.audio_choice import AudioChoice
@@ -35,10 +36,10 @@ class AuralSAM2:
     """Loaded model.
 
     Args:
-        network: AuralSAM2's network on its device, or that of a baseline, which only evaluation supports.
+        network: on its device: AuralSAM2's, or that of a baseline, which can only be evaluated.
         name: name of the model in results.
-        dtype: fp32, bf16 or fp16, the precision of computation; the weights stay float32.
-        folder: model folder that the network was loaded from, if any.
+        dtype: precision of the computation: fp32, bf16 or fp16; the weights stay float32.
+        folder: model folder that the network was loaded from, or None.
     """
 
     def __init__(self, network: AudioVisualNetwork, name: str, dtype: str = "fp32", folder: Path | None = None) -> None:
@@ -59,25 +60,25 @@ class AuralSAM2:
         """Load a model by name, folder or hub id.
 
         Args:
-            model: name (`auralsam2 models` lists them), folder or hub id.
-            device: auto, cpu, cuda, cuda:N or mps, or a `torch.device`; auto selects an accelerator if there is one.
-            dtype: auto, fp32, bf16 or fp16, or torch's type; auto is fp32 on a CPU and bf16 elsewhere.
+            model: `auralsam2 models` lists the names.
+            device: auto, cpu, cuda, cuda:N, mps or a `torch.device`; auto selects an accelerator if there is one.
+            dtype: auto, fp32, bf16, fp16 or a `torch.dtype`; auto is fp32 on a CPU and bf16 elsewhere.
 
         Raises:
             UnavailableError: the model, or a part of it, is missing and cannot be downloaded.
             ConfigError: its files contradict each other.
-            UsageError: the device or the dtype is not available.
+            UsageError: device or dtype is not available.
         """
-        target = pick_device(device)
-        precision = pick_dtype(dtype, target)
+        torch_device = pick_device(device)
+        precision = pick_dtype(dtype, torch_device)
         folder = download.resolve(str(model))
-        return cls(load_network(folder).to(target), str(model), precision, folder)
+        return cls(load_network(folder).to(torch_device), str(model), precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
-        """Write a model folder that can be moved.
+        """Write a model folder.
 
-        SAM 2 and text encoder are written too, as `sam2/` and `text/`, if they are inside the folder that the model was
-        loaded from. A part that the configuration names by hub id or by an absolute path is not copied.
+        The folder includes SAM 2 and the text encoder, as `sam2/` and `text/`, if they were loaded from inside the
+        model's folder. Parts with a hub id or an absolute path are referenced.
 
         Returns:
             the folder, created if missing.
@@ -101,37 +102,37 @@ class AuralSAM2:
         start: float = 0.0,
         end: float | None = None,
     ) -> VideoSegmentation:
-        """Segment the sounding objects of a video, or the object of the user's prompts, lazily.
+        """Segment one object of a video: the sounding objects, or the object of other prompts, lazily.
 
-        All points, boxes and masks belong to one object, combined with audio and text. The object is propagated to all
-        frames, backward from the first prompted frame too. Without visual prompts, each clip is processed
+        Audio, text, points, boxes and masks all prompt the same object. With points, boxes or masks, every frame
+        attends to the prompted frames, those before the first of them too. Without, each clip window is segmented
         independently.
 
         Args:
             path: the video.
-            text: expression for models that read text; replaces the one in `prompts`.
+            text: an expression, for models that take text; replaces the one in `prompts`.
             prompts: points, boxes, masks and text.
-            audio: `track` for the video's own audio, `none`, or another file.
+            audio: `track` for the audio track of the video, `none`, or another file.
             audio_track: number of the audio track from 0, or its language; None for the default one.
             fps: processed frames per second; None for every frame.
-            start: first processed second.
-            end: end of the processed part in seconds; None for the end of the video.
+            start: start of the processed part, in seconds.
+            end: end of the processed part, in seconds; None for the end of the video.
 
         Returns:
-            an iterable of `Segmentation` that computes each frame on demand.
+            an iterable of `Segmentation` that computes them one by one.
 
         Raises:
-            InputError: the video cannot be used.
+            InputError: the video cannot be read.
             UsageError: an argument does not fit the video or the model.
         """
-        combined = prompts or Prompts()
+        prompts = prompts or Prompts()
         if text is not None:
-            combined = dataclasses.replace(combined, text=text)
-        check_modality(self.config, combined, self.name)
+            prompts = dataclasses.replace(prompts, text=text)
+        check_modality(self.config, prompts, self.name)
         source = VideoSource.open(
-            Path(path), combined, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end
+            Path(path), prompts, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end
         )
-        return self.segment_source(source, combined)
+        return VideoSegmentation(self, source, prompts)
 
     def open(
         self,
@@ -145,27 +146,25 @@ class AuralSAM2:
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
     ) -> VideoSession:
-        """Open a video for interactive segmentation.
-
-        Prompts can be added and removed at any frame; each frame is encoded once.
+        """Open an interactive session on a video.
 
         Args:
             path: the video.
-            audio: `track` for the video's own audio, `none`, or another file.
+            audio: `track` for the audio track of the video, `none`, or another file.
             audio_track: number of the audio track from 0, or its language; None for the default one.
             fps: processed frames per second; None for every frame.
-            start: first processed second.
-            end: end of the processed part in seconds; None for the end of the video.
-            combine: combination of audio and visual prompts of one object: `joint`, one decoder call with all prompts;
-                `ensemble`, two calls, whose masks are merged.
-            merge: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
+            start: start of the processed part, in seconds.
+            end: end of the processed part, in seconds; None for the end of the video.
+            combine: for objects with visual prompts beside audio or text. `joint`: one decoder call gets all prompts.
+                `ensemble`: two calls, whose masks are merged.
+            merge: merge rule of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
 
         Returns:
-            a context manager.
+            the session, a context manager.
 
         Raises:
-            InputError: the video cannot be used.
-            UsageError: an argument does not fit the video.
+            InputError: the video cannot be read.
+            UsageError: an argument does not fit the video, or the model is a baseline.
         """
         sound = Path(audio) if audio not in ("track", "none") else audio
         source = VideoSource.open(
@@ -178,77 +177,43 @@ class AuralSAM2:
             end=end,
             prompts_later=True,
         )
-        return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
-
-    def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:
-        """Segment a source that was opened and checked before."""
-        return VideoSegmentation(self, source, prompts)
-
-    def streaming(self) -> AuralNetwork:
-        """Return the network, if it supports videos of any length.
-
-        Raises:
-            UsageError: the network is a baseline.
-        """
-        if not isinstance(self.network, AuralNetwork):
-            raise UsageError(
-                f"model {self.name} is the baseline {self.config.method}, which takes whole clips: use "
-                "auralsam2 evaluate, or a model such as mini"
-            )
-        return self.network
-
-    @contextlib.contextmanager
-    def compute(self) -> Iterator[None]:
-        """Return the context in which the network runs.
-
-        Raises:
-            ConfigError: the network failed because its parts do not fit each other.
-        """
-        narrow = self.dtype != "fp32"
-        try:
-            with torch.autocast(self.network.device.type, DTYPES[self.dtype]) if narrow else contextlib.nullcontext():
-                yield
-        except _MISFITS as error:
-            if not isinstance(error, torch.OutOfMemoryError):
-                check_parts(self.network, self.folder or self.name)
-            raise
+        return open_session(self, source, combine=combine, merge=merge)
 
 
 class VideoSegmentation:
-    """Results of one video, computed while they are iterated, once.
+    """The segmented frames of one video; iterate once. `AuralSAM2.segment` returns it.
 
     Args:
-        model: loaded model.
+        model: AuralSAM2, not a baseline.
         source: the video.
-        prompts: prompts beside the audio.
+        prompts: text, points, boxes and masks beside the audio of the source.
+
+    Raises:
+        UsageError: there is neither audio nor another prompt, or the model is a baseline.
     """
 
     def __init__(self, model: AuralSAM2, source: VideoSource, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
         self.clock = StageTimer()
         self._started = False
-        network = model.streaming()
-        self._frames: PromptedStream | FeatureStream
-        if prompts.visual:
-            self._frames = PromptedStream(network, source, prompts, model.compute, self.clock)
-        else:
-            self._frames = FeatureStream(network, source, prompts.text, model.compute, self.clock)
+        compute = partial(inference_context, model)
+        self._stream = VideoStream(streaming_network(model), source, prompts, compute, self.clock)
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings for the user, complete after the last frame."""
-        return self._frames.warnings
+        """Notes for the user, complete after the last frame."""
+        return self._stream.warnings
 
     def __iter__(self) -> Iterator[Segmentation]:
-        """Iterate over the processed frames in the order of time.
+        """Yield the processed frames in the order of time.
 
         Raises:
-            UsageError: second iteration; the frames are computed once.
+            UsageError: the frames were iterated before.
         """
         if self._started:
             raise UsageError(f"{self.source.info.path}: the frames can be read once: call segment again")
         self._started = True
-        return iter(self._frames)
+        return iter(self._stream)
 
     def save(
         self,
@@ -259,17 +224,19 @@ class VideoSegmentation:
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
-        """Compute all frames and write their files into `out/NAME/`, where NAME is the video's name without suffix.
+        """Segment all frames and write the results into `out/NAME/`, where NAME is the file name without suffix.
+
+        The files appear complete or not at all.
 
         Args:
             out: created if missing.
-            save: of overlay, masks, json, coco, frames.
-            overlay: write the overlay, regardless of `save`; None: as in `save`.
-            options: for `result.json`; with a `request`, as of `outputs.request`, a later run can skip this video.
-            on_frame: called after each frame, for progress.
+            save: kinds of files: overlay, masks, json, coco, frames.
+            overlay: write the overlay or not, regardless of `save`; None follows `save`.
+            options: for `result.json`; with a `request`, see `outputs.request`, a later run can skip this video.
+            on_frame: called after each frame.
 
         Returns:
-            the folder of the files; all of them appear, or none.
+            the folder with the files.
 
         Raises:
             OutputError: a file cannot be written.
@@ -306,16 +273,76 @@ class VideoSegmentation:
         return folder.folder
 
 
+def streaming_network(model: AuralSAM2) -> AuralNetwork:
+    """Return the network of a model that segments videos of any length.
+
+    Raises:
+        UsageError: the model is a baseline.
+    """
+    if not isinstance(model.network, AuralNetwork):
+        raise UsageError(
+            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: give it to "
+            "auralsam2 evaluate, or use a model such as mini"
+        )
+    return model.network
+
+
+@contextlib.contextmanager
+def inference_context(model: AuralSAM2) -> Iterator[None]:
+    """Run the network without gradients, in the precision of the model.
+
+    Raises:
+        ConfigError: the network failed because its parts do not match.
+    """
+    mixed = model.dtype != "fp32"
+    autocast = torch.autocast(model.network.device.type, DTYPES[model.dtype]) if mixed else contextlib.nullcontext()
+    try:
+        with torch.inference_mode(), autocast:
+            yield
+    except _MISFITS as error:
+        if not isinstance(error, torch.OutOfMemoryError):
+            check_parts(model.network, model.folder or model.name)
+        raise
+
+
+def open_session(
+    model: AuralSAM2,
+    source: VideoSource,
+    *,
+    combine: Combine = "joint",
+    merge: Merge = "mean_prob",
+    memory: int = DEFAULT_LIMIT,
+    disk: int = DISK_LIMIT,
+) -> VideoSession:
+    """Open an interactive session on a source; see `AuralSAM2.open`.
+
+    Args:
+        model: AuralSAM2, not a baseline.
+        source: the video.
+        combine: `joint` or `ensemble`.
+        merge: merge rule of an ensemble.
+        memory: limit of cached data in memory, in bytes.
+        disk: limit of cached data in a temporary file, in bytes.
+
+    Raises:
+        InputError: the video cannot be read.
+        UsageError: an option is unknown, or the model is a baseline.
+    """
+    compute = partial(inference_context, model)
+    network = streaming_network(model)
+    return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)
+
+
 def result_folder(out: Path, video: Path) -> Path:
     """Return the folder for the results of a video."""
     return out / video.stem
 
 
 def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
-    """Check that a prompt with text goes to a model that reads text.
+    """Check that a model takes text, if there is text among the prompts.
 
     Raises:
-        UsageError: the model reads no text.
+        UsageError: it does not.
     """
     if prompts.text is not None and config.fuser.modality != "audio+text":
         raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")

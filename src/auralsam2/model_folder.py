@@ -1,4 +1,4 @@
-"""Model folders: loading and saving networks, and the check that their parts fit each other."""
+"""Model folders: load, check and save a network with its frozen parts."""
 
 from __future__ import annotations
 
@@ -23,42 +23,63 @@ from auralsam2.utils.pretrained import error_reason, is_large
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
 
 
-def load_network(folder: Path) -> AudioVisualNetwork:
-    """Load a network with all its parts, on the CPU.
+def assemble_model(
+    config: ModelConfig, folder: Path | None = None, *, weights: Path | None = None, seed: int | None = None
+) -> AudioVisualNetwork:
+    """Load the frozen parts of a model and build its network, on the CPU.
 
     Args:
-        folder: model folder, as `hub.download.resolve` returns it.
+        config: names SAM 2 and the text encoder.
+        folder: base of relative names of these parts; None for the working directory.
+        weights: model folder with the weights of the trained parts; None initialises them.
+        seed: of the initialisation; None continues the global generator.
 
     Raises:
         UnavailableError: a part is missing and cannot be downloaded, or a file is damaged.
-        ConfigError: the configuration is out of range, the parts do not fit each other, or weights are not finite.
+        ConfigError: the parts do not match, or weights are not finite.
     """
-    config = ModelConfig.load(folder)
     sam2_folder = download.fetch_sam2(config.sam2, folder)
     text = TextEncoder(download.fetch_text(config.text, folder)) if config.text is not None else None
     if text is not None and text.width != config.fuser.text_width:
+        source = "model" if folder is None else folder / CONFIG_FILE
         raise ConfigError(
-            f"{folder / CONFIG_FILE}: fuser.text_width {config.fuser.text_width} differs from the text encoder's "
-            f"{text.width} channels"
+            f"{source}: fuser.text_width {config.fuser.text_width} differs from the text encoder's {text.width} "
+            "channels"
         )
-    state = load_weights(folder)
+    state = None if weights is None else load_weights(weights)
     sam2 = load_sam2(sam2_folder, config.image_size)
-    if is_large(config.to_dict()):
-        _without_storage(config, sam2).check_trained(state, folder / WEIGHTS_FILE)
+    if weights is not None and state is not None and is_large(config.to_dict()):
+        _without_storage(config, sam2).check_trained(state, weights / WEIGHTS_FILE)
+    if seed is not None:
+        torch.manual_seed(seed)
     network = assemble_network(config, sam2, text)
-    network.load_trained(state, folder / WEIGHTS_FILE)
+    if weights is not None and state is not None:
+        network.load_trained(state, weights / WEIGHTS_FILE)
     return network
 
 
-def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None = None) -> None:
-    """Write a model folder: `config.json`, `model.safetensors`, and the frozen parts that belong inside.
-
-    A part inside `source` is copied to `sam2/` or `text/`. A part that the configuration names by hub id or by an
-    absolute path elsewhere is not copied. Without `source`, a part with a relative name is written from memory.
+def load_network(folder: Path) -> AudioVisualNetwork:
+    """Load the network of a model folder, on the CPU.
 
     Args:
-        network: its trained modules are saved as float32.
-        folder: created if missing. All files appear, or none.
+        folder: a model folder, as `download.resolve` returns it.
+
+    Raises:
+        UnavailableError: a part is missing and cannot be downloaded, or a file is damaged.
+        ConfigError: the configuration is out of range, the parts do not match, or weights are not finite.
+    """
+    return assemble_model(ModelConfig.load(folder), folder, weights=folder)
+
+
+def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None = None) -> None:
+    """Write a model folder: `config.json`, `model.safetensors`, and the frozen parts with relative names.
+
+    Parts inside `source` are copied to `sam2/` and `text/`. Parts with a hub id or an absolute path elsewhere are
+    referenced. Without `source`, parts with relative names are written from memory.
+
+    Args:
+        network: its trained parts are saved as float32.
+        folder: created if missing. Its files appear complete or not at all.
         source: model folder that the network was loaded from.
 
     Raises:
@@ -100,40 +121,40 @@ def _write(network: AudioVisualNetwork, key: str, target: Path) -> None:
     elif network.text_encoder is not None:
         network.text_encoder.model.save_pretrained(target)
         network.text_encoder.tokeniser.save_pretrained(target)
-    # safetensors creates files that only their owner may read.
+    # safetensors creates files that only their owner can read.
     (target / WEIGHTS_FILE).chmod((target / CONFIG_FILE).stat().st_mode & 0o777)
 
 
 @torch.no_grad()
 def check_parts(network: AudioVisualNetwork, folder: Path | str) -> None:
-    """Run a network that failed on shapes alone, to tell a wrong configuration from other errors.
+    """Check whether the parts of a network match, after the network failed, by passing shapes through them.
 
-    The device `meta` computes no numbers; this takes seconds.
+    The parts run on the device `meta`, without computing values; this takes seconds.
 
     Args:
         network: the network that failed.
-        folder: its model folder, for the message.
+        folder: its model folder or name, for the message.
 
     Raises:
-        ConfigError: the output of one part does not fit the input of another.
+        ConfigError: the parts do not match.
     """
     text = network.text_encoder
     try:
         _pass_shapes(_without_storage(network.config, network.sam2), None if text is None else text.width)
-    except Exception as error:  # of torch and transformers, for sizes and values that do not match
+    except Exception as error:  # torch and transformers raise many types for sizes that do not match
         raise ConfigError(
             f"{folder}: its parts do not fit each other ({error_reason(error)}); convert or copy the model again"
         ) from error
 
 
 def _without_storage(config: ModelConfig, sam2: Sam2VideoModel) -> AudioVisualNetwork:
-    """Build the network of a configuration on the device `meta`, without its text encoder."""
+    """Return the network of a configuration on the device `meta`, without its text encoder."""
     with torch.device("meta"):
         return assemble_network(config, Sam2VideoModel(sam2.config)).eval()
 
 
 def _pass_shapes(network: AudioVisualNetwork, text_width: int | None) -> None:
-    """Run one frame through image encoder, fuser, decoder and memory."""
+    """Pass one frame through image encoder, fuser, decoder and memory."""
     sam2, side, grid = network.sam2, network.image_size, network.image_size // 16
     meta = torch.device("meta")
     pixels, log_mel = torch.empty(1, 3, side, side, device=meta), torch.empty(1, 2, 96, 64, device=meta)
