@@ -21,7 +21,7 @@ from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.utils.weights import load_weights
 
-HEARING, FUSER, WORDS = "audio_encoder.", "fuser.", "text_proj."
+AUDIO_ENCODER, FUSER, TEXT_PROJECTION = "audio_encoder.", "fuser.", "text_proj."
 FAINT = 0.1
 """First gain of prompts beside a drawn mask."""
 
@@ -100,7 +100,7 @@ def load_audio_encoder(made: AudioVisualNetwork, model: str) -> None:
         ConfigError: it has another shape.
     """
     try:
-        made.audio_encoder.load_state_dict(_weights(model, HEARING))
+        made.audio_encoder.load_state_dict(_weights(model, AUDIO_ENCODER))
     except RuntimeError as error:
         raise ConfigError(f"audio_from {model}: another encoder of sound ({str(error).splitlines()[-1]})") from error
 
@@ -112,7 +112,7 @@ def load_fuser(made: AuralNetwork, model: str) -> None:
         UnavailableError: it is not here.
         ConfigError: it has another shape.
     """
-    own = {name: value for name, value in made.fuser.state_dict().items() if name.startswith(WORDS)}
+    own = {name: value for name, value in made.fuser.state_dict().items() if name.startswith(TEXT_PROJECTION)}
     try:
         made.fuser.load_state_dict(own | _weights(model, FUSER))
     except RuntimeError as error:

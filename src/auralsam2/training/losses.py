@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from auralsam2.evaluation.metrics import iou
 from auralsam2.training.config import MaskLossConfig
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
@@ -57,7 +58,8 @@ def mask_losses(
     logits, ious, object_score = logits.float(), ious.float(), object_score.float()
     target = (label != 0).unsqueeze(1)
     present = target.flatten(1).any(1).float()
-    focal, dice, error = focal_loss(logits, target), dice_loss(logits, target), iou_loss(logits, ious, target)
+    share = target.float()
+    focal, dice, error = focal_loss(logits, share), dice_loss(logits, share), iou_loss(logits, ious, target)
     weights = (config.focal, config.dice) if config.choice == "weighted" else (1.0, 1.0)
     best = (weights[0] * focal + weights[1] * dice).detach().argmin(1)
 
@@ -65,7 +67,7 @@ def mask_losses(
         return loss.gather(1, best[:, None])[:, 0]
 
     if waking:
-        each = balanced_loss(logits, target.expand_as(logits).float())
+        each = balanced_loss(logits, share.expand_as(logits))
         focal_sum = (present * each.mean(1)).sum() / config.focal
         dice_sum = (present * dice.mean(1)).sum()
     else:
@@ -78,19 +80,23 @@ def mask_losses(
 
 
 def focal_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean over pixels of −α_t (1 − p_t)^γ ln p_t, where p_t is the probability of the truth.
+    """Compute the mean over pixels of −α_t (1 − p_t)^γ ln p_t, where p_t is the probability of the true value.
+
+    For a share y between 0 and 1, α_t, 1 − p_t and ln p_t are the means over object and background with weights y and
+    1 − y.
 
     Args:
-        logits: (T, M, S, S).
-        target: (T, 1, S, S) bool.
+        logits: (..., h, w).
+        target: (..., h, w), y in [0, 1], broadcast to the logits.
 
     Returns:
-        (T, M).
+        (...,).
     """
-    # The logit of the truth: p_t is its sigmoid, 1 − p_t that of its opposite.
-    truth = torch.where(target, logits, -logits)
-    alpha = torch.where(target, FOCAL_ALPHA, 1 - FOCAL_ALPHA)
-    return (-alpha * truth.neg().sigmoid() ** FOCAL_GAMMA * F.logsigmoid(truth)).flatten(2).mean(2)
+    background, negated = 1 - target, -logits
+    alpha = FOCAL_ALPHA * target + (1 - FOCAL_ALPHA) * background
+    error = negated.sigmoid() * target + logits.sigmoid() * background
+    log_p = F.logsigmoid(logits) * target + F.logsigmoid(negated) * background
+    return (-alpha * error**FOCAL_GAMMA * log_p).mean((-2, -1))
 
 
 def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -110,13 +116,14 @@ def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """1 − (2 Σ p y + 1) / (Σ p + Σ y + 1) over pixels; shapes of `focal_loss`."""
-    p, y = logits.sigmoid().flatten(2), target.flatten(2).float()
-    return 1 - (2 * (p * y).sum(2) + 1) / (p.sum(2) + y.sum(2) + 1)
+    """Compute 1 − (2 Σ p y + 1) / (Σ p + Σ y + 1) over pixels; shapes as in `focal_loss`."""
+    p = logits.sigmoid()
+    both = (p * target).sum((-2, -1))
+    return 1 - (2 * both + 1) / (p.sum((-2, -1)) + target.sum((-2, -1)) + 1)
 
 
 def iou_loss(logits: torch.Tensor, ious: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """|predicted − true IoU| of the masks logits > 0; an empty union counts as one pixel.
+    """Compute |predicted − true IoU| of the masks logits > 0.
 
     Args:
         logits: (T, M, S, S).
@@ -127,8 +134,7 @@ def iou_loss(logits: torch.Tensor, ious: torch.Tensor, target: torch.Tensor) -> 
         (T, M).
     """
     mask = logits > 0
-    both, either = (mask & target).flatten(2).sum(2), (mask | target).flatten(2).sum(2)
-    return (ious - both / either.clamp_min(1)).abs()
+    return (ious - iou((mask & target).sum((-2, -1)), (mask | target).sum((-2, -1)))).abs()
 
 
 def matching_loss(

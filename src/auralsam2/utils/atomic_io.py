@@ -57,6 +57,18 @@ def writing(path: Path) -> Iterator[None]:
         raise kind(f"{path}: cannot be written ({reason}): {remedy}") from error
 
 
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then rename it: the path holds the old content or the new one at any time.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}{_SUFFIX}")
+    with writing(path):
+        part.write_bytes(content)
+        part.replace(path)
+
+
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
     """Create a folder of results, where missing, and lock it against other runs.
