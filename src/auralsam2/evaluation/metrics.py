@@ -182,7 +182,7 @@ def _contour_f(mask: np.ndarray, label: np.ndarray, radius: int) -> float:
     points, targets = np.argwhere(mask), np.argwhere(label)
     if not len(points) or not len(targets):
         return float(len(points) == len(targets))
-    bound = np.nextafter(radius, np.inf)  # the bound of a query is exclusive
+    bound = math.sqrt(radius**2 + 0.5)  # squared distances are integers, and the bound of a query is exclusive
     distances = (
         KDTree(targets).query(points, distance_upper_bound=bound)[0],
         KDTree(points).query(targets, distance_upper_bound=bound)[0],
