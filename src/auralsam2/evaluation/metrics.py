@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
+import torch.nn.functional as F
 
 LEVELS = 255
 """Number of thresholds of the F score."""
@@ -165,8 +165,12 @@ def boundary_f(masks: torch.Tensor, labels: torch.Tensor, radius: int | None = N
     """
     if radius is None:
         radius = math.ceil(RADIUS * math.hypot(*masks.shape[1:]))
-    pairs = zip(contours(masks).cpu().numpy(), contours(labels).cpu().numpy(), strict=True)
-    return torch.tensor([_contour_f(mask, label, radius) for mask, label in pairs], dtype=torch.float64)
+    found, true = _cropped(contours(masks), contours(labels))
+    near_true, near_found = _met(found, true, radius), _met(true, found, radius)
+    found_pixels, true_pixels = count_pixels(found), count_pixels(true)
+    precision, recall = near_true / found_pixels, near_found / true_pixels
+    score = torch.nan_to_num(2 * precision * recall / (precision + recall), nan=0.0)
+    return torch.where(found_pixels + true_pixels == 0, 1.0, score)
 
 
 def contours(masks: torch.Tensor) -> torch.Tensor:
@@ -178,17 +182,38 @@ def contours(masks: torch.Tensor) -> torch.Tensor:
     return edges
 
 
-def _contour_f(mask: np.ndarray, label: np.ndarray, radius: int) -> float:
-    points, targets = np.argwhere(mask), np.argwhere(label)
-    if not len(points) or not len(targets):
-        return float(len(points) == len(targets))
-    bound = math.sqrt(radius**2 + 0.5)  # squared distances are integers, and the bound of a query is exclusive
-    distances = (
-        KDTree(targets).query(points, distance_upper_bound=bound)[0],
-        KDTree(points).query(targets, distance_upper_bound=bound)[0],
-    )
-    precision, recall = (np.isfinite(distance).mean() for distance in distances)
-    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+def _cropped(found: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The part of both in which any contour lies: the rest costs time and tells nothing."""
+    drawn = (found | true).any(0)
+    rows, columns = drawn.any(1).nonzero()[:, 0], drawn.any(0).nonzero()[:, 0]
+    if not len(rows):
+        return found[:, :1, :1], true[:, :1, :1]
+    part = (slice(None), slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    return found[part], true[part]
+
+
+def _met(contour: torch.Tensor, other: torch.Tensor, radius: int) -> torch.Tensor:
+    """(N,) float64: pixels of one contour within the radius of the other's.
+
+    A disc is a stack of rows: with the distance to the other's nearest pixel in the same row known everywhere, each
+    pixel of the contour asks 2 · radius + 1 rows.
+    """
+    frame, row, column = contour.nonzero(as_tuple=True)
+    distance = F.pad(_row_distance(other), (0, 0, radius, radius), value=float(contour.shape[2]))
+    near = torch.zeros_like(row, dtype=torch.bool)
+    for step in range(-radius, radius + 1):
+        reach = math.isqrt(radius * radius - step * step)
+        near |= distance[frame, row + radius + step, column] <= reach
+    return torch.bincount(frame[near], minlength=len(contour)).double()
+
+
+def _row_distance(pixels: torch.Tensor) -> torch.Tensor:
+    """(N, H, W) float32: steps along the row to the nearest pixel that is set; the width where there is none."""
+    width = pixels.shape[2]
+    place = torch.arange(width, device=pixels.device, dtype=torch.float32)
+    left = torch.where(pixels, place, -float(width)).cummax(2).values
+    right = torch.where(pixels, place, 2.0 * width).flip(2).cummin(2).values.flip(2)
+    return torch.minimum(place - left, right - place).clamp(max=width)
 
 
 def auroc(scores: torch.Tensor, present: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
