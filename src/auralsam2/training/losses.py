@@ -1,6 +1,6 @@
-"""The loss of SAM 2 (paper Eq. 6): focal, dice, IoU and occlusion, of the best of the candidate masks.
+"""Mask losses of SAM 2 (paper Eq. 6), balanced cross-entropy and matching loss, in float32.
 
-Shapes: T supervised frames, M candidate masks, S pixels. All is computed in float32.
+Shapes: T supervised frames, M candidate masks, S × S pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class MaskLosses:
     Attributes:
         focal, dice, iou, occlusion: without their weights.
         total: with their weights.
-        best: (T,) index of the mask that learns, also on frames without an object.
+        best: (T,), index of the trained mask, also on frames without an object.
     """
 
     focal: torch.Tensor
@@ -45,7 +45,7 @@ def mask_losses(
 ) -> MaskLosses:
     """Σ_t p_t (w_f focal + w_d dice + w_i |ŷ_IoU − IoU|) + w_o BCE(ŷ_obj, p_t), where p_t = 1 if frame t has an object.
 
-    Focal and dice are those of the best mask. A frame without an object teaches only that there is none.
+    Focal and dice loss are those of the best mask. A frame without an object has an occlusion term only.
 
     Args:
         logits: (T, M, S, S), candidate masks.
@@ -53,7 +53,8 @@ def mask_losses(
         object_score: (T, 1), logits of "the object is in the frame".
         label: (T, S, S), non-zero where the object is.
         config: weights and choices.
-        waking: the balanced cross-entropy of all candidates stands in for 20 focal, and dice is that of all.
+        waking: use the balanced cross-entropy of all candidates, with weight 1, instead of the focal loss, and the
+            dice loss of all candidates.
     """
     logits, ious, object_score = logits.float(), ious.float(), object_score.float()
     target = (label != 0).unsqueeze(1)
@@ -100,11 +101,11 @@ def focal_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in which object and background weigh the same.
+    """Compute the mean of the cross-entropies of object and background.
 
     Args:
         logits: (..., h, w).
-        target: (..., h, w), 0 to 1: the share of each cell that the object covers.
+        target: (..., h, w) in [0, 1], share of each cell that the object covers.
 
     Returns:
         (...,).
@@ -144,29 +145,28 @@ def matching_loss(
     temperature: float,
     rivals: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Σ_t mean over levels of the cross-entropy of σ(e_v · e_a / τ) with the share of a cell that sounds.
+    """Compute Σ_t mean over levels of the balanced cross-entropy of σ(e_v · e_a / τ) with the share of sounding pixels.
 
-    What sounds and what does not weigh the same; the objects that keep silent, where they are known, weigh once more as
-    much: to tell them from the one that sounds is the task.
+    Cells of silent objects, where known, get an additional term: the task is to tell them from the sounding object.
 
     Args:
         visual: e_v by level, (T, h·w, D), of norm 1; the grid is square.
         audio: e_a by level, (T, D), of norm 1.
-        label: (T, S, S), non-zero where something sounds.
+        label: (T, S, S), non-zero on sounding objects.
         temperature: τ.
-        rivals: (T, S, S), non-zero where there is an object that keeps silent.
+        rivals: (T, S, S), non-zero on silent objects.
 
     Returns:
         A scalar.
     """
     side = round(visual[0].shape[1] ** 0.5)
     share = F.adaptive_avg_pool2d((label != 0).float(), side)
-    quiet = None if rivals is None else F.adaptive_avg_pool2d((rivals != 0).float(), side) * (1 - share)
+    silent = None if rivals is None else F.adaptive_avg_pool2d((rivals != 0).float(), side) * (1 - share)
     losses = []
-    for seen, heard in zip(visual, audio, strict=True):
-        logits = (seen.float() @ heard.float()[:, :, None])[..., 0].unflatten(1, (side, side)) / temperature
+    for e_v, e_a in zip(visual, audio, strict=True):
+        logits = (e_v.float() @ e_a.float()[:, :, None])[..., 0].unflatten(1, (side, side)) / temperature
         losses.append(balanced_loss(logits, share).sum())
-        if quiet is not None:
-            wrong = (F.softplus(logits) * quiet).sum((-2, -1)) / quiet.sum((-2, -1)).clamp(min=1)
+        if silent is not None:
+            wrong = (F.softplus(logits) * silent).sum((-2, -1)) / silent.sum((-2, -1)).clamp(min=1)
             losses[-1] = losses[-1] + wrong.sum() / 2
     return torch.stack(losses).mean()
