@@ -15,21 +15,15 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
 import torch
 
 import auralsam2
 from auralsam2.bench.material import describe_machine, write_bench_clip
+from auralsam2.evaluation.metrics import mask_iou
 from auralsam2.model import AuralSAM2
 from auralsam2.types import Prompts
 
 SECONDS, VIDEO_FPS = 20, 10
-
-
-def iou(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Intersection over union of two bool masks; None where both are empty."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else None
 
 
 def steadiness(model: AuralSAM2, video: Path, fps: float, prompts: Prompts) -> tuple[list[float], list[float]]:
@@ -48,9 +42,8 @@ def steadiness(model: AuralSAM2, video: Path, fps: float, prompts: Prompts) -> t
     across: list[float] = []
     length = round(model.config.clip.frames * fps)
     for before, now in pairwise(model.segment(video, fps=fps, prompts=prompts)):
-        value = iou(before.mask, now.mask)
-        if value is not None:
-            (across if now.index % length == 0 else inside).append(value)
+        if before.mask.any() or now.mask.any():
+            (across if now.index % length == 0 else inside).append(float(mask_iou(before.mask, now.mask)))
     return inside, across
 
 

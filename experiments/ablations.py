@@ -164,7 +164,7 @@ def trained(recipe: TrainingRecipe, folder: Path) -> Path:
     """
     finished = (folder / LAST / "config.json").is_file()
     if not (finished and TrainingRecipe.load(folder / RECIPE_FILE) == recipe):
-        train(recipe, folder, resume=True, tell=lambda news: print(f"  {news}", file=sys.stderr, flush=True))
+        train(recipe, folder, resume=True, on_message=lambda news: print(f"  {news}", file=sys.stderr, flush=True))
     return folder / BEST
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from auralsam2.evaluation.metrics import mask_iou
+
 LIMIT = 0.55
 BEGIN, END = "<!-- blind:begin -->", "<!-- blind:end -->"
 GUESSES = ("all objects", "largest object", "nothing", "random object")
@@ -30,21 +32,17 @@ def read(folder: Path) -> np.ndarray:
     return np.stack([np.asarray(Image.open(file)) > 0 for file in files])
 
 
-def iou(guess: np.ndarray, target: np.ndarray) -> float:
-    """Of two masks that are not both empty."""
-    return float((guess & target).sum() / (guess | target).sum())
-
-
 def scores(clip: Path) -> list[tuple[float, float, float, float]]:
     """J of each guess in each frame of a clip that has a target."""
     target = read(clip / "sounding")
     objects = np.stack([read(folder) for folder in sorted(clip.glob("fid_*"))])
     found = []
     for frame in np.flatnonzero(target.any(axis=(1, 2))):
-        masks, wanted = objects[:, frame], target[frame]
-        single = [iou(mask, wanted) for mask in masks]
+        masks = objects[:, frame]
+        single = [float(mask_iou(mask, target[frame])) for mask in masks]
         largest = int(masks.sum(axis=(1, 2)).argmax())
-        found.append((iou(masks.any(axis=0), wanted), single[largest], 0.0, float(np.mean(single))))
+        union = float(mask_iou(masks.any(axis=0), target[frame]))
+        found.append((union, single[largest], 0.0, float(np.mean(single))))
     return found
 
 

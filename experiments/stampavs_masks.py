@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 import stampavs_blind
+from auralsam2.evaluation.metrics import mask_iou
 
 Terms = dict[str, tuple[float, int]]
 """By name: a sum, and of how many."""
@@ -67,8 +68,8 @@ def _boxes(objects: np.ndarray) -> np.ndarray:
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 0.0
+    """Intersection over union; two empty masks count as 0."""
+    return float(mask_iou(one, other)) if (one | other).any() else 0.0
 
 
 def _read(path: Path) -> np.ndarray:

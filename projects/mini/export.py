@@ -1,106 +1,82 @@
-"""Write a frozen part for the package: half precision on disk, float32 in memory."""
+"""Write frozen parts in transformers' format, as float16."""
 
 from __future__ import annotations
 
 import copy
-import secrets
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import save
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel, RobertaModel
 
-from auralsam2.utils.atomic_io import writing
-from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
+from auralsam2.errors import ConfigError
+from auralsam2.utils.atomic_io import Staging, writing
+from auralsam2.utils.weights import save_weights
 from projects.mini.text_network import TextReader
 from projects.mini.text_tokeniser import wrap_tokeniser
 
 
-def export_sam2(model: PreTrainedModel, folder: Path) -> Path:
-    """Write a folder in transformers' format; a model that is there is replaced.
+def export_model(model: PreTrainedModel, folder: Path) -> Path:
+    """Write a model, SAM 2 or a text encoder; an existing one is replaced.
 
     Args:
-        model: a SAM 2 or an encoder of text.
-        folder: gets `config.json` and `model.safetensors`, floats as float16.
+        model: the model.
+        folder: gets `config.json` and `model.safetensors`.
 
     Returns:
         `folder`.
 
     Raises:
         OutputError: the folder cannot be written.
-        ConfigError: a weight does not fit into half precision.
+        ConfigError: a weight exceeds the range of float16.
     """
-    config = copy.deepcopy(model.config)
-    config.dtype = torch.float32  # what the weights become when they are loaded
-    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    with writing(folder):
-        try:
-            draft.mkdir(parents=True)
-            config.save_pretrained(draft)
-            save_weights(model.state_dict(), draft, half=True)
-            folder.mkdir(exist_ok=True)
-            for name in (WEIGHTS_FILE, CONFIG_FILE):
-                (draft / name).replace(folder / name)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-    return folder
+    return _export(model.config, model.state_dict(), folder)
 
 
 @torch.no_grad()
-def half_precision(reader: TextReader) -> None:
-    """Round the encoder's weights, in place, to what half precision can hold.
+def round_to_half(reader: TextReader) -> None:
+    """Round the encoder's weights in place to float16 values.
 
     Raises:
-        ValueError: one is too large for it.
+        ConfigError: a weight exceeds the range of float16.
     """
     for name, weight in reader.language.roberta.named_parameters():
         rounded = weight.half()
         if not torch.isfinite(rounded).all():
-            raise ValueError(f"{name} does not fit into half precision")
+            raise ConfigError(f"{name} exceeds the range of float16: train with a smaller rate")
         weight.copy_(rounded)
 
 
 def export_text_encoder(reader: TextReader, tokeniser: Tokenizer, folder: Path) -> Path:
-    """Write encoder and tokeniser in transformers' format; what is there by these names is replaced.
+    """Write encoder and tokeniser for `modeling.text_encoder.TextEncoder`; existing files are replaced.
 
-    The file has no part that guesses tokens. It has a pooler, which nobody uses and which is zero: without one
-    transformers would make it up from random numbers, and warn of it, whenever the encoder is loaded.
+    The language-model head is left out. The unused pooler is written as zeros: without it, transformers would
+    initialise one at random and warn at each load.
 
     Args:
-        reader: trained, its weights as `to_half` leaves them.
-        tokeniser: the one it was trained with.
-        folder: gets `config.json`, `model.safetensors` and the tokeniser's files; `text.encoder.TextEncoder` reads it.
+        reader: trained, rounded by `round_to_half`.
+        tokeniser: its tokeniser.
+        folder: gets `config.json`, `model.safetensors` and the tokeniser's files.
 
     Returns:
         `folder`.
     """
     config = copy.deepcopy(reader.language.config)
-    config.dtype = torch.float32  # what the weights become when they are loaded
     config.architectures = [RobertaModel.__name__]
-    state = {f"pooler.dense.{name}": torch.zeros(shape) for name, shape in _pooler(config.hidden_size).items()}
-    state |= reader.language.roberta.state_dict()
-    halves = {
-        name: (value.half() if value.is_floating_point() else value).contiguous().clone()
-        for name, value in state.items()
-    }
-    draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
-    with writing(folder):
-        try:
-            draft.mkdir(parents=True)
-            wrap_tokeniser(tokeniser).save_pretrained(draft)
-            config.save_pretrained(draft)
-            # Not `save_file`, whose files only their owner may read.
-            (draft / WEIGHTS_FILE).write_bytes(save(halves, metadata={"format": "pt"}))
-            folder.mkdir(exist_ok=True)
-            # The configuration last: without it, a folder is no encoder.
-            for path in sorted(draft.iterdir(), key=lambda path: path.name == CONFIG_FILE):
-                path.replace(folder / path.name)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    width = config.hidden_size
+    pooler = {"pooler.dense.weight": torch.zeros(width, width), "pooler.dense.bias": torch.zeros(width)}
+    return _export(config, pooler | reader.language.roberta.state_dict(), folder, tokeniser)
+
+
+def _export(config: Any, state: Mapping[str, torch.Tensor], folder: Path, tokeniser: Tokenizer | None = None) -> Path:
+    config = copy.deepcopy(config)
+    config.dtype = torch.float32  # of the loaded weights
+    with Staging(folder) as staging, writing(folder):
+        if tokeniser is not None:
+            wrap_tokeniser(tokeniser).save_pretrained(staging.path)
+        config.save_pretrained(staging.path)
+        save_weights(state, staging.path, half=True)
+        staging.publish(sorted(path.name for path in staging.path.iterdir()))
     return folder
-
-
-def _pooler(width: int) -> dict[str, tuple[int, ...]]:
-    return {"weight": (width, width), "bias": (width,)}

@@ -1,8 +1,8 @@
-"""`python -m projects.mini.make_demo_clip --out FOLDER`: the clip that comes with the package, and its truth.
+"""`python -m projects.mini.make_demo_clip --out FOLDER`: make the bundled demo clip and its ground truth.
 
-A scene of the split test-seen, of things that training knows and a scene that it never met. The scenes of StampAVS have
-one frame a second; here their things move on between the seconds, so that the clip is a video like any other. At 1
-frame a second `auralsam2 segment` looks at the very instants for which the truth is known.
+The clip is a scene of the split test-seen: training categories in a new scene. StampAVS scenes have one frame a second;
+here the objects also move between the seconds. At 1 frame a second, `auralsam2 segment` processes exactly the frames
+with ground truth.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from auralsam2.errors import AuralError, UsageError, message_line
+from auralsam2.errors import UsageError
 from auralsam2.media.video_writer import OverlayWriter
 from auralsam2.outputs import rle
 from auralsam2.stampavs import clip_files, splits
@@ -27,26 +27,27 @@ from auralsam2.stampavs.presets import STANDARD
 from auralsam2.stampavs.scene import Scene
 from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.version import __version__
+from projects.mini.stage_loop import exit_code
 
 CLIP, TRUTH, LICENCE = "demo.mp4", "demo.json", "demo-licence.md"
 SCHEMA = "auralsam2.demo/1"
 SPLIT, KIND = "test-seen", "multi"
 SEED = 355
-"""Chosen by eye: things that look and sound unlike each other, alone, together, and seconds in which none is heard."""
+"""Chosen by eye: distinct objects that sound alone and together, and silent seconds."""
 SECONDS = 10
-PICTURES = 20
-"""A second; even, so that one falls on each instant for which the truth is known, the middle of a second."""
+FPS = 20
+"""Frames a second; even, so that one falls on the middle of each second, the time of the ground truth."""
 SIZE = 384
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoClip:
-    """A scene and how to have it again.
+    """A scene and its origin.
 
     Attributes:
-        collection: whose stamps it shows.
+        collection: of its stamps.
         seed: 0 or greater.
-        scene: at one frame a second.
+        scene: with one frame a second.
     """
 
     collection: AssetCollection
@@ -64,60 +65,59 @@ def draw_demo_clip(stamps: Path | None = None, seed: int = SEED, size: int = SIZ
 
     Raises:
         UsageError: a negative seed.
-        UnavailableError: no stamps are named and the Debian package is not installed.
-        InputError: the stamps cannot be used.
+        UnavailableError: `stamps` is None and the Debian package is not installed.
+        InputError: the stamps are not usable.
     """
     if seed < 0:
         raise UsageError(f"--seed {seed} must be 0 or greater")
     collection = collect_assets(stamps)
     pool = splits.asset_pool(collection, splits.split_assets(collection, 0), SPLIT)
-    # A stream of its own: no clip of a data set begins with the number behind the last split's.
+    # The number after the last split's gives a random stream that no clip of a data set has.
     rng = np.random.default_rng([seed, len(splits.SPLITS)])
     scene = scene_module.draw_scene(rng, pool, STANDARD, KIND, size=size, frames=SECONDS)
     return DemoClip(collection=collection, seed=seed, scene=scene)
 
 
-def write_demo_clip(out: Path, taken: DemoClip) -> Path:
-    """Write the clip, its truth and its licence; earlier ones are replaced.
+def write_demo_clip(out: Path, clip: DemoClip) -> Path:
+    """Write clip, ground truth and licence; existing files are replaced.
 
     Args:
-        out: folder, made where missing.
-        taken: what to write.
+        out: folder, created if missing.
+        clip: the clip.
 
     Returns:
-        the clip.
+        path of the video.
 
     Raises:
         OutputError: a file cannot be written.
     """
-    scene, last = taken.scene, len(taken.scene.frames) - 1
+    scene, last = clip.scene, len(clip.scene.frames) - 1
     with Staging(out) as staging, writing(out):
         sound = staging.path / "sound.wav"
         clip_files.save_sound(sound, scene.samples)
         with OverlayWriter(staging.path / CLIP, audio_from=sound) as writer:
-            for number in range(len(scene.frames) * PICTURES):
-                # Frame i shows the instant i + 0.5.
-                frame = min(max(number / PICTURES - 0.5, 0.0), last)
-                writer.write(scene.renderer.render_frame(frame)[0], number / PICTURES)
-        truth = json.dumps(describe_demo_clip(taken), ensure_ascii=False, separators=(",", ":"))
+            for number in range(len(scene.frames) * FPS):
+                # Frame i of the scene shows time i + 0.5 s.
+                frame = min(max(number / FPS - 0.5, 0.0), last)
+                writer.write(scene.renderer.render_frame(frame)[0], number / FPS)
+        truth = json.dumps(describe_demo_clip(clip), ensure_ascii=False, separators=(",", ":"))
         (staging.path / TRUTH).write_text(truth + "\n", encoding="utf-8", newline="\n")
-        used = [thing.stamp for thing in scene.objects]
-        heard = [thing.track.recording for thing in scene.objects if thing.track]
-        notice = clip_licence_notice(taken.collection, used, heard, taken.seed)
+        pictures = [thing.stamp for thing in scene.objects]
+        recordings = [thing.track.recording for thing in scene.objects if thing.track]
+        notice = clip_licence_notice(clip.collection, pictures, recordings, clip.seed)
         (staging.path / LICENCE).write_text(notice, encoding="utf-8", newline="\n")
         staging.publish([LICENCE, CLIP, TRUTH])
     return out / CLIP
 
 
-def describe_demo_clip(taken: DemoClip) -> dict[str, Any]:
-    """The content of `demo.json`.
+def describe_demo_clip(clip: DemoClip) -> dict[str, Any]:
+    """Return the content of `demo.json`.
 
     Returns:
-        `frames`: of each processed frame its `index`, its `time` in seconds and `rle`, the pixels of all that is heard
-        in its second, in COCO's compressed run lengths; `scene`: what is known of the scene, see `clip.describe`; and
-        how it was made.
+        `frames`: for each processed frame its `index`, `time` in seconds and `rle`, the mask of the sounding objects as
+        COCO's compressed RLE; `scene`: of `describe_clip`; and the origin of the clip.
     """
-    scene = taken.scene
+    scene = clip.scene
     facts = clip_files.describe_clip("demo", SPLIT, scene, [])
     del facts["expressions"]
     frames = [
@@ -126,27 +126,26 @@ def describe_demo_clip(taken: DemoClip) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "made_by": f"auralsam2 {__version__}",
-        "stamps": taken.collection.source,
-        "seed": taken.seed,
+        "stamps": clip.collection.source,
+        "seed": clip.seed,
         "frames": frames,
         "scene": facts,
     }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m projects.mini.make_demo_clip", description="Draw the demo clip.")
     parser.add_argument("--out", type=Path, required=True, help=f"folder for {CLIP}, {TRUTH} and {LICENCE}")
-    parser.add_argument("--seed", type=int, default=SEED, help=f"another number, another scene (default {SEED})")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"number of the scene (default {SEED})")
     parser.add_argument("--stamps", type=Path, help="folder of NAME.png and NAME.ogg instead of the Debian package's")
     options = parser.parse_args(arguments)
-    try:
+
+    def make() -> None:
         path = write_demo_clip(options.out, draw_demo_clip(options.stamps, options.seed))
-    except AuralError as error:
-        print(message_line("error", error), file=sys.stderr)
-        return error.exit_code
-    print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
-    return 0
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+    return exit_code(make)
 
 
 if __name__ == "__main__":

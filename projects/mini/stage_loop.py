@@ -1,4 +1,8 @@
-"""What a run leaves behind as it goes: a table of figures, and a checkpoint from which it can go on."""
+"""Training loop that the stages share: seeded steps, checkpoints, log, tests and command line.
+
+All random numbers of a step follow from its number. A run that is stopped and resumed ends with the weights of an
+uninterrupted run.
+"""
 
 from __future__ import annotations
 
@@ -8,230 +12,356 @@ import io
 import json
 import logging
 import sys
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeVar
+from statistics import fmean
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import torch
+from torch import nn
 
-from auralsam2.errors import AuralError, ConfigError, message_line
-from auralsam2.utils.atomic_io import writing
+from auralsam2.errors import AuralError, ConfigError, UsageError, message_line
+from auralsam2.training.optimiser import warm_cosine
+from auralsam2.utils.atomic_io import write_file, writing
+from auralsam2.utils.yaml_files import read_config
 
-Kind = TypeVar("Kind")
-
-
-class LogTable:
-    """A CSV table that grows row by row.
-
-    Args:
-        path: the file.
-        columns: their names.
-        keep: rows to keep of one that is there; the rest were written after the last checkpoint, and come again.
-    """
-
-    def __init__(self, path: Path, columns: Sequence[str], keep: int = 0) -> None:
-        self.path, self.columns = path, columns
-        kept = read_log(path)[:keep] if keep else []
-        text = self._text([dict.fromkeys(columns, "") | row for row in kept], header=True)
-        replace(path, text.encode())
-        self.rows = len(kept)
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Append a row; what it leaves out stays empty."""
-        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
-            file.write(self._text([{name: _short(row.get(name)) for name in self.columns}]))
-        self.rows += 1
-
-    def _text(self, rows: Sequence[Mapping[str, Any]], *, header: bool = False) -> str:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        if header:
-            writer.writerow(self.columns)
-        writer.writerows([row[name] for name in self.columns] for row in rows)
-        return text.getvalue()
-
-
-def read_log(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; none if there is no such file."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write_checkpoint(values: dict[str, Any], path: Path) -> None:
-    """Write tensors and plain values: the file is the old one or the new one, at any moment."""
-    buffer = io.BytesIO()
-    torch.save(values, buffer)
-    replace(path, buffer.getvalue())
-
-
-def read_checkpoint(kind: type[Kind], path: Path) -> Kind | None:
-    """Read what `write_checkpoint` wrote, into a class that takes these values; None if there is no such file.
-
-    Raises:
-        ConfigError: it is damaged, or something else.
-    """
-    if not path.is_file():
-        return None
-    try:
-        return kind(**torch.load(path, map_location="cpu", weights_only=True))
-    except (UnpicklingError, RuntimeError, EOFError, TypeError, ValueError, LookupError) as error:
-        raise ConfigError(f"{path}: no checkpoint of this training: remove it to start anew") from error
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file beside, then rename it.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    draft = path.with_name(f".{path.name}.part")
-    with writing(path):
-        draft.write_bytes(content)
-        draft.replace(path)
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.5g}" if isinstance(value, float) else value
-
-
-def stage_arguments(
-    stage: str, train: Callable[[Path, Sequence[str], bool], dict[str, Any]], arguments: Sequence[str] | None
-) -> int:
-    """Run `python -m auralsam2.training.STAGE.train RECIPE [--set KEY=VALUE] [--resume] [--threads N]`.
-
-    Args:
-        stage: name of the package.
-        train: given the recipe, the changes to it and whether to resume, trains and returns figures, which are printed.
-        arguments: of the command line; None for the process's own.
-
-    Returns:
-        the exit code.
-    """
-    parser = argparse.ArgumentParser(prog=f"python -m auralsam2.training.{stage}.train")
-    parser.add_argument("recipe", type=Path, help="YAML, see recipes/")
-    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    torch.set_num_threads(options.threads)
-    try:
-        figures = train(options.recipe, options.set, options.resume)
-    except AuralError as error:
-        print(message_line("error", error), file=sys.stderr)
-        return error.exit_code
-    print(json.dumps(figures))
-    return 0
-
-
-PROMPT_COLUMNS = (
-    "phase",
-    "step",
-    "seconds",
-    "rate",
-    "loss",
-    "mask",
-    "dice",
-    "iou",
-    "score",
-    "hint",
-    "name",
-    "found",
-    "kept",
-    "sensitivity",
-    "box",
-    "point",
-    "followed",
-)
-
-
-class PromptLog(LogTable):
-    """The table of figures; see `Table`."""
-
-    def __init__(self, path: Path, keep: int = 0) -> None:
-        super().__init__(path, PROMPT_COLUMNS, keep)
+CHECKPOINT, LOG, FIGURES = "checkpoint.pt", "log.csv", "figures.json"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromptCheckpoint:
-    """A checkpoint: the trained part alone.
+class Recipe:
+    """Settings of all stages.
 
     Attributes:
-        phase: number of the phase.
-        step: steps done in it.
-        seconds: of training so far.
-        rows: of the log so far.
-        model: tensors of the trained parts of SAM 2.
-        heads: tensors of the linear heads.
-        optimiser: its state; empty at the start of a phase.
+        out: folder of log, checkpoint and model.
+        stamps: folder of stamps; None for the Debian package's.
+        seed: seed of weights and samples, 0 or greater.
+        decay: weight decay of AdamW.
+        clip_norm: maximum norm of the gradient.
+        save_every, log_every, test_every: intervals in steps, the first and the third multiples of `log_every`.
+    """
+
+    out: str
+    stamps: str | None = None
+    seed: int = 0
+    decay: float = 0.01
+    clip_norm: float = 1.0
+    save_every: int = 200
+    log_every: int = 50
+    test_every: int = 500
+
+    def __post_init__(self) -> None:
+        self.check_positive("save_every", "log_every", "test_every")
+        for name in ("save_every", "test_every"):
+            if getattr(self, name) % self.log_every:
+                raise ConfigError(
+                    f"{name} {getattr(self, name)} must be a multiple of log_every {self.log_every}: a row of the log "
+                    "is a mean over the steps since the previous row, which no checkpoint holds"
+                )
+
+    def check_positive(self, *names: str) -> None:
+        """Raise ConfigError if one of these fields is below 1."""
+        for name in names:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} {getattr(self, name)} must be 1 or more")
+
+    @classmethod
+    def load(cls, path: Path, changes: Sequence[str] = ()) -> Self:
+        """Read a YAML file.
+
+        Args:
+            path: the file.
+            changes: `key=value`, with dots between the parts of a nested key; values are YAML.
+
+        Raises:
+            UsageError: the file cannot be read, or a change has another form.
+            ConfigError: the file is not YAML, or a key or value is not valid.
+        """
+        return read_config(cls, path, changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Length and learning rate of a phase.
+
+    Attributes:
+        steps: number of steps; a phase of 0 steps is skipped.
+        rate: highest learning rate of AdamW; the rate rises over `warm_up` steps and falls to 0 as a cosine.
+        warm_up: steps.
+    """
+
+    steps: int
+    rate: float = 1e-3
+    warm_up: int = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """State of a run.
+
+    Attributes:
+        phase: index of the phase.
+        step: completed steps of the phase.
+        seconds: training time so far.
+        rows: rows of the log so far.
+        network: trained tensors.
+        optimiser: state of AdamW; empty between phases.
     """
 
     phase: int
     step: int
     seconds: float
     rows: int
-    model: dict[str, torch.Tensor]
-    heads: dict[str, torch.Tensor]
+    network: dict[str, torch.Tensor]
     optimiser: dict[str, Any]
 
     def write(self, path: Path) -> None:
-        """Write it; see `write_checkpoint`."""
-        write_checkpoint(vars(self), path)
+        """Write the checkpoint; the file is the old one or the new one at any time."""
+        buffer = io.BytesIO()
+        torch.save(vars(self), buffer)
+        write_file(path, buffer.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> PromptCheckpoint | None:
-        """Read one; see `read_checkpoint`."""
-        return read_checkpoint(cls, path)
+    def read(cls, path: Path) -> Checkpoint | None:
+        """Read a checkpoint; None if there is no such file.
+
+        Raises:
+            ConfigError: the file is damaged or not a checkpoint.
+        """
+        if not path.is_file():
+            return None
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except (UnpicklingError, RuntimeError, EOFError, TypeError, ValueError, LookupError) as error:
+            raise ConfigError(f"{path}: not a checkpoint of this training: remove it to start anew") from error
 
 
-TEXT_COLUMNS = (
-    "step",
-    "seconds",
-    "rate",
-    "loss",
-    "masked_loss",
-    "name_loss",
-    "place_loss",
-    "hearing_loss",
-    "masked",
-    "name",
-    "place",
-    "hearing",
-    "claim",
-    "new_place",
-    "new_hearing",
-    "new_told",
-)
-"""Losses of training, then figures of held-out scenes, then, as "new", of held-out things."""
+class LogTable:
+    """CSV table that grows row by row.
 
-
-@dataclass(frozen=True, kw_only=True)
-class TextCheckpoint:
-    """A checkpoint.
-
-    Attributes:
-        step: steps done.
-        seconds: of training so far.
-        rows: of the log so far.
-        reader: tensors of the network.
-        optimiser: its state.
+    Args:
+        path: the file.
+        columns: their names.
+        keep: number of rows of an existing file to keep; later rows were written after the last checkpoint.
     """
 
-    step: int
-    seconds: float
-    rows: int
-    reader: dict[str, torch.Tensor]
-    optimiser: dict[str, Any]
+    def __init__(self, path: Path, columns: Sequence[str], keep: int = 0) -> None:
+        self.path, self.columns = path, columns
+        rows = read_log(path)[:keep] if keep else []
+        self.rows = len(rows)
+        write_file(path, self._text([dict(zip(columns, columns, strict=True)), *rows]).encode())
 
-    def write(self, path: Path) -> None:
-        """Write it; see `write_checkpoint`."""
-        write_checkpoint(vars(self), path)
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append a row; missing values stay empty."""
+        with writing(self.path), self.path.open("a", encoding="utf-8", newline="") as file:
+            file.write(self._text([row]))
+        self.rows += 1
 
-    @classmethod
-    def read(cls, path: Path) -> TextCheckpoint | None:
-        """Read one; see `read_checkpoint`."""
-        return read_checkpoint(cls, path)
+    def _text(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        for row in rows:
+            values = (row.get(name) for name in self.columns)
+            writer.writerow(f"{value:.5g}" if isinstance(value, float) else value for value in values)
+        return text.getvalue()
+
+
+def read_log(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV table; empty if there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+RecipeType = TypeVar("RecipeType", bound=Recipe)
+
+
+class Stage(ABC, Generic[RecipeType]):
+    """A training run.
+
+    Args:
+        recipe: its settings.
+        resume: continue from the checkpoint in `recipe.out`, if there is one.
+
+    Raises:
+        UsageError: there is a checkpoint, and `resume` is false.
+        ConfigError: the checkpoint belongs to another recipe.
+        OutputError: the folder cannot be written.
+    """
+
+    recipe_type: ClassVar[type[Recipe]]
+    betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
+    columns: ClassVar[tuple[str, ...]]
+    """Losses and figures in the log, beside phase, step, seconds and rate."""
+    printed: ClassVar[tuple[str, ...]]
+    """Those that are also printed."""
+
+    def __init__(self, recipe: RecipeType, *, resume: bool = False) -> None:
+        self.recipe, self.out = recipe, Path(recipe.out)
+        self.stamps = Path(recipe.stamps) if recipe.stamps else None
+        path = self.out / CHECKPOINT
+        saved = Checkpoint.read(path)
+        if saved and not resume:
+            raise UsageError(f"{self.out}: holds a checkpoint: continue it with --resume, or choose another out=")
+        with writing(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
+        self.phase, self.step, self.seconds = (saved.phase, saved.step, saved.seconds) if saved else (0, 0, 0.0)
+        try:
+            self.network = self.build_network(saved.network if saved else None)
+            self.optimiser = self._build_optimiser()
+            if saved and saved.optimiser:
+                self.optimiser.load_state_dict(saved.optimiser)
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(f"{path}: of another recipe: remove it, or choose another out=") from error
+        columns = ("phase", "step", "seconds", "rate", *self.columns)
+        self.log = LogTable(self.out / LOG, columns, keep=saved.rows if saved else 0)
+        self._values: defaultdict[str, list[float]] = defaultdict(list)
+
+    @property
+    @abstractmethod
+    def phases(self) -> Mapping[str, Schedule]:
+        """Schedule of each phase by name, in order."""
+
+    @abstractmethod
+    def build_network(self, state: dict[str, torch.Tensor] | None) -> Any:
+        """Build the network of the current phase, with initial weights or from `state`."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the trained tensors."""
+        return self.network.state_dict()
+
+    def start_phase(self) -> None:
+        """Prepare the data of the current phase."""
+
+    @abstractmethod
+    def compute_loss(self) -> torch.Tensor | None:
+        """Compute the loss of the current step and `record` its terms; None if the step has no example."""
+
+    @abstractmethod
+    def evaluate(self) -> Mapping[str, Any]:
+        """Return figures of the current network for the log."""
+
+    @abstractmethod
+    def finish(self) -> dict[str, Any]:
+        """Write the model and return its final figures."""
+
+    @property
+    def phase_name(self) -> str:
+        """Name of the current phase; after the end, of the last one."""
+        names = list(self.phases)
+        return names[min(self.phase, len(names) - 1)]
+
+    def record(self, name: str, value: float) -> None:
+        """Record a value; the log holds its mean."""
+        self._values[name].append(value)
+
+    def run(self) -> dict[str, Any]:
+        """Train to the end, write the model and return its figures, which `figures.json` holds too."""
+        while self.phase < len(self.phases):
+            if self.step < self.phases[self.phase_name].steps:
+                self.start_phase()
+                self._run_phase(self.phases[self.phase_name])
+            state = self.state()
+            self.phase, self.step = self.phase + 1, 0
+            if self.phase < len(self.phases):
+                self.network = self.build_network(state)
+                self.optimiser = self._build_optimiser()
+            self.save()
+        figures = self.finish()
+        write_file(self.out / FIGURES, (json.dumps(figures, indent=2) + "\n").encode())
+        return figures
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        Checkpoint(
+            phase=self.phase,
+            step=self.step,
+            seconds=self.seconds,
+            rows=self.log.rows,
+            network=self.state(),
+            optimiser=self.optimiser.state_dict() if self.step else {},
+        ).write(self.out / CHECKPOINT)
+
+    def report(self, row: Mapping[str, Any]) -> None:
+        """Print the row of the log that was just written."""
+        values = ", ".join(f"{name} {row[name]:.3f}" for name in self.printed if row.get(name) is not None)
+        _log.info("%s %d: %s", self.phase_name, self.step, values)
+
+    def train_step(self, rate: float) -> None:
+        """Make one step of the optimiser."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        loss = self.compute_loss()
+        if loss is None:
+            return
+        self.record("loss", loss.item())
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        weights = (weight for group in self.optimiser.param_groups for weight in group["params"])
+        nn.utils.clip_grad_norm_(weights, self.recipe.clip_norm)
+        self.optimiser.step()
+
+    def _run_phase(self, schedule: Schedule) -> None:
+        start = time.monotonic() - self.seconds
+        while self.step < schedule.steps:
+            rate = warm_cosine(self.step, rate=schedule.rate, warm_up=schedule.warm_up, steps=schedule.steps)
+            self.train_step(rate)
+            self.step += 1
+            self.seconds = time.monotonic() - start
+            last = self.step == schedule.steps
+            if last or self.step % self.recipe.log_every == 0:
+                row: dict[str, Any] = {"phase": self.phase_name, "step": self.step, "rate": rate}
+                row |= {"seconds": round(self.seconds, 1)}
+                row |= {name: fmean(values) for name, values in self._values.items()}
+                self._values.clear()
+                if last or self.step % self.recipe.test_every == 0:
+                    row |= self.evaluate()
+                self.log.write(row)
+                self.report(row)
+            if not last and self.step % self.recipe.save_every == 0:
+                self.save()
+
+    def _build_optimiser(self) -> torch.optim.AdamW:
+        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        return torch.optim.AdamW(weights, betas=self.betas, weight_decay=self.recipe.decay)
+
+
+def run_stage(stage: type[Stage], arguments: Sequence[str] | None) -> int:
+    """Run `python -m projects.mini.train_… RECIPE [--set KEY=VALUE] [--resume] [--threads N]`; return the exit code.
+
+    Args:
+        stage: class of the stage.
+        arguments: command-line arguments; None for the process's own.
+    """
+    module = stage.__module__ if stage.__module__ != "__main__" else Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(prog=f"python -m projects.mini.{module.rpartition('.')[2]}")
+    parser.add_argument("recipe", type=Path, help="YAML, see projects/mini/recipes/")
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="change a value of the recipe")
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(options.threads)
+
+    def train() -> None:
+        recipe = stage.recipe_type.load(options.recipe, options.set)
+        print(json.dumps(stage(recipe, resume=options.resume).run()))
+
+    return exit_code(train)
+
+
+def exit_code(command: Callable[[], None]) -> int:
+    """Run a command and return its exit code; an error of the family is printed on one line."""
+    try:
+        command()
+    except AuralError as error:
+        print(message_line("error", error), file=sys.stderr)
+        return error.exit_code
+    return 0

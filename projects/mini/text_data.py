@@ -1,4 +1,4 @@
-"""Sentences to tensors."""
+"""Sentences about StampAVS scenes, as tensors."""
 
 from __future__ import annotations
 
@@ -17,37 +17,7 @@ from auralsam2.stampavs.expressions import Expression, write_expressions
 from auralsam2.stampavs.presets import STANDARD, scene_kind
 from auralsam2.stampavs.scene import draw_scene
 from projects.mini.text_network import TextReader, TokenBatch
-from projects.mini.text_tokeniser import SPECIAL, encode_sentences, wrap_tokeniser
-
-
-class SentenceBatches:
-    """Makes batches of sentences.
-
-    Args:
-        tokeniser: of `tokeniser.train`.
-        reader: knows the answers.
-        masked: share of the tokens to hide; of these, 8 in 10 become `<mask>`, 1 another token, and 1 stays.
-    """
-
-    def __init__(self, tokeniser: Tokenizer, reader: TextReader, masked: float) -> None:
-        self.tokeniser, self.reader, self.masked = tokeniser, reader, masked
-        self._wrapped = wrap_tokeniser(tokeniser)
-
-    def make(self, sentences: Sequence[Expression], cut: float, rng: np.random.Generator) -> TokenBatch:
-        """Make one; all chance comes from `rng`. `cut` is that of `tokeniser.encode`."""
-        numbers = [encode_sentences(self.tokeniser, sentence.text, cut, rng) for sentence in sentences]
-        collate = DataCollatorForLanguageModeling(
-            self._wrapped, mlm_probability=self.masked, seed=int(rng.integers(2**31))
-        )
-        covered = collate([{"input_ids": line, "attention_mask": [1] * len(line)} for line in numbers])
-        lines = [torch.tensor(line) for line in numbers]
-        return TokenBatch(
-            tokens=torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=SPECIAL.index("<pad>")),
-            hidden=covered["input_ids"],
-            wanted=covered["labels"],
-            said=torch.tensor([self.reader.said(sentence.claim) for sentence in sentences]),
-        )
-
+from projects.mini.text_tokeniser import SPECIAL, encode_sentence, wrap_tokeniser
 
 SentenceSplit = Literal["train", "val", "test-unseen"]
 
@@ -55,30 +25,62 @@ SIZE = 64
 _ABSENT = 6
 
 
+class SentenceBatches:
+    """Batches of sentences.
+
+    Args:
+        tokeniser: of `train_tokeniser`.
+        reader: defines the classes of claims.
+        mask_prob: probability of masking a token; of the masked tokens, 8 in 10 become `<mask>`, 1 another token, and 1
+            is unchanged.
+    """
+
+    def __init__(self, tokeniser: Tokenizer, reader: TextReader, mask_prob: float) -> None:
+        self.tokeniser, self.reader, self.mask_prob = tokeniser, reader, mask_prob
+        self._wrapped = wrap_tokeniser(tokeniser)
+
+    def make(self, sentences: Sequence[Expression], split_prob: float, rng: np.random.Generator) -> TokenBatch:
+        """Encode sentences; see `encode_sentence` for `split_prob`. All random numbers come from `rng`."""
+        ids = [encode_sentence(self.tokeniser, sentence.text, split_prob, rng) for sentence in sentences]
+        collate = DataCollatorForLanguageModeling(
+            self._wrapped, mlm_probability=self.mask_prob, seed=int(rng.integers(2**31))
+        )
+        masked = collate([{"input_ids": line, "attention_mask": [1] * len(line)} for line in ids])
+        lines = [torch.tensor(line) for line in ids]
+        return TokenBatch(
+            tokens=torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=SPECIAL.index("<pad>")),
+            masked=masked["input_ids"],
+            token_targets=masked["labels"],
+            claim_targets=torch.tensor([self.reader.targets(sentence.claim) for sentence in sentences]),
+        )
+
+
 class SentenceStream:
     """Sentences about scenes by number.
 
     Args:
-        part: "train", "val" for other scenes of the same things, "test-unseen" for things that training never meets.
-        told: most sentences of a scene that refer to an object.
-        nulls: most that refer to none.
-        seed: another one, other scenes.
-        stamps: folder of stamps, None for the Debian package's.
+        split: "train", "val" (other scenes of the training objects) or "test-unseen" (objects outside training).
+        expressions: maximum number of sentences of a scene that refer to an object.
+        null_expressions: maximum number of sentences of a scene that refer to no object.
+        seed: seed of the scenes.
+        stamps: folder of stamps; None for the Debian package's.
     """
 
-    def __init__(self, part: SentenceSplit, *, told: int, nulls: int, seed: int, stamps: Path | None = None) -> None:
-        self.part, self.told, self.nulls, self.seed = part, told, nulls, seed
+    def __init__(
+        self, split: SentenceSplit, *, expressions: int, null_expressions: int, seed: int, stamps: Path | None = None
+    ) -> None:
+        self.split, self.expressions, self.null_expressions, self.seed = split, expressions, null_expressions, seed
         collection = collect_assets(stamps)
-        self.pool = splits.asset_pool(collection, splits.split_assets(collection, 0), part)
+        self.pool = splits.asset_pool(collection, splits.split_assets(collection, 0), split)
         categories = {category.name for category in (*self.pool.targets, *self.pool.others)}
         self.names = tuple(sorted(categories | {picture.name for picture in self.pool.silent if picture.name}))
-        """All that a sentence may call a thing."""
+        """All names of objects that a sentence may use."""
 
     def __getitem__(self, number: int) -> list[Expression]:
-        """What is said of scene number `number`."""
-        rng = np.random.default_rng([self.seed, splits.SPLITS.index(self.part), number])
-        scene = draw_scene(rng, self.pool, STANDARD, scene_kind(self.part, number), size=SIZE)
-        there = {*scene.categories, *(track.category for track in scene.offscreen)}
-        away = [category for category in self.pool.others if category.name not in there]
-        absent = [away[int(choice)] for choice in rng.permutation(len(away))[:_ABSENT]]
-        return write_expressions(scene, self.told, self.nulls, absent, rng)
+        """Write the sentences about scene `number`."""
+        rng = np.random.default_rng([self.seed, splits.SPLITS.index(self.split), number])
+        scene = draw_scene(rng, self.pool, STANDARD, scene_kind(self.split, number), size=SIZE)
+        present = {*scene.categories, *(track.category for track in scene.offscreen)}
+        absent = [category for category in self.pool.others if category.name not in present]
+        absent = [absent[int(choice)] for choice in rng.permutation(len(absent))[:_ABSENT]]
+        return write_expressions(scene, self.expressions, self.null_expressions, absent, rng)

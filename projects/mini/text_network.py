@@ -1,10 +1,9 @@
-"""The encoder as it learns: RoBERTa that guesses hidden tokens, and linear heads that read the claim."""
+"""Text encoder in training: RoBERTa as a masked language model, with linear heads that classify a sentence's claim."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -13,93 +12,61 @@ from transformers import RobertaConfig, RobertaForMaskedLM
 
 from auralsam2.errors import ConfigError
 from auralsam2.stampavs.expressions import HEARINGS, PLACES, Claim
-from auralsam2.utils.yaml_files import read_config
+from projects.mini.stage_loop import Recipe, Schedule
 from projects.mini.text_tokeniser import SPECIAL
+
+PARTS = ("name", "place", "hearing")
+"""Classified parts of a claim. Its verb follows from the name."""
+IGNORED = -100
+"""Target that the losses ignore."""
+_POSITIONS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextRecipe:
-    """All that decides the weights, and where they go.
+class TextRecipe(Schedule, Recipe):
+    """Settings of the run.
 
     Attributes:
-        out: folder of the log, the checkpoint, the figures and, at the end, the model.
-        stamps: folder of stamps; None for the Debian package's.
-        seed: of the weights, the scenes, the masks and the cuts.
-        vocabulary: most tokens; fewer where the words of the sentences need no more.
-        listened: scenes whose sentences the tokeniser is made from.
-        width: of the features; a multiple of `heads`.
-        layers, heads, inner: of the encoder; `inner` is the width between two linear layers.
-        steps: how many.
-        scenes: in a step, each with up to `told` sentences that refer to an object and `nulls` that refer to none.
-        masked: share of the tokens that are hidden and guessed.
-        cut: share of the longer tokens that are spelled in two pieces; see `tokeniser.encode`.
-        claims: weight of reading the claim beside that of guessing hidden tokens, which is 1.
-        rate: AdamW's highest learning rate; it rises over `warm_up` steps and falls to 0 as a cosine.
-        decay: weight decay.
-        clip_norm: longest gradient.
-        save_every, log_every, test_every: steps.
-        test_scenes: held-out scenes of the tests along the way.
-        final_scenes: held-out scenes of the last test.
+        vocabulary: maximum number of tokens; smaller where the words of the sentences need fewer.
+        tokeniser_scenes: number of scenes whose sentences train the tokeniser.
+        width: width of the features, a multiple of `heads`.
+        layers, heads: of the encoder.
+        feed_forward: width of the feed-forward layers.
+        scenes: scenes in a step.
+        expressions: maximum number of sentences of a scene that refer to an object.
+        null_expressions: maximum number of sentences of a scene that refer to no object.
+        mask_prob: probability of masking a token.
+        split_prob: probability of splitting a longer token; see `encode_sentence`.
+        claim_weight: weight of the claim losses; that of masked tokens is 1.
+        test_scenes: held-out scenes of each test during training.
+        final_scenes: held-out scenes of the final test.
     """
 
-    out: str
-    stamps: str | None = None
-    seed: int = 0
     vocabulary: int = 1600
-    listened: int = 400
+    tokeniser_scenes: int = 400
     width: int = 128
     layers: int = 3
     heads: int = 4
-    inner: int = 512
-    steps: int
+    feed_forward: int = 512
     scenes: int = 4
-    told: int = 10
-    nulls: int = 5
-    masked: float = 0.15
-    cut: float = 0.15
-    claims: float = 1.0
-    rate: float = 1e-3
-    warm_up: int = 100
-    decay: float = 0.01
-    clip_norm: float = 1.0
-    save_every: int = 200
-    log_every: int = 50
-    test_every: int = 500
+    expressions: int = 10
+    null_expressions: int = 5
+    mask_prob: float = 0.15
+    split_prob: float = 0.15
+    claim_weight: float = 1.0
     test_scenes: int = 20
     final_scenes: int = 100
 
     def __post_init__(self) -> None:
-        for name in ("vocabulary", "width", "layers", "heads", "inner"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)} must be 1 or more")
+        super().__post_init__()
+        self.check_positive("vocabulary", "tokeniser_scenes", "width", "layers", "heads", "feed_forward", "steps")
+        self.check_positive("scenes", "expressions", "test_scenes", "final_scenes")
         if self.width % self.heads:
             raise ConfigError(f"width {self.width} must be a multiple of heads, {self.heads}")
-        if not 0 < self.masked < 1 or not 0 <= self.cut < 1:
-            raise ConfigError(f"masked {self.masked} must lie between 0 and 1, and cut {self.cut} from 0 on below 1")
-        counts = ("listened", "steps", "scenes", "told", "save_every", "log_every", "test_every", "test_scenes")
-        for name in (*counts, "final_scenes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} {getattr(self, name)} must be 1 or more")
-
-
-def read_text_recipe(path: Path, changes: Sequence[str] = ()) -> TextRecipe:
-    """Read a recipe.
-
-    Args:
-        path: YAML.
-        changes: `key=value`, as in `steps=200`; values are YAML too.
-
-    Raises:
-        UsageError: the file is missing or may not be read, or a change is none.
-        ConfigError: no YAML, an unknown key, or a value that makes no sense.
-    """
-    return read_config(TextRecipe, path, changes)
-
-
-PARTS = ("name", "place", "hearing")
-"""What is read of a claim. Its verb is not: it is the name's, whether the sentence says it or not."""
-UNKNOWN = -100
-_POSITIONS = 64
+        if not 0 < self.mask_prob < 1 or not 0 <= self.split_prob < 1:
+            raise ConfigError(
+                f"mask_prob {self.mask_prob} must be between 0 and 1, and split_prob {self.split_prob} in [0, 1)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,25 +74,25 @@ class TokenBatch:
     """B sentences of at most N tokens.
 
     Attributes:
-        tokens: (B, N) int64, as they are.
-        hidden: (B, N) int64, with some of them hidden.
-        wanted: (B, N) int64, what was there where `hidden` is to be guessed, -100 elsewhere.
-        said: (B, 3) int64, the answers in the order of `PARTS`, 0 for nothing said, -100 for a name never learned.
+        tokens: (B, N) int64.
+        masked: (B, N) int64, the tokens with some of them masked.
+        token_targets: (B, N) int64, the original token at masked positions, `IGNORED` elsewhere.
+        claim_targets: (B, 3) int64, class of each of `PARTS`: 0 for none, `IGNORED` for a name outside training.
     """
 
     tokens: torch.Tensor
-    hidden: torch.Tensor
-    wanted: torch.Tensor
-    said: torch.Tensor
+    masked: torch.Tensor
+    token_targets: torch.Tensor
+    claim_targets: torch.Tensor
 
 
 class TextReader(nn.Module):
-    """RoBERTa with a head for each part of a claim.
+    """RoBERTa with a linear head for each part of a claim.
 
     Args:
         recipe: sizes.
-        vocabulary: tokens.
-        names: all that a sentence may call a thing.
+        vocabulary: number of tokens.
+        names: names of objects in the training sentences.
     """
 
     def __init__(self, recipe: TextRecipe, vocabulary: int, names: Sequence[str]) -> None:
@@ -135,10 +102,10 @@ class TextReader(nn.Module):
             hidden_size=recipe.width,
             num_hidden_layers=recipe.layers,
             num_attention_heads=recipe.heads,
-            intermediate_size=recipe.inner,
+            intermediate_size=recipe.feed_forward,
             max_position_embeddings=_POSITIONS,
             type_vocab_size=1,
-            # Sentences never run out, so nothing is learned by heart that should not be.
+            # Each step has new sentences, so dropout is not needed against overfitting.
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             layer_norm_eps=1e-5,
@@ -147,43 +114,45 @@ class TextReader(nn.Module):
             eos_token_id=SPECIAL.index("</s>"),
         )
         self.language = RobertaForMaskedLM(config)
-        self.answers: dict[str, tuple[str, ...]] = {
+        self.classes: dict[str, tuple[str, ...]] = {
             "name": tuple(names),
             "place": tuple(PLACES),
             "hearing": tuple(HEARINGS),
         }
-        self.heads = nn.ModuleDict({part: nn.Linear(recipe.width, 1 + len(self.answers[part])) for part in PARTS})
+        self.heads = nn.ModuleDict({part: nn.Linear(recipe.width, 1 + len(self.classes[part])) for part in PARTS})
 
-    def said(self, claim: Claim) -> list[int]:
-        """The answers to a claim, in the order of `PARTS`; see `Batch.said`."""
-        return [self._number(part, getattr(claim, part)) for part in PARTS]
+    def targets(self, claim: Claim) -> list[int]:
+        """Return the classes of a claim in the order of `PARTS`; see `TokenBatch.claim_targets`."""
+        return [self._target(part, getattr(claim, part)) for part in PARTS]
 
-    def _number(self, part: str, value: str | None) -> int:
+    def _target(self, part: str, value: str | None) -> int:
         if value is None:
             return 0
-        return self.answers[part].index(value) + 1 if value in self.answers[part] else UNKNOWN
+        return self.classes[part].index(value) + 1 if value in self.classes[part] else IGNORED
 
     def features(self, tokens: torch.Tensor) -> torch.Tensor:
-        """The mean of the last hidden states without those of pads: (B, N) int64 to (B, width)."""
-        there = tokens != self.language.config.pad_token_id
-        states = self.language.roberta(tokens, attention_mask=there.long()).last_hidden_state
-        return (states * there[..., None]).sum(1) / there.sum(1, keepdim=True)
+        """Average the last hidden states over the tokens that are not padding: (B, N) int64 to (B, width)."""
+        present = tokens != self.language.config.pad_token_id
+        states = self.language.roberta(tokens, attention_mask=present.long()).last_hidden_state
+        return (states * present[..., None]).sum(1) / present.sum(1, keepdim=True)
 
-    def read(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """(B, width) to logits (B, answers) of each part, the first for nothing said."""
+    def classify(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map (B, width) to logits (B, classes) of each part."""
         return {part: self.heads[part](features) for part in PARTS}
 
-    def guess(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(B, N) int64 to logits (B, N, vocabulary)."""
-        there = hidden != self.language.config.pad_token_id
-        return self.language(hidden, attention_mask=there.long()).logits
+    def predict_tokens(self, masked: torch.Tensor) -> torch.Tensor:
+        """Map (B, N) int64 to logits (B, N, vocabulary)."""
+        present = masked != self.language.config.pad_token_id
+        return self.language(masked, attention_mask=present.long()).logits
 
     def losses(self, batch: TokenBatch) -> dict[str, torch.Tensor]:
-        """Cross-entropies, each a scalar: "masked" and the parts of the claim."""
-        guessed = self.guess(batch.hidden).flatten(0, 1)
-        # By the sum: a batch in which nothing was hidden counts nothing, where a mean would be 0 / 0.
-        count = (batch.wanted != UNKNOWN).sum().clamp(min=1)
-        masked = functional.cross_entropy(guessed, batch.wanted.flatten(), ignore_index=UNKNOWN, reduction="sum")
-        read = self.read(self.features(batch.tokens))
-        parts = {part: functional.cross_entropy(read[part], batch.said[:, i]) for i, part in enumerate(PARTS)}
+        """Compute the cross-entropies, scalars: "masked" and each of `PARTS`."""
+        logits = self.predict_tokens(batch.masked).flatten(0, 1)
+        # A sum over a count: a batch without masked tokens gives 0, where a mean would be 0 / 0.
+        count = (batch.token_targets != IGNORED).sum().clamp(min=1)
+        masked = functional.cross_entropy(logits, batch.token_targets.flatten(), ignore_index=IGNORED, reduction="sum")
+        classes = self.classify(self.features(batch.tokens))
+        parts = {
+            part: functional.cross_entropy(classes[part], batch.claim_targets[:, i]) for i, part in enumerate(PARTS)
+        }
         return {"masked": masked / count, **parts}

@@ -1,6 +1,6 @@
-"""Text to tokens: byte-level byte-pair encoding, made from the sentences of training.
+"""Byte-level byte-pair encoding, trained on the training sentences.
 
-Bytes are tokens as well, so any word can be spelled, met or not.
+Single bytes are tokens too, so every word can be encoded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from auralsam2.errors import ConfigError
 from auralsam2.modeling.text_encoder import MAX_TOKENS
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-"""In RoBERTa's order: their places in it are their numbers, which `RobertaConfig` takes for granted."""
+"""In the order of the ids that `RobertaConfig` assumes."""
 _ROLES = {
     "bos_token": "<s>",
     "cls_token": "<s>",
@@ -26,15 +26,15 @@ _ROLES = {
     "unk_token": "<unk>",
     "mask_token": "<mask>",
 }
-_SHORTEST = 4
+_MIN_LETTERS = 4
 
 
 def train_tokeniser(sentences: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Make a tokeniser; the same sentences always give the same one.
+    """Train a tokeniser; the result depends on the arguments alone.
 
     Args:
-        sentences: what it shall be good at.
-        vocabulary: most tokens; pairs are merged until then, or until every word of the sentences is one token.
+        sentences: training text.
+        vocabulary: maximum number of tokens; merging stops there, or when every word is one token.
     """
     tokeniser = Tokenizer(models.BPE())
     tokeniser.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
@@ -54,7 +54,7 @@ def train_tokeniser(sentences: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def wrap_tokeniser(tokeniser: Tokenizer) -> PreTrainedTokenizerFast:
-    """The tokeniser as transformers knows it, to be saved and found again by `AutoTokenizer`."""
+    """Wrap a tokeniser for transformers, so that `AutoTokenizer` can load it."""
     return PreTrainedTokenizerFast(tokenizer_object=tokeniser, model_max_length=MAX_TOKENS, **_ROLES)
 
 
@@ -62,35 +62,36 @@ def load_tokeniser(path: Path) -> Tokenizer:
     """Read a `tokenizer.json`.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: the file is not a tokeniser.
     """
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises nothing narrower
-        raise ConfigError(f"{path}: no tokeniser ({error}): remove it, and it will be made anew") from error
+        raise ConfigError(f"{path}: not a tokeniser ({error}): remove it to train a new one") from error
 
 
-def encode_sentences(tokeniser: Tokenizer, text: str, cut: float, rng: np.random.Generator) -> list[int]:
-    """Tokens of a sentence, some of them cut in two at a random letter and spelled in pieces.
+def encode_sentence(tokeniser: Tokenizer, text: str, split_prob: float, rng: np.random.Generator) -> list[int]:
+    """Encode a sentence, with some tokens split in two at a random letter.
 
-    Every word of training is one token, and the pieces of words never met would have features never trained. Cuts teach
-    them, as BPE-dropout does (Provilkov et al. 2020, https://arxiv.org/abs/1910.13267), but from a generator of ours.
+    Every training word is one token, so the pieces of unknown words would have untrained embeddings. Random splits
+    train them, as BPE-dropout does (Provilkov et al. 2020, https://arxiv.org/abs/1910.13267).
 
     Args:
-        tokeniser: of `train`.
+        tokeniser: of `train_tokeniser`.
         text: a sentence.
-        cut: how often a token of four letters or more is cut.
-        rng: draws the cuts.
+        split_prob: probability of splitting a token of four letters or more.
+        rng: draws the splits.
 
     Returns:
-        at most 25 numbers, the first and the last those of `<s>` and `</s>`.
+        at most 25 ids, the first that of `<s>` and the last that of `</s>`.
     """
-    found = tokeniser.encode(text)
-    numbers: list[int] = []
-    for number, token in zip(found.ids[1:-1], found.tokens[1:-1], strict=True):
-        if len(token) < _SHORTEST or rng.random() >= cut:
-            numbers.append(number)
+    encoding = tokeniser.encode(text)
+    ids: list[int] = []
+    for token_id, token in zip(encoding.ids[1:-1], encoding.tokens[1:-1], strict=True):
+        if len(token) < _MIN_LETTERS or rng.random() >= split_prob:
+            ids.append(token_id)
             continue
-        at = int(rng.integers(1, len(token)))
-        numbers += [piece.id for part in (token[:at], token[at:]) for piece in tokeniser.model.tokenize(part)]
-    return [found.ids[0], *numbers[: MAX_TOKENS - 2], found.ids[-1]]
+        position = int(rng.integers(1, len(token)))
+        halves = token[:position], token[position:]
+        ids += [piece.id for half in halves for piece in tokeniser.model.tokenize(half)]
+    return [encoding.ids[0], *ids[: MAX_TOKENS - 2], encoding.ids[-1]]

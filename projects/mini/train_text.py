@@ -1,19 +1,10 @@
-"""Train the reading stage: `python -m projects.mini.train_text RECIPE [--set KEY=VALUE] [--resume]`.
-
-All chance in a step comes from the step's own number. So a run that was stopped, however, and is resumed ends with the
-weights of one that was not.
-"""
+"""Train the text encoder: `python -m projects.mini.train_text RECIPE [--set KEY=VALUE] [--resume]`."""
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-import time
-from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
-from statistics import fmean
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,153 +12,117 @@ import torch
 from tokenizers import Tokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from auralsam2.errors import ConfigError, UsageError
-from auralsam2.training.optimiser import warm_cosine
+from auralsam2.utils.atomic_io import write_file
 from auralsam2.utils.weights import WEIGHTS_FILE
-from projects.mini import text_tokeniser as spelling
 from projects.mini.evaluate_text import TextEvaluation
-from projects.mini.export import export_text_encoder, half_precision
-from projects.mini.stage_loop import TEXT_COLUMNS, LogTable, TextCheckpoint, replace, stage_arguments
+from projects.mini.export import export_text_encoder, round_to_half
+from projects.mini.stage_loop import Schedule, Stage, run_stage
 from projects.mini.text_data import SentenceBatches, SentenceSplit, SentenceStream
-from projects.mini.text_network import TextReader, TextRecipe, read_text_recipe
+from projects.mini.text_network import TextReader, TextRecipe
+from projects.mini.text_tokeniser import load_tokeniser, train_tokeniser
 
-CHECKPOINT, LOG, FIGURES, TOKENISER, MODEL = "checkpoint.pt", "log.csv", "figures.json", "tokenizer.json", "model"
-
-_log = logging.getLogger(__name__)
+TOKENISER, MODEL = "tokenizer.json", "model"
 
 
-class TextStage:
-    """A run of a recipe.
+class TextStage(Stage[TextRecipe]):
+    """Trains a `TextReader`."""
 
-    Args:
-        recipe: what to do.
-        resume: go on where the checkpoint in `recipe.out` was written.
+    recipe_type = TextRecipe
+    betas = (0.9, 0.98)
+    columns = (
+        "loss",
+        "masked_loss",
+        "name_loss",
+        "place_loss",
+        "hearing_loss",
+        "masked",
+        "name",
+        "place",
+        "hearing",
+        "claim",
+        "new_place",
+        "new_hearing",
+        "new_nearest",
+    )
+    printed = ("loss", "masked", "claim", "new_nearest")
 
-    Raises:
-        UsageError: there is a checkpoint, and `resume` is not set.
-        ConfigError: the checkpoint is of another model.
-    """
+    @property
+    def phases(self) -> Mapping[str, Schedule]:
+        """One phase."""
+        return {"reading": self.recipe}
 
-    def __init__(self, recipe: TextRecipe, *, resume: bool = False) -> None:
-        self.recipe, self.out = recipe, Path(recipe.out)
-        saved = TextCheckpoint.read(self.out / CHECKPOINT)
-        if saved and not resume:
-            raise UsageError(f"{self.out}: holds a checkpoint: go on from it with --resume, or name another out=")
-        self.out.mkdir(parents=True, exist_ok=True)
+    def build_network(self, state: dict[str, torch.Tensor] | None) -> TextReader:
+        """Build tokeniser and network."""
         self.sentences = self._sentences("train")
-        self.tokeniser = self._tokeniser(anew=saved is None)
-        torch.manual_seed(recipe.seed)
-        self.reader = TextReader(recipe, self.tokeniser.get_vocab_size(), self.sentences.names)
-        self.optimiser = torch.optim.AdamW(
-            self.reader.parameters(), lr=recipe.rate, betas=(0.9, 0.98), weight_decay=recipe.decay
-        )
-        self.batches = SentenceBatches(self.tokeniser, self.reader, recipe.masked)
-        self.step, self.seconds = 0, 0.0
-        self.log = LogTable(self.out / LOG, TEXT_COLUMNS, keep=saved.rows if saved else 0)
-        if saved:
-            self._go_on_from(saved)
+        self.tokeniser = self._tokeniser(new=state is None)
+        torch.manual_seed(self.recipe.seed)
+        reader = TextReader(self.recipe, self.tokeniser.get_vocab_size(), self.sentences.names)
+        if state is not None:
+            reader.load_state_dict(state)
+        self.batches = SentenceBatches(self.tokeniser, reader, self.recipe.mask_prob)
+        return reader
 
-    def run(self) -> dict[str, Any]:
-        """Train to the end, write the model and test it as it is written; returns the figures."""
-        tested = self._held_out(self.recipe.test_scenes)
-        watched: dict[str, list[float]] = defaultdict(list)
-        began = time.monotonic() - self.seconds
-        while self.step < self.recipe.steps:
-            for name, value in self._one_step().items():
-                watched[name].append(value)
-            self.step += 1
-            self.seconds = time.monotonic() - began
-            last = self.step == self.recipe.steps
-            if last or self.step % self.recipe.log_every == 0:
-                row = {name: fmean(values) for name, values in watched.items()}
-                watched.clear()
-                if last or self.step % self.recipe.test_every == 0:
-                    row |= tested.measure(self.batches).row()
-                self._tell(row)
-            if last or self.step % self.recipe.save_every == 0:
-                self._save()
-        half_precision(self.reader)
-        folder = export_text_encoder(self.reader, self.tokeniser, self.out / MODEL)
-        figures = {
-            "steps": self.step,
+    def start_phase(self) -> None:
+        """Make the sentences of the tests."""
+        self._held_out = self._evaluation(self.recipe.test_scenes)
+
+    def compute_loss(self) -> torch.Tensor:
+        """Compute the loss of the sentences about some scenes."""
+        recipe, rng = self.recipe, np.random.default_rng([self.recipe.seed, self.step])
+        first = self.step * recipe.scenes
+        sentences = [sentence for number in range(first, first + recipe.scenes) for sentence in self.sentences[number]]
+        losses = self.network.losses(self.batches.make(sentences, recipe.split_prob, rng))
+        for name, loss in losses.items():
+            self.record(f"{name}_loss", loss.item())
+        masked = losses["masked"]
+        return masked + recipe.claim_weight * (sum(losses.values()) - masked)
+
+    def evaluate(self) -> dict[str, float]:
+        """Test on scenes outside training."""
+        return self._held_out.measure(self.batches).row()
+
+    def finish(self) -> dict[str, Any]:
+        """Round the weights to half precision, write the encoder and test it."""
+        round_to_half(self.network)
+        folder = export_text_encoder(self.network, self.tokeniser, self.out / MODEL)
+        return {
+            "steps": self.recipe.steps,
             "seconds": round(self.seconds, 1),
-            "parameters": sum(weight.numel() for weight in self.reader.language.roberta.parameters()),
+            "parameters": sum(weight.numel() for weight in self.network.language.roberta.parameters()),
             "vocabulary": self.tokeniser.get_vocab_size(),
             "bytes": (folder / WEIGHTS_FILE).stat().st_size,
-            **self._held_out(self.recipe.final_scenes).measure(self.batches).to_dict(),
+            **asdict(self._evaluation(self.recipe.final_scenes).measure(self.batches)),
         }
-        replace(self.out / FIGURES, (json.dumps(figures, indent=2) + "\n").encode())
-        return figures
 
-    def _sentences(self, part: SentenceSplit) -> SentenceStream:
-        recipe = self.recipe
-        stamps = Path(recipe.stamps) if recipe.stamps else None
-        return SentenceStream(part, told=recipe.told, nulls=recipe.nulls, seed=recipe.seed, stamps=stamps)
+    def _sentences(self, split: SentenceSplit) -> SentenceStream:
+        return SentenceStream(
+            split,
+            expressions=self.recipe.expressions,
+            null_expressions=self.recipe.null_expressions,
+            seed=self.recipe.seed,
+            stamps=self.stamps,
+        )
 
-    def _held_out(self, scenes: int) -> TextEvaluation:
-        parts = self._sentences("val"), self._sentences("test-unseen")
-        return TextEvaluation(scenes, self.sentences.names, parts)
+    def _evaluation(self, scenes: int) -> TextEvaluation:
+        return TextEvaluation(scenes, self.sentences.names, self._sentences("val"), self._sentences("test-unseen"))
 
-    def _tokeniser(self, *, anew: bool) -> Tokenizer:
-        """That of an earlier part of the run, or one made from the first scenes."""
+    def _tokeniser(self, *, new: bool) -> Tokenizer:
+        """Read the run's tokeniser, or train it on the sentences of the first scenes."""
         path = self.out / TOKENISER
-        if path.is_file() and not anew:
-            return spelling.load_tokeniser(path)
-        texts = (said.text for number in range(self.recipe.listened) for said in self.sentences[number])
-        made = spelling.train_tokeniser(texts, self.recipe.vocabulary)
-        replace(path, made.to_str().encode())
-        return made
-
-    def _go_on_from(self, saved: TextCheckpoint) -> None:
-        try:
-            self.reader.load_state_dict(saved.reader)
-            self.optimiser.load_state_dict(saved.optimiser)
-        except (RuntimeError, ValueError) as error:
-            path = self.out / CHECKPOINT
-            raise ConfigError(f"{path}: of another recipe: remove it to start anew, or name another out=") from error
-        self.step, self.seconds = saved.step, saved.seconds
-
-    def _one_step(self) -> dict[str, float]:
-        """Learn from one batch; gives names and values of what is watched."""
-        recipe = self.recipe
-        rng = np.random.default_rng([recipe.seed, self.step])
-        first = self.step * recipe.scenes
-        said = [one for number in range(first, first + recipe.scenes) for one in self.sentences[number]]
-        rate = warm_cosine(self.step, rate=recipe.rate, warm_up=recipe.warm_up, steps=recipe.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        losses = self.reader.losses(self.batches.make(said, recipe.cut, rng))
-        masked = losses["masked"]
-        loss = masked + recipe.claims * (sum(losses.values()) - masked)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.reader.parameters(), recipe.clip_norm)
-        self.optimiser.step()
-        return {"rate": rate, "loss": loss.item(), **{f"{name}_loss": part.item() for name, part in losses.items()}}
-
-    def _tell(self, row: dict[str, float]) -> None:
-        self.log.write({"step": self.step, "seconds": round(self.seconds, 1), **row})
-        shown = ("loss", "masked", "claim", "new_told")
-        _log.info("%d: %s", self.step, ", ".join(f"{name} {row[name]:.3f}" for name in shown if name in row))
-
-    def _save(self) -> None:
-        TextCheckpoint(
-            step=self.step,
-            seconds=self.seconds,
-            rows=self.log.rows,
-            reader=self.reader.state_dict(),
-            optimiser=self.optimiser.state_dict(),
-        ).write(self.out / CHECKPOINT)
+        if path.is_file() and not new:
+            return load_tokeniser(path)
+        scenes = range(self.recipe.tokeniser_scenes)
+        tokeniser = train_tokeniser(
+            (sentence.text for number in scenes for sentence in self.sentences[number]), self.recipe.vocabulary
+        )
+        write_file(path, tokeniser.to_str().encode())
+        return tokeniser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-
-    def train(path: Path, changes: Sequence[str], resume: bool) -> dict[str, Any]:
-        disable_progress_bar()
-        return TextStage(read_text_recipe(path, changes), resume=resume).run()
-
-    return stage_arguments("reading", train, arguments)
+    """Run the command line and return its exit code."""
+    disable_progress_bar()
+    return run_stage(TextStage, arguments)
 
 
 if __name__ == "__main__":

@@ -79,21 +79,6 @@ def test_the_clip_of_the_package_and_its_truth_belong_together():
         assert not mask.any() or away[mask].mean() > 0.8
 
 
-@pytest.mark.parametrize(
-    ("mask", "truth", "expected"),
-    [
-        ([1, 1, 0, 0], [0, 1, 1, 0], 1 / 3),
-        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0),
-        ([1, 0, 0, 0], [0, 0, 0, 0], 0.0),
-        ([0, 0, 0, 0], [1, 0, 0, 0], 0.0),
-        ([1, 0, 1, 0], [1, 0, 1, 0], 1.0),
-    ],
-)
-def test_iou(mask, truth, expected):
-    masks = (np.array(values, bool).reshape(2, 2) for values in (mask, truth))
-    assert demo.mask_iou(*masks) == expected
-
-
 def test_the_command_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatch, command):
     monkeypatch.setattr(download, "BUNDLED", bundle)
     shown = command("demo", "--out", tmp_path / "out", "--model", small_model)

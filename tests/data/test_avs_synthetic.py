@@ -68,7 +68,7 @@ def test_an_export_of_something_else(root, content):
 def test_classes_without_a_sound(root, sounds, told):
     (root / SOUNDS).write_text(json.dumps(sounds))
     (problem,) = open_dataset("avs-synthetic", root).listing("train").problems
-    assert told in problem.what
+    assert told in problem.message
     assert problem.line == 2
 
 
@@ -76,7 +76,7 @@ def test_names_stay_in_their_folder(root):
     table = root / "annotations.csv"
     table.write_text(table.read_text().replace("picture_2", "../images/picture_2"))
     (problem,) = open_dataset("avs-synthetic", root).listing("test").problems
-    assert "column img_id is not a plain name" in problem.what
+    assert "column img_id is not a plain name" in problem.message
 
 
 def test_an_empty_folder_is_not_avs_synthetic(tmp_path):

@@ -115,7 +115,7 @@ def test_a_uid_that_comes_again_is_left_out(tmp_path):
     listing = open_dataset("v1m", root).listing("test")
     assert [sample.id for sample in listing.samples] == ["v1m/eeeeeeeeeee_1", "v1m/fffffffffff"]
     problem = only_problem(listing)
-    assert (problem.kind, problem.line, problem.what) == ("row", 11, "listed before, in line 9")
+    assert (problem.kind, problem.line, problem.message) == ("row", 11, "listed before, in line 9")
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_what_is_missing_is_listed_with_its_line_and_left_out(root, gone, told):
     listing = open_dataset("v2", root).listing("test")
     problem = only_problem(listing)
     assert (problem.kind, problem.line, problem.id) == ("missing", 6, "bb-bbbbbb_b_5000_10000")
-    assert problem.what.endswith(told)
-    assert str(problem) == f"metadata.csv:6: bb-bbbbbb_b_5000_10000: {problem.what}"
+    assert problem.message.endswith(told)
+    assert str(problem) == f"metadata.csv:6: bb-bbbbbb_b_5000_10000: {problem.message}"
     assert len(listing.samples) == 4
     assert (listing.rows, listing.groups, listing.clips) == (5, 5, 4)
 
@@ -148,14 +148,14 @@ def test_names_in_the_csv_stay_in_their_folder(root):
     listing = open_dataset("v1s", root).listing("test")
     assert not listing.samples
     assert [(problem.kind, problem.line) for problem in listing.problems] == [("row", 2), ("row", 3)]
-    assert all("not a plain name" in problem.what for problem in listing.problems)
+    assert all("not a plain name" in problem.message for problem in listing.problems)
 
 
 def test_two_files_of_one_number(root):
     folder = root / "v1m" / "fffffffffff" / "frames"
     shutil.copy(folder / "1.jpg", folder / "1.png")
     problem = only_problem(open_dataset("v1m", root).listing("test"))
-    assert problem.what == f"{folder}: 1.jpg and 1.png both carry the number 1"
+    assert problem.message == f"{folder}: 1.jpg and 1.png both carry the number 1"
 
 
 def test_surplus_and_hidden_files_do_not_disturb(root):
@@ -168,7 +168,7 @@ def test_surplus_and_hidden_files_do_not_disturb(root):
 def test_rows_of_no_split(root):
     rows = [("x", "a", 0, 0, "", "tset", "v1s"), ("x", "b", 0, 0, "", "tset", "v1m")]
     write_csv(root / "metadata.csv", "vid,uid,s_min,s_sec,a_obj,split,label", rows)
-    (stray,) = open_dataset("v1m", root).strays()
+    (stray,) = open_dataset("v1m", root).rows_without_split()
     assert str(stray) == "metadata.csv:3: b: split 'tset' is none of train, val, test"
     assert stray.excluded
 
@@ -251,7 +251,7 @@ def test_categories_of_s4_stay_in_their_folder(objects):
     table = objects / "Single-source" / "s4_meta_data.csv"
     table.write_text(table.read_text().replace("horse_clip-clop", "../test/dog_barking"))
     problem = only_problem(open_dataset("s4", objects).listing("test"))
-    assert "column category is not a plain name" in problem.what
+    assert "column category is not a plain name" in problem.message
     assert problem.line == 4
 
 
@@ -261,5 +261,5 @@ def test_a_name_that_no_file_can_have_is_left_out(root):
     listing = open_dataset("v1s", root).listing("test")
     problem = only_problem(listing)
     assert (problem.kind, problem.line) == ("row", 2)
-    assert "longer than 240 bytes" in problem.what
+    assert "longer than 240 bytes" in problem.message
     assert len(listing.samples) == 1

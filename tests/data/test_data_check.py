@@ -62,7 +62,7 @@ def test_nothing_is_wrong_with_a_tree_as_published(report, tmp_path, name, write
 
 def test_counts_are_compared_with_the_published_ones(report, tmp_path):
     found = report("v1m", helpers.dataset_trees.write_avsbench(tmp_path), "test")
-    assert [problem.what for problem in found.problems] == [
+    assert [problem.message for problem in found.problems] == [
         "test has 2 rows, published are 64",
         "test has 2 clips, published are 64",
     ]
@@ -118,7 +118,7 @@ def test_short_sound_is_told_and_used_as_long_as_it_has_an_example(report, root)
     helpers.dataset_trees.write_wav(sound, 4.8)
     found = report("stampavs", root, "train")
     assert findings(found) == [("short", 2, False)]
-    assert "4.800 s of sound are 4 of 5 log-mel examples" in found.problems[0].what
+    assert "4.800 s of sound are 4 of 5 log-mel examples" in found.problems[0].message
     helpers.dataset_trees.write_wav(sound, 4.815)
     assert findings(report("stampavs", root, "train")) == []
     helpers.dataset_trees.write_wav(sound, 0.9)
@@ -139,7 +139,7 @@ def test_pictures_of_wrong_sizes(report, root):
         root / "gt_mask" / "train_00000" / "sounding" / "00001.png", helpers.dataset_trees.rectangle(1, (9, 7))
     )
     found = report("stampavs", root, "train")
-    told = [problem.what for problem in found.problems if problem.kind == "size"]
+    told = [problem.message for problem in found.problems if problem.kind == "size"]
     assert told[0].endswith("frames/3.jpg: 40 x 27 pixels, the first has 35 x 27")
     assert told[1].endswith("sounding/00001.png: 9 x 7 pixels, its frame has 35 x 27")
     # The masks of frame 3, one of what sounds and two of objects, fit its neighbours.
@@ -150,7 +150,7 @@ def test_pictures_of_wrong_sizes(report, root):
 def test_the_object_release_has_one_size(report, tmp_path):
     found = report("s4", helpers.dataset_trees.write_object_release(tmp_path, size=(35, 27)), "train")
     assert findings(found) == [("size", 2, False)] * 5
-    assert found.problems[-1].what.endswith("35 x 27 pixels, all have 224 x 224")
+    assert found.problems[-1].message.endswith("35 x 27 pixels, all have 224 x 224")
 
 
 def test_colours_outside_the_palette(report, tmp_path):
@@ -162,7 +162,7 @@ def test_colours_outside_the_palette(report, tmp_path):
     assert findings(report("v1m", root, "test")) == []  # there, what is not black is the object
     (problem,) = [each for each in report("v2-semantic", root, "test").problems if each.kind != "count"]
     assert (problem.kind, problem.id, problem.excluded) == ("label", "v1m/fffffffffff", False)
-    assert "4.png: 3 pixels of no known class" in problem.what
+    assert "4.png: 3 pixels of no known class" in problem.message
 
 
 def test_null_masks_that_show_something(report, tmp_path):

@@ -112,7 +112,7 @@ def test_published_counts(root):
 
 
 def test_the_unfinished_split_is_passed_over(root):
-    assert open_dataset("ref-avs", root).strays() == []
+    assert open_dataset("ref-avs", root).rows_without_split() == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_uids_that_name_no_clip(root, uid, told):
     with (root / "metadata.csv").open("a", newline="") as file:
         file.write(f"vid,{uid},test_s,1,The dog\r\n")
     (problem,) = listing(root, "seen").problems
-    assert told in problem.what
+    assert told in problem.message
     assert problem.line == len(REF_AVS) + 2
 
 
@@ -141,7 +141,7 @@ def test_rows_that_say_too_little(root, rest, told):
     with (root / "metadata.csv").open("a", newline="") as file:
         file.write(f"vid,o_ooooooooo_0_10000_dog_7,test_s,{rest}\r\n")
     (problem,) = listing(root, "seen").problems
-    assert told in problem.what
+    assert told in problem.message
 
 
 def test_an_empty_folder_is_not_ref_avs(tmp_path, root):

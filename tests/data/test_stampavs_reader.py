@@ -41,7 +41,7 @@ def test_the_mix_is_part_of_the_name_of_a_split(root, name):
     assert {sample.clip for sample in reader.listing("test-seen").samples} == {"test-seen_00000", "test-seen_00001"}
     assert {sample.clip for sample in reader.listing("test-seen-hard").samples} == {"test-seen_hard_00000"}
     assert {len(sample.frames) for sample in reader.listing("test-seen-hard").samples} == {10}
-    assert reader.strays() == []
+    assert reader.rows_without_split() == []
     assert tuple(reader.splits)[:8] == STAMPAVS_SPLITS
     assert list(reader.splits)[8:] == [f"{split}-hard" for split in list(reader.splits)[:8]]
 
@@ -124,15 +124,15 @@ def test_rows_that_cannot_be_used(root, before, after, told):
     table = root / "metadata.csv"
     table.write_text(table.read_text().replace(before, after, 1))
     (problem,) = open_dataset("stampavs", root).listing("train").problems
-    assert told in problem.what
+    assert told in problem.message
     assert problem.line == 2
 
 
 def test_a_mix_that_nobody_knows_is_no_split(root):
     table = root / "metadata.csv"
     table.write_text(table.read_text().replace("hard,multi", "harder,multi"))
-    (stray,) = open_dataset("stampavs", root).strays()
-    assert "split 'test-seen-harder' is none of" in stray.what
+    (stray,) = open_dataset("stampavs", root).rows_without_split()
+    assert "split 'test-seen-harder' is none of" in stray.message
     assert stray.line == 2 + [uid for uid, *_ in STAMPAVS].index("test-seen_hard_00000")
 
 
@@ -140,7 +140,7 @@ def test_an_expression_of_no_scene(root):
     with (root / "expressions.csv").open("a") as file:
         file.write("nowhere,nowhere_dog_0,train,1,the dog\n")
     (problem,) = open_dataset("stampavs-ref", root).listing("train").problems
-    assert problem.what == "column vid names no scene of metadata.csv: 'nowhere'"
+    assert problem.message == "column vid names no scene of metadata.csv: 'nowhere'"
 
 
 def test_a_folder_without_the_description_is_not_stampavs(root):

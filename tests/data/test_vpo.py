@@ -33,7 +33,7 @@ def test_val_belongs_to_test(root):
     assert tuple(reader.splits) == ("train", "test")
     (sample,) = reader.listing("test").samples
     assert sample.line == 3
-    assert reader.strays() == []
+    assert reader.rows_without_split() == []
 
 
 def test_the_rows_of_a_picture_make_one_sample(root):
@@ -86,7 +86,7 @@ def test_rows_that_cannot_be_used(root, row, told):
     write_csv(table, header, [VPO_MS[0], row])
     listing = open_dataset("vpo-ms", root).listing("test")
     (problem,) = listing.problems
-    assert told in problem.what
+    assert told in problem.message
     assert problem.line == 3
     assert not listing.samples
 
@@ -95,4 +95,4 @@ def test_categories_stay_in_their_folder(root):
     table = root / "VPO" / "VPO-SS" / "vpo_ss_data_stereo.csv"
     table.write_text(table.read_text().replace("dog,18", "../dog,18"))
     (problem,) = open_dataset("vpo-ss", root).listing("train").problems
-    assert "column cateName is not a plain name" in problem.what
+    assert "column cateName is not a plain name" in problem.message

@@ -16,6 +16,7 @@ from auralsam2.evaluation.metrics import (
     f_score,
     iou,
     jaccard,
+    mask_iou,
     threshold_counts,
     threshold_masks,
     thresholds,
@@ -139,7 +140,12 @@ def frames(draw: st.DrawFn) -> tuple[torch.Tensor, torch.Tensor]:
 def test_scores_lie_between_0_and_1(data):
     logits, labels = data
     counts = PixelCounts.of(threshold_masks(logits, 0.4), labels)
-    for scores in (jaccard(counts), f_curves(torch.sigmoid(logits), labels), f_at(counts), iou(counts)):
+    for scores in (
+        jaccard(counts),
+        f_curves(torch.sigmoid(logits), labels),
+        f_at(counts),
+        iou(counts.both, counts.either),
+    ):
         assert ((scores >= 0) & (scores <= 1 + 1e-6)).all()
 
 
@@ -151,7 +157,7 @@ def test_what_is_perfect_scores_1(data):
     for threshold in (None, 0.4, 0.5):
         assert jaccard(PixelCounts.of(threshold_masks(logits, threshold), labels)).numpy() == pytest.approx(1, abs=1e-6)
     same = PixelCounts.of(labels, labels)
-    assert f_at(same).tolist() == iou(same).tolist() == [1.0] * len(labels)
+    assert f_at(same).tolist() == mask_iou(labels, labels).tolist() == [1.0] * len(labels)
     there = labels.flatten(1).any(1)
     assert f_curves(torch.sigmoid(logits[there]), labels[there]).amax(1).numpy() == pytest.approx(1, abs=1e-6)
 
@@ -164,5 +170,6 @@ def test_f_of_a_mask_and_iou_count_by_hand():
     mask[2, 0, 0] = True
     counts = PixelCounts.of(mask, label)
     assert f_at(counts).tolist() == pytest.approx([1.3 * (1 / 2) * (1 / 3) / (0.3 / 2 + 1 / 3), 0, 0, 1])
-    assert iou(counts).tolist() == [1 / 4, 0, 0, 1]
+    assert iou(counts.both, counts.either).tolist() == mask_iou(mask, label).tolist() == [1 / 4, 0, 0, 1]
+    assert [float(mask_iou(*pair)) for pair in zip(mask.numpy(), label.numpy(), strict=True)] == [1 / 4, 0, 0, 1]
     assert f_score(torch.zeros(1), torch.zeros(1)).item() == 0

@@ -40,14 +40,14 @@ def test_a_shuffled_sound_is_that_of_another_clip():
     samples = [*listing(6).samples, sample(9, frames=3)]
     sounds = AudioConditions(Loader(), "shuffled", samples, seed=0)
     for own in samples[:6]:
-        lender = sounds.lender(own)
+        lender = sounds.source(own)
         assert lender.clip != own.clip
         clip = sounds.load(own, 32)
         assert clip.sample == own
         assert torch.equal(clip.log_mel, Loader()(lender, 32).log_mel)
         assert torch.equal(clip.labels, Loader()(own, 32).labels)
     with pytest.raises(InputError, match="clip9/0: no other clip of 3 frames"):
-        sounds.lender(samples[6])
+        sounds.source(samples[6])
 
 
 def test_what_is_shuffled_depends_on_the_seed_alone():
@@ -55,7 +55,7 @@ def test_what_is_shuffled_depends_on_the_seed_alone():
 
     def lenders(order, seed):
         sounds = AudioConditions(Loader(), "shuffled", order, seed)
-        return [sounds.lender(own).clip for own in samples]
+        return [sounds.source(own).clip for own in samples]
 
     assert lenders(samples, 0) == lenders(samples[::-1], 0)
     assert lenders(samples, 0) != lenders(samples, 1)
@@ -64,7 +64,7 @@ def test_what_is_shuffled_depends_on_the_seed_alone():
 def test_several_samples_of_a_clip_do_not_lend_to_each_other():
     samples = [*listing(2).samples, replace(sample(0), id="clip0/1")]
     sounds = AudioConditions(Loader(), "shuffled", samples, seed=0)
-    assert sounds.lender(samples[0]).clip == "clip1"
+    assert sounds.source(samples[0]).clip == "clip1"
 
 
 def test_silence_and_swapped_sides():

@@ -4,31 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from auralsam2.evaluation.simulated_prompts import first_target, innermost_pixel, simulate_prompts
+from auralsam2.evaluation.simulated_prompts import first_target, simulate_prompts
 
 
 def label(rows: slice, columns: slice, size: int = 32) -> torch.Tensor:
     mask = torch.zeros(size, size, dtype=torch.bool)
     mask[rows, columns] = True
     return mask
-
-
-def test_the_innermost_pixel():
-    assert innermost_pixel(label(slice(4, 13), slice(10, 19))) == (8, 14)
-    assert innermost_pixel(label(slice(5, 6), slice(7, 8))) == (5, 7)
-
-
-def test_the_edge_of_the_picture_is_border():
-    assert innermost_pixel(torch.ones(9, 9, dtype=torch.bool)) == (4, 4)
-
-
-def test_of_two_parts_the_thicker_one():
-    mask = label(slice(0, 3), slice(0, 32)) | label(slice(20, 27), slice(20, 27))
-    assert innermost_pixel(mask) == (23, 23)
-
-
-def test_of_a_long_shape_the_middle():
-    assert innermost_pixel(label(slice(4, 9), slice(2, 31))) == (6, 16)
 
 
 def test_the_first_target_is_supervised():

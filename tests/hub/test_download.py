@@ -220,7 +220,7 @@ def test_a_pin_of_another_file_or_no_pin_at_all(server: LocalHub, tmp_path: Path
 def test_damaged_bytes_are_refused_and_fetched_again(server: LocalHub) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     server.lie = True
-    with pytest.raises(UnavailableError, match=r"damaged on its way, .* it was removed: run again"):
+    with pytest.raises(UnavailableError, match=r"damaged in transfer, .* it was removed: run again"):
         fetch_release(ENTRY)
     server.lie = False
     assert fetch_release(ENTRY).read_bytes() == CONTENT
@@ -343,7 +343,7 @@ def test_snapshot_of_a_revision(server: LocalHub) -> None:
 def test_snapshot_that_is_damaged_or_lacks_something(server: LocalHub) -> None:
     server.add("some/sam2", SAM2)
     server.lie = True
-    with pytest.raises(UnavailableError, match="damaged on its way"):
+    with pytest.raises(UnavailableError, match="damaged in transfer"):
         fetch_sam2("some/sam2")
     server.lie = False
     assert (fetch_sam2("some/sam2") / "model.safetensors").read_bytes() == b"weights"

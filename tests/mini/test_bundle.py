@@ -109,7 +109,7 @@ def test_weights_are_halves_on_disk_and_float32_in_use(run, tmp_path):
 def test_a_model_that_reads_text_takes_its_encoder_along(tmp_path, clip, command):
     write_run(tmp_path, "audio+text")
     run, sam2, text = tmp_path / "run", tmp_path / "parts" / "sam2", tmp_path / "parts" / "text"
-    with pytest.raises(UsageError, match="reads text: give --text"):
+    with pytest.raises(UsageError, match="reads text: give `text`"):
         bundle(run, sam2, tmp_path / "mini")
     sizes = bundle(run, sam2, tmp_path / "mini", text)
     assert 0 < sizes.text < 100_000
@@ -130,7 +130,7 @@ def test_text_for_a_model_that_reads_none_is_refused(run, tmp_path):
 def test_a_model_that_is_too_large_is_refused_and_the_earlier_one_stays(run, tmp_path, monkeypatch):
     bundle(run / "run" / "best", run / "parts" / "sam2", tmp_path / "mini")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
-    monkeypatch.setattr(bundling, "LARGEST", 1_000_000)
+    monkeypatch.setattr(bundling, "MAX_BYTES", 1_000_000)
     with pytest.raises(OutputError, match=r"best: \d+\.\d MB \(trained .*, sam2 .*more than the 1 MB"):
         bundle(run / "run", run / "parts" / "sam2", tmp_path / "mini")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before

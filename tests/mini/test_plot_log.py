@@ -7,11 +7,11 @@ from PIL import Image
 
 from auralsam2.errors import InputError
 from projects.mini import plot_log
-from projects.mini.stage_loop import PromptLog
+from projects.mini.stage_loop import LogTable
 
 
 def write(path, values) -> None:
-    log = PromptLog(path)
+    log = LogTable(path, ("phase", "step", "seconds", "box", "point"))
     for step, value in enumerate(values):
         log.write({"phase": "prompts" if step < 2 else "memory", "step": step, "seconds": 60.0 * step, "box": value})
 

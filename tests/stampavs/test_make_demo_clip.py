@@ -16,7 +16,7 @@ from auralsam2.media.probe import probe
 from auralsam2.modeling.log_mel import log_mel
 from auralsam2.types import AUDIO_RATE
 from projects.mini import make_demo_clip
-from projects.mini.make_demo_clip import CLIP, LICENCE, PICTURES, SECONDS, TRUTH, draw_demo_clip
+from projects.mini.make_demo_clip import CLIP, FPS, LICENCE, SECONDS, TRUTH, draw_demo_clip
 
 SIZE = 96
 
@@ -64,9 +64,9 @@ def test_the_truth_is_what_is_heard(folder, taken):
 
 def test_the_clip_moves_between_the_seconds(folder):
     images = [frame.image.astype(int) for frame in read_frames(folder / CLIP)]
-    assert len(images) == SECONDS * PICTURES
-    half = PICTURES // 2
-    within = [np.abs(images[half + n] - images[half]).mean() for n in (PICTURES // 4, PICTURES // 2, PICTURES)]
+    assert len(images) == SECONDS * FPS
+    half = FPS // 2
+    within = [np.abs(images[half + n] - images[half]).mean() for n in (FPS // 4, FPS // 2, FPS)]
     assert 0 < within[0] < within[1] < within[2]
 
 

@@ -104,7 +104,7 @@ def test_numbers_beyond_all_bounds(studio: Studio, clip: Path, address: str) -> 
 
 def mask_of(side: int) -> str:
     """A stored mask of side x side logits, as a log has it."""
-    data = mask_codec.pack_mask(np.ones((side, side), np.float32), object=0, tick=0, iou=1.0, object_score=1.0)
+    data = mask_codec.pack_mask(np.ones((side, side), np.float32), object_id=0, tick=0, iou=1.0, object_score=1.0)
     return base64.b64encode(data).decode()
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_mask_in_the_log_is_told(
 
 
 def test_a_mask_with_endless_logits_is_refused() -> None:
-    data = bytearray(mask_codec.pack_mask(np.ones((4, 4), np.float32), object=0, tick=0, iou=1.0, object_score=1.0))
+    data = bytearray(mask_codec.pack_mask(np.ones((4, 4), np.float32), object_id=0, tick=0, iou=1.0, object_score=1.0))
     data[16:20] = np.float32(3e38).tobytes()
     with pytest.raises(InputError, match="damaged"):
         mask_codec.unpack_mask(bytes(data))

@@ -11,7 +11,7 @@ import pytest
 from auralsam2.errors import InputError
 from auralsam2.studio.mask_codec import HEADER_BYTES, pack_mask, read_mask_header, unpack_mask
 
-SCORES = {"object": 3, "tick": 70_000, "iou": 0.75, "object_score": -2.5}
+SCORES = {"object_id": 3, "tick": 70_000, "iou": 0.75, "object_score": -2.5}
 
 
 def test_the_layout_is_that_of_the_page() -> None:

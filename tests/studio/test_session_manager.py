@@ -141,4 +141,4 @@ def test_foreign_files_among_the_masks_are_passed_over(studio: Studio, clip: Pat
     (folder / "000004.bin").write_bytes((folder / "000002.bin").read_bytes())  # another frame's
     (folder / "notes.bin").write_bytes(bytes(40))
     headers = list(SessionFolder(folder.parents[1]).masks())
-    assert [(header.object, header.tick) for header in headers] == [(1, 2)]
+    assert [(header.object_id, header.tick) for header in headers] == [(1, 2)]

@@ -43,7 +43,7 @@ def test_a_click_gives_the_mask_of_the_conversation(studio: Studio, clip: Path, 
         assert [row["points"] for row in prompts(page)] == [[[20, 12, 1], [50, 40, 0]]]
         (shown,) = page.state["objects"]
         assert (shown["number"], shown["name"], shown["done"], shown["stale"]) == (1, "Object 1", 1, False)
-    assert [(header.object, header.tick) for header, _ in page.masks] == [(1, 2), (1, 2)]
+    assert [(header.object_id, header.tick) for header, _ in page.masks] == [(1, 2), (1, 2)]
     for (header, logits), expected in zip(page.masks, (first, second), strict=True):
         assert header.iou == pytest.approx(expected.iou, abs=1e-6)
         assert header.object_score == pytest.approx(expected.object_score, abs=1e-5)
@@ -64,7 +64,7 @@ def test_a_box_and_a_brush(studio: Studio, clip: Path) -> None:
         assert page.ask("box", object=1, tick=0, box=[10, 8, 40, 30])["ok"]
         assert page.ask("brush", object=2, tick=0, png=base64.b64encode(file.getvalue()).decode())["ok"]
         assert [row["kind"] for row in prompts(page)] == ["box", "mask"]
-        assert [header.object for header, _ in page.masks] == [1, 2]
+        assert [header.object_id for header, _ in page.masks] == [1, 2]
         large = io.BytesIO()
         Image.new("L", (65, 48), 255).save(large, format="PNG")
         gif = io.BytesIO()
@@ -195,7 +195,7 @@ def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
         page.ask("brush", object=0, tick=1, png=base64.b64encode(file.getvalue()).decode())
         made = page.ask("split", tick=1)["made"]
         assert [shown["number"] for shown in page.state["objects"]] == [0, *made]
-        assert [header.object for header, _ in page.masks] == [0, *made]
+        assert [header.object_id for header, _ in page.masks] == [0, *made]
         undone = page.ask("undo")
         assert undone["ok"]
         assert [shown["number"] for shown in page.state["objects"]] == ([0] if made else [])

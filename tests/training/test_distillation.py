@@ -203,10 +203,10 @@ def test_a_run_stopped_and_resumed_gives_the_same_weights(parts, tmp_path):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        train(recipe, tmp_path / "run", tell=stop_at_validation)
+        train(recipe, tmp_path / "run", on_message=stop_at_validation)
     assert not (tmp_path / "run" / LAST).exists()
     news: list[str] = []
-    train(recipe, tmp_path / "run", resume=True, tell=news.append)
+    train(recipe, tmp_path / "run", resume=True, on_message=news.append)
     assert any("going on from" in line for line in news)
     one, other = (load_file(tmp_path / run / LAST / "model.safetensors") for run in ("undisturbed", "run"))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -114,7 +114,7 @@ def test_a_frozen_ear_stays_as_it_is(network: AuralNetwork) -> None:
 
 def test_presets() -> None:
     paper, released = (OptimiserConfig.preset(variant) for variant in ("paper", "released"))
-    assert (paper.rate, paper.weight_decay, paper.audio_encoder_rate, paper.betas) == (1e-4, 0.01, 0.1, (0.9, 0.999))
+    assert (paper.rate, paper.weight_decay, paper.audio_encoder_rate) == (1e-4, 0.01, 0.1)
     assert (released.rate, released.weight_decay, released.audio_encoder_rate) == (1e-4, 0.05, 0)
 
 
@@ -130,10 +130,11 @@ def test_the_warm_cosine_rises_and_falls():
 def test_the_polynomial_rate_may_rise_first():
     weight = torch.nn.Parameter(torch.zeros(1))
     adam = torch.optim.SGD([weight], lr=1.0)
-    decay = build_schedule(adam, 10, OptimiserConfig(power=1.0, warm_up=4))
+    decay = build_schedule(adam, 10, OptimiserConfig(warm_up=4))
     rates = []
     for _ in range(10):
         rates.append(adam.param_groups[0]["lr"])
         adam.step()
         decay.step()
-    assert rates == pytest.approx([0.25, 0.45, 0.6, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    rise = [0.25, 0.5, 0.75, *[1.0] * 7]
+    assert rates == pytest.approx([rise[step] * ((10 - step) / 10) ** 0.9 for step in range(10)])

@@ -18,5 +18,5 @@ def test_a_clip_is_learnt_by_heart(tmp_path):
     given["data"]["validation"] = "train"
     given["augment"] = {"flip": 0.0, "grayscale": 0.0, "clip_jitter": [0, 0, 0], "frame_jitter": [0, 0, 0]}
     news: list[str] = []
-    module = train(TrainingRecipe.from_dict(given), tmp_path / "run", tell=news.append)
+    module = train(TrainingRecipe.from_dict(given), tmp_path / "run", on_message=news.append)
     assert float(module.trainer.callback_metrics["val/J"]) > 0.95, news

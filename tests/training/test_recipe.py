@@ -86,7 +86,7 @@ def test_changes_have_types(tmp_path):
         [
             "trainer.max_steps=200",
             "optimiser.rate=5e-4",
-            "optimiser.betas=[0.8, 0.9]",
+            "augment.clip_jitter=[0.1, 0, 0.2]",
             "contrast.mode=none",
             "contrast.limit=null",
             "augment.swap_sound=true",
@@ -95,7 +95,7 @@ def test_changes_have_types(tmp_path):
     )
     assert recipe.trainer.max_steps == 200
     assert recipe.optimiser.rate == 0.0005
-    assert recipe.optimiser.betas == (0.8, 0.9)
+    assert recipe.augment.clip_jitter == (0.1, 0, 0.2)
     assert recipe.contrast.mode == "none"
     assert recipe.contrast.limit is None
     assert recipe.augment.swap_sound

@@ -43,7 +43,6 @@ def test_defaults_are_the_papers(kind) -> None:
         (ContrastConfig, {"samples": 0}, "contrast.samples 0"),
         (ContrastConfig, {"limit": 0}, "contrast.limit 0"),
         (OptimiserConfig, {"rate": -1e-4}, "optimiser.rate -0.0001 is negative"),
-        (OptimiserConfig, {"betas": [0.9, 1.0]}, "optimiser.betas"),
         (AugmentConfig, {"flip": 1.5}, "augment.flip 1.5 is not a probability"),
         (AugmentConfig, {"unseen_voice_prob": 0.5}, "augment.unseen_voice_prob needs augment.remix_audio"),
         (AugmentConfig, {"shear": 90}, "augment.shear 90"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from auralsam2.errors import OutputError
-from auralsam2.utils.atomic_io import Staging, clean, writing
+from auralsam2.utils.atomic_io import Staging, write_file, writing
 
 
 def everything(folder: Path) -> dict[str, str | None]:
@@ -74,16 +74,12 @@ def test_leftovers_are_removed_and_nothing_else(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / ".auralsam2-aaaaaaaa.part").write_text("a file")
     (tmp_path / ".auralsam2-bbbbbbbb.part").symlink_to(elsewhere, target_is_directory=True)
-    clean(tmp_path)
+    with Staging(tmp_path):
+        pass
     assert not leftover.exists()
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"elsewhere", *keep, ".auralsam2-aaaaaaaa.part", ".auralsam2-bbbbbbbb.part"}
     assert (elsewhere / "precious").exists()
-
-
-def test_cleaning_a_missing_folder_is_nothing(tmp_path: Path) -> None:
-    clean(tmp_path / "missing")
-    assert everything(tmp_path) == {}
 
 
 HOLD = """
@@ -102,14 +98,14 @@ def test_a_running_process_keeps_its_folder_and_a_killed_one_does_not(tmp_path: 
     folder = tmp_path / "dog"
     process = start("-c", HOLD)
     assert process.stdout.readline() == "ready\n"
-    clean(folder)
     assert len(list(folder.glob(".auralsam2-*/half"))) == 1
     with pytest.raises(OutputError, match=r"dog: another run is writing here"), Staging(folder):
         pass
     assert len(list(folder.glob(".auralsam2-*/half"))) == 1
     process.send_signal(signal.SIGKILL)
     process.wait()
-    clean(folder)
+    with Staging(folder):
+        pass
     assert everything(folder) == {}
 
 
@@ -139,3 +135,12 @@ def test_a_full_disk() -> None:
     ):
         Path("/dev/full").write_text("x")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_file(path, b"old")
+    write_file(path, b"new")
+    assert everything(tmp_path) == {"a.json": "new"}
+    with pytest.raises(OutputError, match=r"missing/a\.json: cannot be written"):
+        write_file(tmp_path / "missing" / "a.json", b"new")

@@ -126,7 +126,7 @@ def check(
 
     reader = open_dataset(dataset, root)
     reports = [report for split in reader.splits if (report := _check_split(reader, split)) is not None]
-    problems = [*reader.strays(), *(problem for report in reports for problem in report.problems)]
+    problems = [*reader.rows_without_split(), *(problem for report in reports for problem in report.problems)]
     complete = not any(problem.counts for problem in problems)
     if as_json:
         print(json.dumps(_as_json(reader, root, reports, problems, complete), indent=2))
@@ -173,7 +173,7 @@ def _as_json(
                 "split": problem.split,
                 "line": problem.line,
                 "id": problem.id,
-                "what": problem.what,
+                "what": problem.message,
                 "excluded": problem.excluded,
             }
             for problem in problems

@@ -69,6 +69,7 @@ def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
     truth = read_truth(bundle / TRUTH)
     download.check_available(model)
     from auralsam2.cli.progress import frame_progress
+    from auralsam2.evaluation.metrics import mask_iou
     from auralsam2.model import load
 
     result = load(model).segment(bundle / CLIP)
@@ -80,7 +81,7 @@ def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
             target = truth.get(frame.index)
             if target is None or target.shape != frame.mask.shape:
                 raise _mismatch(bundle / TRUTH, frame.index)
-            scores[frame.index] = mask_iou(frame.mask, target)
+            scores[frame.index] = float(mask_iou(frame.mask, target))
             advance(frame)
 
         folder = result.save(out, on_frame=compare)
@@ -112,14 +113,6 @@ def read_truth(path: Path) -> dict[int, np.ndarray]:
     if not truth:
         raise ConfigError(f"{path}: has no frames; install the package again")
     return truth
-
-
-def mask_iou(mask: np.ndarray, truth: np.ndarray) -> float:
-    """Compute the intersection over union of two (H, W) bool masks, in [0, 1]; 1 where both are empty."""
-    import numpy as np
-
-    union = np.count_nonzero(mask | truth)
-    return np.count_nonzero(mask & truth) / union if union else 1.0
 
 
 def _mismatch(path: Path, index: int) -> ConfigError:

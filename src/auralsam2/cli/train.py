@@ -47,7 +47,7 @@ def train_command(
     except ModuleNotFoundError as error:
         raise UnavailableError(f"training needs {error.name}: pip install 'auralsam2[train]'") from error
 
-    training_run.train(recipe, out, resume=resume, bar=sys.stderr.isatty(), tell=_note)
+    training_run.train(recipe, out, resume=resume, bar=sys.stderr.isatty(), on_message=_note)
     print(f"written: {out / callbacks.LAST}, {out / callbacks.BEST}")
 
 

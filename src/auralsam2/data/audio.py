@@ -1,4 +1,4 @@
-"""The sound of a sample: one track as it is, or several mixed."""
+"""Audio of a sample: one track, or a mix of several."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from auralsam2.media.stream_decoder import DamageLog
 from auralsam2.types import AUDIO_RATE
 
 MOST_SECONDS = 120
-"""Longest sound that is read; clips of the data sets last 1 to 10 seconds."""
+"""Maximum length in seconds; clips of the data sets last 1 to 10 seconds."""
 MIX_SECONDS = 3
 """Seconds of each source in a mix, from its middle."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioTrack:
-    """A sound file.
+    """Content of an audio file.
 
     Attributes:
-        samples: (N, 2) float32 at its own rate, left and right; mono is copied to both sides.
+        samples: (N, 2) float32 at `rate`, left and right; mono is copied to both channels.
         rate: samples per second.
-        damage: seconds at which it turned out damaged.
+        damage: times of damage in seconds.
     """
 
     samples: np.ndarray
@@ -40,12 +40,12 @@ class AudioTrack:
         return len(self.samples) * AUDIO_RATE // self.rate
 
     def resampled(self) -> np.ndarray:
-        """The sound at 16 kHz as the released models hear it: (length, 2) float32."""
+        """Resample to 16 kHz as the released code does: (length, 2) float32."""
         return resample(self.samples, self.rate)
 
 
 def read_track(path: Path) -> AudioTrack:
-    """Read a sound file.
+    """Read an audio file.
 
     Raises:
         InputError: nothing of it decodes, its sample rate changes, or it is too long.
@@ -66,7 +66,7 @@ def read_track(path: Path) -> AudioTrack:
 
 
 def read_sound(sample: Sample) -> np.ndarray:
-    """The sound of a sample.
+    """Read the audio of a sample.
 
     Returns:
         (N, 2) float32 at 16 kHz, left and right; a mix can exceed [-1, 1].

@@ -1,4 +1,4 @@
-"""AVS-Synthetic: still pictures with instance masks, each with a sound of VGGSound of the same class."""
+"""AVS-Synthetic: images with instance masks, each with a VGGSound recording of the same class."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from auralsam2.errors import InputError, UnavailableError
 from auralsam2.utils import strict_json
 
 SOUNDS = "category_for_vggsound_audios.json"
-"""What the release has as a pickle, exported: names of sounds by class number."""
+"""The pickle of the release, exported as JSON: names of recordings by class number."""
 
 _REMEDY = "give the folder of AVS-Synthetic, which holds annotations.csv, images, masks and audios"
 _COLUMNS = {"inst_id": 0, "img_id": 1, "class_name": 4, "class_id": 5, "audio_name": 8}
 
 
 class AvsSynthetic(DatasetReader):
-    """Reads `avs-synthetic`: one picture, one object, one sound.
+    """Reader of `avs-synthetic`: one image, one object, one recording.
 
     A row of `validate` or `test` names its sound. For training the release draws one of the class anew each time; here
     each object keeps the one that its name picks, so that every run hears the same.
@@ -49,7 +49,7 @@ class AvsSynthetic(DatasetReader):
         self._of_class: dict[str, list[str]] | None = None
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         instance = row.name("inst_id")
         sound = self._drawn(row) if split == "train" else row.name("audio_name")
@@ -69,7 +69,7 @@ class AvsSynthetic(DatasetReader):
         )
 
     def _drawn(self, row: Row) -> str:
-        """The sound of a training row."""
+        """Return the recording of a training row."""
         if self._of_class is None:
             self._of_class = _read_sounds(self._root / SOUNDS)
         number = row.need("class_id")
@@ -80,7 +80,7 @@ class AvsSynthetic(DatasetReader):
 
 
 def _read_sounds(path: Path) -> dict[str, list[str]]:
-    """Names of sounds by class number.
+    """Read the names of recordings by class number.
 
     Raises:
         UnavailableError: the file is not there, or is something else.

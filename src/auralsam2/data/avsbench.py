@@ -1,4 +1,4 @@
-"""AVSBench as its semantic release lays it out, or AuralSAM2 after it: V1S, V1M and V2 in one tree."""
+"""AVSBench in the layout of its semantic release, or of AuralSAM2: V1S, V1M and V2 in one tree."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_file
 from auralsam2.data.sample import Sample
 
 PARTS = {"v1s": ("v1s",), "v1m": ("v1m",), "v2": ("v1s", "v1m", "v2"), "v2-semantic": ("v1s", "v1m", "v2")}
-"""Which rows of the csv, by its column `label`, make each data set, in this order. V2 pools all three, as AuralSAM2's
-release and AVSBench's own semantic task do."""
+"""Values of the csv column `label` in each data set, in this order. V2 pools all three, as AuralSAM2's release and
+AVSBench's semantic task do."""
 TABLES = ("metadata.csv", "avss_index/metadata.csv")
-"""Where the csv file lies: officially, and in AuralSAM2's arrangement."""
+"""Paths of the csv file: official, and in AuralSAM2's layout."""
 
 _FRAMES = {"v1s": 5, "v1m": 5, "v2": 10}
 _CLIPS = {
@@ -26,13 +26,13 @@ _REMEDY = "give the folder of AVSBench-semantic, which holds v1s, v1m and v2"
 
 
 def published(name: str) -> dict[str, PublishedCounts]:
-    """Sizes of the splits, counted in the csv of the release."""
+    """Return the sizes of the splits, counted in the csv of the release."""
     sizes = {split: sum(_CLIPS[part][split] for part in PARTS[name]) for split in ("train", "val", "test")}
     return {split: PublishedCounts(size, size) for split, size in sizes.items()}
 
 
 class AvsBench(DatasetReader):
-    """Reads `v1s`, `v1m`, `v2` and `v2-semantic`; the first three ask where, the last also what.
+    """Reader of `v1s`, `v1m`, `v2` and `v2-semantic`; only the last has classes.
 
     Args:
         name: of the data set.
@@ -50,17 +50,17 @@ class AvsBench(DatasetReader):
         super().__init__(name, Table(table, dict.fromkeys(("uid", "a_obj", "split", "label"))), published(name))
         self._root = root
 
-    def wanted(self, row: Row) -> bool:
-        """Whether the row lists a clip of this data set."""
+    def includes(self, row: Row) -> bool:
+        """Whether the row is a clip of this data set."""
         return row.text("label") in PARTS[self.name]
 
     def groups(self, rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
-        """One row a sample, part by part."""
+        """Return one row per sample, part by part."""
         parts = PARTS[self.name]
         return ([row] for row in sorted(rows, key=lambda row: parts.index(row.text("label"))))
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         part, uid = row.text("label"), row.name("uid")
         folder = self._root / part / uid

@@ -1,4 +1,4 @@
-"""AVSBench as its object release lays it out: S4, which is V1S, and MS3, which is V1M; all pictures of 224 x 224."""
+"""AVSBench in the layout of its object release: S4 (V1S) and MS3 (V1M); all images are 224 x 224."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBERS = range(1, 6)
 
 
 class _ObjectRelease(DatasetReader):
-    """What S4 and MS3 share: five frames, numbered from 1, and sound as wav; the pickled spectrograms are not read.
+    """Base of S4 and MS3: five frames, numbered from 1, and wav audio; the pickled spectrograms are not read.
 
     Args:
         name: of the data set.
@@ -38,7 +38,7 @@ class _ObjectRelease(DatasetReader):
     def sample(
         self, row: Row, split: str, frames: str, sound: str, labels: str, first_only: bool, categories: tuple[str, ...]
     ) -> Sample:
-        """A sample, from the places of its files below the folder of the data."""
+        """Build a sample from paths below the folder of the data."""
         supervised = tuple(not first_only or number == 1 for number in _NUMBERS)
         files = iter(
             numbered_from(
@@ -62,7 +62,7 @@ class _ObjectRelease(DatasetReader):
 
 
 class S4(_ObjectRelease):
-    """Single source: a training clip has a mask for its first frame only.
+    """Reader of S4, single sources: a training clip has a mask of its first frame only.
 
     Args:
         name: of the data set.
@@ -80,7 +80,7 @@ class S4(_ObjectRelease):
         super().__init__(name, table, {"name": 0, "category": 2, "split": 3}, "v1s", "s4_data")
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         category = row.name("category")
         place = f"{split}/{category}/{row.name('name')}"
@@ -88,7 +88,7 @@ class S4(_ObjectRelease):
 
 
 class MS3(_ObjectRelease):
-    """Multiple sources: five masks a clip in every split; a mask is empty where nothing in sight sounds.
+    """Reader of MS3, multiple sources: five masks per clip; a mask is empty if no visible object sounds.
 
     Args:
         name: of the data set.
@@ -106,7 +106,7 @@ class MS3(_ObjectRelease):
         super().__init__(name, table, {"video_id": 0, "split": 1}, "v1m", "ms3_data")
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         video = row.name("video_id")
         return self.sample(row, split, video, f"{split}/{video}", f"{split}/{video}", False, ())

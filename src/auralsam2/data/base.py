@@ -1,4 +1,4 @@
-"""What every data set's reader has in common: from rows of a csv file to samples, whatever is wrong with some."""
+"""Base class of the data set readers: from rows of a csv file to samples and problems."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from auralsam2.data.sample import Sample
 from auralsam2.errors import AuralError, InputError, UsageError, as_aural
 
 Kind = Literal["row", "missing", "unreadable", "count", "size", "mono", "short", "damaged", "label"]
-"""row: a line of the csv that makes no sense; missing, unreadable: of files; count: another number than published;
-size: of pictures; mono, short, damaged: of sounds; label: what a label shows."""
+"""row: an invalid line of the csv; missing, unreadable: a file; count: another number than published; size: of images;
+mono, short, damaged: audio; label: content of a label."""
 
 
 class MissingError(InputError):
-    """A file or folder that the data set lists is not there."""
+    """A file or folder of the data set is missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
-    """One finding.
+    """Problem of a sample, a split or a row.
 
     Attributes:
-        kind: what sort of finding it is.
-        what: the finding, on one line.
-        split: where it was found; "" for a row that belongs to no split.
-        table: the csv file that lists the sample.
-        line: the line of it, from 1; None where the finding is about the whole split.
-        id: the sample, "" where the finding is not about one.
-        excluded: the sample cannot be used and is left out.
+        kind: kind of problem.
+        message: description on one line.
+        split: name of the split; "" for a row without one.
+        table: the csv file.
+        line: line of the csv file, from 1; None for a problem of the whole split.
+        id: id of the sample; "" for none.
+        excluded: the sample is left out.
     """
 
     kind: Kind
-    what: str
+    message: str
     split: str
     table: Path
     line: int | None = None
@@ -46,22 +46,22 @@ class Problem:
 
     @property
     def counts(self) -> bool:
-        """Whether the data set is another one because of it: a sample is left out, or a number is not as published."""
+        """Whether the data set differs from the published one: a sample is left out, or a count differs."""
         return self.excluded or self.kind == "count"
 
     def __str__(self) -> str:
         place = self.table.name if self.line is None else f"{self.table.name}:{self.line}"
-        return ": ".join(part for part in (place, self.id, self.what) if part)
+        return ": ".join(part for part in (place, self.id, self.message) if part)
 
 
 def kind_of(error: InputError) -> Kind:
-    """The kind of finding that an error of listing a sample is."""
+    """Return the kind of problem of an error."""
     return "missing" if isinstance(error, MissingError) else "row"
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedCounts:
-    """The size of a split as published; None where nobody states it.
+    """Published size of a split; None if unknown.
 
     Attributes:
         rows: lines of the csv.
@@ -74,14 +74,14 @@ class PublishedCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitListing:
-    """What the csv and the folders say of a split; no picture or sound has been opened.
+    """Samples of a split according to csv and folders; no image or audio file is opened.
 
     Attributes:
         split: its published name.
-        samples: those whose files are all there, in the published order.
-        problems: what was found on the way; each one left a sample out.
-        rows: lines of the csv that belong to the split.
-        groups: samples that these rows make, the ones left out among them.
+        samples: samples with all files, in the published order.
+        problems: problems of the samples that are left out.
+        rows: lines of the csv in the split.
+        groups: number of samples, including those left out.
     """
 
     split: str
@@ -100,17 +100,17 @@ class DatasetReader(ABC):
     """Lists the samples of a data set.
 
     Args:
-        name: of the data set.
+        name: name of the data set.
         table: the csv file.
-        splits: the published splits and their sizes.
+        splits: published splits and their sizes.
 
     Attributes:
-        name, table, splits: as given.
-        names: the column of the csv that tells one sample from another.
+        name, table, splits: the arguments.
+        names: csv column that identifies a sample.
         aliases: other names of splits.
-        ignored: values of the split column that are published, but are no splits to use.
-        unique: whether a second row of one id is a mistake; otherwise it gets an id of its own.
-        frame_size: (width, height) in pixels that every frame has, None where they vary.
+        ignored: published values of the split column that are not usable splits.
+        unique: whether a second row with the same id is an error; otherwise its id gets a number.
+        frame_size: (width, height) of all frames in pixels; None if they vary.
     """
 
     names: ClassVar[str] = "uid"
@@ -126,23 +126,23 @@ class DatasetReader(ABC):
 
     @abstractmethod
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one group of rows, its files looked for.
+        """Build the sample of a group of rows.
 
         Raises:
-            MissingError: a file is not there.
-            InputError: the rows make no sense.
+            MissingError: a file is missing.
+            InputError: the rows are invalid.
         """
 
     def split_of(self, row: Row) -> str:
-        """The split to which a row belongs."""
+        """Return the split of a row."""
         return row.text("split")
 
-    def wanted(self, row: Row) -> bool:
+    def includes(self, row: Row) -> bool:
         """Whether a row belongs to this data set; a csv file can list several."""
         return True
 
     def groups(self, rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
-        """Rows that make one sample together, in the published order."""
+        """Group the rows of one sample, in the published order."""
         return ([row] for row in rows)
 
     def listing(self, split: str) -> SplitListing:
@@ -153,23 +153,23 @@ class DatasetReader(ABC):
 
         Raises:
             UsageError: there is no such split.
-            UnavailableError: a file that the whole split needs is not there.
+            UnavailableError: a file of the whole split is missing.
             InputError: the csv file cannot be read.
         """
         split = self.aliases.get(split, split)
         if split not in self.splits:
             known = ", ".join((*self.splits, *self.aliases))
             raise UsageError(f"`split={split}`: {self.name} has no such split; choose from {known}")
-        rows = [row for row in self.table.rows() if self.wanted(row) and self.split_of(row) == split]
+        rows = [row for row in self.table.rows() if self.includes(row) and self.split_of(row) == split]
         samples: list[Sample] = []
         problems: list[Problem] = []
-        seen: dict[str, list[int]] = {}
+        lines_of: dict[str, list[int]] = {}
         groups = list(self.groups(rows))
         for group in groups:
             line = group[0].line
             try:
                 sample = self.build(group, split)
-                lines = seen.setdefault(sample.id, [])
+                lines = lines_of.setdefault(sample.id, [])
                 lines.append(line)
                 if len(lines) > 1 and self.unique:
                     raise InputError(f"listed before, in line {lines[0]}")
@@ -187,8 +187,8 @@ class DatasetReader(ABC):
             split=split, samples=tuple(samples), problems=tuple(problems), rows=len(rows), groups=len(groups)
         )
 
-    def strays(self) -> list[Problem]:
-        """The rows that belong to no split.
+    def rows_without_split(self) -> list[Problem]:
+        """Return the rows without a known split, as problems.
 
         Raises:
             InputError: the csv file cannot be read.
@@ -197,13 +197,13 @@ class DatasetReader(ABC):
         return [
             self._left_out(row, InputError(f"split {self.split_of(row)!r} is none of {', '.join(self.splits)}"), "")
             for row in self.table.rows()
-            if self.wanted(row) and self.split_of(row) not in known
+            if self.includes(row) and self.split_of(row) not in known
         ]
 
     def _left_out(self, row: Row, error: InputError, split: str) -> Problem:
         return Problem(
             kind=kind_of(error),
-            what=str(error),
+            message=str(error),
             split=split,
             table=self.table.path,
             line=row.line,

@@ -1,4 +1,4 @@
-"""Opens every file of a split, and tells what is wrong with it."""
+"""Check every file of a split."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitReport:
-    """What was found in a split.
+    """Result of checking a split.
 
     Attributes:
         split: its name.
         rows: lines of the csv.
-        clips: different clips whose files are all there.
-        published: the same two numbers as published.
-        samples: samples that the rows make.
-        usable: of these, the ones that nothing leaves out.
-        problems: all findings, by line of the csv.
+        clips: different clips with all files.
+        published: published numbers of rows and clips.
+        samples: number of samples.
+        usable: number of samples that are not left out.
+        problems: all problems, by line of the csv.
     """
 
     split: str
@@ -48,11 +48,11 @@ class SplitReport:
 def check_split(
     reader: DatasetReader, listing: SplitListing, advance: Callable[[], None] = lambda: None
 ) -> SplitReport:
-    """Open every file of a split.
+    """Open and check every file of a split.
 
     Args:
         reader: of the data set.
-        listing: what it lists.
+        listing: of the split.
         advance: called after each clip.
     """
     clips: dict[str, list[Sample]] = {}
@@ -60,8 +60,8 @@ def check_split(
         clips.setdefault(sample.clip, []).append(sample)
     problems = list(listing.problems)
     with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
-        for found in pool.map(lambda samples: _inspect(reader, samples), clips.values()):
-            problems += found
+        for clip_problems in pool.map(lambda samples: _inspect(reader, samples), clips.values()):
+            problems += clip_problems
             advance()
     published = reader.splits[listing.split]
     left_out = {problem.line for problem in problems if problem.excluded}
@@ -78,12 +78,12 @@ def check_split(
             *(
                 Problem(
                     kind="count",
-                    what=f"{listing.split} has {there} {what}, published are {wanted}",
+                    message=f"{listing.split} has {count} {unit}, published are {expected}",
                     split=listing.split,
                     table=reader.table.path,
                 )
-                for what, there, wanted in counts
-                if wanted is not None and there != wanted
+                for unit, count, expected in counts
+                if expected is not None and count != expected
             ),
             *problems,
         ),
@@ -91,12 +91,12 @@ def check_split(
 
 
 def _inspect(reader: DatasetReader, samples: list[Sample]) -> list[Problem]:
-    """All findings about the samples of one clip, whose files are opened once."""
+    """Check the samples of one clip; each file is opened once."""
     files = _Files()
     return [
         Problem(
             kind=kind,
-            what=what,
+            message=message,
             split=sample.split,
             table=reader.table.path,
             line=sample.line,
@@ -104,26 +104,26 @@ def _inspect(reader: DatasetReader, samples: list[Sample]) -> list[Problem]:
             excluded=kind in ("missing", "unreadable"),
         )
         for sample in samples
-        for kind, what in (
-            *_of_pictures(sample, files, reader.frame_size),
-            *_of_labels(sample, files),
-            *_of_sound(sample, files),
+        for kind, message in (
+            *_check_images(sample, files, reader.frame_size),
+            *_check_labels(sample, files),
+            *_check_audio(sample, files),
         )
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A picture that could be read: its size, and of a label how many pixels mean nothing and whether it is empty."""
+    """Size of an image; for a label, also the number of pixels without a known class and whether it is empty."""
 
     size: tuple[int, int]
-    strange: int = 0
+    unknown: int = 0
     empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Sound:
-    """A sound that could be read: its channels, its number of samples at 16 kHz, and the seconds of damage."""
+    """Channels, number of samples at 16 kHz, and times of damage in seconds of an audio file."""
 
     channels: int
     length: int
@@ -131,7 +131,7 @@ class _Sound:
 
 
 class _Files:
-    """Opens files, each once; a file that cannot be read gives the error as a value."""
+    """Opens each file once; an unreadable file gives its error as a value."""
 
     def __init__(self) -> None:
         self.frame = cache(_open_frame)
@@ -150,16 +150,16 @@ def _open_frame(path: Path) -> _Picture | InputError:
 def _open_label(path: Path, coding: Coding) -> _Picture | InputError:
     try:
         if coding == "mask":
-            pixels, strange = read_grey(path), 0
+            pixels, unknown = read_grey(path), 0
         else:
-            pixels, strange = (
+            pixels, unknown = (
                 classes.classes_from_colours(read_frame(path))
                 if coding == "avss"
                 else classes.classes_from_values(read_values(path))
             )
     except Exception as error:
         return _as_input(error, path)
-    return _Picture((pixels.shape[1], pixels.shape[0]), strange, not pixels.any())
+    return _Picture((pixels.shape[1], pixels.shape[0]), unknown, not pixels.any())
 
 
 def _open_sound(path: Path) -> _Sound | InputError:
@@ -185,8 +185,8 @@ def _unreadable(path: Path, error: InputError) -> _Finding:
     return ("missing" if isinstance(error, MissingError) or not path.exists() else "unreadable"), str(error)
 
 
-def _of_pictures(sample: Sample, files: _Files, wanted: tuple[int, int] | None) -> Iterator[_Finding]:
-    first: tuple[int, int] | None = wanted
+def _check_images(sample: Sample, files: _Files, expected: tuple[int, int] | None) -> Iterator[_Finding]:
+    first = expected
     for path in sample.frames:
         opened = files.frame(path)
         if isinstance(opened, InputError):
@@ -196,27 +196,27 @@ def _of_pictures(sample: Sample, files: _Files, wanted: tuple[int, int] | None) 
         if opened.size != first:
             yield (
                 "size",
-                f"{path}: {_times(opened.size)} pixels, {'all have' if wanted else 'the first has'} {_times(first)}",
+                f"{path}: {_times(opened.size)} pixels, {'all have' if expected else 'the first has'} {_times(first)}",
             )
 
 
-def _of_labels(sample: Sample, files: _Files) -> Iterator[_Finding]:
+def _check_labels(sample: Sample, files: _Files) -> Iterator[_Finding]:
     pairs = [(frame, path) for frame, paths in zip(sample.frames, sample.labels, strict=True) for path in paths]
     pairs += [pair for paths in sample.objects for pair in zip(sample.frames, paths, strict=True)]
     for frame, path in dict.fromkeys(pairs):
-        opened, beside = files.label(path, sample.coding), files.frame(frame)
+        opened, image = files.label(path, sample.coding), files.frame(frame)
         if isinstance(opened, InputError):
             yield _unreadable(path, opened)
             continue
-        if not isinstance(beside, InputError) and opened.size != beside.size:
-            yield "size", f"{path}: {_times(opened.size)} pixels, its frame has {_times(beside.size)}"
-        if opened.strange:
-            yield "label", f"{path}: {opened.strange} pixels of no known class, they count as background"
+        if not isinstance(image, InputError) and opened.size != image.size:
+            yield "size", f"{path}: {_times(opened.size)} pixels, its frame has {_times(image.size)}"
+        if opened.unknown:
+            yield "label", f"{path}: {opened.unknown} pixels of no known class, they count as background"
         if sample.null and not opened.empty and any(path in paths for paths in sample.labels):
             yield "label", f"{path}: shows something, though the expression refers to nothing"
 
 
-def _of_sound(sample: Sample, files: _Files) -> Iterator[_Finding]:
+def _check_audio(sample: Sample, files: _Files) -> Iterator[_Finding]:
     for path in dict.fromkeys(sample.sounds):
         opened = files.sound(path)
         if isinstance(opened, InputError):
@@ -231,12 +231,12 @@ def _of_sound(sample: Sample, files: _Files) -> Iterator[_Finding]:
         if opened.channels == 1:
             yield "mono", f"{path}: one channel of sound, it is heard on both sides"
         needed = sample.first_example + len(sample.frames)
-        there = max(0, (opened.length - WINDOW) // HOP + 1) // EXAMPLE_FRAMES
+        examples = max(0, (opened.length - WINDOW) // HOP + 1) // EXAMPLE_FRAMES
         seconds = f"{opened.length / AUDIO_RATE:.3f} s of sound"
-        if not there:
+        if not examples:
             yield "unreadable", f"{path}: {seconds}, hearing takes {EXAMPLE_SAMPLES / AUDIO_RATE:g} at least"
-        elif there < needed:
-            yield "short", f"{path}: {seconds} are {there} of {needed} log-mel examples, the last one is repeated"
+        elif examples < needed:
+            yield "short", f"{path}: {seconds} are {examples} of {needed} log-mel examples, the last one is repeated"
 
 
 def _times(size: tuple[int, int]) -> str:

@@ -1,4 +1,4 @@
-"""The classes of the data sets with semantic labels, and how their label files code them."""
+"""Classes of the data sets with semantic labels, and their codes in label files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 IGNORE = 255
-"""Class of the pixels that count neither for nor against."""
+"""Class of ignored pixels."""
 
 AVSS = (
     "background", "accordion", "airplane", "axe", "baby", "bassoon", "bell", "bird", "boat", "boy", "bus", "car",
@@ -31,12 +31,12 @@ _VPO_VALUES = {
     "sheep": 20, "cow": 21, "elephant": 22, "zebra": 24, "sports ball": 37, "skateboard": 41, "tennis racket": 43,
     "mouse": 74, "keyboard": 76, "cell phone": 77, "male": 92, "female": 93, "baby": 94,
 }  # fmt: skip
-"""Pixel values of VPO's masks: COCO's category ids, with three of its own."""
+"""Pixel values of VPO's masks: COCO's category ids and three more."""
 
 
 @cache
 def palette() -> np.ndarray:
-    """The colours of AVSBench-semantic: the first 71 of the Pascal VOC colour map.
+    """Return the colours of AVSBench-semantic, the first 71 of the Pascal VOC colour map.
 
     The bits of a class number go, three at a time from the lowest, to red, green and blue; the first three set bit 7 of
     their channels, the next bit 6, then bit 5.
@@ -52,7 +52,7 @@ def palette() -> np.ndarray:
 
 
 def classes_from_colours(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """The classes of a label picture of AVSBench-semantic.
+    """Convert a label image of AVSBench-semantic to classes.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -69,7 +69,7 @@ def classes_from_colours(image: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def classes_from_values(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """The classes of a mask of VPO.
+    """Convert a mask of VPO to classes.
 
     All values are exchanged at once. The public code does it one after another, so that in a picture of a car and an
     airplane the car becomes an airplane too.

@@ -1,4 +1,4 @@
-"""The csv file that lists a data set, row by row, with line numbers."""
+"""Csv file of a data set, with line numbers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LONGEST_NAME = 240
 
 
 def plain_name(text: str, where: str) -> str:
-    """The text as the name of one file or folder.
+    """Check that a text is the name of one file or folder.
 
     Args:
-        text: what is to be a name.
-        where: how to call the place where it stands.
+        text: the name.
+        where: its location, for messages.
 
     Raises:
         InputError: it would lead out of its folder.
@@ -37,8 +37,8 @@ class Row:
     """One row.
 
     Attributes:
-        line: its first line in the file, from 1; the header has line 1.
-        cells: its text, without white space around it.
+        line: first line in the file, from 1; the header is line 1.
+        cells: stripped text.
         columns: position of each column, by name.
     """
 
@@ -47,12 +47,12 @@ class Row:
     columns: Mapping[str, int]
 
     def text(self, column: str) -> str:
-        """The text of a column, "" where the row has none; what is not UTF-8 is replaced."""
+        """Return the text of a column, "" if missing; invalid UTF-8 is replaced."""
         position = self.columns[column]
         return self.cells[position] if position < len(self.cells) else ""
 
     def need(self, column: str) -> str:
-        """The text of a column that may not be empty.
+        """Return the text of a column that must not be empty.
 
         Raises:
             InputError: it is empty, or not UTF-8.
@@ -65,7 +65,7 @@ class Row:
         return text
 
     def name(self, column: str) -> str:
-        """The text of a column as the name of a file or folder.
+        """Return the text of a column as the name of a file or folder.
 
         Raises:
             InputError: it is empty, or leads elsewhere.
@@ -73,7 +73,7 @@ class Row:
         return plain_name(self.need(column), f"column {column}")
 
     def number(self, column: str) -> int:
-        """The text of a column as a whole number, not negative.
+        """Return the text of a column as a non-negative integer.
 
         Raises:
             InputError: it is something else.

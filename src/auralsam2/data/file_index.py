@@ -1,4 +1,4 @@
-"""The files that a data set must have: found, or missed by name."""
+"""Find required files of a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DIGITS = re.compile("[0-9]+")
 
 
 def numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
-    """The files of a folder that carry a number behind the last `_` of the stem, or as the whole stem.
+    """Find the files of a folder with a number after the last `_` of the stem, or as the whole stem.
 
     Hidden files and files without a number are left out.
 
@@ -49,7 +49,7 @@ def numbered_files(folder: Path, suffixes: Sequence[str]) -> dict[int, Path]:
 
 
 def numbered_from(folder: Path, numbers: Iterable[int], suffixes: Sequence[str]) -> tuple[Path, ...]:
-    """The files of a folder that carry the given numbers; see `numbered`.
+    """Find the files of a folder with the given numbers; see `numbered`.
 
     Raises:
         MissingError: the folder is not there, or not all numbers are.
@@ -64,7 +64,7 @@ def numbered_from(folder: Path, numbers: Iterable[int], suffixes: Sequence[str])
 
 
 def existing_file(path: Path) -> Path:
-    """The path itself, of a file that is there.
+    """Return the path of an existing file.
 
     Raises:
         MissingError: it is not.
@@ -75,10 +75,10 @@ def existing_file(path: Path) -> Path:
 
 
 def find_files(root: Path, places: Sequence[str], remedy: str) -> Path:
-    """The first of several places below a folder where there is something.
+    """Return the first existing path of several below a folder.
 
     Args:
-        root: the folder that the user gave.
+        root: folder of the data set.
         places: paths relative to it.
         remedy: what the folder should be, and where to get it.
 

@@ -1,4 +1,4 @@
-"""Pictures and label files, opened whole."""
+"""Read images and label files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from auralsam2.errors import InputError
 from auralsam2.media.container import MAX_PIXELS
 
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
-"""What pillow raises for files that are damaged in one way or another."""
+"""Exceptions of Pillow for damaged files."""
 
 
 def read_frame(path: Path) -> np.ndarray:
-    """A frame; notes on its orientation are ignored, as the labels were drawn without them.
+    """Read a frame; the EXIF orientation is ignored, as in the labels.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -29,7 +29,7 @@ def read_frame(path: Path) -> np.ndarray:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """A label as grey values; what is not 0 is the object, whether the file has 1 bit, 8 bits, a palette or colours.
+    """Read a label as grey values, not 0 on the object, of a file with 1 bit, 8 bits, a palette or colours.
 
     Returns:
         (H, W) uint8.
@@ -41,7 +41,7 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def read_values(path: Path) -> np.ndarray:
-    """A label as stored, of one channel; a palette is ignored.
+    """Read the values of a one-channel label as stored; a palette is ignored.
 
     Returns:
         (H, W) uint8.
@@ -56,7 +56,7 @@ def read_values(path: Path) -> np.ndarray:
 
 
 def _open(path: Path, mode: str | None) -> Image.Image:
-    """A picture decoded to its end, converted to the mode where one is given."""
+    """Decode an image completely, and convert it to `mode` if given."""
     try:
         with Image.open(path) as picture:
             if picture.width * picture.height > MAX_PIXELS:

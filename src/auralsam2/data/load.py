@@ -1,4 +1,4 @@
-"""From the paths of a sample to tensors."""
+"""Load the files of a sample as tensors."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from auralsam2.types import AUDIO_RATE
 def load_clip(sample: Sample, size: int, *, pictures: bool = True, sound: bool = True) -> LoadedClip:
     """Load a sample.
 
-    Labels are resized to S x S with the nearest neighbour, as in AuralSAM2's evaluation, each file before several are
-    united. Frames keep their size.
+    Each label file is resized to S x S by nearest neighbour before the union, as in AuralSAM2's evaluation. Frames keep
+    their size.
 
     Args:
-        sample: what to load.
+        sample: the sample.
         size: S, side of the labels in pixels.
-        pictures: False leaves the list of frames empty, where what they hold is known already.
-        sound: False leaves out all examples; there are none then.
+        pictures: if False, the list of frames is empty.
+        sound: if False, there are no log-mel examples.
 
     Raises:
         InputError: a file cannot be read; names the sample, its line in the csv, and the file.
@@ -55,17 +55,17 @@ def load_clip(sample: Sample, size: int, *, pictures: bool = True, sound: bool =
 
 
 def load_audio(sample: Sample) -> torch.Tensor:
-    """What a sample's frames hear: (T, 2, 96, 64).
+    """Load the log-mel examples of a sample's frames: (T, 2, 96, 64).
 
     Raises:
-        InputError: the sound cannot be read; as of `load`.
+        InputError: the audio cannot be read; see `load_clip`.
     """
     with _named(sample):
         return align_to_frames(_examples(sample), sample.first_example, len(sample.frames))
 
 
 def read_mask(path: Path, size: int) -> torch.Tensor:
-    """A binary label at the model's size.
+    """Read a binary label at the model's input size.
 
     Args:
         path: the file.
@@ -81,11 +81,11 @@ def read_mask(path: Path, size: int) -> torch.Tensor:
 
 
 def read_classes(sample: Sample, paths: tuple[Path, ...], size: int) -> torch.Tensor:
-    """The semantic label of a frame at the model's size; of several files, a later one covers an earlier one.
+    """Read the semantic label of a frame at the model's input size; later files cover earlier ones.
 
     Args:
-        sample: says how pixels are coded.
-        paths: the files of the frame.
+        sample: defines the coding of pixels.
+        paths: label files of the frame.
         size: S.
 
     Returns:
@@ -94,25 +94,25 @@ def read_classes(sample: Sample, paths: tuple[Path, ...], size: int) -> torch.Te
     Raises:
         InputError: a file cannot be read.
     """
-    whole = np.zeros((size, size), dtype=np.uint8)
+    label = np.zeros((size, size), dtype=np.uint8)
     for path in paths:
         pixels = read_frame(path) if sample.coding == "avss" else read_values(path)
         square = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST))
         numbers, _ = (
             classes.classes_from_colours(square) if sample.coding == "avss" else classes.classes_from_values(square)
         )
-        whole = np.where(numbers > 0, numbers, whole)
-    return torch.from_numpy(whole)
+        label = np.where(numbers > 0, numbers, label)
+    return torch.from_numpy(label)
 
 
 def align_to_frames(log_mel: torch.Tensor, first: int, frames: int) -> torch.Tensor:
-    """One log-mel example a frame: surplus ones are cut, the last one is repeated where there are too few.
+    """Select one log-mel example per frame; the last one is repeated if there are too few.
 
-    The released code leaves this to its model; clips of ten seconds that are a little short have nine examples.
+    Clips of slightly less than ten seconds have nine examples.
 
     Args:
         log_mel: (N, 2, 96, 64), N at least 1.
-        first: number of the example that belongs to the first frame.
+        first: index of the first frame's example.
         frames: T.
 
     Returns:
@@ -123,7 +123,7 @@ def align_to_frames(log_mel: torch.Tensor, first: int, frames: int) -> torch.Ten
 
 @contextmanager
 def _named(sample: Sample) -> Iterator[None]:
-    """Name the sample in every error inside.
+    """Prefix errors with the sample.
 
     Raises:
         InputError: a file cannot be read.
@@ -146,7 +146,7 @@ def _examples(sample: Sample) -> torch.Tensor:
 
 
 def _union(masks: list[torch.Tensor], size: int) -> torch.Tensor:
-    whole = torch.zeros((size, size), dtype=torch.bool)
+    union = torch.zeros((size, size), dtype=torch.bool)
     for mask in masks:
-        whole |= mask
-    return whole
+        union |= mask
+    return union

@@ -1,4 +1,4 @@
-"""Ref-AVS: clips of ten seconds, and expressions that say which of their objects is meant."""
+"""Ref-AVS: clips of ten seconds with expressions that refer to their objects."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _REMEDY = "give the folder of Ref-AVS, which holds metadata.csv, media and gt_ma
 
 
 class RefAvs(DatasetReader):
-    """Reads `ref-avs`: one sample a row of the csv.
+    """Reader of `ref-avs`: one sample per row of the csv.
 
     A row is null, by its number of object 0, where the expression refers to nothing; its right mask is empty, whether
     the files are there or not. A uid that comes again gets a number behind it: the rows differ in their object.
@@ -55,13 +55,13 @@ class RefAvs(DatasetReader):
         self._files = numbered_from
 
     def listing(self, split: str) -> SplitListing:
-        """List a split; see `Reader.listing`."""
+        """List a split; see `DatasetReader.listing`."""
         # Rows of one clip follow one another: their folders are read once, and they share the paths.
         self._files = lru_cache(maxsize=64)(numbered_from)
         return super().listing(split)
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         uid = row.name("uid")
         clip = clip_of(uid)
@@ -88,7 +88,7 @@ class RefAvs(DatasetReader):
 
 
 def clip_of(uid: str) -> str:
-    """The clip of a `<clip>_<object>_<n>`.
+    """Return the clip of an id `<clip>_<object>_<n>`.
 
     Raises:
         InputError: the text is of another form.
@@ -100,7 +100,7 @@ def clip_of(uid: str) -> str:
 
 
 def null_labels(folder: Path, frames: int) -> tuple[tuple[Path, ...], ...]:
-    """The label files of an expression that refers to nothing, as far as there are any.
+    """Return the label files of an expression without a referent, as far as they exist.
 
     Args:
         folder: of the files.

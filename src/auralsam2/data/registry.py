@@ -1,4 +1,4 @@
-"""The data sets by name."""
+"""Data set readers by name."""
 
 from __future__ import annotations
 
@@ -46,18 +46,18 @@ NAMES = tuple(_READERS)
 
 
 def open_dataset(name: str, root: Path | str) -> DatasetReader:
-    """The reader of a data set.
+    """Open a data set.
 
-    `v1s` and `v1m` are read in either layout: where the root has the csv of the semantic release, in that one, else,
-    where it has the csv of the object release, as `s4` and `ms3`.
+    `v1s` and `v1m` are read in the layout of the semantic release if the root has its csv file, else in that of the
+    object release (`s4` and `ms3`).
 
     Args:
         name: one of `NAMES`.
-        root: its folder, see docs/guide/datasets.md.
+        root: its folder; see docs/guide/datasets.md.
 
     Raises:
         UsageError: there is no data set of this name.
-        UnavailableError: the folder is not there, or holds something else.
+        UnavailableError: the folder is missing or holds other files.
         InputError: the csv file cannot be read.
     """
     if name not in _READERS:

@@ -1,4 +1,4 @@
-"""Reads the scenes of StampAVS, as `auralsam2 data build-stampavs` writes them."""
+"""StampAVS in the layout of `auralsam2 data build-stampavs`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPLITS = (
     "train", "val", "test-seen", "test-new-image", "test-new-sound", "test-unseen", "test-null", "test-robust",
 )  # fmt: skip
 _MIXES = {"standard": "", "hard": "-hard"}
-"""What stands behind the name of a split for each mix."""
+"""Suffix of the split for each difficulty preset."""
 MOST_FRAMES = 1000
 MOST_OBJECTS = 100
 _REMEDY = "give the folder that `auralsam2 data build-stampavs` wrote"
@@ -29,7 +29,7 @@ _SCENE_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
 
 @dataclass(frozen=True, slots=True)
 class _Scene:
-    """What a row of metadata.csv says: number of frames, number of objects, kind."""
+    """Content of a row of metadata.csv: number of frames, number of objects, kind."""
 
     frames: int
     objects: int
@@ -37,7 +37,7 @@ class _Scene:
 
 
 class _Scenes(DatasetReader):
-    """What both tasks share.
+    """Base of both tasks.
 
     Args:
         name: of the data set.
@@ -57,16 +57,16 @@ class _Scenes(DatasetReader):
         self._objects = lru_cache(maxsize=16)(self._look_for_objects)
 
     def listing(self, split: str) -> SplitListing:
-        """List a split; see `Reader.listing`."""
+        """List a split; see `DatasetReader.listing`."""
         self._frames.cache_clear()
         self._objects.cache_clear()
         return super().listing(split)
 
     def scene(self, row: Row) -> _Scene:
-        """What a row of metadata.csv says.
+        """Parse a row of metadata.csv.
 
         Raises:
-            InputError: the row makes no sense.
+            InputError: the row is invalid.
         """
         frames, objects = row.number("frames"), row.number("objects")
         if not 0 < frames <= MOST_FRAMES:
@@ -85,7 +85,7 @@ class _Scenes(DatasetReader):
         expression: str | None = None,
         null: bool = False,
     ) -> Sample:
-        """A sample, all but its labels looked for."""
+        """Build a sample from its files and given labels."""
         return Sample(
             dataset=self.name,
             split=split,
@@ -103,7 +103,7 @@ class _Scenes(DatasetReader):
         )
 
     def masks(self, clip: str, folder: str, frames: int) -> tuple[Path, ...]:
-        """The label files of one thing in a scene."""
+        """Return the label files of one object in a scene."""
         return numbered_from(self._root / "gt_mask" / clip / folder, range(frames), LABELS)
 
     def _look_for_frames(self, clip: str, frames: int) -> tuple[Path, ...]:
@@ -114,7 +114,7 @@ class _Scenes(DatasetReader):
 
 
 class StampAvs(_Scenes):
-    """Reads `stampavs`: find what sounds.
+    """Reader of `stampavs`: segment the sounding objects.
 
     Args:
         name: of the data set.
@@ -129,11 +129,11 @@ class StampAvs(_Scenes):
         super().__init__(name, root, "metadata.csv", _SCENE_COLUMNS, _planned(root))
 
     def split_of(self, row: Row) -> str:
-        """The split to which a row belongs."""
+        """Return the split of a row."""
         return _split_of(row)
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         clip, scene = row.name("uid"), self.scene(row)
         labels = tuple((path,) for path in self.masks(clip, "sounding", scene.frames))
@@ -141,7 +141,7 @@ class StampAvs(_Scenes):
 
 
 class StampAvsRef(_Scenes):
-    """Reads `stampavs-ref`: find what an expression says, one sample an expression.
+    """Reader of `stampavs-ref`: segment the object of an expression, one sample per expression.
 
     Args:
         name: of the data set.
@@ -161,12 +161,12 @@ class StampAvsRef(_Scenes):
         self._scenes = {row.text("uid"): row for row in table.rows()}
 
     def split_of(self, row: Row) -> str:
-        """The split to which a row belongs: that of its scene, which alone knows the mix."""
+        """Return the split of a row, that of its scene, which defines the preset."""
         scene = self._scenes.get(row.text("vid"))
         return row.text("split") if scene is None else _split_of(scene)
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one row."""
+        """Build the sample of a row."""
         (row,) = rows
         clip = row.name("vid")
         if clip not in self._scenes:
@@ -181,7 +181,7 @@ class StampAvsRef(_Scenes):
 
 
 def _planned(root: Path) -> dict[str, PublishedCounts]:
-    """All splits, with the numbers of scenes that `stampavs.json` says were built.
+    """Return all splits with the numbers of scenes in `stampavs.json`.
 
     Raises:
         UnavailableError: there is no such file.
@@ -201,6 +201,6 @@ def _planned(root: Path) -> dict[str, PublishedCounts]:
 
 
 def _split_of(row: Row) -> str:
-    """The split of a scene; a mix that is not known makes it a split that is not known."""
+    """Return the split of a scene; an unknown preset gives an unknown split."""
     mix = row.text("mix")
     return row.text("split") + _MIXES.get(mix, f"-{mix}")

@@ -1,4 +1,4 @@
-"""VPO: still pictures of COCO, each with sounds of VGGSound that are panned to where the objects stand."""
+"""VPO: COCO images with VGGSound recordings, panned to the positions of the objects."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _REMEDY = "give the folder that holds VPO and VGGSound, or VPO-SS, VPO-MS, VPO-M
 
 
 class Vpo(DatasetReader):
-    """Reads `vpo-ss`, one sample a row, and `vpo-ms` and `vpo-msmi`, one sample a picture.
+    """Reader of `vpo-ss`, one sample per row, and of `vpo-ms` and `vpo-msmi`, one sample per image.
 
-    Pictures of MSMI that show one object of each class lie in the folder of MS. The csv calls some rows `val`; as in
-    the public code they belong to `test`.
+    Images of MSMI with one object of each class are in the folder of MS. Rows of split `val` belong to `test`, as in
+    the public code.
 
     Args:
         name: of the data set.
@@ -48,12 +48,12 @@ class Vpo(DatasetReader):
         self._folder = table.parent
 
     def split_of(self, row: Row) -> str:
-        """The split to which a row belongs."""
+        """Return the split of a row."""
         split = row.text("split")
         return "test" if split == "val" else split
 
     def groups(self, rows: Iterable[Row]) -> Iterable[Sequence[Row]]:
-        """The rows of one picture, in the order in which pictures first come; alone in VPO-SS."""
+        """Group the rows of each image in order of first appearance; in VPO-SS each row is a group."""
         if self.name == "vpo-ss":
             return ([row] for row in rows)
         pictures: dict[str, list[Row]] = {}
@@ -62,7 +62,7 @@ class Vpo(DatasetReader):
         return pictures.values()
 
     def build(self, rows: Sequence[Row], split: str) -> Sample:
-        """The sample of one picture."""
+        """Build the sample of an image."""
         picture = _twelve(rows[0], "img_Id")
         annotations = list(dict.fromkeys(_twelve(row, "ann_Ids") for row in rows))
         folder = self._folder
@@ -99,6 +99,6 @@ class Vpo(DatasetReader):
 
 
 def _twelve(row: Row, column: str) -> str:
-    """A number of COCO, with the zeros that file names have."""
+    """Return a COCO number, zero-padded as in file names."""
     row.number(column)
     return row.text(column).zfill(12)

@@ -1,6 +1,6 @@
-"""From rows to the numbers of a data set, each with an interval.
+"""Aggregate the rows of samples to the scores of a data set, each with an interval.
 
-No number depends on the order of clips, but for the calls of several samples that some protocols make.
+The scores do not depend on the order of clips, except under protocols that join several samples in a call.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from auralsam2.evaluation.options import ScoringProtocol
 from auralsam2.evaluation.semantic import SemanticSums
 
 Terms = dict[str, tuple[float, float]]
-"""By name of a number: sum of scores, and how many there are. The number is the quotient of the totals."""
+"""Sum and number of scores by name; a value is the quotient of the totals."""
 _CHUNK = 20
-"""Draws for which the AUROC is computed at a time."""
+"""Bootstrap samples for which the AUROC is computed at a time."""
 
 
 class ScoreAggregator:
-    """Takes rows one by one and keeps of each a few sums and its object scores.
+    """Accumulates rows; stores some sums and the object scores of each.
 
     Args:
-        protocol: how rows become numbers.
-        seed: of the intervals.
+        protocol: scoring protocol.
+        seed: seed of the intervals.
     """
 
     def __init__(self, protocol: ScoringProtocol, seed: int) -> None:
@@ -38,7 +38,7 @@ class ScoreAggregator:
         self._classes: SemanticSums | None = None
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take the row of a sample, in the order of the data set."""
+        """Add the row of a sample; call in the order of the data set."""
         if "classes" in row:
             sums = _class_sums(row["classes"])
             self._classes = sums if self._classes is None else self._classes + sums
@@ -47,9 +47,9 @@ class ScoreAggregator:
             self._end_call()
 
     def numbers(self) -> dict[str, dict[str, Any]]:
-        """All numbers: `value`, `low` and `high` of the 95 % interval, and `count`, how many scores it is the mean of.
+        """Return all values by name: `value`, `low` and `high` of the 95 % interval, and `count`, the number of scores.
 
-        Numbers of which there is no score are left out.
+        Names without a score are left out.
         """
         if self._call:
             self._end_call()
@@ -77,7 +77,7 @@ class ScoreAggregator:
         return numbers
 
     def _end_call(self) -> None:
-        """Turn the waiting rows into terms; clips are resampled, or calls where they hold several samples."""
+        """Convert the pending rows to terms. The bootstrap resamples clips, or calls that hold several samples."""
         rows, self._call = self._call, []
         unit = f"{self._calls:09}" if (self._protocol.call or 1) > 1 else rows[0]["clip"]
         self._calls += 1
@@ -90,18 +90,18 @@ class ScoreAggregator:
 
     def _auroc(self, units: list[str], weights: torch.Tensor) -> dict[str, dict[str, Any]]:
         scores = torch.tensor([score for unit in units for score in self._scores[unit][0]], dtype=torch.float64)
-        present = torch.tensor([there for unit in units for there in self._scores[unit][1]], dtype=torch.bool)
+        present = torch.tensor([target for unit in units for target in self._scores[unit][1]], dtype=torch.bool)
         if not present.any() or present.all():
             return {}
         frames = torch.tensor([len(self._scores[unit][0]) for unit in units])
         owner = torch.arange(len(units)).repeat_interleave(frames)
-        drawn = [auroc(scores, present, weights[at : at + _CHUNK, owner]) for at in range(0, DRAWS, _CHUNK)]
-        return {"presence AUROC": _number(float(auroc(scores, present)), torch.cat(drawn), len(scores))}
+        draws = [auroc(scores, present, weights[first : first + _CHUNK, owner]) for first in range(0, DRAWS, _CHUNK)]
+        return {"presence AUROC": _number(float(auroc(scores, present)), torch.cat(draws), len(scores))}
 
     def _semantic(self) -> dict[str, dict[str, Any]]:
         if (sums := self._classes) is None:
             return {}
-        found = {
+        means = {
             "mIoU": sums.means()[0],
             "class F": sums.means()[1],
             "mIoU without background": sums.means(dropped=0)[0],
@@ -109,8 +109,8 @@ class ScoreAggregator:
             "mIoU without last class": sums.means(dropped=-1)[0],
             "class F without last class": sums.means(dropped=-1)[1],
         }
-        # A mean over classes of means over frames is no ratio of sums: it has no interval here.
-        return {f"{name}, true names": {"value": value, "count": len(sums.count)} for name, value in found.items()}
+        # A mean over classes of means over frames is not a ratio of sums, so it has no interval.
+        return {f"{name}, true names": {"value": value, "count": len(sums.count)} for name, value in means.items()}
 
 
 def _number(value: float, draws: torch.Tensor, count: int) -> dict[str, Any]:
@@ -119,7 +119,7 @@ def _number(value: float, draws: torch.Tensor, count: int) -> dict[str, Any]:
 
 
 def _total(parts: list[Terms]) -> Terms:
-    """Sums of terms, exact, so that the order does not matter."""
+    """Add terms exactly, so that the order does not matter."""
     names = dict.fromkeys(name for terms in parts for name in terms)
     return {
         name: (
@@ -131,22 +131,22 @@ def _total(parts: list[Terms]) -> Terms:
 
 
 def _frame_terms(row: dict[str, Any]) -> Terms:
-    """What is the same under all protocols: means over frames."""
+    """Compute the means over frames, which are the same under all protocols."""
     frames = _frames(row)
-    there = [frame for frame in frames if frame["truth"] > 0]
+    present = [frame for frame in frames if frame["truth"] > 0]
     empty = [frame for frame in frames if frame["truth"] == 0]
-    seen = [frame for frame in frames if frame["object_score"] >= 0]
+    predicted = [frame for frame in frames if frame["object_score"] >= 0]
     neighbours = row["neighbours"]
     kind = row["kind"]
     by_kind = {f"M_J of {kind}": _mean_of(frames, "iou"), f"false area of {kind}": _mean_of(empty, "area")}
     return {
-        "J with target": _mean_of(there, "iou"),
-        "F with target": _mean_of(there, "f"),
-        "boundary F with target": _mean_of(there, "boundary"),
+        "J with target": _mean_of(present, "iou"),
+        "F with target": _mean_of(present, "f"),
+        "boundary F with target": _mean_of(present, "boundary"),
         "false area in silence": _mean_of([frame for frame in empty if frame["silent"]], "area"),
         "false area of sound without target": _mean_of([frame for frame in empty if not frame["silent"]], "area"),
-        "presence precision": (float(sum(frame["truth"] > 0 for frame in seen)), float(len(seen))),
-        "presence recall": (float(sum(frame["object_score"] >= 0 for frame in there)), float(len(there))),
+        "presence precision": (float(sum(frame["truth"] > 0 for frame in predicted)), float(len(predicted))),
+        "presence recall": (float(sum(frame["object_score"] >= 0 for frame in present)), float(len(present))),
         "IoU of neighbouring masks": (neighbours["masks"], float(neighbours["pairs"])),
         "IoU of neighbouring labels": (neighbours["labels"], float(neighbours["pairs"])),
         **(by_kind if kind else {}),
@@ -154,21 +154,23 @@ def _frame_terms(row: dict[str, Any]) -> Terms:
 
 
 def _published_terms(rows: list[dict[str, Any]], protocol: ScoringProtocol) -> Terms:
-    """M_J, M_F and S of one call; under a protocol of frames, of the frames of one row."""
+    """Compute M_J, M_F and S of one call, or of one row under a per-frame protocol."""
     frames = [frame for row in rows for frame in _frames(row)]
     null = all(row["null"] for row in rows)
     if protocol.call is None:
         terms = {"M_J": _mean_of(frames, "iou"), "M_F": _mean_of(frames, "f")}
         roots = math.fsum(math.sqrt(frame["lit"]) for frame in frames)
         return terms | ({"S": (roots, float(len(frames)))} if null else {})
-    there = sum(frame["truth"] > 0 for frame in frames)
+    present = sum(frame["truth"] > 0 for frame in frames)
     curve = (
-        [math.fsum(values) / there for values in zip(*(row["curve"] for row in rows), strict=True)] if there else [0.0]
+        [math.fsum(values) / present for values in zip(*(row["curve"] for row in rows), strict=True)]
+        if present
+        else [0.0]
     )
     total, number = _mean_of(frames, "j")
     terms = {"M_J": (total / number, 1.0), "M_F": (max(curve), 1.0)}
     if null:
-        # Maps are of one size, so the mean of the shares is the share of all pixels.
+        # All maps have one size, so the mean of the shares is the share of all pixels.
         lit, number = _mean_of(frames, "lit")
         terms["S"] = (math.sqrt(lit / number), 1.0) if protocol.null == "root" else (lit, number)
     return terms

@@ -1,4 +1,4 @@
-"""What a clip sounds like in a hearing test: its own sound, another clip's, silence, or left and right swapped."""
+"""Audio conditions: a clip's own audio, another clip's, silence, or swapped channels."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from auralsam2.errors import InputError
 from auralsam2.evaluation.predictor import silent_log_mel
 
 Loader = Callable[[Sample, int], LoadedClip]
-"""Loads a sample with labels at a given size."""
+"""Loads a sample with labels of a given size."""
 
 
 class AudioConditions:
-    """Loads samples with the sound that the options ask for.
+    """Loads samples under an audio condition.
 
     Args:
         load: the loader.
         sound: own, shuffled, silent or swapped.
-        samples: all of the split, from which foreign sounds are drawn.
-        seed: of the draw; what a sample draws depends on nothing but the seed, its id and the split.
+        samples: all samples of the split, sources of shuffled audio.
+        seed: of the shuffle; the source of a sample depends on the seed, its id and the split alone.
     """
 
     def __init__(self, load: Loader, sound: str, samples: Sequence[Sample], seed: int) -> None:
@@ -34,12 +34,12 @@ class AudioConditions:
         """Load a sample.
 
         Raises:
-            InputError: no other clip of as many frames has a sound to lend; or the loader's own.
+            InputError: no other clip has as many frames; or an error of the loader.
         """
         if self._sound == "shuffled":
-            lender = self.lender(sample)
-            heard = dataclasses.replace(sample, audio=lender.audio, first_example=lender.first_example)
-            return dataclasses.replace(self._load(heard, size), sample=sample)
+            source = self.source(sample)
+            shuffled = dataclasses.replace(sample, audio=source.audio, first_example=source.first_example)
+            return dataclasses.replace(self._load(shuffled, size), sample=sample)
         clip = self._load(sample, size)
         if self._sound == "silent":
             return dataclasses.replace(clip, log_mel=silent_log_mel(clip.log_mel))
@@ -47,13 +47,15 @@ class AudioConditions:
             return dataclasses.replace(clip, log_mel=clip.log_mel.flip(1))
         return clip
 
-    def lender(self, sample: Sample) -> Sample:
-        """The sample whose sound another one gets: of another clip, with as many frames.
+    def source(self, sample: Sample) -> Sample:
+        """Draw the sample whose audio replaces another's: of another clip with as many frames.
 
         Raises:
             InputError: there is none.
         """
         others = [other for other in self._by_length[len(sample.frames)] if other.clip != sample.clip]
         if not others:
-            raise InputError(f"{sample.id}: no other clip of {len(sample.frames)} frames to lend its sound")
+            raise InputError(
+                f"{sample.id}: no other clip of {len(sample.frames)} frames whose audio could be used: use `sound=own`"
+            )
         return random.Random(f"{self._seed} {sample.id}").choice(others)

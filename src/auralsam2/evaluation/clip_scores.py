@@ -1,4 +1,4 @@
-"""The scores of one sample: a row of plain numbers that is enough to score the data set under its protocol."""
+"""Scores of one sample: a row of plain numbers from which `aggregate` computes the scores of the data set."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from auralsam2.evaluation.metrics import (
     f_curves,
     iou,
     jaccard,
+    mask_iou,
     threshold_masks,
 )
 from auralsam2.evaluation.options import ScoringProtocol
@@ -25,7 +26,7 @@ from auralsam2.inference.tracker import full_size
 from auralsam2.modeling.log_mel import OFFSET
 
 SILENT = math.log(2 * OFFSET)
-"""A second is silent if no band of its log-mel example rises above this: the energy stays below the offset."""
+"""A second is silent if no value of its log-mel example exceeds this: the energy stays below the offset."""
 IGNORED = 255
 COLUMNS = ("t", "truth", "area", "j", "iou", "f", "boundary", "lit", "object_score", "predicted_iou", "silent")
 
@@ -34,39 +35,39 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
     """Score the supervised frames of a sample.
 
     Args:
-        prediction: of all its T frames.
-        clip: with labels at the protocol's size.
+        prediction: of all T frames.
+        clip: with labels of the protocol's size.
         protocol: size and threshold of the maps.
 
     Returns:
         `id`, `clip`, `kind` and `null` of the sample, and
-        `frames`: columns of one value a supervised frame: its number `t`; the shares of the map that are target
-            (`truth`), mask (`area`) and probability above one half (`lit`); J as published (`j`), intersection over
-            union with 1 for two empty maps (`iou`), F of the mask (`f`), boundary F (`boundary`), the model's own
-            `object_score` and `predicted_iou`, and whether the sound it heard was silent (`silent`);
-        `neighbours`: `pairs` of neighbouring supervised frames, and over them the sums of the IoU of the two masks
-            (`masks`) and of the two labels (`labels`);
-        `curve`: where the protocol joins frames in calls, the sum over the frames with a target of F at 255
+        `frames`: columns with one value per supervised frame: its index `t`; the shares of the map in the target
+            (`truth`), in the mask (`area`) and with a probability above 0.5 (`lit`); J as published (`j`); intersection
+            over union, 1 for two empty maps (`iou`); F of the mask (`f`); boundary F (`boundary`); the model's
+            `object_score` and `predicted_iou`; and whether its second of audio is silent (`silent`);
+        `neighbours`: number of `pairs` of neighbouring supervised frames, and the sums over them of the IoU of the two
+            masks (`masks`) and of the two labels (`labels`);
+        `curve`: for a protocol that joins frames in calls, the sum over the frames with a target of F at 255
             thresholds;
-        `classes`: where the labels have classes, `iou`, `f` and `count` of each class that was met, in order of
+        `classes`: for labels with classes, `iou`, `f` and `count` of each predicted or true class, in the order of
             `names`.
 
     Raises:
         ValueError: a logit or score is not a finite number.
     """
-    kept = clip.supervised.nonzero()[:, 0]
+    supervised = clip.supervised.nonzero()[:, 0]
     device = prediction.logits.device
-    logits = full_size(prediction.logits[None, kept.to(device)], protocol.size)[0]
-    scores = torch.stack([prediction.object_scores, prediction.ious])[:, kept].double()
+    logits = full_size(prediction.logits[None, supervised.to(device)], protocol.size)[0]
+    scores = torch.stack([prediction.object_scores, prediction.ious])[:, supervised].double()
     if not (prediction.logits.isfinite().all() and scores.isfinite().all()):
         raise ValueError("the model's masks hold values that are not finite numbers; try `dtype=fp32`")
-    labels = clip.labels[kept].to(device)
+    labels = clip.labels[supervised].to(device)
     columns, curve = score_maps(logits, labels, protocol)
     columns |= {
-        "t": kept,
+        "t": supervised,
         "object_score": scores[0],
         "predicted_iou": scores[1],
-        "silent": clip.log_mel[kept].flatten(1).amax(1) < SILENT,
+        "silent": clip.log_mel[supervised].flatten(1).amax(1) < SILENT,
     }
     masks = threshold_masks(logits, protocol.threshold)
     row: dict[str, Any] = {
@@ -75,24 +76,24 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
         "kind": clip.sample.kind,
         "null": clip.sample.null,
         "frames": {name: columns[name].tolist() for name in COLUMNS},
-        "neighbours": _neighbours(masks, labels, kept),
+        "neighbours": _neighbours(masks, labels, supervised),
     }
     if curve is not None:
         row["curve"] = curve.tolist()
     if clip.classes is not None:
-        row["classes"] = _classes(masks, clip.classes[kept].to(device))
+        row["classes"] = _classes(masks, clip.classes[supervised].to(device))
     return row
 
 
 def score_maps(
     logits: torch.Tensor, labels: torch.Tensor, protocol: ScoringProtocol
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-    """What maps alone tell.
+    """Score maps.
 
     Args:
         logits: (N, H, W).
         labels: (N, H, W) bool.
-        protocol: threshold, and whether frames are joined in calls.
+        protocol: threshold, and whether it joins frames in calls.
 
     Returns:
         `truth`, `area`, `j`, `iou`, `f`, `boundary` and `lit` of `score_clip`, each (N,); and the `curve`, (255,)
@@ -102,25 +103,25 @@ def score_maps(
     masks = logits > 0 if protocol.threshold is None else probabilities > protocol.threshold
     counts = PixelCounts.of(masks, labels)
     columns = {
-        "truth": counts.there / counts.pixels,
-        "area": counts.found / counts.pixels,
+        "truth": counts.target / counts.pixels,
+        "area": counts.predicted / counts.pixels,
         "j": jaccard(counts),
-        "iou": iou(counts),
+        "iou": iou(counts.both, counts.either),
         "f": f_at(counts),
         "boundary": boundary_f(masks, labels),
         "lit": count_pixels(probabilities > 0.5) / counts.pixels,
     }
     if protocol.call is None:
         return columns, None
-    there = counts.there > 0
-    return columns, f_curves(probabilities[there], labels[there]).double().sum(0)
+    present = counts.target > 0
+    return columns, f_curves(probabilities[present], labels[present]).double().sum(0)
 
 
 def assign_oracle_classes(masks: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
-    """Class maps of masks without classes: what a perfect namer would make of them.
+    """Assign classes to masks without classes, as a perfect classifier would.
 
-    A pixel of the object takes its true class. One beside the object takes the class that fills most of the frame's
-    object, else of the clip's, else class 1: so it is always wrong.
+    A pixel of the target takes its true class. Any other pixel takes the most frequent class of the frame's target,
+    else of the clip's, else class 1, and is always wrong.
 
     Args:
         masks: (N, H, W) bool.
@@ -130,38 +131,37 @@ def assign_oracle_classes(masks: torch.Tensor, classes: torch.Tensor) -> torch.T
         (N, H, W) uint8.
     """
     target = (classes > 0) & (classes != IGNORED)
-    frames = [_most(frame[there]) for frame, there in zip(classes, target, strict=True)]
-    clip = _most(classes[target]) or 1
-    beside = classes.new_tensor([found or clip for found in frames])[:, None, None]
-    return torch.where(masks, torch.where(target, classes, beside), 0)
+    frames = [_most_frequent(frame[mask]) for frame, mask in zip(classes, target, strict=True)]
+    clip = _most_frequent(classes[target]) or 1
+    background = classes.new_tensor([frame or clip for frame in frames])[:, None, None]
+    return torch.where(masks, torch.where(target, classes, background), 0)
 
 
-def _most(classes: torch.Tensor) -> int:
-    """The most frequent class, the lowest of several; 0 where there is no pixel."""
+def _most_frequent(classes: torch.Tensor) -> int:
+    """Return the most frequent class, the lowest of several; 0 without a pixel."""
     return int(classes.long().bincount().argmax()) if len(classes) else 0
 
 
 def _classes(masks: torch.Tensor, classes: torch.Tensor) -> dict[str, list[Any]]:
     sums = semantic_sums(assign_oracle_classes(masks, classes), classes, ignored=IGNORED)
-    met = sums.count.nonzero()[:, 0]
+    seen = sums.count.nonzero()[:, 0]
     return {
-        "names": met.tolist(),
-        "iou": sums.iou[met].tolist(),
-        "f": sums.f[met].tolist(),
-        "count": sums.count[met].tolist(),
+        "names": seen.tolist(),
+        "iou": sums.iou[seen].tolist(),
+        "f": sums.f[seen].tolist(),
+        "count": sums.count[seen].tolist(),
     }
 
 
-def _neighbours(masks: torch.Tensor, labels: torch.Tensor, kept: torch.Tensor) -> dict[str, float]:
-    after = kept.diff() == 1
-    pairs = after.nonzero()[:, 0].to(masks.device)
+def _neighbours(masks: torch.Tensor, labels: torch.Tensor, frames: torch.Tensor) -> dict[str, float]:
+    pairs = (frames.diff() == 1).nonzero()[:, 0].to(masks.device)
     return {
         "pairs": len(pairs),
-        "masks": _meeting(masks, pairs),
-        "labels": _meeting(labels, pairs),
+        "masks": _iou_sum(masks, pairs),
+        "labels": _iou_sum(labels, pairs),
     }
 
 
-def _meeting(maps: torch.Tensor, pairs: torch.Tensor) -> float:
-    """Sum of the IoU of each map with the next one."""
-    return float(iou(PixelCounts.of(maps[pairs], maps[pairs + 1])).sum()) if len(pairs) else 0.0
+def _iou_sum(maps: torch.Tensor, pairs: torch.Tensor) -> float:
+    """Sum the IoU of each map and its successor."""
+    return float(mask_iou(maps[pairs], maps[pairs + 1]).sum())

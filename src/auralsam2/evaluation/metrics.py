@@ -1,7 +1,7 @@
-"""J, F and S of masks, frame by frame, as the public code of AVSBench, Ref-AVS and AuralSAM2 computes them.
+"""J, F, IoU, boundary F and AUROC per frame, as in the public code of AVSBench, Ref-AVS and AuralSAM2.
 
-Maps are (N, H, W): logits or probabilities float, masks and labels bool. What the public code does per call, that is
-for several frames together, is left to `summary`; here nothing depends on how frames are grouped.
+Maps are (N, H, W): logits or probabilities float, masks and labels bool. Each frame is scored alone; `aggregate` joins
+frames in calls where the public code does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 LEVELS = 255
-"""Thresholds of the F score."""
+"""Number of thresholds of the F score."""
 BETA_SQUARED = 0.3
 """Weight of recall against precision in the F score."""
 _J_EPSILON = 1e-7
@@ -22,48 +22,48 @@ _F_EPSILON = 1e-20
 
 
 def thresholds() -> torch.Tensor:
-    """The (255,) float32 thresholds of the F score: i / 254, both 0 and 1 among them."""
+    """Return the (255,) float32 thresholds of the F score: i / 254, from 0 to 1."""
     return torch.linspace(0, 1 - 1e-10, LEVELS)
 
 
 @dataclass(frozen=True, slots=True)
 class PixelCounts:
-    """Pixels of N frames, each (N,) float64.
+    """Pixel counts of N frames, each (N,) float64.
 
     Attributes:
-        found: in the mask.
-        there: in the label.
-        both: in both.
-        pixels: of a whole map.
+        predicted: pixels of the mask.
+        target: pixels of the label.
+        both: pixels of both.
+        pixels: pixels of a whole map.
     """
 
-    found: torch.Tensor
-    there: torch.Tensor
+    predicted: torch.Tensor
+    target: torch.Tensor
     both: torch.Tensor
     pixels: int
 
     @classmethod
     def of(cls, masks: torch.Tensor, labels: torch.Tensor) -> PixelCounts:
-        """Count masks and labels, both (N, H, W) bool."""
+        """Count the pixels of masks and labels, both (N, H, W) bool."""
         return cls(count_pixels(masks), count_pixels(labels), count_pixels(masks & labels), masks[0].numel())
 
     @property
     def either(self) -> torch.Tensor:
-        """In the mask or in the label."""
-        return self.found + self.there - self.both
+        """Pixels of the mask or the label."""
+        return self.predicted + self.target - self.both
 
 
-def count_pixels(pixels: torch.Tensor) -> torch.Tensor:
-    """How many of (N, H, W) bool are set in each frame, (N,) float64."""
-    return pixels.flatten(1).sum(1).double()
+def count_pixels(masks: torch.Tensor) -> torch.Tensor:
+    """Count the set pixels of (..., H, W) bool masks, (...) float64."""
+    return masks.flatten(-2).sum(-1).double()
 
 
 def threshold_masks(logits: torch.Tensor, threshold: float | None) -> torch.Tensor:
-    """Where the object is.
+    """Binarise (N, H, W) logits.
 
     Args:
         logits: (N, H, W).
-        threshold: of the probability, in (0, 1), strict; None for logits above 0.
+        threshold: of the probability, in (0, 1), exclusive; None for logits above 0.
 
     Returns:
         (N, H, W) bool.
@@ -72,34 +72,41 @@ def threshold_masks(logits: torch.Tensor, threshold: float | None) -> torch.Tens
 
 
 def jaccard(counts: PixelCounts) -> torch.Tensor:
-    """J of each frame: intersection over union; without a target, the share of pixels that were left alone.
+    """Compute J of each frame: intersection over union; without a target, the share of background pixels.
 
     Returns:
         (N,) float64 in [0, 1].
     """
-    left_alone = (counts.pixels - counts.found) / (counts.pixels + _J_EPSILON)
-    return torch.where(counts.there > 0, counts.both / (counts.either + _J_EPSILON), left_alone)
+    background = (counts.pixels - counts.predicted) / (counts.pixels + _J_EPSILON)
+    return torch.where(counts.target > 0, counts.both / (counts.either + _J_EPSILON), background)
 
 
-def iou(counts: PixelCounts) -> torch.Tensor:
-    """Intersection over union of each frame, (N,) float64 in [0, 1]; 1 where both are empty."""
-    return torch.where(counts.either == 0, 1.0, counts.both / counts.either.clamp(min=1))
+def iou(both: torch.Tensor, either: torch.Tensor) -> torch.Tensor:
+    """Divide intersection by union, both in pixels; 1 where the union is empty."""
+    return torch.where(either == 0, 1.0, both / either.clamp(min=1))
+
+
+def mask_iou(masks: torch.Tensor | np.ndarray, labels: torch.Tensor | np.ndarray) -> torch.Tensor:
+    """Compute the intersection over union of (..., H, W) bool masks, (...) float64; 1 where both are empty."""
+    masks, labels = torch.as_tensor(masks), torch.as_tensor(labels)
+    return iou(count_pixels(masks & labels), count_pixels(masks | labels))
 
 
 def f_at(counts: PixelCounts) -> torch.Tensor:
-    """F of each frame's mask as it is, without a sweep over thresholds.
+    """Compute F of each frame's binary mask, without a sweep over thresholds.
 
     Returns:
         (N,) float64 in [0, 1]; without a target 1 for an empty mask and 0 for any other.
     """
-    score = f_score(counts.both / counts.found, counts.both / counts.there)
-    return torch.where(counts.found + counts.there == 0, 1.0, score)
+    score = f_score(counts.both / counts.predicted, counts.both / counts.target)
+    return torch.where(counts.predicted + counts.target == 0, 1.0, score)
 
 
 def f_curves(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """F of each frame at each threshold: 1.3 · P · R / (0.3 · P + R) of the pixels with probability >= threshold.
+    """Compute F of each frame at each threshold: 1.3 · P · R / (0.3 · P + R).
 
-    One histogram of the probabilities stands for the 255 comparisons; the counts are the same integers.
+    The mask at a threshold holds the pixels with probability >= threshold. A histogram of the probabilities replaces
+    255 comparisons; the counts are the same integers.
 
     Args:
         scores: (N, H, W) float32 probabilities.
@@ -110,19 +117,19 @@ def f_curves(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """
     selected, hits = threshold_counts(scores, labels)
     precision = hits.float() / (selected.float() + _F_EPSILON)
-    # The lowest threshold is 0: there all of the target is hit.
+    # At the lowest threshold, 0, all target pixels are hits.
     recall = hits.float() / (hits[:, :1].float() + _F_EPSILON)
     return f_score(precision, recall)
 
 
 def f_score(precision: torch.Tensor, recall: torch.Tensor) -> torch.Tensor:
-    """F of precision and recall, β² = 0.3, 0 where both are 0."""
+    """Combine precision and recall to F, β² = 0.3; 0 where both are 0."""
     score = (1 + BETA_SQUARED) * precision * recall / (BETA_SQUARED * precision + recall)
     return torch.nan_to_num(score, nan=0.0)
 
 
 def threshold_counts(scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How many pixels reach each threshold, and how many of them lie on the object.
+    """Count the pixels that reach each threshold, and those of them in the label.
 
     Args:
         scores: (N, H, W) float32 in [0, 1].
@@ -133,7 +140,7 @@ def threshold_counts(scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
     """
     frames = len(scores)
     levels = thresholds().to(scores.device)
-    bins = torch.bucketize(scores.flatten(1), levels, right=True, out_int32=True)  # 0..255 thresholds reached
+    bins = torch.bucketize(scores.flatten(1), levels, right=True, out_int32=True)  # 0..255 reached thresholds
     bins += labels.flatten(1) * (LEVELS + 1)
     bins += torch.arange(frames, device=scores.device, dtype=torch.int32)[:, None] * (2 * (LEVELS + 1))
     histogram = torch.bincount(bins.flatten(), minlength=frames * 2 * (LEVELS + 1))
@@ -142,11 +149,11 @@ def threshold_counts(scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.
 
 
 RADIUS = 0.008
-"""Share of the picture's diagonal within which two contour pixels meet."""
+"""Matching distance of contour pixels, as a share of the image diagonal."""
 
 
 def boundary_f(masks: torch.Tensor, labels: torch.Tensor, radius: int | None = None) -> torch.Tensor:
-    """F of the contours of each frame: harmonic mean of the shares of either contour that lie near the other.
+    """Compute F of the contours: harmonic mean of the shares of either contour within `radius` of the other.
 
     Args:
         masks: (N, H, W) bool.
@@ -154,7 +161,7 @@ def boundary_f(masks: torch.Tensor, labels: torch.Tensor, radius: int | None = N
         radius: in pixels; None for 0.008 of the diagonal, rounded up.
 
     Returns:
-        (N,) float64 in [0, 1]; 1 where both are without contour, 0 where one is.
+        (N,) float64 in [0, 1]; 1 where neither has a contour, 0 where only one has.
     """
     if radius is None:
         radius = math.ceil(RADIUS * math.hypot(*masks.shape[1:]))
@@ -167,7 +174,7 @@ def boundary_f(masks: torch.Tensor, labels: torch.Tensor, radius: int | None = N
 
 
 def contours(masks: torch.Tensor) -> torch.Tensor:
-    """Pixels that differ from their neighbour on the right, below, or right below; (N, H, W) bool."""
+    """Mark the pixels that differ from their right, lower or lower-right neighbour; (N, H, W) bool."""
     edges = torch.zeros_like(masks)
     edges[:, :, :-1] |= masks[:, :, :-1] ^ masks[:, :, 1:]
     edges[:, :-1] |= masks[:, :-1] ^ masks[:, 1:]
@@ -210,25 +217,25 @@ def _row_distance(pixels: torch.Tensor) -> torch.Tensor:
 
 
 def auroc(scores: torch.Tensor, present: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
-    """Area under the ROC curve: the chance that a frame with a target scores above one without; a tie counts half.
+    """Compute the area under the ROC curve: the probability that a frame with a target scores above one without.
 
-    Exact, ties included.
+    Exact; a tie counts half.
 
     Args:
         scores: (N,).
         present: (N,) bool.
-        weights: (R, N), how often each frame counts; None for once.
+        weights: (R, N), multiplicity of each frame; None for 1.
 
     Returns:
         (R,) float64; NaN where either kind of frame is missing.
     """
     if weights is None:
         weights = torch.ones(1, len(scores))
-    values, place = scores.unique(sorted=True, return_inverse=True)
+    values, index = scores.unique(sorted=True, return_inverse=True)
     weights = weights.double()
-    empty = weights.new_zeros(len(weights), len(values))
-    positive = empty.index_add(1, place[present], weights[:, present])
-    negative = empty.index_add(1, place[~present], weights[:, ~present])
+    zeros = weights.new_zeros(len(weights), len(values))
+    positive = zeros.index_add(1, index[present], weights[:, present])
+    negative = zeros.index_add(1, index[~present], weights[:, ~present])
     below = negative.cumsum(1) - negative
     wins = (positive * (below + negative / 2)).sum(1)
     return wins / (positive.sum(1) * negative.sum(1))
@@ -239,31 +246,31 @@ LEVEL = 0.95
 
 
 def draw_weights(units: int, seed: int, draws: int = DRAWS) -> torch.Tensor:
-    """How often each unit comes up when as many are drawn with replacement, (draws, units) float64."""
+    """Draw bootstrap samples: the multiplicity of each unit, (draws, units) float64."""
     generator = np.random.default_rng(seed)
     counts = generator.multinomial(units, np.full(units, 1 / units), size=draws)
     return torch.from_numpy(counts).double()
 
 
 def ratio_draws(weights: torch.Tensor, numerators: torch.Tensor, denominators: torch.Tensor) -> torch.Tensor:
-    """A mean in each draw: the sum of the numerators over that of the denominators.
+    """Compute a mean in each bootstrap sample: the sum of the numerators over that of the denominators.
 
     Args:
         weights: (R, U) from `draw_weights`.
-        numerators: (U,) float64, sums of the unit's scores.
-        denominators: (U,) float64, numbers of its scores.
+        numerators: (U,) float64, sum of each unit's scores.
+        denominators: (U,) float64, number of each unit's scores.
 
     Returns:
-        (R,) float64; NaN in draws that hold no score.
+        (R,) float64; NaN in samples without a score.
     """
     return (weights @ numerators) / (weights @ denominators)
 
 
 def interval(draws: torch.Tensor) -> tuple[float, float] | None:
-    """The middle 95 % of the draws; None where no draw has a value.
+    """Return the central 95 % interval; None if all draws are NaN.
 
     Args:
-        draws: (R,), NaN in draws without a value.
+        draws: (R,); NaN values are left out.
     """
     known = draws[~draws.isnan()]
     if not len(known):

@@ -1,4 +1,4 @@
-"""What can be chosen for an evaluation. Nothing here imports torch, so that a wrong word is refused at once."""
+"""Options of an evaluation. This module does not import torch, so a wrong value is refused at once."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ DEFAULTS = {
     "ms3": "avsbench",
     "v2-semantic": "avsbench",
 }
-"""By data set, the protocol of the figures that were published for it; ours goes for all others."""
+"""Protocol of the published figures by data set; all others use `per-frame`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoringProtocol:
-    """How frames become the scores of a data set.
+    """Rules by which frames are scored.
 
     Attributes:
         name: as on the command line.
-        size: side of the square maps that are compared, in pixels.
-        threshold: of the probability for a pixel of the object; None for logits above 0.
-        call: samples that are scored as one; None scores frames, whatever sample they belong to.
-        null: S of samples whose expression refers to nothing: `root` of the share of wrong pixels in a call, averaged;
-            or the plain `ratio` over all calls.
+        size: side of the compared square maps in pixels.
+        threshold: of the probability; None for logits above 0.
+        call: number of samples that are scored together; None scores frames.
+        null: S of samples whose expression has no referent: `root` of the share of wrong pixels in a call, averaged; or
+            the plain `ratio` over all calls.
     """
 
     name: str
@@ -53,14 +53,14 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str | None, dataset: str) -> ScoringProtocol:
-    """A protocol as it applies to a data set: AuralSAM2's joins four samples on Ref-AVS.
+    """Return the protocol for a data set; that of AuralSAM2 joins four samples on Ref-AVS.
 
     Args:
         name: one of `PROTOCOLS`; None for the data set's own.
         dataset: name of the data set.
     """
-    found = PROTOCOLS[name or DEFAULTS.get(dataset, "per-frame")]
-    return replace(found, call=4) if (found.name, dataset) == ("auralsam2", "ref-avs") else found
+    protocol = PROTOCOLS[name or DEFAULTS.get(dataset, "per-frame")]
+    return replace(protocol, call=4) if (protocol.name, dataset) == ("auralsam2", "ref-avs") else protocol
 
 
 PROMPTS = ("audio", "text", "audio+text", "points", "box", "mask", "points+box", "audio+points+box")
@@ -71,23 +71,23 @@ SOUNDS = ("own", "shuffled", "silent", "swapped")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """One evaluation, but for the model and the place of the files.
+    """Options of one evaluation.
 
     Attributes:
         dataset: name of the data set.
         split: name of the split.
-        prompts: what the model is given, words joined by `+`. Points, box and mask come from the truth.
+        prompts: kinds of prompts joined by `+`; points, box and mask come from the ground truth.
         protocol: name; None for the data set's own.
-        select: which of the three candidate masks counts: the one of highest predicted IoU; the same, emptied where
-            the object score is below 0; or the first.
-        combine: sound and visual prompts together: `joint`, all in one call of the decoder; or an ensemble, the target
-            found twice and the two masks of highest predicted IoU merged by this rule.
-        sound: the clip's own; that of another clip; silence; or left and right swapped.
-        limit: score only so many samples, the first ones.
-        seed: of the shuffled sound and of the intervals.
+        select: the scored candidate mask: that of the highest predicted IoU; the same, empty where the object score is
+            below 0; or the first.
+        combine: combination of audio and visual prompts: `joint`, in one call of the decoder; or a rule that merges the
+            masks of two separate predictions.
+        sound: audio condition: own, shuffled (another clip's), silent, or swapped channels.
+        limit: number of first samples to score; None for all.
+        seed: seed of the shuffled audio and of the intervals.
 
     Raises:
-        UsageError: a word is not known.
+        UsageError: a value is not known, or the options contradict each other.
     """
 
     dataset: str
@@ -122,31 +122,31 @@ class EvaluationOptions:
 
     @property
     def parts(self) -> frozenset[str]:
-        """The kinds of prompts."""
+        """Kinds of prompts."""
         return frozenset(self.prompts.split("+"))
 
     @property
     def hears(self) -> bool:
-        """Whether the model hears the sound."""
+        """Whether audio is a prompt."""
         return "audio" in self.parts
 
     @property
     def reads(self) -> bool:
-        """Whether the model reads the expression."""
+        """Whether text is a prompt."""
         return "text" in self.parts
 
     @property
     def visual(self) -> frozenset[str]:
-        """The prompts that are taken from the truth."""
+        """Visual prompts."""
         return self.parts & {"points", "box", "mask"}
 
     @property
     def rules(self) -> ScoringProtocol:
-        """The protocol as it applies to the data set."""
+        """Protocol for the data set."""
         return find_protocol(self.protocol, self.dataset)
 
     def as_json(self) -> dict[str, Any]:
-        """All choices, for a report and to tell runs apart; the protocol spelt out."""
+        """Return all options as plain values, with the protocol's rules; they identify a run."""
         rules = self.rules
         return {
             "dataset": self.dataset,
@@ -168,34 +168,34 @@ class EvaluationOptions:
 
 
 class ProblemProtocol(Protocol):
-    """What a reader found wrong; as text, a line that names the place."""
+    """Problem of a data set; as text, a line with its location."""
 
     @property
     def excluded(self) -> bool:
-        """A sample is left out because of it."""
+        """Whether a sample is left out."""
         ...
 
 
 class ListingProtocol(Protocol):
-    """What a reader says of a split."""
+    """Samples and problems of a split."""
 
     @property
     def samples(self) -> Sequence[Sample]:
-        """Those whose files are there, in the published order."""
+        """Samples with all files, in the published order."""
         ...
 
     @property
     def problems(self) -> Sequence[ProblemProtocol]:
-        """What the reader found wrong."""
+        """Problems found by the reader."""
         ...
 
 
 def check_listing(listing: ListingProtocol, options: EvaluationOptions) -> None:
-    """Whether there is something to score, and whether it can be prompted as the options say.
+    """Check that a split has samples, and expressions for text prompts.
 
     Raises:
         InputError: the split has no samples.
-        UsageError: there are no expressions to read.
+        UsageError: the samples have no expressions.
     """
     if not listing.samples:
         first = f"; the first: {listing.problems[0]}" if listing.problems else ""

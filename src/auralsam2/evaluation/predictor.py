@@ -1,4 +1,4 @@
-"""AuralSAM2 as a predictor: clips through the network, prompted as the options say."""
+"""Predictors: masks of clips by AuralSAM2 or a baseline."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Prediction:
     """Masks of the T frames of a clip.
 
     Attributes:
-        logits: (T, h, w) float of any size; above 0 is the object.
-        ious: (T,) the predictor's own estimate of each mask's IoU.
-        object_scores: (T,) logit of "the object is in this frame".
+        logits: (T, h, w) float, any size; the object is above 0.
+        ious: (T,), predicted IoU of each mask.
+        object_scores: (T,), logit of "the object is in this frame".
     """
 
     logits: torch.Tensor
@@ -39,39 +39,39 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """Makes masks of clips.
+    """Predicts masks of clips.
 
     Attributes:
-        name: by which reports name it.
-        identity: plain values on which its masks depend; a run goes on only with the same ones.
+        name: name in reports.
+        identity: plain values that determine its masks; a run resumes only with equal ones.
     """
 
     name: str
     identity: dict[str, str]
 
     def prepare(self, clip: LoadedClip) -> Any:
-        """What can be done ahead, in another thread, while another clip is predicted."""
+        """Preprocess a clip in another thread."""
         ...
 
     def predict(self, clip: LoadedClip, prepared: Any) -> Prediction:
-        """Make the masks; `prepared` is what `prepare` gave for this clip."""
+        """Predict the masks of a clip; `prepared` is the result of `prepare`."""
         ...
 
 
 class AuralPredictor:
-    """A loaded model under some options.
+    """A loaded model with evaluation options.
 
-    With prompts of sound or text the fuser runs: without sound it hears silence, and without text a model that reads
-    some is told the expression that `segment` tells it too. With visual prompts alone it is plain SAM 2. Visual prompts
-    come from the first supervised frame with a target, which then starts the memory; where no frame has a
-    target nobody would point at anything, so with visual prompts alone the masks are empty.
+    The fuser runs if audio or text is a prompt. Without audio it gets silence; without text, a model with a text
+    encoder gets the default expression of `segment`. With visual prompts alone the model is plain SAM 2. Visual prompts
+    are made for the first supervised frame with a target, which starts the memory. Without such a frame, visual prompts
+    alone give empty masks.
 
     Args:
         model: in evaluation mode, on its device; AuralSAM2 or a baseline.
-        options: prompts, how they are combined, and choice of the mask.
+        options: prompts, their combination, and choice of the mask.
 
     Raises:
-        UsageError: the model cannot take the prompts.
+        UsageError: the model does not support the prompts.
     """
 
     def __init__(self, model: AuralSAM2, options: EvaluationOptions) -> None:
@@ -90,20 +90,20 @@ class AuralPredictor:
         }
 
     def prepare(self, clip: LoadedClip) -> torch.Tensor:
-        """The frames on the model's square, (T, 3, S, S) uint8."""
+        """Resize the frames to the model's input, (T, 3, S, S) uint8."""
         return torch.stack([to_square(frame, self.model.network.image_size) for frame in clip.frames])
 
     @torch.inference_mode()
     def predict(self, clip: LoadedClip, prepared: torch.Tensor) -> Prediction:
         """Segment the clip."""
         network = self.model.network
-        told = first_target(clip.labels, clip.supervised) if self.options.visual else None
+        prompted = first_target(clip.labels, clip.supervised) if self.options.visual else None
         fuses = self.options.hears or self.options.reads
-        if not fuses and told is None:
-            return _nothing(len(prepared), network.device)
+        if not fuses and prompted is None:
+            return _empty(len(prepared), network.device)
         visual = None
-        if told is not None:
-            visual = {told: simulate_prompts(clip.labels[told], self.options.visual, network.image_size)}
+        if prompted is not None:
+            visual = {prompted: simulate_prompts(clip.labels[prompted], self.options.visual, network.image_size)}
         with inference_context(self.model):
             pixels = normalise(prepared.to(network.device))
             text = network.encode_text(clip.sample.expression if self.options.reads else None) if fuses else None
@@ -111,13 +111,13 @@ class AuralPredictor:
             if fuses:
                 log_mel = (clip.log_mel if self.options.hears else silent_log_mel(clip.log_mel)).to(network.device)
             if self.options.combine != "joint" and log_mel is not None and visual is not None:
-                heard, pointed = track_separately(network, pixels, log_mel, text, visual)
-                return merge_masks(heard, pointed, cast(Merge, self.options.combine))
+                with_audio, with_visual = track_separately(network, pixels, log_mel, text, visual)
+                return merge_masks(with_audio, with_visual, cast(Merge, self.options.combine))
             return select_masks(track_clip(network, pixels, log_mel, text, visual), self.options.select)
 
 
 def select_masks(frames: list[TrackedFrame], select: str) -> Prediction:
-    """One of the candidate masks of each frame, as `Options.select` says; gating writes logits of 0."""
+    """Select a candidate mask of each frame; see `EvaluationOptions.select`. An emptied mask has logits of 0."""
     logits, ious, scores = [], [], []
     for frame in frames:
         index = 0 if select == "first" else frame.best
@@ -130,25 +130,25 @@ def select_masks(frames: list[TrackedFrame], select: str) -> Prediction:
     return Prediction(logits=torch.stack(logits), ious=torch.tensor(ious), object_scores=torch.tensor(scores))
 
 
-def merge_masks(heard: list[TrackedFrame], pointed: list[TrackedFrame], rule: Merge) -> Prediction:
-    """The ensemble: of each frame one mask of two."""
-    found = [
+def merge_masks(with_audio: list[TrackedFrame], with_visual: list[TrackedFrame], rule: Merge) -> Prediction:
+    """Merge the masks of audio and of visual prompts."""
+    merged = [
         merge_predictions(MaskPrediction.of(one), MaskPrediction.of(other), rule)
-        for one, other in zip(heard, pointed, strict=True)
+        for one, other in zip(with_audio, with_visual, strict=True)
     ]
     return Prediction(
-        logits=torch.stack([frame.low_res for frame in found]),
-        ious=torch.tensor([frame.iou for frame in found]),
-        object_scores=torch.tensor([frame.object_score for frame in found]),
+        logits=torch.stack([frame.low_res for frame in merged]),
+        ious=torch.tensor([frame.iou for frame in merged]),
+        object_scores=torch.tensor([frame.object_score for frame in merged]),
     )
 
 
 def silent_log_mel(log_mel: torch.Tensor) -> torch.Tensor:
-    """The log-mel examples of digital silence, in the shape of others."""
+    """Return log-mel examples of digital silence, in the shape of others."""
     return silent_examples(len(log_mel)).to(log_mel)
 
 
-def _nothing(frames: int, device: torch.device) -> Prediction:
+def _empty(frames: int, device: torch.device) -> Prediction:
     return Prediction(
         logits=torch.full((frames, 1, 1), NOTHING, device=device),
         ious=torch.zeros(frames),
@@ -157,7 +157,7 @@ def _nothing(frames: int, device: torch.device) -> Prediction:
 
 
 def _hash(network: AudioVisualNetwork) -> str:
-    """Of all weights, the frozen ones too."""
+    """Hash all weights, with the frozen ones."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""Figures that were published, to stand beside ours; `published.json` has them as printed, with their source."""
+"""Published figures, as printed, with their source (`published.json`)."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from typing import Any
 
 FILE = Path(__file__).with_name("published.json")
 FRACTIONS = frozenset({"S"})
-"""Scores that are printed as fractions; all others in percent."""
+"""Scores printed as fractions; all others are percentages."""
 SPEED = "FPS"
-"""Frames a second, as they are."""
+"""Frames a second, unscaled."""
 METHODS = ("1", "2", "6")
-"""Tables that compare methods; the others compare what is left out of one, or hold the same again."""
+"""Tables that compare methods; the others are ablations or repetitions."""
 SAME = {"s4": "v1s", "ms3": "v1m"}
-"""Data sets that hold the clips of another one."""
+"""Data sets with the clips of another one."""
 
 
 def published_figures(
     dataset: str, split: str, prompts: str | None = None, tables: Sequence[str] = METHODS
 ) -> list[dict[str, Any]]:
-    """What was published for a split.
+    """Return the published figures of a split.
 
     Args:
-        dataset: its name.
-        split: its name.
-        prompts: with which prompts; None for all.
-        tables: numbers of the paper's tables, `fig3` for its Figure 3.
+        dataset: name of the data set.
+        split: name of the split.
+        prompts: prompts; None for all.
+        tables: numbers of the paper's tables, `fig3` for Figure 3.
 
     Returns:
-        entries with `method`, `backbone`, `prompts`, `source`, `note`, and `values`: by name of the score, fractions
-        and frames a second.
+        entries with `method`, `backbone`, `prompts`, `source`, `note`, and `values`: fractions and frames a second by
+        name.
     """
-    found = []
+    entries = []
     for table in _tables():
         if table["table"] not in tables:
             continue
-        for place, column in enumerate(table["columns"]):
+        for index, column in enumerate(table["columns"]):
             if column["dataset"] != SAME.get(dataset, dataset) or split not in column["splits"]:
                 continue
             if prompts is not None and column["prompts"] != prompts:
                 continue
-            found += [
+            entries += [
                 {
                     "method": method,
                     "backbone": backbone,
@@ -52,13 +52,13 @@ def published_figures(
                     "note": table["note"],
                     "values": {
                         name: value if name in FRACTIONS or name == SPEED else round(value / 100, 6)
-                        for name, value in zip(column["metrics"], cells[place], strict=True)
+                        for name, value in zip(column["metrics"], cells[index], strict=True)
                     },
                 }
                 for method, backbone, *cells in table["rows"]
-                if cells[place] is not None
+                if cells[index] is not None
             ]
-    return found
+    return entries
 
 
 @functools.cache

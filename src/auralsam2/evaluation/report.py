@@ -1,4 +1,4 @@
-"""The report of an evaluation: one JSON file, whole or not at all."""
+"""Files of an evaluation: JSON report, journal of a running evaluation, and masks."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from auralsam2.utils.json_stream import dump, plain, write_object
 from auralsam2.version import __version__
 
 _INNER = {"curve", "seconds"}
-"""Of a row, what only the run itself needs."""
+"""Members of a row that the report leaves out."""
 
 
 def write_report(path: Path, members: dict[str, Any], rows: Iterable[dict[str, Any]]) -> None:
-    """Write the report; an earlier one is replaced.
+    """Write the report; an existing file is replaced.
 
     Args:
         path: of the file; its folder exists.
-        members: what the report says of the whole.
-        rows: of the samples; those with `error` are left out, for they are among the members.
+        members: members beside the rows.
+        rows: of the samples; rows with `error` are left out, as the members list them.
 
     Raises:
         OutputError: the file cannot be written.
@@ -58,12 +58,12 @@ def _members(members: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Iterato
     options = members["options"]
     yield "published", published_figures(options["dataset"], options["split"])
     yield "machine", describe_device()
-    kept = ({name: value for name, value in row.items() if name not in _INNER} for row in rows if "error" not in row)
-    yield "samples", kept
+    samples = ({name: value for name, value in row.items() if name not in _INNER} for row in rows if "error" not in row)
+    yield "samples", samples
 
 
 def describe_device() -> dict[str, Any]:
-    """What times depend on."""
+    """Return what times depend on: versions, threads, system, accelerator."""
     return {
         "auralsam2": __version__,
         "torch": torch.__version__,
@@ -74,22 +74,22 @@ def describe_device() -> dict[str, Any]:
 
 
 def journal_path(report: Path) -> Path:
-    """`REPORT.partial.jsonl`, beside the report."""
+    """Return the path of the journal, `REPORT.partial.jsonl` beside the report."""
     return report.with_name(f"{report.name}.partial.jsonl")
 
 
 class EvaluationJournal:
-    """A file of JSON lines: first what tells the run from others, then one row a sample.
+    """File of JSON lines, a context manager: the identity of the run, then one row per sample.
 
-    A context manager. A line that was cut short, as by a killed process, is dropped when the file is opened again.
+    An incomplete last line, as of a killed process, is removed when the file is opened again.
 
     Args:
-        path: made where missing.
-        run: what must agree for a later run to go on.
+        path: created if missing.
+        run: identity that a resumed run must have.
 
     Raises:
-        UsageError: on entering: the file is of another run.
-        OutputError: it cannot be written.
+        UsageError: on entering: the file belongs to another run.
+        OutputError: the file cannot be written.
     """
 
     def __init__(self, path: Path, run: dict[str, Any]) -> None:
@@ -112,10 +112,10 @@ class EvaluationJournal:
         self._file.close()
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """All rows so far.
+        """Yield all rows.
 
         Raises:
-            UsageError: the file was damaged meanwhile or by an earlier run.
+            UsageError: the file is damaged.
         """
         with self.path.open(encoding="utf-8") as file:
             next(file)
@@ -129,7 +129,7 @@ class EvaluationJournal:
                 yield row
 
     def add(self, row: dict[str, Any]) -> None:
-        """Append a row; it outlives the process when this returns."""
+        """Append a row and flush it."""
         self._line(row)
 
     def _line(self, value: dict[str, Any]) -> None:
@@ -138,18 +138,18 @@ class EvaluationJournal:
             self._file.flush()
 
     def _whole_bytes(self) -> int:
-        """Length of the file up to the end of its last whole line, after a look at the first one."""
+        """Check the first line, and return the length of the file up to its last complete line."""
         if not self.path.exists():
             return 0
-        whole = 0
+        length = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file):
                 if not line.endswith(b"\n"):
                     break
                 if number == 0:
                     self._check(line)
-                whole += len(line)
-        return whole
+                length += len(line)
+        return length
 
     def _check(self, line: bytes) -> None:
         try:

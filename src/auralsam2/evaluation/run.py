@@ -1,4 +1,4 @@
-"""The run over a data set: clip by clip, few of them in memory at a time, and able to go on where it stopped."""
+"""Evaluate a predictor on a data set, clip by clip; resumable."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _log = logging.getLogger(__name__)
 
 SCHEMA = "auralsam2.evaluation/1"
 AHEAD = 2
-"""Clips that are loaded while another one is predicted."""
+"""Number of prefetched clips."""
 MEMORY_REMEDY = "use a smaller model or more memory"
 WITH_CLASSES = "v2-semantic"
-"""The data set whose classes are scored."""
+"""Data set whose classes are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came out.
+    """Result of an evaluation.
 
     Attributes:
-        options: what was chosen.
+        options: its options.
         model: name of the predictor.
-        numbers: by name: `value`, `low`, `high`, `count`; see `Summary.numbers`.
-        scored: samples that were scored.
-        excluded: samples that could not be, with `id` and `error`.
-        left_out: why samples are not in the list.
-        seconds: `total` of this run, and of it `model`, the calls of the predictor.
+        numbers: `value`, `low`, `high`, `count` by name; see `ScoreAggregator.numbers`.
+        scored: number of scored samples.
+        excluded: samples that failed, with `id` and `error`.
+        left_out: problems of samples that the data set leaves out.
+        seconds: `total` of this run, and `model`, the time in the predictor.
     """
 
     options: EvaluationOptions
@@ -55,12 +55,12 @@ class Evaluation:
 
     @property
     def overhead(self) -> float | None:
-        """What the run took beyond the calls of the predictor, as a share of these; None if nothing was left to do."""
+        """Time outside the predictor as a share of the time in it; None if no sample was predicted."""
         model = self.seconds["model"]
         return (self.seconds["total"] - model) / model if model else None
 
     def as_json(self) -> dict[str, Any]:
-        """What a report says beside options and rows."""
+        """Return the members of a report beside options and rows."""
         return {
             "scored": self.scored,
             "summary": self.numbers,
@@ -83,31 +83,31 @@ def evaluate(
 ) -> Evaluation:
     """Score a predictor on a split.
 
-    A sample that raises any exception is excluded and listed, and the next sample follows. With `report`, rows are kept
-    in `REPORT.partial.jsonl` as they come, and a second run with the same options, model and data continues after them;
-    it tries samples again that a lack of memory or a bug excluded. The report itself appears at the end.
+    A sample that raises an exception is excluded and listed. With `report`, rows are written to `REPORT.partial.jsonl`
+    at once. Another run with the same options, model and data continues after them, and retries samples that a lack of
+    memory or a bug excluded. The report is written at the end.
 
     Args:
-        predictor: makes the masks.
-        listing: the samples of the split `options.split`.
-        options: what is scored, and how.
-        load: reads a sample with labels at a given size; it runs in a thread of its own.
-        report: a JSON file to write.
-        masks: a folder for the masks; see `save_masks`.
-        on_sample: called with the row of each sample, those of an earlier run too.
+        predictor: predicts the masks.
+        listing: samples of the split `options.split`.
+        options: options of the evaluation.
+        load: reads a sample with labels of a given size; called in another thread.
+        report: JSON file to write.
+        masks: folder for the masks; see `save_masks`.
+        on_sample: called with the row of each sample, also of an earlier run.
 
     Returns:
-        the numbers; the rows are in the report.
+        the scores; the rows are in the report.
 
     Raises:
-        UsageError: the prompts do not fit the data, or the journal is of another run.
+        UsageError: the prompts do not match the data, or the journal belongs to another run.
         InputError: the split has no samples, or none could be scored.
         OutputError: a file cannot be written, or the disk is full.
     """
-    began = time.perf_counter()
+    start = time.perf_counter()
     samples = list(listing.samples)[: options.limit]
     check_listing(listing, options)
-    sounds = AudioConditions(load, options.sound, listing.samples, options.seed)
+    conditions = AudioConditions(load, options.sound, listing.samples, options.seed)
     run = {
         "schema": SCHEMA,
         "model": {"name": predictor.name, **predictor.identity},
@@ -124,7 +124,9 @@ def evaluate(
             totals.add(row)
         waiting = [sample for sample in samples if sample.id not in done]
         model_seconds = 0.0
-        for row, final in stack.enter_context(contextlib.closing(_rows(predictor, waiting, sounds, options, masks))):
+        for row, final in stack.enter_context(
+            contextlib.closing(_rows(predictor, waiting, conditions, options, masks))
+        ):
             model_seconds += row.get("seconds", 0.0)
             if journal is not None and final:
                 journal.add(row)
@@ -137,7 +139,7 @@ def evaluate(
                 scored=totals.scored,
                 excluded=tuple(totals.excluded),
                 left_out=tuple(str(problem) for problem in listing.problems if problem.excluded),
-                seconds={"total": time.perf_counter() - began, "model": model_seconds},
+                seconds={"total": time.perf_counter() - start, "model": model_seconds},
             )
             if journal is not None and report is not None:
                 write_report(report, run | evaluation.as_json(), journal.rows())
@@ -150,10 +152,10 @@ def evaluate(
 
 
 class _Totals:
-    """Takes the rows as they come."""
+    """Accumulates rows."""
 
-    def __init__(self, summary: ScoreAggregator, tell: Callable[[dict[str, Any]], None]) -> None:
-        self.summary, self._tell = summary, tell
+    def __init__(self, summary: ScoreAggregator, on_sample: Callable[[dict[str, Any]], None]) -> None:
+        self.summary, self._on_sample = summary, on_sample
         self.scored = 0
         self.excluded: list[dict[str, str]] = []
 
@@ -163,28 +165,32 @@ class _Totals:
         else:
             self.scored += 1
             self.summary.add(row)
-        self._tell(row)
+        self._on_sample(row)
 
 
 def _hash(samples: list[Sample]) -> str:
-    """Of the ids, in order."""
+    """Hash the ids in order."""
     return hashlib.sha256("\n".join(sample.id for sample in samples).encode()).hexdigest()[:16]
 
 
 def _rows(
-    predictor: Predictor, samples: list[Sample], sounds: AudioConditions, options: EvaluationOptions, masks: Path | None
+    predictor: Predictor,
+    samples: list[Sample],
+    conditions: AudioConditions,
+    options: EvaluationOptions,
+    masks: Path | None,
 ) -> Generator[tuple[dict[str, Any], bool], None, None]:
-    """Predict and score; a sample that fails gets a row with `error`.
+    """Predict and score samples; a failed sample gets a row with `error`.
 
     Yields:
-        A row, and whether another run would get the same one.
+        a row, and whether another run would give the same row.
     """
     rules = options.rules
 
     def loaded() -> Iterator[tuple[Sample, LoadedClip | None, Any]]:
         for sample in samples:
             try:
-                clip = sounds.load(sample, rules.size)
+                clip = conditions.load(sample, rules.size)
                 if options.dataset != WITH_CLASSES:
                     clip = replace(clip, classes=None)
                 yield sample, clip, predictor.prepare(clip)
@@ -197,9 +203,9 @@ def _rows(
                 yield _failure(sample, prepared)
                 continue
             try:
-                began = time.perf_counter()
+                start = time.perf_counter()
                 prediction = predictor.predict(clip, prepared)
-                took = time.perf_counter() - began
+                seconds = time.perf_counter() - start
                 row = score_clip(prediction, clip, rules)
             except UsageError:
                 raise
@@ -208,17 +214,17 @@ def _rows(
                 continue
             if masks is not None:
                 save_masks(masks, clip, prediction, rules.threshold)
-            yield row | {"seconds": took}, True
+            yield row | {"seconds": seconds}, True
 
 
 def _failure(sample: Sample, error: Exception) -> tuple[dict[str, Any], bool]:
-    """Return the row of a sample that failed, and whether another run would get the same one.
+    """Return the row of a sample that failed, and whether another run would give the same row.
 
     Raises:
         DiskFullError: the disk is full.
     """
     _log.debug("%s failed", sample.id, exc_info=error)
-    if isinstance(error, ValueError):  # files or masks that are out of range
+    if isinstance(error, ValueError):  # values of files or masks out of range
         return {"id": sample.id, "error": " ".join(str(error).split())}, True
     failure = as_aural(error, memory=MEMORY_REMEDY)
     if isinstance(failure, DiskFullError):

@@ -1,4 +1,4 @@
-"""Class-wise IoU and F over label maps, as AVSBench-semantic is scored: frame by frame, summed class by class."""
+"""IoU and F per class over label maps, the scores of AVSBench-semantic."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import torch
 from auralsam2.evaluation.metrics import f_score
 
 CLASSES = 71
-"""AVSBench-semantic: background, which is class 0, and 70 kinds of objects."""
+"""Classes of AVSBench-semantic: background, class 0, and 70 object classes."""
 _EPSILON = 2.220446049250313e-16
 
 
 @dataclass(frozen=True, kw_only=True)
 class SemanticSums:
-    """What frames add up to, class by class.
+    """Sums over frames for each of C classes.
 
     Attributes:
-        iou: (C,) float64, sum of the class's IoU.
-        f: (C,) float64, sum of the class's F, β² = 0.3.
+        iou: (C,) float64, sum of the IoU.
+        f: (C,) float64, sum of F, β² = 0.3.
         count: (C,) int64, frames in which the class is predicted or true.
     """
 
@@ -29,7 +29,7 @@ class SemanticSums:
 
     @classmethod
     def zero(cls, classes: int = CLASSES) -> SemanticSums:
-        """Nothing yet."""
+        """Return sums over no frame."""
         sums = torch.zeros(2, classes, dtype=torch.float64)
         return cls(iou=sums[0], f=sums[1], count=torch.zeros(classes, dtype=torch.int64))
 
@@ -37,26 +37,17 @@ class SemanticSums:
         return SemanticSums(iou=self.iou + other.iou, f=self.f + other.f, count=self.count + other.count)
 
     def means(self, dropped: int | None = None) -> tuple[float, float]:
-        """Mean IoU and F: the mean over the classes of their mean over frames; a class never met has 0 and counts.
+        """Return mean IoU and F: the mean over classes of the mean over frames; an absent class counts as 0.
 
         Args:
-            dropped: a class to leave out: 0 is the background; the AVSBench script drops the last class instead, and
-                calls that "without background".
+            dropped: class to leave out; 0 is the background. The AVSBench script drops the last class instead and calls
+                the result "without background".
         """
-        kept = torch.ones_like(self.count, dtype=torch.bool)
+        included = torch.ones_like(self.count, dtype=torch.bool)
         if dropped is not None:
-            kept[dropped] = False
-        met = self.count.clamp(min=1)
-        return float((self.iou / met)[kept].mean()), float((self.f / met)[kept].mean())
-
-    def means_of_seen(self) -> tuple[float, float, int]:
-        """Mean IoU and F over the classes that were met, and their number: what the AVSBench script logs as it runs."""
-        seen = self.count > 0
-        number = int(seen.sum())
-        if not number:
-            return 0.0, 0.0, 0
-        met = self.count[seen]
-        return float((self.iou[seen] / met).mean()), float((self.f[seen] / met).mean()), number
+            included[dropped] = False
+        frames = self.count.clamp(min=1)
+        return float((self.iou / frames)[included].mean()), float((self.f / frames)[included].mean())
 
 
 def semantic_sums(
@@ -68,32 +59,22 @@ def semantic_sums(
         predicted: (N, H, W) integers below `classes`.
         labels: (N, H, W) integers below `classes`, or `ignored`.
         classes: their number.
-        ignored: label of pixels that do not count.
+        ignored: label of pixels to leave out.
     """
-    both, found, there = _class_counts(predicted, labels, classes, ignored)
-    union = found + there - both
-    f = f_score(both / found, both / there)
+    both, prediction, target = _class_counts(predicted, labels, classes, ignored)
+    union = prediction + target - both
+    f = f_score(both / prediction, both / target)
     return SemanticSums(iou=(both / (union + _EPSILON)).sum(0), f=f.sum(0), count=(union > 0).sum(0))
-
-
-def overlapping_miou(predicted: torch.Tensor, labels: torch.Tensor, classes: int = CLASSES) -> torch.Tensor:
-    """(N,) mean IoU of each frame over the classes that overlap at all; NaN where none does.
-
-    A list that the AVSBench script makes beside its scores; it flatters, for missed classes are left out.
-    """
-    both, found, there = _class_counts(predicted, labels, classes, None)
-    ious = both / (found + there - both + _EPSILON)
-    return ious.sum(1) / (ious != 0).sum(1)
 
 
 def _class_counts(
     predicted: torch.Tensor, labels: torch.Tensor, classes: int, ignored: int | None
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Pixels of each class: in both maps, in the prediction, in the labels; each (N, C) float64."""
+    """Count the pixels of each class: in both maps, in the prediction and in the labels; each (N, C) float64."""
     frames = len(labels)
     frame = torch.arange(frames, device=labels.device)[:, None].expand(-1, labels[0].numel())
-    kept = torch.ones_like(frame, dtype=torch.bool) if ignored is None else labels.flatten(1) != ignored
-    frame, p, g = frame[kept], predicted.flatten(1)[kept].long(), labels.flatten(1)[kept].long()
+    counted = torch.ones_like(frame, dtype=torch.bool) if ignored is None else labels.flatten(1) != ignored
+    frame, p, g = frame[counted], predicted.flatten(1)[counted].long(), labels.flatten(1)[counted].long()
 
     def count(frame: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
         bins = torch.bincount(frame * classes + value, minlength=frames * classes)

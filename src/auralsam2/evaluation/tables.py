@@ -1,4 +1,4 @@
-"""The numbers as a table: ours with their intervals, and what was published, marked as such."""
+"""Text table of scores with intervals, beside published figures."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ _CAVEAT = "published, by another program: read beside ours only under the same p
 
 
 def table_lines(evaluation: Evaluation) -> list[str]:
-    """The table, line by line.
-
-    Args:
-        evaluation: what came out.
-    """
+    """Return the lines of the table."""
     options, rules = evaluation.options, evaluation.options.rules
     threshold = "logit > 0" if rules.threshold is None else f"probability > {rules.threshold:g}"
     call = "frame by frame" if rules.call is None else f"{rules.call} sample{'s' * (rules.call > 1)} a call"
-    found = [
+    lines = [
         f"{options.dataset} {options.split}: {evaluation.scored} samples scored, {len(evaluation.excluded)} excluded, "
         f"{len(evaluation.left_out)} left out of the list",
         f"protocol {rules.name}: maps of {rules.size} px, {threshold}, {call}; prompts {options.prompts}; "
@@ -28,21 +24,21 @@ def table_lines(evaluation: Evaluation) -> list[str]:
         "",
     ]
     others = published_figures(options.dataset, options.split, options.prompts)
-    found += _comparison(evaluation, others)
+    lines += _comparison(evaluation, others)
     rest = [name for name in evaluation.numbers if name not in HEADLINE]
     width = max(map(len, rest), default=0)
-    found += [
+    lines += [
         "",
         f"{'beyond, over frames':{width}}  {'value':>7}  95 % interval",
         *(_beyond(evaluation, n, width) for n in rest),
     ]
     if others:
-        found += ["", *(f"* {_CAVEAT}; {source}" for source in dict.fromkeys(entry["source"] for entry in others))]
-    return found
+        lines += ["", *(f"* {_CAVEAT}; {source}" for source in dict.fromkeys(entry["source"] for entry in others))]
+    return lines
 
 
 def _comparison(evaluation: Evaluation, others: list[dict[str, Any]]) -> list[str]:
-    """One row for us, one for each published method; a column for each headline score that anyone has."""
+    """Return a row for the model and for each published method, with a column for each headline score."""
     ours = evaluation.numbers
     names = [name for name in HEADLINE if name in ours]
     names += [name for name in dict.fromkeys(n for entry in others for n in entry["values"]) if name not in names]
@@ -56,8 +52,8 @@ def _comparison(evaluation: Evaluation, others: list[dict[str, Any]]) -> list[st
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
@@ -69,7 +65,7 @@ def _beyond(evaluation: Evaluation, name: str, width: int) -> str:
 
 
 def _cell(name: str, value: float) -> str:
-    """Percent, as the papers print them; areas and S as fractions."""
+    """Format a percentage, as in the papers; areas and S as fractions."""
     return f"{value:.4f}" if name in FRACTIONS or name.startswith("false area") else f"{100 * value:.2f}"
 
 

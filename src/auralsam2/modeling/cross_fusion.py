@@ -89,10 +89,10 @@ class ChannelMLP(nn.Sequential):
     def __init__(self, inner: int, width: int) -> None:
         super().__init__(nn.Conv1d(inner, width, 1), nn.GELU(), nn.Conv1d(width, width, 1))
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map (B, L', P) to (B, L, P)."""
         first, act, last = self
-        return pointwise(last, act(pointwise(first, input.transpose(1, 2)))).transpose(1, 2)
+        return pointwise(last, act(pointwise(first, tokens.transpose(1, 2)))).transpose(1, 2)
 
 
 class CrossFusion(nn.Module):

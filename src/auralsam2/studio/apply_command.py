@@ -139,7 +139,7 @@ def _click(
         elif (shown := latest_mask(conversation, time, entry.object)) is not None:
             low = mask_codec.pack_mask(
                 shown.low_res.float().cpu().numpy(),
-                object=entry.object,
+                object_id=entry.object,
                 tick=entry.tick,
                 iou=shown.iou,
                 object_score=shown.object_score,

@@ -30,7 +30,7 @@ class MaskHeader:
     """Properties of a stored mask.
 
     Attributes:
-        object: number of the object.
+        object_id: number of the object.
         tick: frame.
         height, width: size of the logits.
         scale: logit of one quantisation step.
@@ -39,7 +39,7 @@ class MaskHeader:
         sounding: as in `Segmentation`.
     """
 
-    object: int
+    object_id: int
     tick: int
     height: int
     width: int
@@ -52,7 +52,7 @@ class MaskHeader:
 def pack_mask(
     logits: np.ndarray,
     *,
-    object: int,
+    object_id: int,
     tick: int,
     iou: float,
     object_score: float,
@@ -62,9 +62,9 @@ def pack_mask(
     """Encode a mask.
 
     Args:
-        logits: (h, w) float; quantised with an error of at most most / 254, clipped to [-most, most].
-        object: number of the object.
-        tick: frame.
+            logits: (h, w) float; quantised with an error of at most most / 254, clipped to [-most, most].
+            object_id: number of the object.
+            tick: frame.
         iou: predicted IoU.
         object_score: logit of the object's presence in the frame.
         sounding: as in `Segmentation`.
@@ -73,7 +73,7 @@ def pack_mask(
     cut = np.clip(logits, -most, most)
     scale = float(np.float32(max(float(np.abs(cut).max()), 1e-3) / 127))
     steps = np.clip(np.rint(cut / scale), -127, 127).astype(np.int8)
-    head = _HEADER.pack(_MAGIC, object, tick, *steps.shape, scale, iou, object_score, _SOUNDING if sounding else 0)
+    head = _HEADER.pack(_MAGIC, object_id, tick, *steps.shape, scale, iou, object_score, _SOUNDING if sounding else 0)
     packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     return head + packer.compress(steps.tobytes()) + packer.flush()
 
@@ -95,7 +95,7 @@ def read_mask_header(data: bytes) -> MaskHeader:
     ):
         raise InputError("a damaged mask of the Studio: export the session again")
     return MaskHeader(
-        object=number,
+        object_id=number,
         tick=tick,
         height=height,
         width=width,

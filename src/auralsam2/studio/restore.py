@@ -146,5 +146,5 @@ def _keep_mask(folder: SessionFolder, number: int, tick: int, data: bytes) -> No
         header, _ = mask_codec.unpack_mask(data)
     except InputError as error:
         raise RefusalError(422, f"a mask in the archive is damaged: {_REMEDY}") from error
-    if (header.object, header.tick) == (number, tick):
+    if (header.object_id, header.tick) == (number, tick):
         folder.keep_mask(number, tick, data)

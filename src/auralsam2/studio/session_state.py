@@ -126,8 +126,8 @@ class SessionState:
         self._undoable = min(len(self.log), DEPTH)
         self._told = summarise_prompts(self.log)
         for header in folder.masks():
-            if header.object < MOST_OBJECTS and header.tick < len(clip.times):
-                self.marks[header.object][header.tick] = header.sounding
+            if header.object_id < MOST_OBJECTS and header.tick < len(clip.times):
+                self.marks[header.object_id][header.tick] = header.sounding
 
     @classmethod
     def new(cls, folder: SessionFolder, clip: StoredClip, name: str, model: str) -> Self:

@@ -352,7 +352,7 @@ class SessionWorker:
         """Send a mask to the page and store it."""
         data = mask_codec.pack_mask(
             found.logits,
-            object=found.object_id,
+            object_id=found.object_id,
             tick=found.index,
             iou=found.iou,
             object_score=found.object_score,

@@ -157,7 +157,7 @@ class SessionFolder:
                     header = mask_codec.read_mask_header(file.read(mask_codec.HEADER_BYTES))
             except (InputError, OSError):
                 continue
-            if (header.object, header.tick) == (int(path.parent.name), int(path.stem)):
+            if (header.object_id, header.tick) == (int(path.parent.name), int(path.stem)):
                 yield header
 
     def _read(self, path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Random changes of a training clip (paper, supplement 6.2): drawn once, then applied to frames, labels and sound.
+"""Random augmentation of a training clip (paper, supplement 6.2), drawn once for frames, labels and audio.
 
-All frames of a clip share their geometry. Colours come last, as Pillow's `ImageEnhance` understands them.
+All frames of a clip share the geometry. Colours are changed last, by Pillow's `ImageEnhance`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     import torch
 
 FILL = (123, 116, 103)
-"""What a rotation uncovers: the mean colour of ImageNet."""
+"""Colour of uncovered pixels: the mean of ImageNet."""
 ENHANCERS = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
 
 
 class Jitter(NamedTuple):
-    """One change of colours.
+    """One colour change.
 
     Attributes:
         factors: of brightness, contrast, saturation; 1 changes nothing.
-        order: in which the three are applied, by index.
+        order: order of application, by index.
     """
 
     factors: Triple = (1.0, 1.0, 1.0)
@@ -35,13 +35,13 @@ class Jitter(NamedTuple):
 
     @classmethod
     def draw(cls, amounts: Triple, random: np.random.Generator) -> Jitter:
-        """Factors between 1 − amount (at least 0) and 1 + amount, in any order."""
+        """Draw factors between 1 − amount (at least 0) and 1 + amount, and their order."""
         factors = [float(random.uniform(max(0.0, 1 - amount), 1 + amount)) for amount in amounts]
         order = random.permutation(3).tolist()
         return cls((factors[0], factors[1], factors[2]), (order[0], order[1], order[2]))
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The image with its colours changed."""
+        """Change the colours of an image."""
         for index in self.order:
             if self.factors[index] != 1:
                 image = ENHANCERS[index](image).enhance(self.factors[index])
@@ -53,15 +53,15 @@ UNCHANGED = Jitter()
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What happens to one clip.
+    """Augmentation of one clip.
 
     Attributes:
         flip: mirror left and right.
-        swap_sound: the flip includes the sound.
+        swap_sound: the flip also swaps the audio channels.
         angle: rotation about the centre, degrees, clockwise as displayed.
         shear: degrees; rows below the centre move left.
-        grayscale: take the colours away.
-        jitter: of all frames alike.
+        grayscale: convert to grayscale.
+        jitter: of all frames.
         frame_jitters: of each frame.
     """
 
@@ -75,7 +75,7 @@ class Augmentation:
 
     @classmethod
     def draw(cls, config: AugmentConfig, frames: int, random: np.random.Generator) -> Augmentation:
-        """Draw the changes of a clip of so many frames."""
+        """Draw the augmentation of a clip of `frames` frames."""
         return cls(
             flip=bool(random.random() < config.flip),
             swap_sound=config.swap_sound,
@@ -87,7 +87,7 @@ class Augmentation:
         )
 
     def frames(self, frames: np.ndarray) -> np.ndarray:
-        """Geometry, then colours.
+        """Change geometry, then colours.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB; T is that of the draw.
@@ -100,7 +100,7 @@ class Augmentation:
         )
 
     def labels(self, labels: np.ndarray) -> np.ndarray:
-        """Geometry alone, to the nearest pixel; what is uncovered belongs to no object.
+        """Change the geometry of masks, by nearest neighbour; uncovered pixels belong to no object.
 
         Args:
             labels: (n, H, W) bool, of any number of the clip's frames.
@@ -113,10 +113,10 @@ class Augmentation:
         return np.stack([np.asarray(self._move(label.astype(np.uint8), 0)) != 0 for label in labels])
 
     def sound(self, log_mel: torch.Tensor) -> torch.Tensor:
-        """Left and right change places with the picture.
+        """Swap the audio channels of a flipped clip.
 
         Args:
-            log_mel: (N, 2, 96, 64), or anything else with the channels in axis 1.
+            log_mel: (N, 2, 96, 64), channels in axis 1.
         """
         return log_mel[:, [1, 0]] if self.flip and self.swap_sound else log_mel
 
@@ -134,7 +134,7 @@ class Augmentation:
         )
 
     def _source(self, x: float, y: float) -> tuple[float, float, float, float, float, float]:
-        """Rows (a, b, c), (d, e, f) of the map from a new point to its old place, about the centre (x, y).
+        """Return the affine map (a, b, c), (d, e, f) from a new point to its old position, about the centre (x, y).
 
         New = R(angle) · [[1, −tan shear], [0, 1]] · old, so old = [[1, tan shear], [0, 1]] · R(−angle) · new.
         """

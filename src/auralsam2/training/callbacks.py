@@ -1,7 +1,8 @@
-"""Validation to look at: what was found in the first clips, over their pictures, beside what is true."""
+"""Callbacks of training: saved models and images of validation."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,71 +12,70 @@ import pytorch_lightning as pl
 import torch
 from PIL import Image
 from pytorch_lightning.callbacks import Callback
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from auralsam2.data.images import read_frame
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.preprocess import to_square
 from auralsam2.outputs.overlay import COLOUR, draw_overlay
 from auralsam2.training.lightning_module import J
-from auralsam2.utils.atomic_io import writing
+from auralsam2.utils.atomic_io import write_file, writing
 
 BEST, LAST = "best", "last"
-"""Folders of the models of highest J and of the end."""
+"""Folders of the model with the highest J and of the final model."""
 
 
 class ModelCheckpoints(Callback):
-    """Saves the model at each validation that is the best so far, and at the end.
+    """Save the model after each validation with the highest J so far, and at the end.
 
     Args:
         out: folder of the run.
-        tell: is given a line of news.
+        on_message: called with a line of text at each validation.
     """
 
-    def __init__(self, out: Path, tell: Callable[[str], None]) -> None:
-        self.out, self.tell, self.best = out, tell, -1.0
+    def __init__(self, out: Path, on_message: Callable[[str], None]) -> None:
+        self.out, self.on_message, self.best = out, on_message, -1.0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the best."""
+        """Save the best model and report J."""
         score = float(trainer.callback_metrics[J])
         loss = trainer.callback_metrics.get("train/loss")
-        news = f"step {trainer.global_step}: J {score:.3f}" + ("" if loss is None else f", loss {float(loss):.3f}")
+        message = f"step {trainer.global_step}: J {score:.3f}" + ("" if loss is None else f", loss {float(loss):.3f}")
         if score > self.best:
             self.best = score
             self._save(trainer, pl_module, BEST)
-            news += ", the best so far"
+            message += ", the best so far"
         if trainer.is_global_zero:
-            self.tell(news)
+            self.on_message(message)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the last."""
+        """Save the final model."""
         self._save(trainer, pl_module, LAST)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best J so far."""
+        """Return the highest J so far."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The inverse."""
+        """Load the highest J so far."""
         self.best = state_dict["best"]
 
     def _save(self, trainer: pl.Trainer, module: Any, name: str) -> None:
         if trainer.is_global_zero:
-            learning = module.network.training
+            training = module.network.training
             AuralSAM2(module.network, name).save_pretrained(self.out / name)
-            module.network.train(learning)
+            module.network.train(training)
 
 
 CLIPS, FRAMES = 4, 5
-"""How many clips are shown, and of each how many frames at most."""
+"""Number of shown clips, and maximum number of frames of each."""
 TRUTH = (64, 200, 120)
 FOLDER = "pictures"
 
 
 class PanelCallback(Callback):
-    """Writes `pictures/step-000500.png` at each validation, and shows it in TensorBoard where that is the log.
+    """Write `pictures/step-000500.png` at each validation.
 
-    Two rows a clip: what is true, tinted green, and what was found, tinted pink.
+    Each clip has two rows: ground truth, tinted green, and predicted masks, tinted pink.
 
     Args:
         out: folder of the run.
@@ -98,10 +98,10 @@ class PanelCallback(Callback):
         if not trainer.is_global_zero or batch_idx >= CLIPS:
             return
         frames = pl_module.held_out.samples[batch.draw].frames
-        kept = batch.supervised.nonzero()[:, 0].tolist()
+        supervised = batch.supervised.nonzero()[:, 0].tolist()
         size = batch.labels.shape[-1]
-        pictures = [to_square(read_frame(frames[t]), size).permute(1, 2, 0).numpy() for t in kept[:FRAMES]]
-        for masks, colour in ((batch.labels[kept], TRUTH), (outputs, COLOUR)):
+        pictures = [to_square(read_frame(frames[t]), size).permute(1, 2, 0).numpy() for t in supervised[:FRAMES]]
+        for masks, colour in ((batch.labels[supervised], TRUTH), (outputs, COLOUR)):
             self._rows.append(_row(pictures, masks, colour))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -112,15 +112,13 @@ class PanelCallback(Callback):
         path = self.folder / f"step-{trainer.global_step:06d}.png"
         with writing(path):
             self.folder.mkdir(parents=True, exist_ok=True)
-            beside = path.with_suffix(".part")
-            Image.fromarray(sheet).save(beside, format="PNG")
-            beside.replace(path)
-        if isinstance(trainer.logger, TensorBoardLogger):
-            trainer.logger.experiment.add_image("val/found", sheet, trainer.global_step, dataformats="HWC")
+        png = io.BytesIO()
+        Image.fromarray(sheet).save(png, format="PNG")
+        write_file(path, png.getvalue())
 
 
 def _row(pictures: list[np.ndarray], masks: torch.Tensor, colour: tuple[int, int, int]) -> np.ndarray:
-    """The frames of a clip side by side, filled up with black: (S, FRAMES · S, 3) uint8."""
+    """Draw the frames of a clip side by side, padded with black: (S, FRAMES · S, 3) uint8."""
     drawn = [
         draw_overlay(picture, mask.cpu().numpy().astype(bool), colour)
         for picture, mask in zip(pictures, masks, strict=False)

@@ -19,12 +19,12 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class MaskLossConfig:
-    """Eq. 6, the loss of SAM 2; the defaults are the paper's.
+    """Mask loss of SAM 2 (Eq. 6); the defaults are the paper's.
 
     Attributes:
         focal, dice, iou, occlusion: weights of the four terms.
-        iou_supervision: the predicted IoU of the best mask learns, or those of all masks, as their mean, as released.
-        choice: the best mask has the least focal + dice, or the least weighted sum of the two, as released.
+        iou_supervision: IoU loss of the best mask, or the mean over all masks, as released.
+        choice: the best mask has the smallest focal + dice loss, or the smallest weighted sum of the two, as released.
         balanced_bce_steps: first training steps with a balanced cross-entropy of weight 1 in place of the focal loss,
             on all candidates: from random weights the focal loss stays at "all background".
     """
@@ -43,21 +43,21 @@ class MaskLossConfig:
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> MaskLossConfig:
-        """The paper's loss or the release's."""
+        """Return the paper's or the release's loss."""
         own: dict[str, Any] = {"iou_supervision": "all", "choice": "weighted"} if variant == "released" else {}
         return cls(**(own | changes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastConfig:
-    """The contrastive loss; the defaults are the paper's.
+    """Contrastive and matching loss; the defaults are the paper's.
 
     Attributes:
-        mode: what pulls and pushes; see `training.contrast`.
+        mode: of the contrastive loss; see `training.contrastive_loss`.
         temperature: τ.
-        samples: visual embeddings drawn from each level of each frame, at most.
-        limit: visual embeddings of a clip, at most; None for no limit.
-        matching: weight of telling by similarity, pixel by pixel, what sounds; see `training.matching`.
+        samples: maximum number of visual embeddings drawn from each level of each frame.
+        limit: maximum number of visual embeddings of a clip; None for no limit.
+        matching: weight of the matching loss; see `losses.matching_loss`.
         matching_only_steps: first training steps with the matching loss alone, without the decoder, whose gradients
             are much larger.
     """
@@ -81,7 +81,7 @@ class ContrastConfig:
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> ContrastConfig:
-        """The paper's loss or the release's.
+        """Return the paper's or the release's loss.
 
         The release draws up to 128 hard and 128 easy embeddings of each of two classes, 512 in all; for Ref-AVS half
         as many.
@@ -126,36 +126,30 @@ class OptimiserConfig:
 
     Attributes:
         rate: learning rate at the first step.
-        audio_encoder_rate: factor on it for the encoder of sound; 0 freezes that encoder, as released.
+        audio_encoder_rate: factor on it for the audio encoder; 0 freezes the encoder, as released.
         weight_decay: of all parameters but those of normalisation layers.
-        warm_up: steps over which the rate rises to its full height.
-        betas: of the running means of the gradient and its square.
-        power: of the polynomial decay.
+        warm_up: steps over which the rate rises.
     """
 
     rate: float = 1e-4
     audio_encoder_rate: float = 0.1
     weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    power: float = 0.9
     warm_up: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("rate", "audio_encoder_rate", "weight_decay", "power", "warm_up"):
+        for name in ("rate", "audio_encoder_rate", "weight_decay", "warm_up"):
             _at_least_0(f"optimiser.{name}", getattr(self, name))
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"optimiser.betas {self.betas} must lie in [0, 1)")
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> OptimiserConfig:
-        """The paper's values or the release's. The paper trains VGGish; the factor 0.1 is from the released code."""
+        """Return the paper's or the release's values; the factor 0.1 for VGGish is from the released code."""
         own: dict[str, Any] = {"audio_encoder_rate": 0.0, "weight_decay": 0.05} if variant == "released" else {}
         return cls(**(own | changes))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Random changes of a training clip; the defaults change nothing.
+    """Random augmentation of a training clip; the defaults leave it unchanged.
 
     Attributes:
         remix_audio: probability of a new audio mix for a StampAVS scene, in which other objects of the same images
@@ -163,12 +157,12 @@ class AugmentConfig:
         unseen_voice_prob: probability that remixed audio uses recordings of categories absent from the images, so that
             only the direction of the sound identifies the object.
         flip: probability of a horizontal flip.
-        swap_sound: left and right of the sound change places where the picture is flipped.
-        rotation: largest angle, either way, in degrees.
-        shear: largest horizontal shear, either way, in degrees.
-        grayscale: probability that the clip loses its colours.
-        clip_jitter: brightness, contrast, saturation: the largest relative change, one draw a clip.
-        frame_jitter: the same, one draw a frame.
+        swap_sound: a flip also swaps the audio channels.
+        rotation: maximum angle in either direction, in degrees.
+        shear: maximum horizontal shear in either direction, in degrees.
+        grayscale: probability of a grayscale clip.
+        clip_jitter: maximum relative change of brightness, contrast and saturation, drawn once per clip.
+        frame_jitter: the same, drawn once per frame.
     """
 
     remix_audio: float = 0.0
@@ -183,7 +177,7 @@ class AugmentConfig:
 
     @property
     def changes_pixels(self) -> bool:
-        """Whether pictures come out otherwise than as they are, or flipped."""
+        """Whether images are changed by more than a flip."""
         return any((self.rotation, self.shear, self.grayscale, *self.clip_jitter, *self.frame_jitter))
 
     def __post_init__(self) -> None:
@@ -201,11 +195,11 @@ class AugmentConfig:
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> AugmentConfig:
-        """The paper's augmentation or what the released code does.
+        """Return the paper's augmentation or the released code's.
 
-        The paper leaves the amounts of jitter to SAM 2's training, whose numbers these are. The released code
-        configures the same jitter, but never stores the jittered pictures. Neither touches the sound: ask for
-        `swap_sound=True` where the side from which a sound comes matters.
+        The paper refers to SAM 2's training for the amounts of jitter. The released code configures the same jitter,
+        but does not store the jittered images. Neither changes the audio: set `swap_sound=True` if the direction of
+        sounds matters.
         """
         own: dict[str, Any] = {"flip": 0.5, "swap_sound": False}
         if variant == "paper":

@@ -1,7 +1,7 @@
-"""Contrastive losses between what is seen and what is heard (paper §3.3).
+"""Contrastive losses between visual and audio embeddings (paper §3.3).
 
-Symbols: E_v visual embeddings with the label of their position, E_a audio embeddings with the label "this frame has an
-object" · s = e · e' / τ.
+Symbols: E_v visual embeddings, labelled by their position; E_a audio embeddings, labelled "this frame has an object";
+s = e · e' / τ.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from auralsam2.training.config import ContrastConfig
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """E_v and E_a of one clip, all frames and levels together; embeddings have norm 1.
+    """E_v and E_a of one clip over all frames and levels; embeddings have norm 1.
 
     Attributes:
         visual: (n, D).
-        visual_label: (n,) bool, the embedding's position belongs to the object.
+        visual_label: (n,) bool, the position belongs to the object.
         audio: (m, D).
-        audio_label: (m,) bool, the embedding's frame has an object.
+        audio_label: (m,) bool, the frame has an object.
     """
 
     visual: torch.Tensor
@@ -40,13 +40,13 @@ def draw_embeddings(
     config: ContrastConfig,
     generator: torch.Generator,
 ) -> Embeddings:
-    """Draw the embeddings of a clip.
+    """Sample the embeddings of a clip.
 
     Args:
         visual: e_v of each level, (T, h·w, D), h = w.
-        audio: e_a of each level, (N, D), N >= T; row t belongs to frame t, rows beyond T are left out.
-        label: (T, S, S), non-zero where the object is.
-        prediction: (T, H, W), logits of the predicted masks, of any size.
+        audio: e_a of each level, (N, D), N >= T; row t belongs to frame t, rows beyond T are ignored.
+        label: (T, S, S), non-zero on the object.
+        prediction: (T, H, W), logits of the predicted masks.
         config: numbers of samples.
         generator: on the CPU; the same state draws the same embeddings on any device.
 
@@ -74,8 +74,8 @@ def draw_embeddings(
         labels.append(truth.flatten()[chosen])
     embeddings, visual_label = torch.cat(rows), torch.cat(labels).to(label.device)
     if config.limit is not None and len(embeddings) > config.limit:
-        kept = torch.randperm(len(embeddings), generator=generator)[: config.limit].to(label.device)
-        embeddings, visual_label = embeddings[kept], visual_label[kept]
+        chosen = torch.randperm(len(embeddings), generator=generator)[: config.limit].to(label.device)
+        embeddings, visual_label = embeddings[chosen], visual_label[chosen]
     sounding = (label != 0).flatten(1).any(1)
     return Embeddings(
         embeddings, visual_label, torch.cat([rows[:frames] for rows in audio]), sounding.repeat(len(audio))
@@ -85,14 +85,14 @@ def draw_embeddings(
 def choose_embeddings(
     truth: torch.Tensor, right: torch.Tensor, samples: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Positions of one frame: the two classes alike, and of each class wrongly and rightly predicted ones alike.
+    """Sample positions of one frame, half of each class, and of each class half hard and half easy ones.
 
-    What one side lacks, the other fills up, so that all `samples` are drawn where there are as many positions.
+    A shortage in one part is filled from the other, so that `samples` positions are drawn if the frame has as many.
 
     Args:
         truth: (P,) bool, the position belongs to the object.
-        right: (P,) bool, it is predicted rightly ("easy"; else "hard").
-        samples: most positions to draw.
+        right: (P,) bool, the prediction is correct ("easy"; else "hard").
+        samples: maximum number of positions.
         generator: of the CPU.
 
     Returns:
@@ -108,13 +108,13 @@ def choose_embeddings(
 
 
 def class_share(total: int, first: int, second: int) -> tuple[int, int]:
-    """How many to take of two pools: half each (the second more, if odd), but all in all as many as there are."""
-    taken = min(first, max(total // 2, total - second))
-    return taken, min(second, total - taken)
+    """Split `total` between two pools: half each (the second more, if odd), a shortage filled from the other."""
+    count = min(first, max(total // 2, total - second))
+    return count, min(second, total - count)
 
 
 PIECE = 2**25
-"""Similarities that are in memory at a time: 128 MB. Ten frames at 1024 pixels have seven times as many."""
+"""Similarities in memory at a time: 128 MB. Ten frames at 1024 pixels have seven times as many."""
 
 
 def contrastive_loss(
@@ -125,9 +125,9 @@ def contrastive_loss(
     config: ContrastConfig,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """Draw embeddings of a clip and compare them; arguments as of `sampling.draw`. A scalar, 0 for mode `none`.
+    """Sample embeddings of a clip and compute their loss, a scalar, in float32; 0 for mode `none`.
 
-    Similarities are computed in float32, whatever autocast says.
+    The arguments are those of `draw_embeddings`.
     """
     if config.mode == "none":
         return label.new_zeros((), dtype=torch.float32)
@@ -145,7 +145,7 @@ def contrastive_loss(
 
 
 def audiocon(drawn: Embeddings, temperature: float) -> torch.Tensor:
-    """Eq. 8: audio embeddings are prototypes; only visual embeddings are pushed away.
+    """Compute Eq. 8: audio embeddings are prototypes, visual embeddings are negatives.
 
     1 / (|E_v| |E_a|) Σ_{e ∈ E_v} Σ_{e⁺ ∈ E_a, same label} −ln( e^s⁺ / (e^s⁺ + Σ_{e⁻ ∈ E_v, other label} e^s⁻) ).
 
@@ -156,7 +156,7 @@ def audiocon(drawn: Embeddings, temperature: float) -> torch.Tensor:
 
 
 def info_nce(drawn: Embeddings, temperature: float) -> torch.Tensor:
-    """What the released code computes: audio embeddings of the other label are pushed away too.
+    """Compute the loss of the released code, with audio embeddings of the other label as negatives too.
 
     1 / |E_v| Σ_{e ∈ E_v} mean_{e⁺ ∈ E_a, same label} −ln( e^s⁺ / (e^s⁺ + Σ_{e⁻ ∈ E_v ∪ E_a, other label} e^s⁻) ), where
     an embedding without prototype counts as 0.
@@ -168,13 +168,13 @@ def info_nce(drawn: Embeddings, temperature: float) -> torch.Tensor:
 
 
 def supcon(embeddings: torch.Tensor, label: torch.Tensor, temperature: float) -> torch.Tensor:
-    """SupCon (Khosla et al., 2020, L_out), mean over all embeddings.
+    """Compute SupCon (Khosla et al., 2020, L_out), mean over all embeddings.
 
-    1 / |E| Σ_i mean_{p ≠ i, same label} −ln( e^s_ip / Σ_{a ≠ i} e^s_ia ), where an embedding alone of its label counts
-    as 0.
+    1 / |E| Σ_i mean_{p ≠ i, same label} −ln( e^s_ip / Σ_{a ≠ i} e^s_ia ), where the only embedding of a label
+    counts as 0.
 
     Args:
-        embeddings: (n, D), norm 1: E_v for SupCon as made for images, E_v ∪ E_a for its other reading.
+        embeddings: (n, D), norm 1: E_v for mode `supcon`, E_v ∪ E_a for `supcon-joint`.
         label: (n,) bool.
         temperature: τ.
     """
@@ -190,7 +190,7 @@ def supcon(embeddings: torch.Tensor, label: torch.Tensor, temperature: float) ->
 def _to_prototypes(
     drawn: Embeddings, negatives: torch.Tensor, negative_label: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """−ln( e^s⁺ / (e^s⁺ + Σ_neg e^s) ) of each visual embedding and each audio embedding; 0 where labels differ.
+    """Compute −ln( e^s⁺ / (e^s⁺ + Σ_neg e^s) ) of each visual and each audio embedding; 0 where labels differ.
 
     Returns:
         (n, m).
@@ -206,14 +206,14 @@ def _to_prototypes(
 
 
 def _log_sum_exp(rows: torch.Tensor, columns: torch.Tensor, *, but_itself: bool = False) -> torch.Tensor:
-    """The logarithm of Σ e^(row · column) over all columns; −∞ where there are none.
+    """Compute ln Σ e^(row · column) over all columns; −∞ without a column.
 
-    A matrix that is too large is made in pieces, and again for the gradient.
+    A large matrix is computed in pieces, and again for the gradient.
 
     Args:
         rows: (n, D).
         columns: (m, D).
-        but_itself: row i leaves out column i.
+        but_itself: row i ignores column i.
 
     Returns:
         (n,).

@@ -1,7 +1,7 @@
-"""Clips for training and validation. What a clip becomes depends on the seed and its number alone.
+"""Clips for training and validation; each depends on the seed and its draw number alone.
 
-Draw number d takes the clip at place d mod n of the order of epoch d div n. So a run that goes on at some step sees
-what an undisturbed one sees, whatever the number of loading processes.
+Draw d takes the clip at position d mod n in the order of epoch d div n. So a resumed run sees the same clips as an
+uninterrupted one, with any number of loader processes.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from auralsam2.training.feature_disk_cache import FeatureDiskCache
 from auralsam2.training.recipe import DataConfig
 
 ORDER, CHANGES = 0, 1
-"""What random numbers are for: the order of an epoch, the changes of a clip."""
+"""Uses of random numbers: order of an epoch, augmentation of a clip."""
 
 
 class TrainingClip(NamedTuple):
-    """A clip on the model's square.
+    """A clip at the model's input size.
 
     Attributes:
-        draw: its number in the run; in validation, in the split.
-        pixels: (T, 3, S, S) uint8 RGB; None where `maps` are known.
+        draw: number in the run; in validation, in the split.
+        pixels: (T, 3, S, S) uint8 RGB; None if `maps` are known.
         log_mel: (N, 2, 96, 64) float32, N >= T.
         labels: (T, S, S) bool.
         supervised: (T,) bool.
-        expression: what to look for, where the data set says it.
-        keys: of the pictures in the cache; None without one.
-        maps: what the image encoder made of the pictures, from the cache.
-        seconds: of the N examples of `log_mel`, those of the T frames; None: the first T.
-        rivals: (T, S, S) bool, objects that keep silent, where they are asked for and the data set has them.
+        expression: referring expression, if the data set has one.
+        keys: cache keys of the frames; None without a cache.
+        maps: output of the image encoder, from the cache.
+        seconds: indices of the T frames among the N examples of `log_mel`; None for the first T.
+        rivals: (T, S, S) bool, silent objects, if requested and known.
     """
 
     draw: int
@@ -63,18 +63,18 @@ class TrainingClip(NamedTuple):
 
 
 class TrainingClips(Dataset[TrainingClip]):
-    """The clips of a split by draw number.
+    """Clips of a split by draw number.
 
     Args:
         samples: of the split.
         size: S.
-        frames: T; of longer clips a window of T frames is drawn.
-        augment: random changes. They act on the square, so that frames and labels move alike.
-        seed: of everything random.
-        cache: of what the image encoder makes of the pictures.
-        voices: what may sound where `augment.remix_audio` remixes.
+        frames: T; a window of T frames is drawn from longer clips.
+        augment: augmentation, applied at size S, so that frames and labels move together.
+        seed: seed of all random numbers.
+        cache: of the image encoder's output.
+        voices: recordings for `augment.remix_audio`.
         frames_per_clip: number of random frames of the window, with the audio of all; None for all frames.
-        rivals: look for the objects that keep silent too.
+        rivals: also load the silent objects.
     """
 
     def __init__(
@@ -98,14 +98,14 @@ class TrainingClips(Dataset[TrainingClip]):
         return len(self.samples)
 
     def place(self, draw: int) -> int:
-        """Which of the samples a draw takes."""
+        """Return the index of a draw's sample."""
         epoch, position = divmod(draw, len(self.samples))
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.samples))
         return int(self._order[1][position])
 
     def __getitem__(self, draw: int) -> TrainingClip:
-        """Load a clip and change it.
+        """Load and augment a clip.
 
         Raises:
             InputError: a file cannot be read.
@@ -113,25 +113,25 @@ class TrainingClips(Dataset[TrainingClip]):
         random = np.random.default_rng((self.seed, CHANGES, draw))
         sample = self.samples[self.place(draw)]
         spare = len(sample.frames) - self.frames
-        whole = audio_window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
+        window = audio_window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
         seconds = None
-        if self.frames_per_clip is not None and self.frames_per_clip < len(whole.frames):
-            seconds = sorted(random.choice(len(whole.frames), self.frames_per_clip, replace=False).tolist())
-        sample = whole if seconds is None else crop_frames(whole, seconds)
+        if self.frames_per_clip is not None and self.frames_per_clip < len(window.frames):
+            seconds = sorted(random.choice(len(window.frames), self.frames_per_clip, replace=False).tolist())
+        sample = window if seconds is None else crop_frames(window, seconds)
         change = Augmentation.draw(self.augment, len(sample.frames), random)
         keys, maps = look_up(self.cache, sample, flip=change.flip)
-        # What an expression says of the sound holds for the sound it was made for.
-        anew = self.voices is not None and sample.expression is None and random.random() < self.augment.remix_audio
+        # An expression describes the original audio.
+        remixes = self.voices is not None and sample.expression is None and random.random() < self.augment.remix_audio
         clip = load_clip(sample, self.size, pictures=maps is None, sound=False)
-        objects = object_masks(sample, self.size) if sample.objects and (anew or self.rivals) else None
-        if anew:
+        objects = object_masks(sample, self.size) if sample.objects and (remixes or self.rivals) else None
+        if remixes:
             assert self.voices is not None
-            assert objects is not None, "a scene of StampAVS knows its objects"
-            log_mel, heard = remix_sample(whole, self.voices, random, self.augment.unseen_voice_prob)
-            labels = (objects & heard[:, seconds or slice(None), None, None]).any(0)
+            assert objects is not None, "StampAVS scenes have object masks"
+            log_mel, audible = remix_sample(window, self.voices, random, self.augment.unseen_voice_prob)
+            labels = (objects & audible[:, seconds or slice(None), None, None]).any(0)
         else:
-            log_mel, labels = load_audio(whole), clip.labels
-        quiet = objects.any(0) & ~labels if self.rivals and objects is not None else None
+            log_mel, labels = load_audio(window), clip.labels
+        silent = objects.any(0) & ~labels if self.rivals and objects is not None else None
         return TrainingClip(
             draw,
             clip_pixels(clip, self.size, change) if maps is None else None,
@@ -142,17 +142,17 @@ class TrainingClips(Dataset[TrainingClip]):
             keys,
             maps,
             None if seconds is None else tuple(seconds),
-            None if quiet is None else torch.from_numpy(change.labels(quiet.numpy())),
+            None if silent is None else torch.from_numpy(change.labels(silent.numpy())),
         )
 
 
 class ValidationClips(Dataset[TrainingClip]):
-    """The clips of a split as they are.
+    """Clips of a split without augmentation.
 
     Args:
         samples: of the split.
         size: S.
-        cache: as of `TrainingClips`.
+        cache: of the image encoder's output.
     """
 
     def __init__(self, samples: Sequence[Sample], size: int, cache: FeatureDiskCache | None = None) -> None:
@@ -165,17 +165,17 @@ class ValidationClips(Dataset[TrainingClip]):
         sample = self.samples[number]
         keys, maps = look_up(self.cache, sample, flip=False)
         clip = load_clip(sample, self.size, pictures=maps is None)
-        seen = clip_pixels(clip, self.size) if maps is None else None
-        return TrainingClip(number, seen, clip.log_mel, clip.labels, clip.supervised, sample.expression, keys, maps)
+        pixels = clip_pixels(clip, self.size) if maps is None else None
+        return TrainingClip(number, pixels, clip.log_mel, clip.labels, clip.supervised, sample.expression, keys, maps)
 
 
 class Draws(Sampler[int]):
-    """The draw numbers of one process. It has no length: where it starts depends on the checkpoint.
+    """Draw numbers of one process; without length, as the first depends on the checkpoint.
 
     Args:
-        first: of all processes together.
-        end: the first number that is not drawn any more.
-        rank, world: of the process.
+        first: first draw of all processes.
+        end: end of the draws, exclusive.
+        rank, world: rank of the process and number of processes.
     """
 
     def __init__(self, first: int, end: int, rank: int = 0, world: int = 1) -> None:
@@ -186,7 +186,7 @@ class Draws(Sampler[int]):
 
 
 def clip_pixels(clip: LoadedClip, size: int, change: Augmentation | None = None) -> torch.Tensor:
-    """The frames on the model's square, changed where a change is given: (T, 3, S, S) uint8."""
+    """Resize the frames to the model's input size and augment them: (T, 3, S, S) uint8."""
     squares = torch.stack([to_square(frame, size) for frame in clip.frames])
     if change is None:
         return squares
@@ -197,7 +197,7 @@ def clip_pixels(clip: LoadedClip, size: int, change: Augmentation | None = None)
 def look_up(
     cache: FeatureDiskCache | None, sample: Sample, *, flip: bool
 ) -> tuple[tuple[str, ...] | None, tuple[torch.Tensor, ...] | None]:
-    """The keys of a sample's pictures and what the cache has of them."""
+    """Return the cache keys of a sample's frames, and their maps if all are cached."""
     if cache is None:
         return None, None
     keys = cache.keys(sample.frames, flip)
@@ -207,16 +207,16 @@ def look_up(
 def remix_sample(
     sample: Sample, voices: AssetPool, random: np.random.Generator, unseen_voice_prob: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Another sound for a scene of StampAVS.
+    """Compose new audio for a StampAVS scene.
 
     Args:
-        sample: of the scene, or a window of it, of T frames.
-        voices: what may sound.
-        random: draws who does.
+        sample: the scene, or a window of T of its frames.
+        voices: recordings.
+        random: draws the sources.
         unseen_voice_prob: probability of recordings of categories absent from the images.
 
     Returns:
-        (T, 2, 96, 64), what is heard, and (n, T) bool, which of the n objects in which second.
+        (T, 2, 96, 64), log-mel examples, and (n, T) bool, seconds in which each of the n objects is audible.
 
     Raises:
         InputError: a file of the scene cannot be read.
@@ -228,7 +228,7 @@ def remix_sample(
 
 
 def object_masks(sample: Sample, size: int) -> torch.Tensor:
-    """(n, T, S, S) bool: where the n objects of a sample are, heard or not.
+    """Read the masks of all n objects of a sample, audible or not: (n, T, S, S) bool.
 
     Raises:
         InputError: a file cannot be read.
@@ -236,40 +236,40 @@ def object_masks(sample: Sample, size: int) -> torch.Tensor:
     return torch.stack([torch.stack([read_mask(path, size) for path in paths]) for paths in sample.objects])
 
 
-def crop_frames(sample: Sample, kept: Sequence[int]) -> Sample:
-    """A sample of some of its frames alone; its sound is no longer theirs."""
+def crop_frames(sample: Sample, indices: Sequence[int]) -> Sample:
+    """Select frames of a sample; its audio no longer matches them."""
     return dataclasses.replace(
         sample,
-        frames=tuple(sample.frames[t] for t in kept),
-        labels=tuple(sample.labels[t] for t in kept),
-        supervised=tuple(sample.supervised[t] for t in kept),
-        objects=tuple(tuple(paths[t] for t in kept) for paths in sample.objects),
+        frames=tuple(sample.frames[t] for t in indices),
+        labels=tuple(sample.labels[t] for t in indices),
+        supervised=tuple(sample.supervised[t] for t in indices),
+        objects=tuple(tuple(paths[t] for t in indices) for paths in sample.objects),
     )
 
 
 def audio_window(sample: Sample, first: int, frames: int) -> Sample:
-    """A part of a sample: at most so many frames, from `first` on."""
+    """Select at most `frames` frames of a sample, from `first` on."""
     if len(sample.frames) <= frames:
         return sample
-    kept = slice(first, first + frames)
+    window = slice(first, first + frames)
     return dataclasses.replace(
         sample,
-        frames=sample.frames[kept],
-        labels=sample.labels[kept],
-        supervised=sample.supervised[kept],
+        frames=sample.frames[window],
+        labels=sample.labels[window],
+        supervised=sample.supervised[window],
         first_example=sample.first_example + first,
-        objects=tuple(paths[kept] for paths in sample.objects),
+        objects=tuple(paths[window] for paths in sample.objects),
     )
 
 
 def build_loader(clips: Dataset[TrainingClip], draws: Sampler[int], workers: int) -> DataLoader[TrainingClip]:
-    """Clips one by one, loaded ahead."""
+    """Build a loader of single clips, prefetched."""
     return DataLoader(
         clips,
         batch_size=None,
         sampler=draws,
         num_workers=workers,
-        # Forking a process that runs threads of torch can hang.
+        # A fork of a process with torch threads can hang.
         multiprocessing_context="spawn" if workers else None,
         persistent_workers=workers > 0,
         worker_init_fn=_start_worker if workers else None,
@@ -277,14 +277,14 @@ def build_loader(clips: Dataset[TrainingClip], draws: Sampler[int], workers: int
 
 
 def _start_worker(_number: int) -> None:
-    """Prepare a worker process: it leaves Ctrl-C and SIGHUP to its parent, and ends without a word when that stops."""
+    """Prepare a worker process: ignore Ctrl-C and SIGHUP, and end silently when the parent ends."""
     for name in ("SIGINT", "SIGHUP"):
         if hasattr(signal, name):  # Windows has no SIGHUP
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     show = sys.excepthook
 
     def show_unless_disconnected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        # The thread of multiprocessing that shares tensors reports a parent that stops while it fetches one.
+        # The tensor-sharing thread of multiprocessing reports a parent that ends while fetching a tensor.
         if not isinstance(error, ConnectionError | EOFError):
             show(kind, error, trace)
 
@@ -292,18 +292,18 @@ def _start_worker(_number: int) -> None:
 
 
 def training_samples(data: DataConfig, split: str) -> list[Sample]:
-    """The samples of a split of all data sets of the pool; without a label, a clip teaches nothing and is left out.
+    """List the samples with a label in a split of all data sets of the pool.
 
     Raises:
-        AuralError: a data set or split is not there, or nothing in it can be used.
+        AuralError: a data set or split is missing, or has no usable sample.
     """
-    found = [
+    samples = [
         sample
         for name in data.dataset.split("+")
         for part in split.split("+")
         for sample in open_dataset(name, data.root).listing(part).samples
         if any(sample.supervised)
     ]
-    if not found:
+    if not samples:
         raise InputError(f"{data.root}: split {split} of {data.dataset} has no usable samples: auralsam2 data check")
-    return found
+    return samples

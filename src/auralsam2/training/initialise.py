@@ -1,4 +1,4 @@
-"""From a recipe to a network with its first weights."""
+"""Build the network of a recipe with its initial weights."""
 
 from __future__ import annotations
 
@@ -20,101 +20,100 @@ from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.utils.weights import load_weights
 
-HEARING, FUSER, WORDS = "audio_encoder.", "fuser.", "text_proj."
-FAINT = 0.1
-"""First gain of prompts beside a drawn mask."""
+AUDIO_ENCODER, FUSER, TEXT_PROJECTION = "audio_encoder.", "fuser.", "text_proj."
+SMALL_GAIN = 0.1
+"""Initial gain of prompts beside a coarse mask."""
 
 
 def build_network(recipe: TrainingRecipe) -> AudioVisualNetwork:
-    """Load the frozen parts and make the others from the seed.
+    """Load the frozen parts and initialise the others from the seed.
 
     Raises:
-        AuralError: a part is not here, or does not fit.
+        AuralError: a part is missing, or does not match.
     """
-    made = assemble_model(resolve_paths(recipe.model), seed=recipe.trainer.seed)
+    network = assemble_model(resolve_paths(recipe.model), seed=recipe.trainer.seed)
     if recipe.audio_from is not None:
-        load_audio_encoder(made, recipe.audio_from)
-    if recipe.fuser_from is not None and isinstance(made, AuralNetwork):
-        load_fuser(made, recipe.fuser_from)
-    return made
+        load_audio_encoder(network, recipe.audio_from)
+    if recipe.fuser_from is not None and isinstance(network, AuralNetwork):
+        load_fuser(network, recipe.fuser_from)
+    return network
 
 
 @torch.no_grad()
-def calibrate_fuser(made: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None:
-    """Measure what a fuser that standardises reads, and set the first gains of its prompts.
+def calibrate_fuser(network: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor) -> None:
+    """Measure the statistics of standardised fuser inputs, and set the initial gains of the prompts.
 
-    The prompts that are added to the image itself, at the decoder's first step, get the deviation of that image:
-    smaller ones would be lost in it. Where the fuser draws a mask, all prompts begin faint instead: the mask says what
-    is meant, and they are to refine it.
+    Prompts that the decoder adds to the image embedding at its first step get the standard deviation of that embedding.
+    With a predicted coarse mask, all prompts get a small gain instead, as they only refine the mask.
 
     Args:
-        made: with first weights.
-        pixels: (N, 3, S, S) float, normalised, some pictures of the training.
-        log_mel: (M, 2, 96, 64), some seconds of its sound.
+        network: with initial weights.
+        pixels: (N, 3, S, S) float, normalised training images.
+        log_mel: (M, 2, 96, 64), seconds of training audio.
     """
-    fuser, maps = made.fuser, encode_pyramid(made.sam2, pixels).maps
+    fuser, maps = network.fuser, encode_pyramid(network.sam2, pixels).maps
     for standard, level in zip(fuser.map_standards, maps, strict=False):
         cast(ChannelStandardizer, standard).measure(level)
-    fuser.token_standard.measure(made.audio_encoder(log_mel))
-    if made.config.extensions.predict_coarse_mask:
-        fuser.visual_gains.fill_(FAINT)
-        fuser.audio_gains.fill_(FAINT)
+    fuser.token_standard.measure(network.audio_encoder(log_mel))
+    if network.config.extensions.predict_coarse_mask:
+        fuser.visual_gains.fill_(SMALL_GAIN)
+        fuser.audio_gains.fill_(SMALL_GAIN)
     else:
-        first = len(fuser.visual_gains) - 1 if made.config.prompting.coarse_first else 0
+        first = len(fuser.visual_gains) - 1 if network.config.prompting.coarse_first else 0
         fuser.visual_gains[first] = maps[-1].std()
 
 
 @torch.no_grad()
-def calibrate_audio_input(made: AdapterNetwork, log_mel: torch.Tensor) -> None:
-    """Measure what a baseline that standardises hears.
+def calibrate_audio_input(network: AdapterNetwork, log_mel: torch.Tensor) -> None:
+    """Measure the statistics of a baseline's standardised audio input.
 
     Args:
-        made: with first weights.
-        log_mel: (M, 2, 96, 64), some seconds of the training's sound.
+        network: with initial weights.
+        log_mel: (M, 2, 96, 64), seconds of training audio.
     """
-    audio_input = made.adapters.audio_input
+    audio_input = network.adapters.audio_input
     if audio_input.standard is not None:
-        audio_input.standard.measure(audio_input.select(made.audio_encoder(log_mel)))
+        audio_input.standard.measure(audio_input.select(network.audio_encoder(log_mel)))
 
 
 def resolve_paths(config: ModelConfig) -> ModelConfig:
-    """Make the folders absolute, so that a saved model works from any directory; names of models stay names."""
+    """Make folders absolute, so that a saved model loads from any directory; names of models are unchanged."""
 
-    def whole(name: str | None) -> str | None:
+    def absolute(name: str | None) -> str | None:
         is_folder = name is not None and name not in REGISTRY and Path(name).is_dir()
         return str(Path(name).resolve()) if name is not None and is_folder else name
 
-    return dataclasses.replace(config, sam2=whole(config.sam2), text=whole(config.text))
+    return dataclasses.replace(config, sam2=absolute(config.sam2), text=absolute(config.text))
 
 
-def load_audio_encoder(made: AudioVisualNetwork, model: str) -> None:
-    """Take the encoder of sound of another model.
+def load_audio_encoder(network: AudioVisualNetwork, model: str) -> None:
+    """Load the audio encoder of another model.
 
     Raises:
-        UnavailableError: it is not here.
-        ConfigError: it has another shape.
+        UnavailableError: the model is missing.
+        ConfigError: its audio encoder has another shape.
     """
     try:
-        made.audio_encoder.load_state_dict(_weights(model, HEARING))
+        network.audio_encoder.load_state_dict(_weights(model, AUDIO_ENCODER))
     except RuntimeError as error:
-        raise ConfigError(f"audio_from {model}: another encoder of sound ({str(error).splitlines()[-1]})") from error
+        raise ConfigError(f"audio_from {model}: another audio encoder ({str(error).splitlines()[-1]})") from error
 
 
-def load_fuser(made: AuralNetwork, model: str) -> None:
-    """Take the fuser of another model. It may lack the way in for words: then that starts anew.
+def load_fuser(network: AuralNetwork, model: str) -> None:
+    """Load the fuser of another model; a missing text projection is initialised randomly.
 
     Raises:
-        UnavailableError: it is not here.
-        ConfigError: it has another shape.
+        UnavailableError: the model is missing.
+        ConfigError: its fuser has another shape.
     """
-    own = {name: value for name, value in made.fuser.state_dict().items() if name.startswith(WORDS)}
+    text = {name: value for name, value in network.fuser.state_dict().items() if name.startswith(TEXT_PROJECTION)}
     try:
-        made.fuser.load_state_dict(own | _weights(model, FUSER))
+        network.fuser.load_state_dict(text | _weights(model, FUSER))
     except RuntimeError as error:
         raise ConfigError(f"fuser_from {model}: another fuser ({str(error).splitlines()[-1]})") from error
 
 
 def _weights(model: str, part: str) -> dict[str, torch.Tensor]:
-    """The tensors of a part of a model, without its name."""
+    """Return the tensors of a part of a model, without its prefix."""
     state = load_weights(download.resolve(model))
     return {name.removeprefix(part): value for name, value in state.items() if name.startswith(part)}

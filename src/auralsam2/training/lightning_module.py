@@ -1,4 +1,4 @@
-"""A training step, as Lightning wants it: a clip goes through a network on a frozen SAM 2, whose own part learns."""
+"""Lightning modules: training and validation of a network on a frozen SAM 2, one clip at a time."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ from auralsam2.training.optimiser import build_optimiser, build_schedule
 from auralsam2.training.recipe import TrainingRecipe
 
 J = "val/J"
-"""Name of the mean J of validation."""
+"""Mean J of validation."""
 J_TARGET, FALSE_AREA = "val/J_target", "val/false_area"
-"""J on frames with a target; share of the picture that is masked on frames without one."""
+"""J on frames with a target; predicted area, as a share of the image, on frames without."""
 CALIBRATION = 32
-"""Clips that are looked at before training, where something is measured."""
+"""Number of clips used for calibration before training."""
 DROPOUT, DRAWING = 2, 3
-"""What random numbers are for, beside those of `training.data`."""
+"""Uses of random numbers, beside those of `training.dataset`."""
 
 
 class ClipModule(pl.LightningModule):
-    """Trains a network's own part and, unless its rate is 0, the encoder of sound.
+    """Train a network on a frozen SAM 2 and, unless its rate is 0, the audio encoder.
 
-    All that is random in a step follows from the seed and the draw number of its clip: a step gives the same after a
-    resume, and two processes give what one gives that accumulates two clips.
+    All random numbers of a step follow from the seed and the draw number of its clip. So a resumed run repeats its
+    steps exactly, and two processes equal one process that accumulates two clips.
 
     Args:
-        network: with its first weights.
-        recipe: what to do.
-        train, validation: the samples.
+        network: with initial weights.
+        recipe: settings.
+        train, validation: samples.
     """
 
     def __init__(
@@ -86,24 +86,24 @@ class ClipModule(pl.LightningModule):
             rivals=recipe.contrast.matching > 0 or recipe.distillation.weight > 0,
         )
         self.held_out = ValidationClips(validation, size, self.cache)
-        network.audio_encoder.requires_grad_(self.hearing_learns)
+        network.audio_encoder.requires_grad_(self.trains_audio_encoder)
 
     @property
-    def hearing_learns(self) -> bool:
-        """Whether the encoder of sound is trained."""
+    def trains_audio_encoder(self) -> bool:
+        """Whether the audio encoder is trained."""
         return self.recipe.optimiser.audio_encoder_rate > 0
 
     @property
-    def first_samples(self) -> Sequence[Sample]:
-        """Some of the training, on which something is measured before it."""
+    def calibration_samples(self) -> Sequence[Sample]:
+        """Training samples for calibration."""
         return self.clips.samples[:CALIBRATION]
 
     @abstractmethod
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput | None, DecoderOutput]:
-        """The network on a clip; the memory starts from the given frame.
+        """Run the network on a clip; the memory starts from the given frame.
 
         Returns:
-            what the fuser gave, where there is one, and the masks of all T frames, batched.
+            output of the fuser, if there is one, and the masks of all T frames, batched.
         """
 
     def other_losses(
@@ -112,34 +112,34 @@ class ClipModule(pl.LightningModule):
         fused: FuserOutput | None,
         decoded: DecoderOutput,
         labels: torch.Tensor,
-        kept: list[int],
+        supervised: list[int],
     ) -> dict[str, torch.Tensor]:
-        """Losses beside those of the masks, with their weights.
+        """Compute the weighted losses beside the mask losses.
 
         Args:
             clip: the clip.
             fused: of `run_clip`.
             decoded: of `run_clip`.
             labels: of the supervised frames.
-            kept: which frames these are.
+            supervised: indices of these frames.
         """
         return {}
 
     def training_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
-        """The loss of one clip: masks of supervised frames, and what a method adds."""
+        """Compute the loss of a clip: mask losses of the supervised frames and the method's other losses."""
         torch.manual_seed(self._seed(DROPOUT, clip.draw))
         fused, decoded = self.run_clip(clip, self.recipe.trainer.conditioning)
-        kept = clip.supervised.nonzero()[:, 0].tolist()
-        labels = clip.labels[kept]
+        supervised = clip.supervised.nonzero()[:, 0].tolist()
+        labels = clip.labels[supervised]
         masks = mask_losses(
-            full_size(decoded.logits[kept], labels.shape[-1]),
-            decoded.ious[kept],
-            decoded.object_score[kept],
+            full_size(decoded.logits[supervised], labels.shape[-1]),
+            decoded.ious[supervised],
+            decoded.object_score[supervised],
             labels,
             self.recipe.losses,
             waking=self.global_step < self.recipe.losses.balanced_bce_steps,
         )
-        others = self.other_losses(clip, fused, decoded, labels, kept)
+        others = self.other_losses(clip, fused, decoded, labels, supervised)
         loss = masks.total
         for value in others.values():
             loss = loss + value
@@ -149,55 +149,59 @@ class ClipModule(pl.LightningModule):
         return loss
 
     def validation_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
-        """J of each supervised frame of a clip, its mask chosen by predicted IoU; means over frames are logged.
+        """Log J of the supervised frames of a clip; the mask is chosen by predicted IoU.
 
         Returns:
-            (n, S, S) bool: the masks of the n supervised frames.
+            (n, S, S) bool, masks of the n supervised frames.
         """
         _, decoded = self.run_clip(clip, self.recipe.model.clip.conditioning)
         if self.recipe.model.extensions.empty_when_absent:
             decoded = decoded.gated()
-        kept = clip.supervised.nonzero()[:, 0].tolist()
-        labels = clip.labels[kept]
-        found = full_size(decoded.logits[kept, decoded.best[kept], None], labels.shape[-1])[:, 0] > 0
-        score, there = jaccard(PixelCounts.of(found, labels)).float(), labels.flatten(1).any(1)
+        supervised = clip.supervised.nonzero()[:, 0].tolist()
+        labels = clip.labels[supervised]
+        predicted = full_size(decoded.logits[supervised, decoded.best[supervised], None], labels.shape[-1])[:, 0] > 0
+        score, present = jaccard(PixelCounts.of(predicted, labels)).float(), labels.flatten(1).any(1)
         # Means over all frames, over those with a target, over those without.
-        for name, values in ((J, score), (J_TARGET, score[there]), (FALSE_AREA, found[~there].float().mean((1, 2)))):
+        for name, values in (
+            (J, score),
+            (J_TARGET, score[present]),
+            (FALSE_AREA, predicted[~present].float().mean((1, 2))),
+        ):
             mean = values.mean() if len(values) else score.new_zeros(())
             self.log(name, mean, on_epoch=True, batch_size=len(values), sync_dist=True)
-        return found
+        return predicted
 
     def configure_optimizers(self) -> Any:
-        """AdamW and the polynomial decay, a step at a time."""
+        """Build AdamW and the polynomial decay per step."""
         adam = build_optimiser(self.network, self.recipe.optimiser)
         decay = build_schedule(adam, self.steps, self.recipe.optimiser)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
 
     def train_dataloader(self) -> Any:
-        """From the draw on at which the run stands."""
+        """Load the draws from the current step on."""
         trainer, world = self.trainer, self.trainer.world_size
         clips_a_step = self.recipe.trainer.accumulate * world
         draws = Draws(trainer.global_step * clips_a_step, self.steps * clips_a_step, trainer.global_rank, world)
         return build_loader(self.clips, draws, self.recipe.data.workers)
 
     def val_dataloader(self) -> Any:
-        """The processes share the clips."""
+        """Load the validation clips, divided between the processes."""
         draws = Draws(0, len(self.held_out), self.trainer.global_rank, self.trainer.world_size)
         return build_loader(self.held_out, draws, self.recipe.data.workers)
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
-        """What learns, and nothing else: frozen weights are no part of a checkpoint."""
+        """Return the trained tensors; checkpoints hold no frozen weights."""
         return {
             name: value
             for name, value in self.network.trained_state().items()
-            if self.hearing_learns or not name.startswith("audio_encoder.")
+            if self.trains_audio_encoder or not name.startswith("audio_encoder.")
         }
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """The inverse, always strict.
+        """Load the tensors of `state_dict`, always strictly.
 
         Raises:
-            ConfigError: the checkpoint is of another network.
+            ConfigError: the checkpoint belongs to another network.
         """
         expected = self.state_dict().keys()
         if extra := sorted(state_dict.keys() - expected):
@@ -206,17 +210,17 @@ class ClipModule(pl.LightningModule):
         self.network.load_trained(frozen | dict(state_dict), "checkpoint")
 
     def _seed(self, use: int, draw: int) -> int:
-        """63 bits that tell apart seeds, uses and draws."""
+        """Return a seed of 63 bits, different for each seed of the run, use and draw."""
         return (self.recipe.trainer.seed * 8 + use) * 2**32 % 2**62 + draw
 
 
 class AuralModule(ClipModule):
-    """Trains the fuser and, unless its rate is 0, the encoder of sound.
+    """Train AuralFuser and, unless its rate is 0, the audio encoder.
 
     Args:
-        network: with its first weights.
-        recipe: what to do.
-        train, validation: the samples.
+        network: with initial weights.
+        recipe: settings.
+        train, validation: samples.
     """
 
     network: AuralNetwork
@@ -227,45 +231,45 @@ class AuralModule(ClipModule):
         super().__init__(network, recipe, train, validation)
         config = recipe.distillation
         if recipe.model.extensions.standardize_inputs and recipe.fuser_from is None:
-            some = [load_clip(sample, network.image_size) for sample in self.first_samples]
-            pictures = torch.stack([to_square(clip.frames[0], network.image_size) for clip in some])
-            calibrate_fuser(network, normalise(pictures), torch.cat([clip.log_mel for clip in some]))
+            clips = [load_clip(sample, network.image_size) for sample in self.calibration_samples]
+            images = torch.stack([to_square(clip.frames[0], network.image_size) for clip in clips])
+            calibrate_fuser(network, normalise(images), torch.cat([clip.log_mel for clip in clips]))
         self.distillation = DistillationTarget(network, self._first_labels()) if config.weight else None
         if self.distillation is not None and config.calibrate:
             self.distillation.calibrate_gains(network, config.later_gain)
 
     def _first_labels(self) -> torch.Tensor:
-        """Labels of the supervised frames of `first_samples`, (N, S, S) bool."""
+        """Labels of the supervised frames of `calibration_samples`, (N, S, S) bool."""
         size = self.network.image_size
-        some = [load_clip(sample, size, pictures=False, sound=False) for sample in self.first_samples]
-        return torch.cat([clip.labels[clip.supervised] for clip in some])
+        clips = [load_clip(sample, size, pictures=False, sound=False) for sample in self.calibration_samples]
+        return torch.cat([clip.labels[clip.supervised] for clip in clips])
 
     def fuse_clip(self, clip: TrainingClip) -> tuple[tuple[FrameFeatures, ...], FuserOutput]:
-        """The network on a clip, as far as the fuser."""
+        """Run image encoder and fuser on a clip."""
         network = self.network
         frames = self._encode(clip)
         return frames, network.fuse(frames, clip.log_mel, network.encode_text(clip.expression), clip.seconds)
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, DecoderOutput]:
-        """The network on a clip; the memory starts from the given frame.
+        """Run the network on a clip; the memory starts from the given frame.
 
         Returns:
-            what the fuser gave, and the masks of all T frames, batched.
+            output of the fuser, and the masks of all T frames, batched.
         """
         network = self.network
         frames, fused = self.fuse_clip(clip)
         prompts = fused.prompts
         if prompts.coarse_mask is not None and self.recipe.contrast.matching:
-            # Matching teaches the drawn mask. What comes back through the decoder is far louder and less sure.
+            # The matching loss trains the coarse mask; gradients through the decoder are larger and noisier.
             prompts = dataclasses.replace(prompts, coarse_mask=prompts.coarse_mask.detach())
         if conditioning == "each":
             return fused, network.decode_independently(frames, prompts)
-        found = [frame.decoded for frame in track_frames(network, frames, prompts, conditioning=conditioning)]
+        decoded = [frame.decoded for frame in track_frames(network, frames, prompts, conditioning=conditioning)]
         return fused, DecoderOutput(
-            logits=torch.cat([one.logits for one in found]),
-            ious=torch.cat([one.ious for one in found]),
-            tokens=torch.cat([one.tokens for one in found]),
-            object_score=torch.cat([one.object_score for one in found]),
+            logits=torch.cat([one.logits for one in decoded]),
+            ious=torch.cat([one.ious for one in decoded]),
+            tokens=torch.cat([one.tokens for one in decoded]),
+            object_score=torch.cat([one.object_score for one in decoded]),
         )
 
     def training_step(self, clip: TrainingClip, number: int) -> torch.Tensor:
@@ -286,14 +290,14 @@ class AuralModule(ClipModule):
         fused: FuserOutput | None,
         decoded: DecoderOutput,
         labels: torch.Tensor,
-        kept: list[int],
+        supervised: list[int],
     ) -> dict[str, torch.Tensor]:
         """Compute the contrastive, matching and distillation losses with their weights."""
-        assert fused is not None, "AuralSAM2 has a fuser"
+        assert fused is not None
         config, contrast = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
         if config.mode != "none":
-            visual, audio = (tuple(level[kept] for level in side) for side in self.network.fuser.project(fused))
-            prediction = decoded.logits[kept, decoded.best[kept]]
+            visual, audio = (tuple(level[supervised] for level in side) for side in self.network.fuser.project(fused))
+            prediction = decoded.logits[supervised, decoded.best[supervised]]
             generator = torch.Generator().manual_seed(self._seed(DRAWING, clip.draw))
             contrast = contrastive_loss(visual, audio, labels, prediction, config, generator)
         return {"contrast": contrast, **self._fusion_losses(clip, fused)}
@@ -315,12 +319,12 @@ class AuralModule(ClipModule):
         return losses
 
     def _encode(self, clip: TrainingClip) -> tuple[FrameFeatures, ...]:
-        """`AuralNetwork.encode`, but for what the cache knows."""
+        """Encode the frames, or read their maps from the cache."""
         network = self.network
         maps = clip.maps
         if maps is None:
-            assert clip.pixels is not None, "pictures are left out only where their maps are known"
-            # In the memory layout in which the cache gives them back: another one rounds otherwise.
+            assert clip.pixels is not None
+            # Contiguous like maps from the cache: another memory layout rounds differently.
             maps = tuple(level.contiguous() for level in encode_pyramid(network.sam2, normalise(clip.pixels)).maps)
             if self.cache is not None and clip.keys is not None:
                 self.cache.put(clip.keys, maps)
@@ -330,12 +334,12 @@ class AuralModule(ClipModule):
 
 
 class BaselineModule(ClipModule):
-    """Trains the adapters, and what a baseline tunes of SAM 2, frame by frame.
+    """Train the adapters of a baseline, and its tuned parts of SAM 2, frame by frame.
 
     Args:
-        network: with its first weights.
-        recipe: what to do.
-        train, validation: the samples.
+        network: with initial weights.
+        recipe: settings.
+        train, validation: samples.
     """
 
     network: AdapterNetwork
@@ -345,11 +349,11 @@ class BaselineModule(ClipModule):
     ) -> None:
         super().__init__(network, recipe, train, validation)
         if network.adapters.audio_input.standard is not None:
-            calibrate_audio_input(network, torch.cat([load_audio(sample) for sample in self.first_samples]))
+            calibrate_audio_input(network, torch.cat([load_audio(sample) for sample in self.calibration_samples]))
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[None, DecoderOutput]:
-        """The network on a clip, each frame by itself."""
-        assert clip.pixels is not None, "what adapters change cannot be kept in a cache"
+        """Run the network on a clip, each frame alone."""
+        assert clip.pixels is not None
         network = self.network
         text = network.encode_text(clip.expression)
         return None, network.decode(normalise(clip.pixels), clip.log_mel, text, clip.seconds)

@@ -1,6 +1,6 @@
-"""The loss of SAM 2 (paper Eq. 6): focal, dice, IoU and occlusion, of the best of the candidate masks.
+"""Mask losses of SAM 2 (paper Eq. 6), balanced cross-entropy and matching loss, in float32.
 
-Shapes: T supervised frames, M candidate masks, S pixels. All is computed in float32.
+Shapes: T supervised frames, M candidate masks, S × S pixels.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from auralsam2.evaluation.metrics import iou
 from auralsam2.training.config import MaskLossConfig
 
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
@@ -22,7 +23,7 @@ class MaskLosses:
     Attributes:
         focal, dice, iou, occlusion: without their weights.
         total: with their weights.
-        best: (T,) index of the mask that learns, also on frames without an object.
+        best: (T,), index of the trained mask, also on frames without an object.
     """
 
     focal: torch.Tensor
@@ -44,7 +45,7 @@ def mask_losses(
 ) -> MaskLosses:
     """Σ_t p_t (w_f focal + w_d dice + w_i |ŷ_IoU − IoU|) + w_o BCE(ŷ_obj, p_t), where p_t = 1 if frame t has an object.
 
-    Focal and dice are those of the best mask. A frame without an object teaches only that there is none.
+    Focal and dice loss are those of the best mask. A frame without an object has an occlusion term only.
 
     Args:
         logits: (T, M, S, S), candidate masks.
@@ -52,12 +53,14 @@ def mask_losses(
         object_score: (T, 1), logits of "the object is in the frame".
         label: (T, S, S), non-zero where the object is.
         config: weights and choices.
-        waking: the balanced cross-entropy of all candidates stands in for 20 focal, and dice is that of all.
+        waking: use the balanced cross-entropy of all candidates, with weight 1, instead of the focal loss, and the
+            dice loss of all candidates.
     """
     logits, ious, object_score = logits.float(), ious.float(), object_score.float()
     target = (label != 0).unsqueeze(1)
     present = target.flatten(1).any(1).float()
-    focal, dice, error = focal_loss(logits, target), dice_loss(logits, target), iou_loss(logits, ious, target)
+    share = target.float()
+    focal, dice, error = focal_loss(logits, share), dice_loss(logits, share), iou_loss(logits, ious, target)
     weights = (config.focal, config.dice) if config.choice == "weighted" else (1.0, 1.0)
     best = (weights[0] * focal + weights[1] * dice).detach().argmin(1)
 
@@ -65,7 +68,7 @@ def mask_losses(
         return loss.gather(1, best[:, None])[:, 0]
 
     if waking:
-        each = balanced_loss(logits, target.expand_as(logits).float())
+        each = balanced_loss(logits, share.expand_as(logits))
         focal_sum = (present * each.mean(1)).sum() / config.focal
         dice_sum = (present * dice.mean(1)).sum()
     else:
@@ -78,27 +81,31 @@ def mask_losses(
 
 
 def focal_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean over pixels of −α_t (1 − p_t)^γ ln p_t, where p_t is the probability of the truth.
+    """Compute the mean over pixels of −α_t (1 − p_t)^γ ln p_t, where p_t is the probability of the true value.
 
-    Args:
-        logits: (T, M, S, S).
-        target: (T, 1, S, S) bool.
-
-    Returns:
-        (T, M).
-    """
-    # The logit of the truth: p_t is its sigmoid, 1 − p_t that of its opposite.
-    truth = torch.where(target, logits, -logits)
-    alpha = torch.where(target, FOCAL_ALPHA, 1 - FOCAL_ALPHA)
-    return (-alpha * truth.neg().sigmoid() ** FOCAL_GAMMA * F.logsigmoid(truth)).flatten(2).mean(2)
-
-
-def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in which object and background weigh the same.
+    For a share y between 0 and 1, α_t, 1 − p_t and ln p_t are the means over object and background with weights y and
+    1 − y.
 
     Args:
         logits: (..., h, w).
-        target: (..., h, w), 0 to 1: the share of each cell that the object covers.
+        target: (..., h, w), y in [0, 1], broadcast to the logits.
+
+    Returns:
+        (...,).
+    """
+    background, negated = 1 - target, -logits
+    alpha = FOCAL_ALPHA * target + (1 - FOCAL_ALPHA) * background
+    error = negated.sigmoid() * target + logits.sigmoid() * background
+    log_p = F.logsigmoid(logits) * target + F.logsigmoid(negated) * background
+    return (-alpha * error**FOCAL_GAMMA * log_p).mean((-2, -1))
+
+
+def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Compute the mean of the cross-entropies of object and background.
+
+    Args:
+        logits: (..., h, w).
+        target: (..., h, w) in [0, 1], share of each cell that the object covers.
 
     Returns:
         (...,).
@@ -110,13 +117,14 @@ def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 
 def dice_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """1 − (2 Σ p y + 1) / (Σ p + Σ y + 1) over pixels; shapes of `focal_loss`."""
-    p, y = logits.sigmoid().flatten(2), target.flatten(2).float()
-    return 1 - (2 * (p * y).sum(2) + 1) / (p.sum(2) + y.sum(2) + 1)
+    """Compute 1 − (2 Σ p y + 1) / (Σ p + Σ y + 1) over pixels; shapes as in `focal_loss`."""
+    p = logits.sigmoid()
+    both = (p * target).sum((-2, -1))
+    return 1 - (2 * both + 1) / (p.sum((-2, -1)) + target.sum((-2, -1)) + 1)
 
 
 def iou_loss(logits: torch.Tensor, ious: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """|predicted − true IoU| of the masks logits > 0; an empty union counts as one pixel.
+    """Compute |predicted − true IoU| of the masks logits > 0.
 
     Args:
         logits: (T, M, S, S).
@@ -127,8 +135,7 @@ def iou_loss(logits: torch.Tensor, ious: torch.Tensor, target: torch.Tensor) -> 
         (T, M).
     """
     mask = logits > 0
-    both, either = (mask & target).flatten(2).sum(2), (mask | target).flatten(2).sum(2)
-    return (ious - both / either.clamp_min(1)).abs()
+    return (ious - iou((mask & target).sum((-2, -1)), (mask | target).sum((-2, -1)))).abs()
 
 
 def matching_loss(
@@ -138,29 +145,28 @@ def matching_loss(
     temperature: float,
     rivals: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Σ_t mean over levels of the cross-entropy of σ(e_v · e_a / τ) with the share of a cell that sounds.
+    """Compute Σ_t mean over levels of the balanced cross-entropy of σ(e_v · e_a / τ) with the share of sounding pixels.
 
-    What sounds and what does not weigh the same; the objects that keep silent, where they are known, weigh once more as
-    much: to tell them from the one that sounds is the task.
+    Cells of silent objects, where known, get an additional term: the task is to tell them from the sounding object.
 
     Args:
         visual: e_v by level, (T, h·w, D), of norm 1; the grid is square.
         audio: e_a by level, (T, D), of norm 1.
-        label: (T, S, S), non-zero where something sounds.
+        label: (T, S, S), non-zero on sounding objects.
         temperature: τ.
-        rivals: (T, S, S), non-zero where there is an object that keeps silent.
+        rivals: (T, S, S), non-zero on silent objects.
 
     Returns:
         A scalar.
     """
     side = round(visual[0].shape[1] ** 0.5)
     share = F.adaptive_avg_pool2d((label != 0).float(), side)
-    quiet = None if rivals is None else F.adaptive_avg_pool2d((rivals != 0).float(), side) * (1 - share)
+    silent = None if rivals is None else F.adaptive_avg_pool2d((rivals != 0).float(), side) * (1 - share)
     losses = []
-    for seen, heard in zip(visual, audio, strict=True):
-        logits = (seen.float() @ heard.float()[:, :, None])[..., 0].unflatten(1, (side, side)) / temperature
+    for e_v, e_a in zip(visual, audio, strict=True):
+        logits = (e_v.float() @ e_a.float()[:, :, None])[..., 0].unflatten(1, (side, side)) / temperature
         losses.append(balanced_loss(logits, share).sum())
-        if quiet is not None:
-            wrong = (F.softplus(logits) * quiet).sum((-2, -1)) / quiet.sum((-2, -1)).clamp(min=1)
+        if silent is not None:
+            wrong = (F.softplus(logits) * silent).sum((-2, -1)) / silent.sum((-2, -1)).clamp(min=1)
             losses[-1] = losses[-1] + wrong.sum() / 2
     return torch.stack(losses).mean()

@@ -1,8 +1,8 @@
-"""A recipe: all that a training run is made of, read from YAML.
+"""Training recipe, read from YAML.
 
-A file names what differs from its presets, and may start from others: `base: [parts/v1s.yaml, parts/large.yaml]`, paths
-relative to itself, later ones over earlier ones. `variant` chooses the network's presets, `preset` those of losses,
-optimiser and augmentation. Nothing here imports torch, so that a recipe is checked in milliseconds.
+A file holds the differences from its presets and may extend other files: `base: [parts/v1s.yaml, parts/large.yaml]`,
+paths relative to the file, later ones over earlier ones. `variant` chooses the presets of the network, `preset` those
+of losses, optimiser and augmentation. This module does not import torch, so a recipe is checked in milliseconds.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from auralsam2.utils.yaml_files import read_values, yaml_package
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the clips come from.
+    """Training and validation data.
 
     Attributes:
-        dataset: name of the data set; several joined by `+` are one pool, one named twice counts twice.
+        dataset: name of the data set; several names joined by `+` form a pool, and a repeated name counts repeatedly.
         root: its folder.
-        split: of training; several joined by `+` are one pool.
-        validation: split of validation.
-        validation_clips: how many of its clips, the first ones; None for all.
-        workers: processes that load clips, each for one device; 0 loads in the training process.
-        cache: folder for what the frozen image encoder makes of the clips; None encodes them each time.
-        cache_gigabytes: most that the folder may hold.
-        cache_half: keep float16 in it: half the room, and results that differ by rounding.
-        frames_per_clip: train on so many random frames of each clip, with the audio of all; None for all frames. Needs
-            `extensions.attention_scope` frame, whose frames do not depend on each other.
+        split: training split; several joined by `+` form a pool.
+        validation: validation split.
+        validation_clips: number of its first clips to use; None for all.
+        workers: loader processes per device; 0 loads in the training process.
+        cache: folder for the output of the frozen image encoder; None encodes each time.
+        cache_gigabytes: maximum size of the folder.
+        cache_half: store float16: half the size, and results that differ by rounding.
+        frames_per_clip: number of random frames of each clip to train on, with the audio of all; None for all frames.
+            Needs `extensions.attention_scope` frame, whose frames are independent.
         stamps: folder of stamps for `augment.remix_audio`; None for the Debian package's.
     """
 
@@ -66,19 +66,18 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerConfig:
-    """How long and on what.
+    """Length, precision and devices of a run.
 
     Attributes:
-        epochs: passes over the split; counts where `max_steps` is None.
-        max_steps: steps of the optimiser.
-        accumulate: clips that make one step, on each device.
-        clip_norm: longest gradient; longer ones are shortened to it. None leaves them.
-        conditioning: frame that starts the memory while training; validation starts from the model's own.
+        epochs: passes over the split; used if `max_steps` is None.
+        max_steps: optimiser steps.
+        accumulate: clips per step on each device.
+        clip_norm: maximum norm of the gradient; None for no limit.
+        conditioning: frame that starts the memory in training; validation uses that of the model.
         precision: of the forward pass; weights stay float32.
-        seed: of first weights, order, augmentation, dropout and drawn embeddings.
-        accelerator, devices, nodes: as Lightning understands them.
+        seed: of initial weights, order, augmentation, dropout and sampled embeddings.
+        accelerator, devices: as in Lightning.
         checkpoint_every, validate_every, log_every: in steps.
-        logger: CSV needs nothing more; TensorBoard needs its package.
     """
 
     epochs: int = 180
@@ -90,23 +89,21 @@ class TrainerConfig:
     seed: int = 0
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = 1
-    nodes: int = 1
     checkpoint_every: int = 500
     validate_every: int = 2000
     log_every: int = 20
-    logger: Literal["csv", "tensorboard"] = "csv"
 
     def __post_init__(self) -> None:
-        names = ("epochs", "max_steps", "accumulate", "devices", "nodes", "checkpoint_every", "validate_every")
+        names = ("epochs", "max_steps", "accumulate", "devices", "checkpoint_every", "validate_every")
         _at_least("trainer", self, 1, *names, "log_every")
-        check_range(self, "trainer", 1, 1024, "devices", "nodes")
+        check_range(self, "trainer", 1, 1024, "devices")
         _at_least("trainer", self, 0, "seed", "clip_norm")
 
     def steps(self, clips: int) -> int:
-        """Steps of the optimiser for a split of so many clips."""
+        """Return the number of optimiser steps for a split of `clips` clips."""
         if self.max_steps is not None:
             return self.max_steps
-        return -(-self.epochs * clips // (self.accumulate * self.devices * self.nodes))
+        return -(-self.epochs * clips // (self.accumulate * self.devices))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +112,14 @@ class TrainingRecipe:
 
     Attributes:
         model: the network; its folders are relative to the working directory.
-        data: clips.
+        data: training and validation data.
         variant: presets of the network.
         preset: presets of the next four.
         losses, contrast, optimiser, augment: see `training.config`.
         distillation: of the dense prompts, an extension; see `training.config`.
-        trainer: how long and on what.
-        audio_from: model whose encoder of sound is taken, by name, folder or hub id; None for random weights.
-        fuser_from: model whose fuser is taken, likewise; it may be one that reads no words for one that does.
+        trainer: length, precision and devices.
+        audio_from: model whose audio encoder is loaded, by name, folder or hub id; None for random weights.
+        fuser_from: model whose fuser is loaded; a model with text can start from one without.
         out: folder of the run; None for `runs/` and the name of the recipe.
     """
 
@@ -175,7 +172,7 @@ class TrainingRecipe:
                 raise ConfigError(f"distillation.weight {self.distillation.weight:g} needs {key} {_yaml(needed)}")
 
     def _check_baseline(self) -> None:
-        """A baseline has no fuser to compare with, and changes what the image encoder makes."""
+        """Refuse settings for a baseline, which has no fuser and changes the image encoder."""
         for key, value, needed in (
             ("trainer.conditioning", self.trainer.conditioning, "each"),
             ("contrast.mode", self.contrast.mode, "none"),
@@ -191,10 +188,10 @@ class TrainingRecipe:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainingRecipe:
-        """Fill the presets, then build strictly.
+        """Fill in the presets and build the recipe strictly.
 
         Raises:
-            ConfigError: an unknown or missing key, a value of the wrong type, a bad combination; names the key.
+            ConfigError: an unknown or missing key, a value of the wrong type, or a contradiction; names the key.
         """
         for name in ("model", "data"):
             if not isinstance(values.get(name), dict):
@@ -231,7 +228,7 @@ class TrainingRecipe:
 
         Raises:
             UsageError: there is no such file, or a change is not of this form.
-            ConfigError: what it says makes no recipe.
+            ConfigError: its content is not a recipe.
         """
         values = read_values(path, changes)
         try:
@@ -240,12 +237,12 @@ class TrainingRecipe:
             raise ConfigError(f"{path}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values with all presets filled in; the inverse of `from_dict`."""
+        """Return plain values, presets filled in; the inverse of `from_dict`."""
         model = {key: value for key, value in self.model.to_dict().items() if key != "schema"}
         return _plain(dataclasses.asdict(self) | {"model": model})
 
     def to_yaml(self) -> str:
-        """The same as YAML."""
+        """Return `to_dict` as YAML."""
         return yaml_package().safe_dump(self.to_dict(), sort_keys=False)
 
 
@@ -274,7 +271,7 @@ def _yaml(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, for YAML."""
+    """Convert tuples to lists, for YAML."""
     if isinstance(value, dict):
         return {key: _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value

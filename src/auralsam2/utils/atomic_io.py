@@ -1,4 +1,4 @@
-"""A hidden folder in which results grow until they are whole, and the way out of it."""
+"""Atomic output: results appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _REMEDIES = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an OSError into an error for the user.
+    """Convert an OSError to an error for the user.
 
     Args:
-        path: the file or folder that is written, by the name under which the user would look for it.
+        path: the written file or folder, as the user knows it.
 
     Raises:
         DiskFullError: the disk is full.
@@ -55,6 +55,18 @@ def writing(path: Path) -> Iterator[None]:
         remedy = _REMEDIES.get(error.errno or 0, "choose another `out`")
         kind = DiskFullError if error.errno in _DISK_FULL else OutputError
         raise kind(f"{path}: cannot be written ({reason}): {remedy}") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then rename it: the path holds the old content or the new one at any time.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    part = path.with_name(f".{path.name}{_SUFFIX}")
+    with writing(path):
+        part.write_bytes(content)
+        part.replace(path)
 
 
 @contextmanager
@@ -84,7 +96,7 @@ def claim(folder: Path) -> Iterator[bool]:
         finally:
             if held:
                 if not again:
-                    # Whoever opened this file before finds it removed when its turn comes, and makes a new one.
+                    # A process that waits for this file finds it removed and creates a new one.
                     with suppress(OSError):
                         (folder / _LOCK).unlink(missing_ok=True)
                 lock.release()
@@ -112,25 +124,10 @@ def _acquire(folder: Path, lock: FileLock, stack: ExitStack) -> bool:
     raise AssertionError
 
 
-def clean(folder: Path) -> None:
-    """Remove the hidden folders of killed runs from a folder of results, unless another run has locked it.
-
-    Args:
-        folder: need not exist.
-
-    Raises:
-        OutputError: something cannot be removed.
-    """
-    if folder.is_dir():
-        with claim(folder) as held, writing(folder):
-            if held:
-                _sweep(folder)
-
-
 class Staging:
-    """A context manager: a hidden folder inside the folder of results, so that moving out of it is one rename.
+    """Hidden folder inside a folder of results, a context manager; results are published by renaming.
 
-    It claims the folder of results, so that the hidden folders of killed runs can be removed.
+    It claims the folder of results, so that hidden folders of killed runs can be removed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -160,11 +157,11 @@ class Staging:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the hidden folder with what was not published, and what folders were made for it and are empty."""
+        """Remove the hidden folder, and empty folders that were created for it."""
         self._stack.close()
 
     def publish(self, names: Sequence[str], withdrawn: Sequence[str] = ()) -> None:
-        """Move finished parts to their place, all or none.
+        """Move finished parts to the folder of results, all or none.
 
         Args:
             names: files and folders of the hidden folder, in the order in which they shall appear. Earlier ones of the
@@ -199,5 +196,5 @@ def _sweep(folder: Path) -> None:
     with os.scandir(folder) as entries:
         leftovers = [e.path for e in entries if _NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
     for path in leftovers:
-        _log.info("%s: removing what a killed run left", path)
+        _log.info("%s: removing the files of a killed run", path)
         shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""A bounded queue between two threads that an interrupt cannot break."""
+"""Bounded queue and prefetching between threads, safe against interrupts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class BoundedQueue(Generic[T]):
             self._room.put(None)
 
     def put(self, item: T, timeout: float | None = None) -> bool:
-        """Add an item as soon as there is room.
+        """Add an item; wait until there is room.
 
         Args:
             item: anything.
@@ -45,11 +45,11 @@ class BoundedQueue(Generic[T]):
         return True
 
     def put_last(self, item: T) -> None:
-        """Add an item at once, beyond the bound: the word that nothing follows."""
+        """Add the end marker at once, beyond the bound."""
         self._items.put(item)
 
     def get(self) -> T:
-        """The next item; waits for it."""
+        """Return the next item; wait for it."""
         item = self._items.get()
         self._room.put(None)
         return item
@@ -59,7 +59,7 @@ _END = object()
 
 
 class Prefetcher(Generic[T]):
-    """Iterate over `items`, made in a background thread.
+    """Iterate over `items`, computed in a background thread.
 
     An error of the items is raised in the reader at its place. Leaving the `with` block stops the thread.
 

@@ -1,4 +1,4 @@
-"""Strict configuration dataclasses: fields of a known type and range, built from the plain values of JSON or YAML."""
+"""Strict configuration dataclasses, built from the plain values of JSON or YAML."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def check_range(config: object, section: str, least: float, most: float, *names:
 
 
 def build_config(kind: type[T], values: dict[str, Any], where: str = "") -> T:
-    """Make a (nested) dataclass from plain values, strictly.
+    """Build a (nested) dataclass from plain values, strictly.
 
     Args:
         kind: a dataclass.
@@ -87,7 +87,7 @@ def build_config(kind: type[T], values: dict[str, Any], where: str = "") -> T:
 
 
 def _convert(hint: Any, value: Any, key: str) -> Any:
-    """`value` as the type of the hint: only the few types that configurations are made of."""
+    """Convert a value to the type of a hint; supports the types of configurations only."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
         return build_config(hint, value, f"{key}.")
     origin, inner = typing.get_origin(hint), typing.get_args(hint)

@@ -11,7 +11,7 @@ _SYNONYMS = {"float32": "fp32", "float": "fp32", "bfloat16": "bf16", "float16": 
 
 
 def pick_device(device: str | int | torch.device) -> torch.device:
-    """Return the device that a user asks for.
+    """Return the requested device.
 
     Args:
         device: `auto` for an accelerator where there is one, `cpu`, `cuda`, `cuda:N`, `mps`, a `torch.device`, or, as
@@ -39,7 +39,7 @@ def pick_device(device: str | int | torch.device) -> torch.device:
 
 
 def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
-    """Return the precision that a user asks for: fp32, bf16 or fp16.
+    """Return the requested precision: fp32, bf16 or fp16.
 
     Args:
         dtype: `auto` for fp32 on a CPU and bf16 elsewhere, one of these three, or torch's name or type for one of them.

@@ -1,4 +1,4 @@
-"""JSON objects that are larger than memory: an iterator among the members becomes an array, one item a line.
+"""JSON objects larger than memory: an iterator among the members becomes an array with one item per line.
 
 The layout is plain JSON for any reader. The lines let this module read it back without holding more than one item.
 """
@@ -15,7 +15,7 @@ from auralsam2.utils import strict_json
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON would give it back: paths become text, tuples lists, sets sorted lists, dataclasses objects.
+    """Convert a value to JSON types: paths become text, tuples lists, sets sorted lists, dataclasses objects.
 
     Raises:
         TypeError: something in it has no JSON form.
@@ -25,7 +25,7 @@ def plain(value: Any) -> Any:
 
 
 def dump(value: Any) -> str:
-    """The value as JSON on one line; see `plain`."""
+    """Return a value as JSON on one line; see `plain`."""
     return json.dumps(value, default=_as_json, allow_nan=False)
 
 
@@ -58,7 +58,7 @@ def write_object(path: Path, members: Iterable[tuple[str, Any]]) -> None:
 
 
 def read_object(path: Path) -> Iterator[tuple[str, Any]]:
-    """Read the members of a file that `write_object` wrote.
+    """Read the members of a file of `write_object`.
 
     Yields:
         Name and value of each member; of an array that was streamed, its name with each of its items.

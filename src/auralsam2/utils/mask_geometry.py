@@ -1,16 +1,16 @@
-"""The connected parts of a mask, and the middle of one."""
+"""Connected components and interior point of masks."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def connected_components(mask: np.ndarray, least: int) -> list[np.ndarray]:
+def connected_components(mask: np.ndarray, min_area: int) -> list[np.ndarray]:
     """Cut a mask into its connected parts; pixels that touch at a side or a corner belong together.
 
     Args:
         mask: (H, W) bool.
-        least: pixels that a part must have to count.
+        min_area: pixels that a part must have to count.
 
     Returns:
         (H, W) bool masks that do not overlap, the largest first, equal ones from top to bottom.
@@ -35,7 +35,7 @@ def connected_components(mask: np.ndarray, least: int) -> list[np.ndarray]:
         members.setdefault(_root(parent, number), []).append(run)
     sizes = {root: sum(end - first for _, first, end in own) for root, own in members.items()}
     found = []
-    for root in sorted((root for root in members if sizes[root] >= least), key=lambda root: (-sizes[root], root)):
+    for root in sorted((root for root in members if sizes[root] >= min_area), key=lambda root: (-sizes[root], root)):
         part = np.zeros(mask.shape, np.bool_)
         for row, first, end in members[root]:
             part[row, first:end] = True
@@ -44,13 +44,25 @@ def connected_components(mask: np.ndarray, least: int) -> list[np.ndarray]:
 
 
 def interior_point(mask: np.ndarray) -> tuple[int, int]:
-    """(row, column) of a pixel of a mask that is not empty from which its border is as far as can be."""
-    left = mask
-    while left.any():
-        mask = left
-        around = np.pad(left, 1)
-        left = left & around[:-2, 1:-1] & around[2:, 1:-1] & around[1:-1, :-2] & around[1:-1, 2:]
-    row, column = np.argwhere(mask)[0].tolist()
+    """Find the pixel of a mask farthest from its border.
+
+    The distance is the Chebyshev (king's move) distance; the edge of the image is border too. Of several pixels, the
+    one nearest to their mean is taken; of several of these, the first in reading order.
+
+    Args:
+        mask: (H, W) bool, not empty.
+
+    Returns:
+        (row, column).
+    """
+    inner = mask
+    while inner.any():
+        mask = inner
+        padded = np.pad(inner, 1)
+        rows = padded[:-2] & padded[1:-1] & padded[2:]
+        inner = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
+    pixels = np.argwhere(mask)
+    row, column = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()].tolist()
     return row, column
 
 

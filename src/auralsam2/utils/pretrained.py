@@ -1,4 +1,4 @@
-"""Frozen parts in transformers' format: the files are checked, then loaded.
+"""Check and load frozen parts in transformers' format.
 
 transformers and tokenizers raise errors of almost any class for damaged files, build models of any size that a
 configuration asks for, and fill weights that a file lacks with random numbers. Here each of these is one error.
@@ -35,7 +35,7 @@ _WIDE, _DEEP = 2048, 64
 
 @contextlib.contextmanager
 def pretrained_errors(folder: Path, kind: str) -> Iterator[None]:
-    """Turn any error of the libraries that read a folder into one for the user.
+    """Convert errors of the libraries that read a folder to errors for the user.
 
     Args:
         folder: named in the message.
@@ -168,7 +168,7 @@ def refuse_non_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: Path 
 
 
 def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:
-    """All numbers in nested plain values, with the dotted key of each."""
+    """Yield all numbers in nested plain values with their dotted keys."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _numbers(inner, f"{key}.{name}" if key else str(name))
@@ -180,7 +180,7 @@ def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:
 
 
 def _stored(folder: Path) -> int:
-    """Numbers in the safetensors files of a folder, by their headers."""
+    """Count the numbers in the safetensors files of a folder by their headers."""
     from safetensors import safe_open
 
     total = 0

@@ -20,7 +20,7 @@ class Termination(KeyboardInterrupt):
 
 
 class Received:
-    """The first termination signal of a command.
+    """First termination signal of a command.
 
     Attributes:
         number: of the signal; None before one arrives.
@@ -32,7 +32,7 @@ class Received:
 
     @property
     def exit_code(self) -> int | None:
-        """128 + the number of the signal; None before one arrives."""
+        """128 + number of the signal; None before one arrives."""
         return None if self.number is None else 128 + self.number
 
     def first(self, number: int) -> bool:
@@ -47,7 +47,7 @@ _received = Received()
 
 
 def exit_code() -> int | None:
-    """The exit code of a command that a signal has ended, such as 143 for SIGTERM; None if none has arrived."""
+    """Return the exit code of a command ended by a signal, such as 143 for SIGTERM; None without a signal."""
     return _received.exit_code
 
 

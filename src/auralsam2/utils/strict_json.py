@@ -1,4 +1,4 @@
-"""Read JSON that anybody may have written: bounded in size, depth and numbers, with one kind of error."""
+"""Read untrusted JSON with bounds on size, depth and numbers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 MOST_BYTES = 32 << 20
-"""Size of a document."""
+"""Maximum size of a document."""
 MOST_DEPTH = 32
-"""Arrays and objects inside each other."""
+"""Maximum nesting of arrays and objects."""
 _MOST_DIGITS = 300
 """Longer integers exceed the range of a float."""
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON document.
+    """Parse a JSON document.
 
     Args:
         text: at most `MOST_BYTES` long.
@@ -35,7 +35,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file; see `parse`.
+    """Read a JSON file; see `parse_json`.
 
     Raises:
         OSError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Where the time goes: seconds per stage of the pipeline."""
+"""Wall time per stage of the pipeline."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 STAGES = ("decode", "encoder", "fuser", "decoder", "memory", "write")
-"""decode: video and sound to tensors; encoder, fuser, decoder, memory: calls of the network; write: results to files.
+"""decode: video and audio to tensors; encoder, fuser, decoder, memory: calls of the network; write: results to files.
 decode and write run in threads of their own, beside the network."""
 
 
 class StageTimer:
-    """Adds up wall time by stage; safe to use from several threads."""
+    """Accumulates wall time by stage; thread-safe."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
@@ -21,7 +21,7 @@ class StageTimer:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what the block takes towards a stage."""
+        """Add the time of a block to a stage."""
         began = time.perf_counter()
         try:
             yield
@@ -32,5 +32,5 @@ class StageTimer:
 
     @property
     def network(self) -> float:
-        """Seconds inside calls of the network."""
+        """Seconds in calls of the network."""
         return sum(self.seconds[name] for name in ("encoder", "fuser", "decoder", "memory"))

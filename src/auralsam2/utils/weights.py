@@ -1,4 +1,4 @@
-"""Tables of tensors on their way to and from `model.safetensors`."""
+"""Read, write and identify `model.safetensors`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WEIGHTS_FILE = "model.safetensors"
 Shapes = Mapping[str, tuple[int, ...]]
 
 _SHOWN = 8
-"""How many keys of each kind a message lists."""
+"""Maximum number of keys of each kind in a message."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _WHOLE, _EDGE, _BLOCK, _BLOCKS = 32 * 2**20, 2**20, 4096, 256
@@ -32,15 +32,15 @@ _WHOLE, _EDGE, _BLOCK, _BLOCKS = 32 * 2**20, 2**20, 4096, 256
 
 
 def describe_mismatch(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
-    """What is wrong with a table of tensors, on one line; "" if nothing is.
+    """Describe the differences of tensor tables on one line; "" if there are none.
 
     Args:
-        parts: for each part its prefix in messages, the shapes found, the shapes expected.
+        parts: for each part its prefix in messages, the actual and the expected shapes.
     """
     missing, unexpected, wrong = [], [], []
     for prefix, found, expected in parts:
         missing += [f"{prefix}{name}" for name in expected if name not in found]
-        # Names in a damaged file may hold anything, and be of any length.
+        # Names in a damaged file can have any characters and length.
         strange = [name for name in found if name not in expected]
         unexpected += [
             f"{prefix}{name}" if name.isprintable() and len(name) < 200 else quoted(name) for name in strange
@@ -56,16 +56,16 @@ def describe_mismatch(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
 
 
 def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: bool = False) -> None:
-    """Write `model.safetensors` beside the `config.json` of a folder (counters as they are).
+    """Write `model.safetensors` beside the `config.json` of a folder; integer tensors are unchanged.
 
     Args:
         tensors: by name.
-        folder: has a `config.json` already.
-        half: as float16 instead of float32: half the size on disk. Whoever loads it gets float32.
+        folder: with a `config.json`.
+        half: write float16 instead of float32, for half the size; loading gives float32.
 
     Raises:
         OSError: the file cannot be written.
-        ConfigError: a weight does not fit into half precision.
+        ConfigError: a weight exceeds the range of float16.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -78,15 +78,15 @@ def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: boo
             if half and not tensor.isfinite().all():
                 raise ConfigError(f"{name} does not fit into half precision; look for what made it grow in training")
         tensor = tensor.contiguous()
-        # A view would drag the whole tensor it was cut from along, and one piece of memory may have one name only.
+        # safetensors would store the whole base tensor of a view, and refuses memory with two names.
         dense[name] = tensor.clone() if half or tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
     path = folder / WEIGHTS_FILE
     try:
-        # One entry: of several, safetensors would write a random order, and equal weights would make unequal files.
+        # A single entry: safetensors writes several in random order, so equal weights would give different files.
         save_file(dense, path, {"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
-    # safetensors makes files for their owner's eyes only; a model may be shared.
+    # safetensors creates files that only their owner may read.
     path.chmod((folder / CONFIG_FILE).stat().st_mode & 0o777)
 
 
@@ -94,7 +94,7 @@ def load_weights(folder: Path) -> dict[str, torch.Tensor]:
     """Read `model.safetensors` of a model folder.
 
     Returns:
-        the tensors by name, floats in the precision of the file.
+        tensors by name, floats in the precision of the file.
 
     Raises:
         UnavailableError: the file is damaged or cannot be read.
@@ -144,7 +144,7 @@ def _file_hash(path: Path, size: int, _modified: int) -> str:
 
 
 def verify_blob(path: Path) -> str:
-    """Return the SHA-256 of a file in the hub's cache, and remove a file that is not the one the hub announced.
+    """Return the SHA-256 of a file in the hub's cache; remove a file that differs from the announced one.
 
     A snapshot's file is a link to a blob, named by the ETag: the SHA-256 of large files, something else (not checked)
     of small ones. Only this first link counts: the blob itself may be a link into a store with names of another kind.
@@ -160,7 +160,7 @@ def verify_blob(path: Path) -> str:
         for damaged in (path.resolve(), blob, path):
             damaged.unlink(missing_ok=True)
         raise UnavailableError(
-            f"{path}: damaged on its way, SHA-256 is {digest} where the hub announced {blob.name}; "
+            f"{path}: damaged in transfer, SHA-256 is {digest} where the hub announced {blob.name}; "
             "it was removed: run again"
         )
     return digest

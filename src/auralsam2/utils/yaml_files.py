@@ -1,4 +1,4 @@
-"""Read the YAML file of a recipe, the files that it starts from, and changes to single values."""
+"""Read the YAML file of a recipe, its base files, and changes of single values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ T = TypeVar("T")
 
 
 def read_config(kind: type[T], path: Path, changes: Sequence[str]) -> T:
-    """A file and its changes as another dataclass than `Recipe`; raises what `Recipe.load` raises."""
+    """Read a file with changes as a dataclass.
+
+    Raises:
+        UsageError, ConfigError: as `read_values`, and for an unknown key or an invalid value.
+    """
     values = read_values(path, changes)
     try:
         return build_config(kind, values)
@@ -26,16 +30,16 @@ def read_config(kind: type[T], path: Path, changes: Sequence[str]) -> T:
 
 
 MOST_BASES = 8
-"""How deep files may start from others."""
+"""Maximum depth of base files."""
 MOST_FILES = 32
-"""Files of one recipe, its bases included; one that is read twice counts twice."""
+"""Maximum number of files of a recipe; a file that is read twice counts twice."""
 MOST_BYTES = 100_000
-"""Size of a file."""
+"""Maximum size of a file."""
 _LARGEST = 2**63
 
 
 def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
-    """The values of a file and its bases, with `KEY=VALUE` changes applied.
+    """Read the values of a file and its bases, and apply `KEY=VALUE` changes.
 
     Raises:
         UsageError: a file cannot be read, or a change has another form.
@@ -48,9 +52,9 @@ def read_values(path: Path, changes: Sequence[str]) -> dict[str, Any]:
 
 
 def read_layers(path: Path) -> dict[str, Any]:
-    """The values of a file, over those of the files that its `base` names.
+    """Read the values of a file, merged over those of its `base` files.
 
-    A base that is not beside the file is taken from the packaged recipes.
+    A base that is not beside the file is searched in the packaged recipes.
 
     Raises:
         UsageError: a file cannot be read.
@@ -64,8 +68,8 @@ def _read(path: Path, above: tuple[Path, ...], count: list[int]) -> dict[str, An
 
     Args:
         path: the file.
-        above: the files that led here, the first one first.
-        count: its only item counts the files read.
+        above: files that extend this one, the first one first.
+        count: list with the number of files read so far.
     """
     chain = " -> ".join(map(str, (*above, path)))
     count[0] += 1
@@ -129,14 +133,14 @@ def _set(values: dict[str, Any], change: str) -> None:
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a YAML text: mappings with text as keys, lists, text, numbers, booleans and null.
+    """Parse YAML: mappings with text as keys, lists, text, numbers, booleans and null.
 
     Args:
         text: the YAML.
         where: its file or option, for messages.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the text is something else.
     """
     loader = _loader()
     try:
@@ -145,14 +149,14 @@ def parse_yaml(text: str, where: str) -> Any:
         _check_plain(value)
     except RecursionError as error:
         raise ConfigError(f"{where}: no YAML of a recipe (values are nested too deep)") from error
-    # PyYAML lets errors of its conversions out: of `!!int`, `0b_` or `!!timestamp x`, for instance.
+    # PyYAML passes on errors of its conversions: of `!!int`, `0b_` or `!!timestamp x`, for instance.
     except (yaml_package().YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         raise ConfigError(f"{where}: no YAML of a recipe ({' '.join(str(error).split())[:300]})") from error
     return value
 
 
 def yaml_package() -> Any:
-    """The module `yaml`.
+    """Import the module `yaml`.
 
     Raises:
         UnavailableError: it is not installed.
@@ -171,8 +175,8 @@ def _loader() -> Any:
     class Loader(yaml.SafeLoader):
         """A safe loader for recipes.
 
-        It reads 1e-4 as a number, which YAML 1.1 does not, and dates as text, and refuses aliases: a few of them can
-        stand for billions of values.
+        It reads 1e-4 as a number, unlike YAML 1.1, and dates as text. It refuses aliases, as a few of them can expand
+        to billions of values.
         """
 
         def compose_node(self, parent: Any, index: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -19,21 +21,21 @@ def test_average_precision_by_hand():
 def test_figures_by_hand():
     heard = TaggerOutput(
         tags=torch.tensor([[2.0, 1.0, 0.0], [2.0, 1.0, 0.0], [0.0, 2.0, 1.0], [0.0, 0.0, 0.0]]),
-        places=torch.tensor([[0.3, 0.0, 0.0], [0.0, 0.6, 0.0], [0.9, 0.5, 0.0], [0.0, 0.0, 0.0]]),
+        positions=torch.tensor([[0.3, 0.0, 0.0], [0.0, 0.6, 0.0], [0.9, 0.5, 0.0], [0.0, 0.0, 0.0]]),
         presence=torch.tensor([3.0, 0.0, 2.0, 1.0]),
     )
     tags = torch.tensor([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 0]]).bool()
-    places = torch.tensor([[0.2, 0.0, 0.0], [0.0, 0.9, 0.0], [1.0, 0.4, 0.0], [0.0, 0.0, 0.0]])
-    found = tagging_figures(heard, tags, places)
+    positions = torch.tensor([[0.2, 0.0, 0.0], [0.0, 0.9, 0.0], [1.0, 0.4, 0.0], [0.0, 0.0, 0.0]])
+    found = tagging_figures(heard, tags, positions)
     assert (found.examples, found.singles, found.mixtures) == (4, 2, 1)
     assert found.top1 == 0.5
     assert found.precision == pytest.approx((1 + 2 / 3) / 2)
-    assert found.place == pytest.approx((0.1 + 0.3 + 0.1 + 0.1) / 4)
-    assert found.middle == pytest.approx((0.3 + 0.4 + 0.5 + 0.1) / 4)
+    assert found.position == pytest.approx((0.1 + 0.3 + 0.1 + 0.1) / 4)
+    assert found.centre == pytest.approx((0.3 + 0.4 + 0.5 + 0.1) / 4)
     assert found.presence == pytest.approx(2 / 3)
 
 
 def test_what_cannot_be_told_is_none():
-    nothing = TaggerOutput(tags=torch.zeros(2, 3), places=torch.zeros(2, 3), presence=torch.zeros(2))
+    nothing = TaggerOutput(tags=torch.zeros(2, 3), positions=torch.zeros(2, 3), presence=torch.zeros(2))
     found = tagging_figures(nothing, torch.zeros(2, 3, dtype=torch.bool), torch.zeros(2, 3))
-    assert set(found.to_dict().values()) == {2, 0, None}
+    assert set(asdict(found).values()) == {2, 0, None}

@@ -34,21 +34,23 @@ def test_the_loss_by_hand():
     # Logits of ln 3 are chances of 3/4.
     heard = TaggerOutput(
         tags=torch.tensor([[math.log(3), -math.log(3)], [0.0, 0.0]]),
-        places=torch.tensor([[0.5, 0.9], [0.1, 0.2]]),
+        positions=torch.tensor([[0.5, 0.9], [0.1, 0.2]]),
         presence=torch.tensor([math.log(3), 0.0]),
     )
     batch = TaggingBatch(
         log_mel=torch.zeros(0),
         tags=torch.tensor([[True, False], [False, False]]),
-        places=torch.tensor([[0.2, 0.0], [0.0, 0.0]]),
+        positions=torch.tensor([[0.2, 0.0], [0.0, 0.0]]),
     )
     terms = tagging_loss(heard, batch)
     assert float(terms.tags) == pytest.approx((-2 * math.log(0.75) - 2 * math.log(0.5)) / 2)
-    assert float(terms.place) == pytest.approx(0.09)
+    assert float(terms.position) == pytest.approx(0.09)
     assert float(terms.presence) == pytest.approx((-math.log(0.75) - math.log(0.5)) / 2)
 
 
 def test_places_of_nothing_cost_nothing():
-    heard = TaggerOutput(tags=torch.zeros(1, 2), places=torch.rand(1, 2), presence=torch.zeros(1))
-    nothing = TaggingBatch(log_mel=torch.zeros(0), tags=torch.zeros(1, 2, dtype=torch.bool), places=torch.zeros(1, 2))
-    assert float(tagging_loss(heard, nothing).place) == 0.0
+    heard = TaggerOutput(tags=torch.zeros(1, 2), positions=torch.rand(1, 2), presence=torch.zeros(1))
+    nothing = TaggingBatch(
+        log_mel=torch.zeros(0), tags=torch.zeros(1, 2, dtype=torch.bool), positions=torch.zeros(1, 2)
+    )
+    assert float(tagging_loss(heard, nothing).position) == 0.0

@@ -15,17 +15,8 @@ from auralsam2.errors import ConfigError, UsageError
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.training.initialise import load_audio_encoder
 from helpers.small_networks import small_config, small_sam2
-from projects.mini.stage_loop import read_log
-from projects.mini.train_audio import (
-    CHECKPOINT,
-    FIGURES,
-    LOG,
-    AudioRecipe,
-    AudioStage,
-    main,
-    measure_tagging,
-    read_audio_recipe,
-)
+from projects.mini.stage_loop import CHECKPOINT, FIGURES, LOG, read_log
+from projects.mini.train_audio import AudioRecipe, AudioStage, main, measure_tagging
 
 RECIPES = Path(__file__).parents[3] / "projects" / "mini" / "recipes"
 
@@ -69,14 +60,14 @@ def test_a_network_takes_the_encoder(undisturbed, short):
 @pytest.mark.parametrize("save_every", [1, 3])
 def test_a_run_that_was_stopped_ends_the_same(undisturbed, recipe, monkeypatch, save_every):
     recipe = replace(recipe, save_every=save_every)
-    learn = AudioStage._one_step
+    train_step = AudioStage.train_step
 
-    def stopped(training: AudioStage, rate: float) -> dict[str, float]:
+    def stopped(training: AudioStage, rate: float) -> None:
         if training.step == 3:
             raise KeyboardInterrupt
-        return learn(training, rate)
+        train_step(training, rate)
 
-    monkeypatch.setattr(AudioStage, "_one_step", stopped)
+    monkeypatch.setattr(AudioStage, "train_step", stopped)
     with pytest.raises(KeyboardInterrupt):
         AudioStage(recipe).run()
     monkeypatch.undo()
@@ -93,7 +84,7 @@ def test_a_checkpoint_is_not_overwritten_by_chance(undisturbed, short):
 
 
 def test_a_checkpoint_of_another_model_is_refused(undisturbed, short):
-    with pytest.raises(ConfigError, match="another model"):
+    with pytest.raises(ConfigError, match="another recipe"):
         AudioStage(replace(short, encoder=replace(short.encoder, hidden=17)), resume=True)
 
 
@@ -101,9 +92,9 @@ def test_it_learns_whether_anything_sounds(recipe):
     encoder = AudioEncoderConfig(channels=(4, 6, 8, 8), hidden=32, embedding=16)
     longer = replace(recipe, encoder=encoder, steps=40, batch=8, rate=5e-3, log_every=40, test_every=40, save_every=40)
     training = AudioStage(longer)
-    before = measure_tagging(training.tagger, "fresh", 60, training.stamps).presence
+    before = measure_tagging(training.network, "fresh", 60, training.stamps).presence
     training.run()
-    after = measure_tagging(training.tagger, "fresh", 60, training.stamps).presence
+    after = measure_tagging(training.network, "fresh", 60, training.stamps).presence
     assert before is not None
     assert after is not None
     assert after > max(0.85, before + 0.2)
@@ -117,6 +108,7 @@ def test_the_command(recipe, tmp_path, capsys):
         "test_examples=2",
         "final_examples=4",
         "save_every=1",
+        "log_every=1",
     ]
     arguments = [str(file), *(word for change in changes for word in ("--set", change))]
     assert main(arguments) == 0
@@ -126,7 +118,7 @@ def test_the_command(recipe, tmp_path, capsys):
 
 
 def test_the_recipe_of_the_repository():
-    found = read_audio_recipe(RECIPES / "audio.yaml", ["out=elsewhere"])
+    found = AudioRecipe.load(RECIPES / "audio.yaml", ["out=elsewhere"])
     assert found.out == "elsewhere"
     assert found.encoder == AudioEncoderConfig(channels=(16, 32, 64, 128), hidden=256, embedding=64)
 
@@ -134,6 +126,6 @@ def test_the_recipe_of_the_repository():
 def test_a_recipe_that_makes_no_sense_is_refused(tmp_path):
     (tmp_path / "recipe.yaml").write_text("out: run\nsteps: 0\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"recipe\.yaml: .*steps 0"):
-        read_audio_recipe(tmp_path / "recipe.yaml")
+        AudioRecipe.load(tmp_path / "recipe.yaml")
     with pytest.raises(ConfigError, match="volume"):
-        read_audio_recipe(tmp_path / "recipe.yaml", ["steps=1", "volume=11"])
+        AudioRecipe.load(tmp_path / "recipe.yaml", ["steps=1", "volume=11"])

@@ -29,7 +29,16 @@ def mini() -> Sam2VideoModel:
 def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> PromptRecipe:
     """Three steps a phase, the second phase at another size; each step replaces the whole pool."""
     small = PhaseConfig(
-        size=SIZE, steps=3, balanced_steps=2, warm_up=1, clips=2, frames=1, prompts=4, slots=8, first=8, every=1
+        size=SIZE,
+        steps=3,
+        balanced_steps=2,
+        warm_up=1,
+        clips=2,
+        frames=1,
+        prompts=4,
+        capacity=8,
+        initial=8,
+        refresh_every=1,
     )
     return PromptRecipe(
         backbone=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,33 +13,13 @@ from auralsam2.errors import UnavailableError
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.modeling.sam2 import load_sam2
 from projects.mini import evaluate_sam2
-from projects.mini.evaluate_sam2 import PromptEvaluation, PromptFigures, array_iou, median_pixel
-from projects.mini.export import export_sam2
+from projects.mini.evaluate_sam2 import PromptEvaluation, PromptFigures
+from projects.mini.export import export_model
 from projects.mini.sam2_data import SceneClip, draw_prompts
 from projects.mini.sam2_model import backbone_maps, init_weights, mini_sam2
 from projects.mini.sam2_network import PromptableSam2
 
 SIZE = 64
-
-
-def test_iou_by_hand():
-    one, other = np.array([True, True, False]), np.array([False, True, True])
-    assert array_iou(one, other) == pytest.approx(1 / 3)
-    assert array_iou(one, one) == 1.0
-    assert array_iou(one, ~one) == 0.0
-    assert array_iou(one & False, other & False) == 1.0
-
-
-def test_the_innermost_pixel():
-    shape = np.zeros((20, 20), bool)
-    shape[0:7, 3:10] = True  # a square of 7 in the corner of the frame
-    shape[12:15, 3:20] = True
-    assert median_pixel(shape) == (6, 3)
-    line = np.zeros((8, 8), bool)
-    line[5, 2:5] = True
-    assert median_pixel(line)[1] == 5
-    assert 2 <= median_pixel(line)[0] <= 4
-    assert median_pixel(np.ones((5, 5), bool)) == (2, 2)
 
 
 def clip() -> SceneClip:
@@ -49,7 +30,7 @@ def clip() -> SceneClip:
         owners[t, 20:44, left : left + 12] = 1
         owners[t, 32:44, left + 12 : left + 24] = 1
     owners[:, 0, 40:60] = 2
-    return SceneClip(frames=np.zeros((3, SIZE, SIZE, 3), np.uint8), owners=owners, kinds=np.zeros(2, np.int16))
+    return SceneClip(frames=np.zeros((3, SIZE, SIZE, 3), np.uint8), objects=owners, classes=np.zeros(2, np.int16))
 
 
 FILLED = 3 / 4
@@ -72,17 +53,17 @@ def measured(stamps, monkeypatch, answers, followed: int) -> PromptFigures:
             return answers[0] if prompts.box is not None else answers[1]
 
         def track(self, frames, first):
-            assert np.array_equal(first, clip().owners[0] == 1)
+            assert np.array_equal(first, clip().objects[0] == 1)
             return answers[2]
 
-    monkeypatch.setattr(evaluate_sam2, "_Runner", Given)
+    monkeypatch.setattr(evaluate_sam2, "_Predictor", Given)
     held_out = PromptEvaluation(1, followed, size=SIZE, frames=3, stamps=stamps)
     held_out.scenes = [clip()]
     return held_out.measure(None)
 
 
 def test_perfect_masks_give_1(stamps, monkeypatch):
-    true = clip().owners == 1
+    true = clip().objects == 1
     found = measured(stamps, monkeypatch, (true[0], true[0], list(true[1:])), 1)
     assert found == PromptFigures(
         objects=1, box=1.0, point=1.0, filled=FILLED, followed=1.0, stayed=pytest.approx(float(STAYED))
@@ -90,7 +71,7 @@ def test_perfect_masks_give_1(stamps, monkeypatch):
 
 
 def test_each_mask_counts_for_its_own_figure(stamps, monkeypatch):
-    true = clip().owners == 1
+    true = clip().objects == 1
     filled = np.zeros_like(true[0])
     filled[20:44, 8:32] = True
     found = measured(stamps, monkeypatch, (filled, true[0] & False, [true[0], true[0]]), 1)
@@ -99,10 +80,10 @@ def test_each_mask_counts_for_its_own_figure(stamps, monkeypatch):
 
 
 def test_without_following_there_are_no_figures_for_it(stamps, monkeypatch):
-    true = clip().owners == 1
+    true = clip().objects == 1
     found = measured(stamps, monkeypatch, (true[0], true[0], []), 0)
     assert (found.followed, found.stayed) == (None, None)
-    assert json.loads(json.dumps(found.to_dict()))["followed"] is None
+    assert json.loads(json.dumps(asdict(found)))["followed"] is None
 
 
 @pytest.fixture(scope="module")
@@ -122,21 +103,23 @@ def test_measuring_is_repeatable_and_changes_nothing(mini, stamps):
     assert not any(module.training for module in mini.modules())
     assert all(torch.equal(value, before[name]) for name, value in mini.state_dict().items())
     assert found.objects >= 3
-    assert all(0 <= value <= 1 for name, value in found.to_dict().items() if name != "objects")
+    assert all(0 <= value <= 1 for name, value in asdict(found).items() if name != "objects")
 
 
 @torch.no_grad()
 def test_a_saved_model_gives_the_same_masks(mini, stamps, tmp_path):
-    again = load_sam2(export_sam2(mini, tmp_path / "model"))
+    again = load_sam2(export_model(mini, tmp_path / "model"))
     clip = PromptEvaluation(1, 0, size=SIZE, stamps=stamps).scenes[0]
     pixels = normalise(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
     masks = []
     for model in (mini, again):
         network = PromptableSam2(model, 3).eval()
-        drawn = draw_prompts(clip.owners, 2, "double", np.random.default_rng(0))
+        drawn = draw_prompts(clip.objects, 2, "double", np.random.default_rng(0))
         assert drawn is not None
-        targets = torch.from_numpy(clip.owners)[drawn.frames] == drawn.objects[:, None, None]
-        masks.append(network.answer(network.levels(backbone_maps(model, pixels)), drawn, targets, "paper").logits)
+        targets = torch.from_numpy(clip.objects)[drawn.frames] == drawn.objects[:, None, None]
+        masks.append(
+            network.predict_frames(network.levels(backbone_maps(model, pixels)), drawn, targets, "focal").logits
+        )
     one, other = masks
     assert float(one.std()) > 0
     assert float((one - other).abs().max()) < 0.01 * float(one.abs().max())
@@ -144,10 +127,10 @@ def test_a_saved_model_gives_the_same_masks(mini, stamps, tmp_path):
 
 
 def test_the_command_prints_the_figures_of_a_folder(mini, stamps, tmp_path, capsys):
-    export_sam2(mini, tmp_path / "model")
+    export_model(mini, tmp_path / "model")
     options = ["--clips", "1", "--stamps", str(stamps)]
     assert evaluate_sam2.main([str(tmp_path / "model"), *options]) == 0
     expected = PromptEvaluation(1, 1, size=SIZE, stamps=stamps).measure(load_sam2(tmp_path / "model"))
-    assert json.loads(capsys.readouterr().out) == expected.to_dict()
+    assert json.loads(capsys.readouterr().out) == asdict(expected)
     assert evaluate_sam2.main([str(tmp_path / "missing"), *options]) == UnavailableError.exit_code
     assert "no such folder" in capsys.readouterr().err

@@ -30,30 +30,30 @@ def scenes(stamps) -> SceneStream:
 def open_pool(folder: Path, sam2, scenes, seed: int | None = None) -> ReplayBuffer:
     """16 clips at most, 8 at step 0, 8 more every second step."""
     if seed is not None:
-        scenes = SceneStream(scenes.part, size=SIZE, frames=2, seed=seed, stamps=scenes.pool.silent[0].path.parent)
-    return ReplayBuffer(folder, sam2, scenes, slots=16, first=8, every=2)
+        scenes = SceneStream(scenes.split, size=SIZE, frames=2, seed=seed, stamps=scenes.pool.silent[0].path.parent)
+    return ReplayBuffer(folder, sam2, scenes, capacity=16, initial=8, every=2)
 
 
 def everything(pool: ReplayBuffer, step: int, count: int) -> FeatureBatch:
-    pool.bring_to(step)
+    pool.fill(step)
     return pool.sample(step, count, np.random.default_rng(step))
 
 
 def assert_equal(one: FeatureBatch, other: FeatureBatch) -> None:
     assert all(torch.equal(a, b) for a, b in zip(one.maps, other.maps, strict=True))
-    assert np.array_equal(one.owners, other.owners)
-    assert np.array_equal(one.kinds, other.kinds)
+    assert np.array_equal(one.objects, other.objects)
+    assert np.array_equal(one.classes, other.classes)
 
 
 def held(batch: FeatureBatch, scenes: SceneStream, among: int) -> list[int]:
     """Numbers of its clips, found by what their owners show."""
-    known = {scenes[number].owners.tobytes(): number for number in range(among)}
-    return [known[owners.tobytes()] for owners in batch.owners]
+    known = {scenes[number].objects.tobytes(): number for number in range(among)}
+    return [known[owners.tobytes()] for owners in batch.objects]
 
 
 def test_clips_come_and_the_oldest_go(tmp_path, sam2, scenes):
     pool = open_pool(tmp_path / "pool", sam2, scenes)
-    assert [pool.drawn(step) for step in range(6)] == [8, 8, 16, 16, 24, 24]
+    assert [pool.total(step) for step in range(6)] == [8, 8, 16, 16, 24, 24]
     assert sorted(held(everything(pool, 1, 8), scenes, 24)) == list(range(8))
     assert sorted(held(everything(pool, 2, 16), scenes, 24)) == list(range(16))
     assert sorted(held(everything(pool, 4, 16), scenes, 24)) == list(range(8, 24))
@@ -65,7 +65,7 @@ def test_a_sample_is_the_clips_own(tmp_path, sam2, scenes):
     assert len(set(numbers)) == 4
     for place, number in enumerate(numbers):
         clip = scenes[number]
-        assert batch.kinds[place].tolist() == [*clip.kinds.tolist(), *[-1] * (8 - len(clip.kinds))]
+        assert batch.classes[place].tolist() == [*clip.classes.tolist(), *[-1] * (8 - len(clip.classes))]
         maps = backbone_maps(sam2, normalise(torch.from_numpy(clip.frames).permute(0, 3, 1, 2)))
         for level, made, channels in zip(batch.maps, maps, reversed(CHANNELS), strict=True):
             assert level.dtype == torch.float32
@@ -78,9 +78,9 @@ def test_what_it_holds_depends_on_the_step_alone(tmp_path, sam2, scenes):
     straight = everything(open_pool(tmp_path / "straight", sam2, scenes), 3, 5)
     slow = open_pool(tmp_path / "slow", sam2, scenes)
     for step in range(3):
-        slow.bring_to(step)
+        slow.fill(step)
     assert_equal(everything(slow, 3, 5), straight)
-    slow.bring_to(6)
+    slow.fill(6)
     assert_equal(everything(open_pool(tmp_path / "slow", sam2, scenes), 3, 5), straight)
 
 
@@ -99,7 +99,7 @@ def count_made(monkeypatch) -> list[int]:
 def test_a_pool_that_was_interrupted_while_it_was_written_is_made_again(tmp_path, sam2, scenes, monkeypatch):
     whole = everything(open_pool(tmp_path / "whole", sam2, scenes), 4, 16)
     pool = open_pool(tmp_path / "pool", sam2, scenes)
-    pool.bring_to(3)
+    pool.fill(3)
 
     class Full:
         """The last of the files, on a disk that is full."""
@@ -109,7 +109,7 @@ def test_a_pool_that_was_interrupted_while_it_was_written_is_made_again(tmp_path
 
     pool._maps[3] = Full()
     with pytest.raises(OSError, match="No space"):
-        pool.bring_to(4)
+        pool.fill(4)
     made = count_made(monkeypatch)
     assert_equal(everything(open_pool(tmp_path / "pool", sam2, scenes), 4, 16), whole)
     assert made == [16]  # eight clips of two frames; the other eight were whole
@@ -124,14 +124,14 @@ def test_maps_that_are_there_are_not_made_again_but_by_another_backbone_or_of_ot
     assert not made
     other = everything(open_pool(tmp_path / "pool", sam2, scenes, seed=1), 0, 8)
     assert len(made) == 1
-    assert not np.array_equal(other.owners, first.owners)
+    assert not np.array_equal(other.objects, first.objects)
     foreign = everything(open_pool(tmp_path / "pool", mini_sam2(None, SIZE, seed=1), scenes), 0, 8)
     assert len(made) == 2
-    assert np.array_equal(foreign.owners, first.owners)
+    assert np.array_equal(foreign.objects, first.objects)
     assert not torch.equal(foreign.maps[0], first.maps[0])
 
 
 def test_a_folder_that_cannot_be_is_told(tmp_path, sam2, scenes):
     (tmp_path / "pool").write_text("a file")
-    with pytest.raises(OutputError, match="no room for the pool"):
+    with pytest.raises(OutputError, match="no room for the buffer"):
         open_pool(tmp_path / "pool", sam2, scenes)

@@ -8,41 +8,35 @@ import pytest
 import torch
 
 from auralsam2.modeling.mask_decoder import DecoderOutput
-from projects.mini.sam2_network import (
-    dice_term,
-    focal_term,
-    prompt_loss,
-    prompt_sensitivity,
-    soft_overlap,
-    soft_targets,
-)
+from auralsam2.training.losses import dice_loss, focal_loss
+from projects.mini.sam2_network import cell_shares, prompt_loss, prompt_sensitivity, soft_iou
 
 LOG3 = math.log(3)  # the logit of 3/4
 TARGET = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
 
 
-def test_soft_targets_are_shares_of_cells():
+def test_cell_shares_are_shares_of_cells():
     target = torch.zeros(1, 4, 4, dtype=torch.bool)
     target[0, 0, :3] = True
-    assert soft_targets(target, 2).tolist() == [[[0.5, 0.25], [0.0, 0.0]]]
+    assert cell_shares(target, 2).tolist() == [[[0.5, 0.25], [0.0, 0.0]]]
 
 
 def test_focal_by_hand():
     # α (1 - p)² · -ln p of what is right with p = 3/4; (1 - α) · 1/16 …
     logits = torch.tensor([[LOG3, LOG3], [-LOG3, -LOG3]])
     right, wrong = -math.log(0.75) / 16, -math.log(0.25) * 9 / 16
-    assert float(focal_term(logits, TARGET)) == pytest.approx((0.25 * right + 0.75 * (wrong + 2 * right)) / 4)
+    assert float(focal_loss(logits, TARGET)) == pytest.approx((0.25 * right + 0.75 * (wrong + 2 * right)) / 4)
 
 
 def test_dice_by_hand():
     # p: 3/4, 3/4, 1/4, 1/4, so Σ p t = 3/4, Σ p = 2, Σ t = 1.
     logits = torch.tensor([[LOG3, LOG3], [-LOG3, -LOG3]])
-    assert float(dice_term(logits, TARGET)) == pytest.approx(1 - (1.5 + 1) / (2 + 1 + 1))
+    assert float(dice_loss(logits, TARGET)) == pytest.approx(1 - (1.5 + 1) / (2 + 1 + 1))
 
 
 def test_overlap_counts_cells_and_two_empty_masks_agree():
     logits = torch.tensor([[[1.0, 1.0], [-1.0, -1.0]], [[-1.0, -1.0], [-1.0, -1.0]]])
-    assert soft_overlap(logits, torch.stack([TARGET, torch.zeros(2, 2)])).tolist() == [0.5, 1.0]
+    assert soft_iou(logits, torch.stack([TARGET, torch.zeros(2, 2)])).tolist() == [0.5, 1.0]
 
 
 def decoded(masks: torch.Tensor, ious: torch.Tensor, score: float = 0.0) -> DecoderOutput:
@@ -53,7 +47,7 @@ def test_only_the_best_of_three_masks_learns_besides_the_first():
     target = TARGET.bool()[None]
     right = 20 * (TARGET - 0.5)
     masks = torch.stack([-right, -right, right, -right])[None].requires_grad_()
-    terms = prompt_loss(decoded(masks, torch.zeros(1, 4)), torch.zeros(1, 2, 2), target, "paper")
+    terms = prompt_loss(decoded(masks, torch.zeros(1, 4)), torch.zeros(1, 2, 2), target, "focal")
     (terms.mask + terms.dice).backward()
     assert [bool(level.any()) for level in masks.grad[0]] == [True, False, True, False]
     # The first mask is all wrong, token 2's is right: half of 20 α-weighted focal terms of 10 each.
@@ -65,21 +59,21 @@ def test_predicted_ious_and_score():
     masks = (20 * (TARGET - 0.5)).expand(1, 4, 2, 2)
     terms = prompt_loss(decoded(masks, torch.full((1, 4), 0.7), LOG3), torch.zeros(1, 2, 2), target, "balanced")
     assert float(terms.iou) == pytest.approx(0.09)
-    assert float(terms.score) == pytest.approx(-math.log(0.75))
-    assert float(terms.hint) == pytest.approx(5 * math.log(2))
-    assert float(terms.found) == 1.0
+    assert float(terms.presence) == pytest.approx(-math.log(0.75))
+    assert float(terms.auxiliary) == pytest.approx(5 * math.log(2))
+    assert float(terms.mask_iou) == 1.0
     assert float(terms.total) == pytest.approx(0.09 - math.log(0.75) + 5 * math.log(2), rel=1e-3)
 
 
 def test_an_object_that_is_gone_counts_for_the_score_alone():
     target = torch.stack([TARGET, torch.zeros(2, 2)]).bool()
     masks = (20 * (TARGET - 0.5)).expand(2, 4, 2, 2)
-    both = prompt_loss(decoded(masks, torch.ones(2, 4), LOG3), torch.zeros(2, 2, 2), target, "paper")
-    alone = prompt_loss(decoded(masks[:1], torch.ones(1, 4), LOG3), torch.zeros(1, 2, 2), target[:1], "paper")
-    assert float(both.mask + both.dice + both.iou + both.hint) == pytest.approx(
-        float(alone.mask + alone.dice + alone.iou + alone.hint)
+    both = prompt_loss(decoded(masks, torch.ones(2, 4), LOG3), torch.zeros(2, 2, 2), target, "focal")
+    alone = prompt_loss(decoded(masks[:1], torch.ones(1, 4), LOG3), torch.zeros(1, 2, 2), target[:1], "focal")
+    assert float(both.mask + both.dice + both.iou + both.auxiliary) == pytest.approx(
+        float(alone.mask + alone.dice + alone.iou + alone.auxiliary)
     )
-    assert float(both.score) == pytest.approx((-math.log(0.75) - math.log(0.25)) / 2)
+    assert float(both.presence) == pytest.approx((-math.log(0.75) - math.log(0.25)) / 2)
 
 
 def test_no_object_at_all_gives_numbers():

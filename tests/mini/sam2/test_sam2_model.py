@@ -8,7 +8,7 @@ from torch import nn
 
 from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.modeling.sam2 import load_sam2, resized
-from projects.mini.export import export_sam2
+from projects.mini.export import export_model
 from projects.mini.sam2_model import (
     BACKBONE,
     CHANNELS,
@@ -137,7 +137,7 @@ def test_the_trained_part_is_all_but_the_backbone(mini):
 
 def test_a_saved_model_is_half_as_large_and_loads_at_any_size_in_full_precision(mini, tmp_path):
     init_weights(mini, backbone_maps(mini, noise()))
-    export_sam2(mini, export_sam2(mini, tmp_path / "model"))
+    export_model(mini, export_model(mini, tmp_path / "model"))
     weights = sum(weight.numel() for weight in mini.parameters())
     assert 2 * weights < (tmp_path / "model" / "model.safetensors").stat().st_size < 2.1 * weights
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from projects.mini.sam2_data import ABSENT, JITTER, SMALLEST, DrawnPrompts, box_of, draw_prompts
+from projects.mini.sam2_data import ABSENT, BOX_JITTER, MIN_AREA, PromptBatch, bounding_box, draw_prompts
 from projects.mini.sam2_model import backbone_maps, init_weights
-from projects.mini.sam2_network import targets_of
+from projects.mini.sam2_network import prompt_targets
 
 SIZE = 64
 
@@ -20,11 +20,11 @@ def plates() -> np.ndarray:
     owners[0, 10:30, 5:45] = 1
     owners[0][(rows - 48) ** 2 + (columns - 40) ** 2 < 100] = 2
     owners[1, 30:60, 20:40] = 1
-    owners[1, 0, : SMALLEST - 1] = 2
+    owners[1, 0, : MIN_AREA - 1] = 2
     return owners
 
 
-def many(kind: str, owners: np.ndarray, draws: int = 60) -> list[DrawnPrompts]:
+def many(kind: str, owners: np.ndarray, draws: int = 60) -> list[PromptBatch]:
     rng = np.random.default_rng(0)
     return [drawn for _ in range(draws) if (drawn := draw_prompts(owners, 2, kind, rng))]
 
@@ -33,7 +33,7 @@ def prompts(kind: str, owners: np.ndarray):
     """Of many draws, one by one: frame, object, points, labels, mask or None."""
     for drawn in many(kind, owners):
         for row in range(len(drawn.frames)):
-            mask = drawn.masks[row, 0] if drawn.masked[row] else None
+            mask = drawn.masks[row, 0] if drawn.has_mask[row] else None
             yield (
                 int(drawn.frames[row]),
                 int(drawn.objects[row]),
@@ -44,7 +44,7 @@ def prompts(kind: str, owners: np.ndarray):
 
 
 def test_a_box_is_first_and_last_pixels():
-    assert box_of(plates()[0] == 1).tolist() == [[5, 10], [44, 29]]
+    assert bounding_box(plates()[0] == 1).tolist() == [[5, 10], [44, 29]]
 
 
 def test_each_frame_is_asked_for_its_large_objects():
@@ -93,7 +93,7 @@ def test_a_prompt_for_nothing_has_an_empty_target():
     owners = plates()
     seen = 0
     for drawn in many("single", owners):
-        targets = targets_of(owners, drawn).numpy()
+        targets = prompt_targets(owners, drawn).numpy()
         for row, number in enumerate(drawn.objects.tolist()):
             expected = owners[int(drawn.frames[row])] == number
             assert np.array_equal(targets[row], expected)
@@ -118,8 +118,8 @@ def test_boxes_and_pairs_of_clicks():
         shape = owners[frame] == number
         if labels == [2, 3]:
             boxes += 1
-            true = box_of(shape)
-            assert (np.abs(points - true) <= JITTER * (true[1] - true[0] + 1) + 1e-4).all()
+            true = bounding_box(shape)
+            assert (np.abs(points - true) <= BOX_JITTER * (true[1] - true[0] + 1) + 1e-4).all()
             assert points.min() >= 0
             assert points.max() <= SIZE - 1
         else:
@@ -139,15 +139,15 @@ def test_an_object_that_fills_the_frame_is_clicked_inside_alone():
 
 def test_the_same_chance_gives_the_same_prompts():
     one, other = (draw_prompts(plates(), 4, "double", np.random.default_rng(7)) for _ in range(2))
-    assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in DrawnPrompts.__slots__)
+    assert all(torch.equal(getattr(one, name), getattr(other, name)) for name in PromptBatch.__slots__)
 
 
 def test_prompts_are_embedded_as_the_model_embeds_them(mini):
     init_weights(mini, backbone_maps(mini, torch.zeros(1, 3, SIZE, SIZE)))
-    drawn = next(drawn for drawn in many("single", plates()) if drawn.masked.any() and not drawn.masked.all())
+    drawn = next(drawn for drawn in many("single", plates()) if drawn.has_mask.any() and not drawn.has_mask.all())
     embedded = drawn.embed(mini)
     assert embedded.sparse.shape == (4, 1, 2, 128)
-    for row, masked in enumerate(drawn.masked.tolist()):
+    for row, masked in enumerate(drawn.has_mask.tolist()):
         sparse, dense = mini.prompt_encoder(
             drawn.points[None, row : row + 1],
             drawn.labels[None, row : row + 1],

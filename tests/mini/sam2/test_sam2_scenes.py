@@ -28,8 +28,8 @@ def test_a_clip_is_the_same_whenever_it_is_drawn(stamps):
     later = [other[number] for number in (5, 4, 3)][::-1]
     for clip, again in zip((one[number] for number in (3, 4, 5)), later, strict=True):
         assert np.array_equal(clip.frames, again.frames)
-        assert np.array_equal(clip.owners, again.owners)
-        assert np.array_equal(clip.kinds, again.kinds)
+        assert np.array_equal(clip.objects, again.objects)
+        assert np.array_equal(clip.classes, again.classes)
 
 
 def test_numbers_seeds_and_parts_give_other_clips(stamps):
@@ -49,11 +49,11 @@ def test_shapes_and_owners(stamps):
     for number in range(8):
         clip = drawn[number]
         assert clip.frames.shape == (3, SIZE, SIZE, 3)
-        assert clip.owners.shape == (3, SIZE, SIZE)
-        assert (clip.frames.dtype, clip.owners.dtype, clip.kinds.dtype) == (np.uint8, np.uint8, np.int16)
-        assert 1 <= len(clip.kinds) <= 4
-        assert clip.owners.max() == len(clip.kinds)
-        assert all(set(np.unique(owners)) - {0} <= set(range(1, len(clip.kinds) + 1)) for owners in clip.owners)
+        assert clip.objects.shape == (3, SIZE, SIZE)
+        assert (clip.frames.dtype, clip.objects.dtype, clip.classes.dtype) == (np.uint8, np.uint8, np.int16)
+        assert 1 <= len(clip.classes) <= 4
+        assert clip.objects.max() == len(clip.classes)
+        assert all(set(np.unique(owners)) - {0} <= set(range(1, len(clip.classes) + 1)) for owners in clip.objects)
 
 
 @pytest.mark.parametrize("part", ["train", "held-out"])
@@ -63,17 +63,17 @@ def test_kinds_name_what_is_drawn(stamps, part):
     collection = collect_assets(stamps)
     shades = {name: colour(category.pictures[0].path) for name, category in collection.categories.items()}
     shades |= {picture.key: colour(picture.path) for picture in collection.silent}
-    assert set(drawn.kinds) <= set(shades)
+    assert set(drawn.classes) <= set(shades)
     met = set()
     for number in range(12):
         clip = drawn[number]
-        for place, kind in enumerate(clip.kinds):
-            shown = clip.frames[0][clip.owners[0] == place + 1].astype(float)
+        for place, kind in enumerate(clip.classes):
+            shown = clip.frames[0][clip.objects[0] == place + 1].astype(float)
             if len(shown) >= 30:
                 hue = np.median(shown, axis=0)
                 hue /= np.linalg.norm(hue)
-                nearest = max(drawn.kinds, key=lambda name: float(hue @ shades[name]))
-                assert nearest == drawn.kinds[kind]
+                nearest = max(drawn.classes, key=lambda name: float(hue @ shades[name]))
+                assert nearest == drawn.classes[kind]
                 met.add(nearest)
     assert len(met) >= 3
 

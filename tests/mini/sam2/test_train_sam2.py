@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,8 +14,8 @@ from auralsam2.errors import ConfigError, UsageError
 from auralsam2.modeling.sam2 import load_sam2
 from projects.mini import train_sam2
 from projects.mini.sam2_model import BACKBONE, memory_parts, mini_sam2
-from projects.mini.stage_loop import read_log
-from projects.mini.train_sam2 import PHASES, PromptRecipe, PromptStage, read_prompt_recipe
+from projects.mini.stage_loop import CHECKPOINT, FIGURES, LOG, read_log
+from projects.mini.train_sam2 import PHASES, PromptRecipe, PromptStage
 
 SIZE = 64
 States = dict[tuple[int, int], dict[str, torch.Tensor]]
@@ -30,28 +28,28 @@ class DeathError(Exception):
 def recorded(patch: pytest.MonkeyPatch) -> States:
     """All tensors, the backbone's too, whenever a checkpoint is written, by phase and step."""
     states: States = {}
-    save = PromptStage._save
+    save = PromptStage.save
 
-    def recording(self: PromptStage, optimiser: dict) -> None:
-        save(self, optimiser)
+    def recording(self: PromptStage) -> None:
+        save(self)
         assert not any(module.training for module in self.network.modules())
         tensors = self.network.sam2.state_dict() | self.network.heads()
         states[self.phase, self.step] = {name: value.clone() for name, value in tensors.items()}
 
-    patch.setattr(PromptStage, "_save", recording)
+    patch.setattr(PromptStage, "save", recording)
     return states
 
 
 def kill_after(patch: pytest.MonkeyPatch, phase: int, step: int) -> None:
     """Stop a run when the weights have learnt from that step, and before any checkpoint holds it."""
-    one_step = PromptStage._one_step
+    train_step = PromptStage.train_step
 
-    def dying(self: PromptStage, *rest: Any) -> Iterator[tuple[str, float]]:
-        yield from one_step(self, *rest)
+    def dying(self: PromptStage, rate: float) -> None:
+        train_step(self, rate)
         if (self.phase, self.step) == (phase, step):
             raise DeathError
 
-    patch.setattr(PromptStage, "_one_step", dying)
+    patch.setattr(PromptStage, "train_step", dying)
 
 
 def write(recipe: PromptRecipe, path: Path) -> Path:
@@ -61,7 +59,7 @@ def write(recipe: PromptRecipe, path: Path) -> Path:
 
 def rows(recipe: PromptRecipe) -> list[dict[str, str]]:
     """Of the log, but for the time."""
-    return [row | {"seconds": ""} for row in read_log(Path(recipe.out) / train_sam2.LOG)]
+    return [row | {"seconds": ""} for row in read_log(Path(recipe.out) / LOG)]
 
 
 def differing(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
@@ -96,7 +94,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(phase, recipe, short, w
     assert min(states) == (phase + 1, 0)
     assert_same(states, whole)
     assert rows(recipe) == rows(short)
-    for name in (train_sam2.FIGURES, "model/model.safetensors", "model/config.json"):
+    for name in (FIGURES, "model/model.safetensors", "model/config.json"):
         assert (Path(recipe.out) / name).read_bytes() == (Path(short.out) / name).read_bytes()
 
 
@@ -152,7 +150,7 @@ def test_only_what_remembers_learns_in_the_memory_phase(whole):
     }
     for phase in (0, 1):
         moved = differing(whole[phase, 2], whole[phase + 1, 0])
-        assert {"hint.weight", "naming.weight", "mask_decoder.mask_tokens.weight"} <= moved
+        assert {"mask_head.weight", "class_head.weight", "mask_decoder.mask_tokens.weight"} <= moved
         assert not moved & memory
 
 
@@ -166,7 +164,7 @@ def test_image_and_prompts_share_their_position_code(recipe, short, whole, resum
 
 def test_what_a_run_leaves_behind(short, whole):
     out = Path(short.out)
-    names = {"checkpoint.pt", "figures.json", "log.csv", "model", "pool-prompts", "pool-finer", "pool-memory"}
+    names = {"checkpoint.pt", "figures.json", "log.csv", "model", "buffer-prompts", "buffer-finer", "buffer-memory"}
     assert {path.name for path in out.iterdir()} == names
     model = load_sam2(out / train_sam2.MODEL)
     assert model.config.image_size == SIZE
@@ -176,40 +174,40 @@ def test_what_a_run_leaves_behind(short, whole):
     assert [(row["phase"], row["step"]) for row in table] == [(p, str(s)) for p in PHASES for s in range(1, 4)]
     assert all(bool(row["box"]) == (int(row["step"]) > 1) for row in table)
     assert all(bool(row["followed"]) == (bool(row["box"]) and row["phase"] == "memory") for row in table)
-    figures = json.loads((out / train_sam2.FIGURES).read_text(encoding="utf-8"))
+    figures = json.loads((out / FIGURES).read_text(encoding="utf-8"))
     assert all(0 <= figures[name] <= 1 for name in ("box", "point", "filled", "followed", "stayed"))
 
 
 def test_a_few_steps_lower_the_loss(recipe):
     """The same eight clips again and again, each time with other prompts."""
     none = replace(recipe.finer, steps=0)
-    phase = replace(recipe.prompts, steps=24, balanced_steps=24, rate=3e-3, warm_up=4, clips=8, every=99)
+    phase = replace(recipe.prompts, steps=24, balanced_steps=24, rate=3e-3, warm_up=4, clips=8, refresh_every=99)
     recipe = replace(recipe, prompts=phase, finer=none, memory=none, log_every=8, save_every=24, test_every=24)
     PromptStage(recipe).run()
     table = rows(recipe)
     losses = [float(row["loss"]) for row in table]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.8 * losses[0]
-    assert float(table[-1]["found"]) > float(table[0]["found"]) + 0.1
+    assert float(table[-1]["mask_iou"]) > float(table[0]["mask_iou"]) + 0.1
 
 
 def test_a_recipe_is_read_with_changes(short, tmp_path):
     path = write(short, tmp_path / "recipe.yaml")
-    assert read_prompt_recipe(path) == short
-    assert read_prompt_recipe(path, ["memory.steps=7", "seed=3"]) == replace(
+    assert PromptRecipe.load(path) == short
+    assert PromptRecipe.load(path, ["memory.steps=7", "seed=3"]) == replace(
         short, seed=3, memory=replace(short.memory, steps=7)
     )
     for change, message in (
         ("prompts.prompts=3", "prompts must be even"),
-        ("finer.slots=12", "slots 12 must be a multiple of 8"),
+        ("finer.capacity=12", "capacity 12 must be a multiple of 8"),
         ("log_every=3", "save_every 2 must be a multiple of log_every 3"),
     ):
         with pytest.raises(ConfigError, match=message):
-            read_prompt_recipe(path, [change])
+            PromptRecipe.load(path, [change])
 
 
 def test_another_file_is_no_checkpoint(recipe):
     Path(recipe.out).mkdir()
-    (Path(recipe.out) / train_sam2.CHECKPOINT).write_bytes(b"something else")
-    with pytest.raises(ConfigError, match="no checkpoint of this training"):
+    (Path(recipe.out) / CHECKPOINT).write_bytes(b"something else")
+    with pytest.raises(ConfigError, match="not a checkpoint of this training"):
         PromptStage(recipe, resume=True)

@@ -10,13 +10,13 @@ from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.stampavs.expressions import Claim
 from projects.mini.text_data import SentenceBatches, SentenceStream
-from projects.mini.text_network import UNKNOWN, TextReader, TokenBatch
+from projects.mini.text_network import IGNORED, TextReader, TokenBatch
 from projects.mini.text_tokeniser import SPECIAL, train_tokeniser
 
 
 @pytest.fixture(scope="module")
 def training(toys) -> SentenceStream:
-    return SentenceStream("train", told=6, nulls=3, seed=0, stamps=toys)
+    return SentenceStream("train", expressions=6, null_expressions=3, seed=0, stamps=toys)
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def make(batches: SentenceBatches, training: SentenceStream, seed: int = 0, scen
 
 
 def test_a_number_always_says_the_same(toys, training):
-    again = SentenceStream("train", told=6, nulls=3, seed=0, stamps=toys)
+    again = SentenceStream("train", expressions=6, null_expressions=3, seed=0, stamps=toys)
     assert again[4] == training[4]
     assert training[5] != training[4]
-    assert SentenceStream("train", told=6, nulls=3, seed=1, stamps=toys)[4] != training[4]
-    assert SentenceStream("val", told=6, nulls=3, seed=0, stamps=toys)[4] != training[4]
+    assert SentenceStream("train", expressions=6, null_expressions=3, seed=1, stamps=toys)[4] != training[4]
+    assert SentenceStream("val", expressions=6, null_expressions=3, seed=0, stamps=toys)[4] != training[4]
 
 
 def test_no_name_of_a_held_out_thing_is_said_in_training(toys, training):
@@ -46,7 +46,7 @@ def test_no_name_of_a_held_out_thing_is_said_in_training(toys, training):
     assert held
     assert not any(word in held for one in said for word in one.text.split())
     assert {one.claim.name for one in said} - {None} <= set(training.names)
-    unseen = SentenceStream("test-unseen", told=6, nulls=3, seed=0, stamps=toys)
+    unseen = SentenceStream("test-unseen", expressions=6, null_expressions=3, seed=0, stamps=toys)
     assert any(one.claim.name in held for number in range(4) for one in unseen[number])
 
 
@@ -58,27 +58,27 @@ def test_some_refer_to_something_and_some_to_nothing(training):
 
 def test_answers_to_a_claim(batches, training):
     reader = batches.reader
-    assert reader.said(Claim()) == [0, 0, 0]
+    assert reader.targets(Claim()) == [0, 0, 0]
     name = training.names[2]
-    assert reader.said(Claim(name=name, place="right", hearing="silent")) == [3, 2, 2]
-    assert reader.said(Claim(name="zeppelin", hearing="loudest")) == [UNKNOWN, 0, 6]
+    assert reader.targets(Claim(name=name, place="right", hearing="silent")) == [3, 2, 2]
+    assert reader.targets(Claim(name="zeppelin", hearing="loudest")) == [IGNORED, 0, 6]
 
 
 def test_what_is_hidden_can_be_put_back(batches, training):
     batch = make(batches, training)
-    chosen = batch.wanted != UNKNOWN
-    assert torch.equal(torch.where(chosen, batch.wanted, batch.hidden), batch.tokens)
+    chosen = batch.token_targets != IGNORED
+    assert torch.equal(torch.where(chosen, batch.token_targets, batch.masked), batch.tokens)
     special = torch.tensor([SPECIAL.index(token) for token in ("<s>", "<pad>", "</s>")])
     assert not chosen[torch.isin(batch.tokens, special)].any()
     words = ~torch.isin(batch.tokens, special)
     assert 0.08 < chosen.sum() / words.sum() < 0.25
-    assert 0.6 < (batch.hidden[chosen] == SPECIAL.index("<mask>")).float().mean() < 0.95
+    assert 0.6 < (batch.masked[chosen] == SPECIAL.index("<mask>")).float().mean() < 0.95
 
 
 def test_a_batch_comes_from_its_generator_alone(batches, training):
     one, same, other = (make(batches, training, seed) for seed in (1, 1, 2))
     assert all(torch.equal(vars(one)[name], vars(same)[name]) for name in vars(one))
-    assert one.tokens.shape != other.tokens.shape or not torch.equal(one.hidden, other.hidden)
+    assert one.tokens.shape != other.tokens.shape or not torch.equal(one.masked, other.masked)
 
 
 def test_pads_do_not_count(batches):
@@ -96,5 +96,7 @@ def test_losses_are_those_of_chance_before_training_and_finite_without_a_hidden_
     assert abs(losses["place"].item() - np.log(5)) < 0.4
     assert abs(losses["hearing"].item() - np.log(7)) < 0.4
     assert abs(losses["masked"].item() - np.log(batches.tokeniser.get_vocab_size())) < 0.6
-    bare = TokenBatch(**vars(batch) | {"hidden": batch.tokens, "wanted": torch.full_like(batch.wanted, UNKNOWN)})
+    bare = TokenBatch(
+        **vars(batch) | {"masked": batch.tokens, "token_targets": torch.full_like(batch.token_targets, IGNORED)}
+    )
     assert batches.reader.losses(bare)["masked"].item() == 0.0

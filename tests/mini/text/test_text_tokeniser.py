@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import RobertaConfig
 
 from auralsam2.errors import ConfigError
-from projects.mini.text_tokeniser import SPECIAL, encode_sentences, load_tokeniser, train_tokeniser, wrap_tokeniser
+from projects.mini.text_tokeniser import SPECIAL, encode_sentence, load_tokeniser, train_tokeniser, wrap_tokeniser
 
 TEXTS = ["the trumpet on the left", "the owl that can be heard", "the thing at the top"]
 TOKENISER = train_tokeniser(TEXTS, 400)
@@ -56,19 +56,19 @@ def test_any_text_can_be_spelled_without_an_unknown_token(text: str):
 
 
 def test_without_cuts_tokens_are_those_of_the_tokeniser():
-    assert encode_sentences(TOKENISER, TEXTS[1], 0.0, chance()) == TOKENISER.encode(TEXTS[1]).ids
+    assert encode_sentence(TOKENISER, TEXTS[1], 0.0, chance()) == TOKENISER.encode(TEXTS[1]).ids
 
 
 def test_cuts_change_the_tokens_and_never_the_text():
     plain = TOKENISER.encode(TEXTS[0]).ids
-    cuts = [encode_sentences(TOKENISER, TEXTS[0], 0.99, chance(seed)) for seed in range(8)]
+    cuts = [encode_sentence(TOKENISER, TEXTS[0], 0.99, chance(seed)) for seed in range(8)]
     assert all(len(cut) > len(plain) and TOKENISER.decode(cut).strip() == TEXTS[0] for cut in cuts)
     assert len({tuple(cut) for cut in cuts}) > 1
-    assert cuts[3] == encode_sentences(TOKENISER, TEXTS[0], 0.99, chance(3))
+    assert cuts[3] == encode_sentence(TOKENISER, TEXTS[0], 0.99, chance(3))
 
 
 def test_a_long_sentence_keeps_both_ends():
-    numbers = encode_sentences(TOKENISER, "the owl " * 40, 0.5, chance())
+    numbers = encode_sentence(TOKENISER, "the owl " * 40, 0.5, chance())
     assert len(numbers) == 25
     assert (numbers[0], numbers[-1]) == (SPECIAL.index("<s>"), SPECIAL.index("</s>"))
 
