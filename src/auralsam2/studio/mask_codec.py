@@ -62,9 +62,9 @@ def pack_mask(
     """Encode a mask.
 
     Args:
-            logits: (h, w) float; quantised with an error of at most most / 254, clipped to [-most, most].
-            object_id: number of the object.
-            tick: frame.
+        logits: (h, w) float; quantised with an error of at most most / 254, clipped to [-most, most].
+        object_id: number of the object.
+        tick: frame.
         iou: predicted IoU.
         object_score: logit of the object's presence in the frame.
         sounding: as in `Segmentation`.
