@@ -66,10 +66,10 @@ def buggy(tmp_path, monkeypatch):
 
     probe = video_source.probe
 
-    def broken(path):
+    def broken(path, audio_track=None):
         if path.stem == "b":
             raise IndexError("pop from\nempty list")
-        return probe(path)
+        return probe(path, audio_track)
 
     monkeypatch.setattr(video_source, "probe", broken)
     return [write_clip(tmp_path / f"{name}.mp4", 1.0) for name in ("a", "b", "c")]
