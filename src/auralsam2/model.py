@@ -281,8 +281,8 @@ def streaming_network(model: AuralSAM2) -> AuralNetwork:
     """
     if not isinstance(model.network, AuralNetwork):
         raise UsageError(
-            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: give it to "
-            "auralsam2 evaluate, or use a model such as mini"
+            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: use "
+            "auralsam2 evaluate, or a model such as mini"
         )
     return model.network
 
