@@ -118,7 +118,7 @@ def evaluate_parts(
 def parts_table(rows: list[dict[str, Number | str | None]]) -> str:
     """The rows as Markdown."""
     names = ("M_J", "J with target", "right object", "difference")
-    head = ["split", "prompts", *names[:-1], f"M_J less that of {PARTS[0].name}"]
+    head = ["split", "prompts", *names[:-1], f"M_J minus that of {PARTS[0].name}"]
     cells = [
         [str(row["split"]), str(row["prompts"]), *(cell(row[name]) for name in names)]  # type: ignore[arg-type]
         for row in rows

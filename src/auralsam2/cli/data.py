@@ -80,6 +80,46 @@ def build_stampavs_command(
     print(f"written: {out_dir}; {built} clips in {seconds:.0f} s, {built / seconds:.1f} per second")
 
 
+REAL_EXAMPLES = """
+Examples:
+
+\b
+  auralsam2 data build-realavs photographs data/real                 1100 clips at 256 pixels
+  auralsam2 data build-realavs photographs data/real --train 0       the test split alone
+"""
+
+
+@commands.command("build-realavs", epilog=REAL_EXAMPLES)
+def build_realavs_command(
+    sources: Annotated[
+        Path, typer.Argument(metavar="SOURCES", help="Folder with photos.json, backgrounds.csv and sounds.csv.")
+    ],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder for the data set.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed; equal seeds give equal bytes.")] = 0,
+    size: Annotated[int, typer.Option(metavar="PX", help="Side of the square frames, 32 to 1024.")] = 256,
+    train: Annotated[int, typer.Option(metavar="N", help="Number of training clips.")] = 1000,
+    test: Annotated[int, typer.Option(metavar="N", help="Number of test clips, from held-out sources alone.")] = 100,
+    exclude: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Categories to leave out; default: those that StampAVS never trains on."),
+    ] = None,
+) -> None:
+    """Build RealAVS: scenes of photographic cutouts over photographs, with recordings and exact masks.
+
+    Sources marked as held out occur in the test split alone. An interrupted build is resumed.
+    """
+    from auralsam2.cli.progress import frame_progress
+    from auralsam2.stampavs.realavs import RealPlan, build_realavs
+
+    excluded = None if exclude is None else tuple(name.strip() for name in exclude.split(",") if name.strip())
+    plan = RealPlan(sources=sources, seed=seed, size=size, train=train, test=test, excluded=excluded)
+    facts = build_realavs(out_dir, plan, progress=lambda total: frame_progress("clips", total, shown=True))
+    for split, categories in facts["categories"].items():
+        (count,) = facts["counts"][split].values()
+        print(f"{split}: {count} clips; sounding: {', '.join(categories)}")
+    print(f"written: {out_dir}")
+
+
 @commands.command("sheet", epilog="Example:\n\n\b\n  auralsam2 data sheet data/stamp sheet.png --split test-seen")
 def contact_sheet(
     root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder of a StampAVS data set.")],

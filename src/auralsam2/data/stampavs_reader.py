@@ -23,7 +23,7 @@ _MIXES = {"standard": "", "hard": "-hard"}
 """Suffix of the split for each difficulty preset."""
 MOST_FRAMES = 1000
 MOST_OBJECTS = 100
-_REMEDY = "give the folder that `auralsam2 data build-stampavs` wrote"
+_REMEDY = "give the folder that `auralsam2 data build-stampavs` or `build-realavs` wrote"
 _SCENE_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
 
 
@@ -116,6 +116,10 @@ class _Scenes(DatasetReader):
 class StampAvs(_Scenes):
     """Reader of `stampavs`: segment the sounding objects.
 
+    Attributes:
+        manifest: file with the counts of the build.
+        split_names: splits of the data set.
+
     Args:
         name: of the data set.
         root: the folder with `stampavs.json`.
@@ -125,8 +129,12 @@ class StampAvs(_Scenes):
         InputError: the csv file cannot be read.
     """
 
+    manifest: ClassVar[str] = "stampavs.json"
+    split_names: ClassVar[tuple[str, ...]] = SPLITS
+
     def __init__(self, name: str, root: Path) -> None:
-        super().__init__(name, root, "metadata.csv", _SCENE_COLUMNS, _planned(root))
+        counts = _planned(root, self.manifest, self.split_names)
+        super().__init__(name, root, "metadata.csv", _SCENE_COLUMNS, counts)
 
     def split_of(self, row: Row) -> str:
         """Return the split of a row."""
@@ -138,6 +146,13 @@ class StampAvs(_Scenes):
         clip, scene = row.name("uid"), self.scene(row)
         labels = tuple((path,) for path in self.masks(clip, "sounding", scene.frames))
         return self.sample(row, split, clip, scene, labels)
+
+
+class RealAvs(StampAvs):
+    """Reader of `realavs`: photographic scenes in the layout of StampAVS, with one preset and two splits."""
+
+    manifest: ClassVar[str] = "realavs.json"
+    split_names: ClassVar[tuple[str, ...]] = ("train", "test")
 
 
 class StampAvsRef(_Scenes):
@@ -180,20 +195,22 @@ class StampAvsRef(_Scenes):
         return self.sample(row, split, clip, scene, labels, row.need("exp"), number == 0)
 
 
-def _planned(root: Path) -> dict[str, PublishedCounts]:
-    """Return all splits with the numbers of scenes in `stampavs.json`.
+def _planned(
+    root: Path, manifest: str = StampAvs.manifest, names: tuple[str, ...] = SPLITS
+) -> dict[str, PublishedCounts]:
+    """Return all splits with the numbers of scenes in the manifest.
 
     Raises:
         UnavailableError: there is no such file.
         InputError: it cannot be read.
     """
-    path = find_files(root, ("stampavs.json",), _REMEDY)
+    path = find_files(root, (manifest,), _REMEDY)
     try:
         counts = strict_json.read_json(path)["counts"]
         sizes = {
             f"{split}{behind}": int(counts.get(split, {}).get(mix, 0))
             for mix, behind in _MIXES.items()
-            for split in SPLITS
+            for split in names
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: does not say how many scenes of each split there are: {_REMEDY}") from error

@@ -190,8 +190,8 @@ def build_stampavs(
     held_out = splits.split_assets(collection, plan.seed)
     counts = plan.counts(splits.possible_splits(collection, held_out))
     manifest = _manifest(plan, collection, held_out, counts)
-    unfinished = root / _UNFINISHED
-    if _read(root / "stampavs.json") == manifest:
+    unfinished = root / UNFINISHED
+    if read_manifest(root / "stampavs.json") == manifest:
         unfinished.unlink(missing_ok=True)
         return manifest
     tasks = [
@@ -202,16 +202,16 @@ def build_stampavs(
     ]
     _check_folder(root, manifest)
     with Staging(root) as staging, writing(root):
-        unfinished.write_text(_json(manifest), encoding="utf-8", newline="\n")
+        unfinished.write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
         for name in ("media", "gt_mask"):
             (root / name).mkdir(exist_ok=True)
         context = _WorkerContext(
             root=root, staging=staging.path, collection=collection, held_out=held_out, seed=plan.seed, size=plan.size
         )
         with (
-            _table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
-            _table(staging.path / "expressions.csv", EXPRESSION_COLUMNS) as add_expression,
-            progress(len(tasks)) if progress else nullcontext(_no_progress) as advance,
+            open_table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
+            open_table(staging.path / "expressions.csv", EXPRESSION_COLUMNS) as add_expression,
+            progress(len(tasks)) if progress else nullcontext(ignore_progress) as advance,
         ):
             for rows in _make_clips(context, tasks, workers or os.cpu_count() or 1):
                 add_clip(rows.clip)
@@ -219,16 +219,16 @@ def build_stampavs(
                     add_expression(row)
                 advance(rows)
         (staging.path / "LICENCE.md").write_text(licence_notice(collection), encoding="utf-8", newline="\n")
-        (staging.path / "stampavs.json").write_text(_json(manifest), encoding="utf-8", newline="\n")
+        (staging.path / "stampavs.json").write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
         staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", "stampavs.json"])
         unfinished.unlink()
     return manifest
 
 
-_UNFINISHED = "unfinished.json"
+UNFINISHED = "unfinished.json"
 
 
-def _no_progress(_: ClipRows) -> None:
+def ignore_progress(_: ClipRows) -> None:
     """Ignore progress."""
 
 
@@ -290,11 +290,11 @@ def _check_folder(root: Path, manifest: dict[str, Any]) -> None:
     """Raise OutputError for a folder with other files than an unfinished build of the same settings."""
     with writing(root):
         occupied = root.exists() and (not root.is_dir() or any(not p.name.startswith(".") for p in root.iterdir()))
-    if occupied and _read(root / _UNFINISHED) != manifest:
+    if occupied and read_manifest(root / UNFINISHED) != manifest:
         raise OutputError(f"{root}: holds something else, or a build with other settings: choose a new folder")
 
 
-def _read(path: Path) -> Any:
+def read_manifest(path: Path) -> Any:
     """Read a JSON file; None if it is missing or damaged."""
     try:
         return strict_json.read_json(path)
@@ -302,12 +302,13 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _json(value: Any) -> str:
+def manifest_text(value: Any) -> str:
+    """Format a manifest as JSON."""
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
 @contextmanager
-def _table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[Iterable[Any]], Any]]:
+def open_table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[Iterable[Any]], Any]]:
     """Open a csv file and yield the function that writes a row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

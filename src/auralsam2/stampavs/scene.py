@@ -6,7 +6,7 @@ sizes, motion and background are independent of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -147,6 +147,7 @@ FRAMES = (5, 10)
 LONG = 0.25
 """Share of scenes with 10 frames instead of 5."""
 MAX_SIZE = 1024
+PHOTOGRAPH = "photograph"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +182,7 @@ class Scene:
     Attributes:
         kind: one of `presets.KINDS`.
         mix: "standard" or "hard".
-        background: one of `render.BACKGROUNDS`.
+        background: one of `render.BACKGROUNDS`, or `PHOTOGRAPH`.
         frames: (T, S, S, 3) uint8; frame i shows the time i + 0.5 s.
         samples: (T · 16000, 2) float32 in [-1, 1].
         masks: (n, T, S, S) bool, the visible pixels of each object; disjoint.
@@ -221,6 +222,7 @@ def draw_scene(
     *,
     size: int = 256,
     frames: int | None = None,
+    background: Callable[[int, np.random.Generator], np.ndarray] | None = None,
 ) -> Scene:
     """Draw a scene.
 
@@ -231,16 +233,18 @@ def draw_scene(
         kind: one of `presets.KINDS`.
         size: S, pixels, 32 to 1024.
         frames: T, seconds; None for 5 or, with probability `LONG`, 10.
+        background: draws a photograph of (size, size, 3) uint8; None for the drawn backgrounds of the preset.
     """
     if not 32 <= size <= MAX_SIZE:
         raise ValueError(f"size {size} is not within 32 to {MAX_SIZE} pixels")
     seconds = frames or (FRAMES[1] if rng.random() < LONG else FRAMES[0])
     selection = select_objects(pool, mix, kind, rng)
     names, shares = zip(*mix.backgrounds, strict=True)
-    ground = str(rng.choice(names, p=shares))
+    ground = str(rng.choice(names, p=shares)) if background is None else PHOTOGRAPH
     # The audio has its own generator, so that images and audio do not influence each other.
     image_rng, audio_rng = rng.spawn(2)
-    pictures, masks, renderer = _render(selection, seconds, mix, draw_background(ground, size, image_rng), image_rng)
+    still = draw_background(ground, size, image_rng) if background is None else background(size, image_rng)
+    pictures, masks, renderer = _render(selection, seconds, mix, still, image_rng)
     voices = [role.category if role.sounds else None for role in selection.roles]
     tracks = [draw_track(voice, seconds, mix, audio_rng) if voice else None for voice in voices]
     offscreen = [draw_track(category, seconds, mix, audio_rng) for category in selection.offscreen]

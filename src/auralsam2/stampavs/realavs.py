@@ -1,0 +1,261 @@
+"""Builder of RealAVS: scenes of photographic cutouts over photographic backgrounds, with exact masks.
+
+The layout is that of StampAVS, with the splits `train` and `test` and the manifest `realavs.json`. Sources marked as
+held out occur in `test` only, all others in `train` only. Equal settings give equal bytes; an interrupted build with
+the same settings is resumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from auralsam2.errors import InputError, OutputError, UsageError
+from auralsam2.stampavs import clip_files
+from auralsam2.stampavs import scene as scene_module
+from auralsam2.stampavs.build import (
+    CLIP_COLUMNS,
+    EXPRESSION_COLUMNS,
+    UNFINISHED,
+    ignore_progress,
+    manifest_text,
+    open_table,
+    read_manifest,
+)
+from auralsam2.stampavs.layout import LayoutLimits
+from auralsam2.stampavs.photographs import (
+    SOURCE_SPLITS,
+    PhotographSources,
+    crop_background,
+    cut_out,
+    photograph_pool,
+    read_photograph,
+    read_sources,
+)
+from auralsam2.stampavs.presets import DifficultyPreset, scene_kind
+from auralsam2.stampavs.splits import AssetPool, read_splits
+from auralsam2.utils import strict_json
+from auralsam2.utils.atomic_io import Staging, writing
+from auralsam2.version import __version__
+
+REAL_SCHEMA = "realavs/1"
+MANIFEST = "realavs.json"
+CUTOUTS = "cutouts"
+NOISE = 2.0
+"""Standard deviation of the camera noise, of 255."""
+_KINDS = {"train": "train", "test": "test-seen"}
+"""Splits of StampAVS whose kinds of scenes a split has."""
+
+PHOTOGRAPHIC = DifficultyPreset(
+    name="standard",
+    backgrounds=((scene_module.PHOTOGRAPH, 1.0),),
+    room=LayoutLimits(
+        extents=((0.4, 0.75), (0.35, 0.6), (0.3, 0.5), (0.28, 0.45)), overlap=0.3, drift=0.3, turn=10, outside=0.05
+    ),
+    visible=0.5,
+    silent=0.5,
+    offscreen=0.0,
+    gains=-10.0,
+    hiss=(-62.0, -46.0),
+    tone=0.15,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RealPlan:
+    """Settings of a build.
+
+    Attributes:
+        sources: folder of photographs, backgrounds and sounds.
+        seed: 0 or greater.
+        size: side of the frames in pixels, 32 to 1024.
+        train, test: number of clips.
+        excluded: categories to leave out; None for those that StampAVS holds out of its training.
+    """
+
+    sources: Path
+    seed: int = 0
+    size: int = 256
+    train: int = 1000
+    test: int = 100
+    excluded: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"`seed={self.seed}` must be 0 or greater")
+        if not 32 <= self.size <= scene_module.MAX_SIZE:
+            raise UsageError(f"`size={self.size}` must be 32 to {scene_module.MAX_SIZE} pixels")
+        for name in ("train", "test"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"`{name}={getattr(self, name)}` must be 0 or greater")
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """Categories without scenes."""
+        return frozenset(read_splits().categories if self.excluded is None else self.excluded)
+
+
+def build_realavs(
+    root: Path,
+    plan: RealPlan,
+    *,
+    progress: Callable[[int], AbstractContextManager[Callable[[Any], None]]] | None = None,
+) -> dict[str, Any]:
+    """Build the data set.
+
+    Args:
+        root: its folder; missing, empty, or with an unfinished build of the same settings.
+        plan: settings.
+        progress: given the number of clips, returns a context with a function to call after each clip.
+
+    Returns:
+        the content of `realavs.json`.
+
+    Raises:
+        InputError: the sources cannot be used.
+        OutputError: the folder contains other files, or cannot be written.
+    """
+    if not plan.sources.is_dir():
+        raise InputError(f"{plan.sources}: no such folder: name a folder with photos.json, backgrounds.csv, sounds.csv")
+    counts = {split: getattr(plan, split) for split in SOURCE_SPLITS if getattr(plan, split)}
+    sources = {split: read_sources(plan.sources, split, plan.left_out) for split in counts}
+    for split, found in sources.items():
+        if not found.backgrounds:
+            raise InputError(f"{plan.sources}: backgrounds.csv has no {SOURCE_SPLITS[split]} file")
+    pools = {split: photograph_pool(found, root / CUTOUTS / split) for split, found in sources.items()}
+    manifest = _describe(plan, counts, sources, pools)
+    if read_manifest(root / MANIFEST) == manifest:
+        return manifest
+    with writing(root):
+        occupied = root.exists() and any(not path.name.startswith(".") for path in root.iterdir())
+    if occupied and read_manifest(root / UNFINISHED) != manifest:
+        raise OutputError(f"{root}: holds something else, or a build with other settings: choose a new folder")
+    tasks = [(split, index) for split, count in counts.items() for index in range(count)]
+    with Staging(root) as staging, writing(root):
+        (root / UNFINISHED).write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
+        for split, found in sources.items():
+            _save_cutouts(found, root / CUTOUTS / split)
+        for name in ("media", "gt_mask"):
+            (root / name).mkdir(exist_ok=True)
+        with (
+            open_table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
+            open_table(staging.path / "expressions.csv", EXPRESSION_COLUMNS),
+            progress(len(tasks)) if progress else nullcontext(ignore_progress) as advance,
+        ):
+            for split, index in tasks:
+                rows = _save_clip(root, staging.path, plan, pools[split], sources[split], split, index)
+                add_clip(rows.clip)
+                advance(rows)
+        (staging.path / "LICENCE.md").write_text(_licence(sources), encoding="utf-8", newline="\n")
+        (staging.path / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
+        staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", MANIFEST])
+        (root / UNFINISHED).unlink()
+    return manifest
+
+
+def draw_real_scene(
+    plan: RealPlan, pool: AssetPool, sources: PhotographSources, split: str, index: int
+) -> scene_module.Scene:
+    """Draw the scene of a clip: cutouts over a photograph, with the noise and the blur of a camera."""
+    rng = np.random.default_rng([plan.seed, list(SOURCE_SPLITS).index(split), index])
+    place = sources.backgrounds[int(rng.integers(len(sources.backgrounds)))].path
+    blur = float(rng.uniform(0.0, 0.8)) * plan.size / 256
+
+    def background(size: int, image_rng: np.random.Generator) -> np.ndarray:
+        return crop_background(read_photograph(place), size, image_rng)
+
+    kind = scene_kind(_KINDS[split], index)
+    scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=plan.size, background=background)
+    frames = np.stack([_film(frame, blur, rng) for frame in scene.frames])
+    return dataclasses.replace(scene, frames=frames)
+
+
+def _film(frame: np.ndarray, blur: float, rng: np.random.Generator) -> np.ndarray:
+    soft = np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32)
+    return np.clip(np.rint(soft + rng.normal(0.0, NOISE, soft.shape)), 0, 255).astype(np.uint8)
+
+
+def _save_clip(
+    root: Path,
+    staging: Path,
+    plan: RealPlan,
+    pool: AssetPool,
+    sources: PhotographSources,
+    split: str,
+    index: int,
+) -> clip_files.ClipRows:
+    """Build a clip unless it exists, and return its table rows."""
+    uid = f"{split}-{index:05d}"
+    media, masks = root / "media" / uid, root / "gt_mask" / uid
+    if not (media.is_dir() and masks.is_dir()):
+        scene = draw_real_scene(plan, pool, sources, split, index)
+        clip_files.save_clip(staging / uid / "media", staging / uid / "gt_mask", uid, split, scene, [])
+        if not masks.is_dir():
+            (staging / uid / "gt_mask").rename(masks)
+        (staging / uid / "media").rename(media)
+    try:
+        return clip_files.clip_rows(strict_json.read_json(media / "scene.json"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
+
+
+def _save_cutouts(sources: PhotographSources, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for mask in sources.masks:
+        path = folder / f"{mask.key}.png"
+        if not path.is_file():
+            draft = path.with_name(f".{path.name}.part")
+            cut_out(mask).save(draft, format="PNG")
+            draft.replace(path)
+
+
+def _describe(
+    plan: RealPlan, counts: dict[str, int], sources: dict[str, PhotographSources], pools: dict[str, AssetPool]
+) -> dict[str, Any]:
+    """Return the content of `realavs.json`; equal for equal settings and sources."""
+    return {
+        "schema": REAL_SCHEMA,
+        "made_by": f"auralsam2 {__version__}",
+        "seed": plan.seed,
+        "size": plan.size,
+        "excluded": sorted(plan.left_out),
+        "counts": {split: {PHOTOGRAPHIC.name: count} for split, count in counts.items()},
+        "categories": {
+            split: {
+                category.name: {"pictures": len(category.pictures), "recordings": len(category.recordings)}
+                for category in pool.targets
+            }
+            for split, pool in pools.items()
+        },
+        "silent": {split: len(pool.silent) for split, pool in pools.items()},
+        "backgrounds": {split: len(found.backgrounds) for split, found in sources.items()},
+        "sha256": {split: _digest(found) for split, found in sources.items()},
+    }
+
+
+def _digest(sources: PhotographSources) -> str:
+    """Return the SHA-256 of names and contents of all files, and of the masks."""
+    digest = hashlib.sha256()
+    for item in (*sources.masks, *sources.backgrounds, *sources.sounds):
+        digest.update(item.path.name.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())
+    for mask in sources.masks:
+        digest.update(mask.key.encode() + b"\0" + np.packbits(mask.mask).tobytes())
+    return digest.hexdigest()
+
+
+def _licence(sources: dict[str, PhotographSources]) -> str:
+    credit = sorted({line for found in sources.values() for line in found.credits})
+    return (
+        "# Licence of this data set\n\n"
+        "Frames and sounds are made from the photographs and recordings below, and are under their licences. "
+        "`scene.json` names the cutout and the recording of every object.\n\n"
+        + "".join(f"- {line}\n" for line in credit)
+    )
