@@ -78,7 +78,7 @@ def test_damage_is_told_in_one_line(
     session = studio.upload(clip)
     with studio.page(session) as socket:
         assert Page(socket).ask("box", object=1, tick=0, box=[4, 4, 30, 30])["ok"]
-    studio.client.portal.call(studio.registry.close, session)  # type: ignore[union-attr]
+    studio.client.portal.call(studio.manager.close, session)  # type: ignore[union-attr]
     DAMAGES[name](studio.home / "sessions" / session)
     refused = []
     for part in PARTS:
@@ -122,7 +122,7 @@ def test_a_damaged_mask_in_the_log_is_told(
     with studio.page(session) as socket:
         answer = Page(socket).ask("look", object=0, tick=0)
     assert "mask" in answer["error"]
-    assert "log says why" not in answer["error"]
+    assert "see the server's log" not in answer["error"]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 

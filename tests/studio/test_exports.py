@@ -166,7 +166,7 @@ def test_a_cancelled_export_leaves_the_earlier_file(
 
             def step(done: int, total: int) -> None:
                 if done == 2:
-                    session = studio.registry.known(name)
+                    session = studio.manager.get_open(name)
                     wait_for(lambda: session._export._order is order)
                     session._export.cancel()
                 advance(done, total)

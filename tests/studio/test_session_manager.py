@@ -24,13 +24,13 @@ def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callabl
         page.ask("points", **CLICK)
         page.listen()
         page.ask("points", object=0, tick=4, points=[[40, 30, 0]])
-        session = studio.registry.known(name)
-        assert session._conversation is not None
+        session = studio.manager.get_open(name)
+        assert session._session is not None
         before = page.state
         corrected = page.masks[-1][1]
-    wait_for(lambda: not studio.registry._audiences)
+    wait_for(lambda: not studio.manager._subscribers)
     assert opened(studio) == []
-    assert session._conversation is None
+    assert session._session is None
     assert not session._thread.is_alive()
     state = studio.get(name)
     assert {key: state[key] for key in ("objects", "prompts", "undo")} == {
@@ -42,7 +42,7 @@ def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callabl
         page = Page(socket)
         page.take()
         assert page.state["objects"] == before["objects"]
-        assert studio.registry.known(name)._conversation is None
+        assert studio.manager.get_open(name)._session is None
         assert page.ask("look", object=0, tick=4)["ok"]
         assert ((page.masks[-1][1] > 0) != (corrected > 0)).mean() < 0.05
         for left in (2, 1, 0):
