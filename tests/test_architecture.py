@@ -230,7 +230,8 @@ def public_names(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
     modules: dict[str, list[str]] = {}
     for module, tree in trees.items():
         for node in tree.body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            if isinstance(node, kinds) and not node.name.startswith("_"):
                 modules.setdefault(node.name, []).append(module)
     return modules
 

@@ -45,7 +45,7 @@ def given(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[s
 
 
 @pytest.mark.parametrize(("method", "rate"), [("gavs", 6e-3), ("sama", 3e-3)])
-def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
+def test_baseline_overfits_one_clip(parts, tmp_path, method, rate):
     """Both can learn at all, through a SAM 2 of random weights."""
     asked = given(parts, method, 80)
     asked["model"][method]["start_block"] = 0  # a random encoder needs all its blocks bent
@@ -58,7 +58,7 @@ def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
+def test_training_with_text_resumes_and_is_evaluated(parts, tmp_path, method, command):
     file = tmp_path / "small.yaml"
     file.write_text(TrainingRecipe.from_dict(given(parts, method, 2, text=True)).to_yaml(), encoding="utf-8")
     out = tmp_path / "run"
@@ -76,7 +76,7 @@ def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, method):
+def test_ensemble_merges_masks_with_and_without_adapters(parts, method):
     from auralsam2.training.initialise import build_network
 
     made = build_network(TrainingRecipe.from_dict(given(parts, method, 1))).eval()
@@ -102,7 +102,7 @@ def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, metho
         (("fuser_from",), "mini", "fuser_from 'mini'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(parts, key, value, message):
+def test_invalid_recipes_are_refused(parts, key, value, message):
     asked = given(parts, "gavs", 1)
     section = asked
     for name in key[:-1]:
@@ -113,7 +113,7 @@ def test_what_makes_no_sense_is_refused(parts, key, value, message):
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_recipes_differ_from_those_of_aural_sam2_in_the_way_of_the_sound_alone(method):
+def test_recipes_of_baselines_differ_in_the_method_alone(method):
     for name, ours in [("stampavs-mini", "stampavs-mini-fuser")] + [
         (f"{data}-base-plus", f"{data}-base-plus-paper") for data in ("v1s", "v1m", "v2", "ref-avs")
     ]:

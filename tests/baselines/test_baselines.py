@@ -79,7 +79,7 @@ def large(size: str, modality: str = "audio", **options: Any) -> AdapterNetwork:
     # The original's adapters (257 d + 128 parameters each) from block 9 on, counted for Hiera by hand.
     [("base-plus", 2_074_368, 2_403_584, 29_568), ("large", 6_370_368, 6_699_584, 95_616)],
 )
-def test_gavs_has_as_many_parameters_as_worked_out(size, encoder, whole, norms):
+def test_parameter_count_of_gavs(size, encoder, whole, norms):
     network = large(size, method="gavs", gavs=GavsConfig(norms=True))
     adapters: Any = network.adapters
     assert count(adapters.encoder_adapters) == encoder
@@ -96,7 +96,7 @@ def test_gavs_has_as_many_parameters_as_worked_out(size, encoder, whole, norms):
         ("large", 3_170_304, 1_108_080, 3_462_336, 25_407_168),
     ],
 )
-def test_sama_has_as_many_parameters_as_worked_out(size, down, up, later, pixels):
+def test_parameter_count_of_sama(size, down, up, later, pixels):
     network = large(size, method="sama")
     adapters: Any = network.adapters
     assert (count(adapters.down), count(adapters.up)) == (down, up)
@@ -107,7 +107,7 @@ def test_sama_has_as_many_parameters_as_worked_out(size, down, up, later, pixels
     assert (count(tokens.bottlenecks), count(tokens)) == (pixels, pixels + 128 * 512 + 512)
 
 
-def test_the_variants_that_read_have_as_many_parameters_as_worked_out():
+def test_parameter_count_of_text_variants():
     gavs: Any = large("base-plus", "audio+text", method="gavs").adapters
     assert (count(gavs.attentions), count(gavs.text_projection)) == (990_720, 98_432)
     for attention, number in (("shared", 1), ("per_block", 24)):
@@ -115,7 +115,7 @@ def test_the_variants_that_read_have_as_many_parameters_as_worked_out():
         assert count(sama.attentions) == number * 1_050_624
 
 
-def test_blocks_of_the_bundled_backbone_read_and_write_what_they_say():
+def test_channels_of_the_blocks_of_the_bundled_backbone():
     """EfficientNet-lite0 has 16 blocks in 7 stages."""
     sam2 = weight_sharing_copy(load_sam2(MINI))
     seen: list[tuple[int, int]] = []
@@ -127,12 +127,12 @@ def test_blocks_of_the_bundled_backbone_read_and_write_what_they_say():
     assert seen == [(block.in_channels, block.out_channels) for block in attachment_points(sam2)]
 
 
-def test_a_block_that_is_not_there_is_named():
+def test_missing_start_block_is_an_error():
     with pytest.raises(ConfigError, match="start_block 9: the image encoder has blocks 0 to 4"):
         AdapterNetwork(config(method="gavs"), small_sam2(SIZE, width=128))
 
 
-def test_a_twin_shares_all_but_its_own_numbers():
+def test_copy_shares_all_but_trainable_weights():
     sam2 = small_sam2(SIZE, width=128)
     made = weight_sharing_copy(sam2, ["mask_decoder"])
     names = dict(sam2.named_parameters())
@@ -144,7 +144,7 @@ def test_a_twin_shares_all_but_its_own_numbers():
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_adapters_begin_as_nothing_where_asked(method):
+def test_zero_initialised_adapters_are_the_identity(method):
     options: dict[str, Any] = {
         "gavs": GavsConfig(start_block=2, zero_init_last=True),
         "sama": SamaConfig(zero_init_last=True),
@@ -161,7 +161,7 @@ def test_adapters_begin_as_nothing_where_asked(method):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_gradients_reach_all_that_learns_and_nothing_else(form, tmp_path):
+def test_gradients_reach_trained_modules_alone(form, tmp_path):
     network = made(form, TextEncoder(save_small_text(tmp_path)))
     network.audio_encoder.requires_grad_(False)
     network.train()
@@ -182,7 +182,7 @@ def test_gradients_reach_all_that_learns_and_nothing_else(form, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_sound_and_words_change_masks_frame_by_frame(form, tmp_path):
+def test_audio_and_text_change_masks_of_their_frames(form, tmp_path):
     network = made(form, TextEncoder(save_small_text(tmp_path)))
     for last in network.adapters.modules():
         if isinstance(last, nn.Linear):
@@ -203,7 +203,7 @@ def test_sound_and_words_change_masks_frame_by_frame(form, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
-def test_the_mean_of_both_sides_is_heard_or_both(form):
+def test_audio_input_is_mean_or_both_channels(form):
     log_mel = clip()[1]
     swapped = log_mel.flip(1)
     network = made(form)
@@ -215,7 +215,7 @@ def test_the_mean_of_both_sides_is_heard_or_both(form):
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
-def test_each_frame_stands_by_itself_and_all_at_once_gives_the_same(form):
+def test_frames_are_independent(form):
     network = made(form)
     pixels, log_mel = clip()
     with torch.no_grad():
@@ -226,7 +226,7 @@ def test_each_frame_stands_by_itself_and_all_at_once_gives_the_same(form):
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
-def test_what_is_pointed_at_is_followed_through_changed_features(form):
+def test_click_is_propagated_with_adapters(form):
     """With sound off the adapters stay in place, and masks are no longer those of SAM 2; with it they differ again."""
     network = made(form)
     ours = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
@@ -241,7 +241,7 @@ def test_what_is_pointed_at_is_followed_through_changed_features(form):
 
 
 @pytest.mark.parametrize("method", ["auralsam2", "gavs", "sama"])
-def test_an_ensemble_takes_one_pass_of_the_encoder_for_us_and_two_for_them(method):
+def test_number_of_encoder_passes_of_an_ensemble(method):
     network = made(method) if method != "auralsam2" else AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
     if isinstance(network, AuralNetwork):
         let_sound_matter(network)
@@ -263,7 +263,7 @@ def test_an_ensemble_takes_one_pass_of_the_encoder_for_us_and_two_for_them(metho
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_saved_baseline_comes_back(form, tmp_path):
+def test_baseline_is_saved_and_loaded(form, tmp_path):
     small_sam2(SIZE, width=128).save_pretrained(tmp_path / "sam2")
     network = made(form)
     with torch.no_grad():
@@ -283,13 +283,13 @@ def test_a_saved_baseline_comes_back(form, tmp_path):
         network.load_trained(dict(list(trained.items())[1:]), "here")
 
 
-def test_a_baseline_takes_no_videos():
+def test_baseline_does_not_support_videos():
     model = AuralSAM2(made("gavs"), "gavs")
     with pytest.raises(UsageError, match="baseline gavs, which takes whole clips: use auralsam2 evaluate"):
         streaming_network(model)
 
 
-def test_the_configuration_names_the_method():
+def test_configuration_selects_the_method():
     assert isinstance(assemble_network(config(), small_sam2(SIZE, width=128)), AuralNetwork)
     with pytest.raises(
         ConfigError, match=r"method gavs processes each frame independently: set clip\.conditioning each"

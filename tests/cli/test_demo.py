@@ -41,7 +41,7 @@ def written_masks(out: Path) -> dict[int, np.ndarray]:
     return {int(path.stem): np.array(Image.open(path)) > 0 for path in (out / "demo" / "masks").iterdir()}
 
 
-def test_the_score_is_the_mean_iou_with_the_truth(bundle, small_model, tmp_path):
+def test_score_is_the_mean_iou(bundle, small_model, tmp_path):
     first = demo.run_demo(tmp_path / "first", str(small_model), bundle)
     found = written_masks(tmp_path / "first")
     assert sorted(found) == list(range(FRAMES))
@@ -60,7 +60,7 @@ def test_the_score_is_the_mean_iou_with_the_truth(bundle, small_model, tmp_path)
     assert second.score == pytest.approx(np.mean(expected), abs=1e-12)
 
 
-def test_the_clip_of_the_package_and_its_truth_belong_together():
+def test_demo_clip_matches_its_ground_truth():
     """Whichever scene was drawn: it shows what the demo is for, and downloads fast."""
     clip, truth = download.BUNDLED / demo.CLIP, demo.read_truth(download.BUNDLED / demo.TRUTH)
     assert clip.stat().st_size <= 1_000_000
@@ -79,7 +79,7 @@ def test_the_clip_of_the_package_and_its_truth_belong_together():
         assert not mask.any() or away[mask].mean() > 0.8
 
 
-def test_the_command_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatch, command):
+def test_demo_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatch, command):
     monkeypatch.setattr(download, "BUNDLED", bundle)
     shown = command("demo", "--out", tmp_path / "out", "--model", small_model)
     assert shown.code == 0
@@ -90,7 +90,7 @@ def test_the_command_prints_overlay_and_score(bundle, small_model, tmp_path, mon
 
 
 @pytest.mark.parametrize("missing", ["demo.mp4", "demo.json"])
-def test_without_the_bundle_it_says_what_to_do(bundle, missing, tmp_path, monkeypatch, command):
+def test_missing_bundle_names_the_remedy(bundle, missing, tmp_path, monkeypatch, command):
     (bundle / missing).unlink()
     monkeypatch.setattr(download, "BUNDLED", bundle)
     shown = command("demo", "--out", tmp_path / "out")
@@ -100,7 +100,7 @@ def test_without_the_bundle_it_says_what_to_do(bundle, missing, tmp_path, monkey
     assert not (tmp_path / "out").exists()
 
 
-def test_without_the_model_nothing_is_written(bundle, tmp_path, monkeypatch, command):
+def test_missing_model_writes_nothing(bundle, tmp_path, monkeypatch, command):
     monkeypatch.setattr(download, "BUNDLED", bundle)
     shown = command("demo", "--out", tmp_path / "out")
     assert shown.code == EXIT_UNAVAILABLE
@@ -117,14 +117,14 @@ def test_without_the_model_nothing_is_written(bundle, tmp_path, monkeypatch, com
     ],
     ids=["too few", "too many", "another size"],
 )
-def test_a_truth_of_another_clip_is_refused(masks, bundle, small_model, tmp_path):
+def test_ground_truth_of_another_clip_is_refused(masks, bundle, small_model, tmp_path):
     write_truth(bundle, masks)
     with pytest.raises(ConfigError, match=r"demo\.json: frame \d of clip and truth do not match"):
         demo.run_demo(tmp_path / "out", str(small_model), bundle)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": []}', '{"frames": [{"index": 0, "rle": 1}]}'])
-def test_a_damaged_truth_is_refused(text, tmp_path):
+def test_damaged_ground_truth_is_refused(text, tmp_path):
     (tmp_path / "demo.json").write_text(text)
     with pytest.raises(ConfigError, match=r"demo\.json: .*install the package again"):
         demo.read_truth(tmp_path / "demo.json")

@@ -43,7 +43,7 @@ def archive(tmp_path):
     return folder
 
 
-def test_each_damaged_file_ends_in_a_result_or_in_one_line(fork, small_model, archive, tmp_path):
+def test_each_damaged_video_gives_a_result_or_one_line(fork, small_model, archive, tmp_path):
     process = fork(
         "-m", "auralsam2", "segment", archive, "--model", small_model, "--fps", "2", "--json", "--threads", "1"
     )
@@ -87,7 +87,7 @@ def test_each_damaged_file_ends_in_a_result_or_in_one_line(fork, small_model, ar
         assert len(frames) == len(list((folder / "masks").iterdir())) == told[name]["frames"] >= 1
 
 
-def test_a_whole_file_is_not_told_to_be_damaged(segment, tmp_path):
+def test_intact_file_is_not_reported_as_damaged(segment, tmp_path):
     """The test above would pass if every file came with a warning."""
     outcome = segment(write_clip(tmp_path / "dog.mp4", pictures=[numbered(number) for number in range(20)]))
     assert outcome.code == 0

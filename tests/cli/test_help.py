@@ -37,7 +37,7 @@ def told(path, command):
     yield ""
 
 
-def test_the_texts_are_pinned(pin):
+def test_help_texts(pin):
     pin("help.txt", "\n".join(line for path, command in commands() for line in told(path, command)))
 
 
@@ -78,7 +78,7 @@ def test_without_a_command_the_help_is_shown(capsys, arguments):
     assert "error" not in captured.err
 
 
-def test_help_comes_at_once(start):
+def test_help_is_fast(start):
     """Under half a second; the best of three, since other programs run beside."""
     times = []
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_help_imports_no_heavy_library(start, arguments):
     assert imported.isdisjoint({"torch", "numpy", "av", "transformers", "huggingface_hub", "PIL", "pycocotools"})
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(start):
+def test_closed_pipe_ends_the_command_quietly(start):
     """As with `auralsam2 models | head -1`: no traceback."""
     process = start("-m", "auralsam2", "models", "--json", stdout=subprocess.PIPE)
     process.stdout.close()
@@ -108,7 +108,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(start):
     assert "Traceback" not in process.stderr.read()
 
 
-def test_models_in_a_pipe_are_not_cut(command):
+def test_table_in_a_pipe_is_not_truncated(command):
     shown = command("models")
     assert shown.code == 0
     lines = shown.out.splitlines()

@@ -11,7 +11,7 @@ from auralsam2.modeling.extensions import ChannelStandardizer
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (6, 3, 5, 4)])
-def test_each_channel_is_measured_by_itself(shape):
+def test_channels_are_standardised_independently(shape):
     torch.manual_seed(0)
     channel = torch.tensor([1.0, 20.0, 0.0]).view(-1, *[1] * (len(shape) - 2))
     values = torch.randn(shape) * channel + 7 * channel + 2
@@ -22,7 +22,7 @@ def test_each_channel_is_measured_by_itself(shape):
     torch.testing.assert_close(even.std(1), torch.tensor([1.0, 1.0, 0.0]), rtol=1e-3, atol=1e-4)
 
 
-def test_by_hand():
+def test_standardizer_on_computed_values():
     standard = ChannelStandardizer(2)
     standard.measure(torch.tensor([[1.0, 10.0], [3.0, 30.0]]))
     # means 2 and 20, deviations √2 and 10 √2
@@ -30,7 +30,7 @@ def test_by_hand():
     torch.testing.assert_close(standard(torch.tensor([[3.0, 40.0]])), expected)
 
 
-def test_what_was_measured_is_kept_with_the_weights():
+def test_statistics_are_saved_with_the_weights():
     config, extensions = (
         FuserConfig.preset("paper", width=64, inner_width=16),
         ExtensionsConfig(standardize_inputs=True),
@@ -45,7 +45,7 @@ def test_what_was_measured_is_kept_with_the_weights():
     assert not any("standard" in name for name, _ in one.named_parameters())
 
 
-def test_gains_weigh_prompts_and_nothing_else():
+def test_gains_scale_prompts_alone():
     torch.manual_seed(0)
     config = FuserConfig.preset("paper", width=64, inner_width=16)
     fuser = AuralFuser(config, ExtensionsConfig(standardize_inputs=True)).eval()

@@ -36,7 +36,7 @@ def run(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_fewer_levels_are_the_first_ones_of_the_whole(variant: Variant) -> None:
+def test_fewer_levels_equal_the_first_levels(variant: Variant) -> None:
     """With the same weights, one or two levels give what the whole pyramid gives there, and hold no others."""
     whole = make_fuser(variant)
     audio = torch.randn(T, WIDTH)
@@ -54,14 +54,14 @@ def test_fewer_levels_are_the_first_ones_of_the_whole(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_a_deaf_fuser_gives_the_same_for_all_sounds(variant: Variant) -> None:
+def test_without_audio_output_is_independent_of_audio(variant: Variant) -> None:
     one, other = torch.randn(T, WIDTH), torch.randn(T, WIDTH)
     deaf, hearing = make_fuser(variant, use_audio=False), make_fuser(variant)
     assert torch.equal(run(deaf, one).prompts.visual_prompts[2], run(deaf, other).prompts.visual_prompts[2])
     assert not torch.equal(run(hearing, one).prompts.visual_prompts[2], run(hearing, other).prompts.visual_prompts[2])
 
 
-def test_a_deaf_fuser_reads_and_its_tokens_say_what_it_read() -> None:
+def test_without_audio_prompts_depend_on_text() -> None:
     deaf = make_fuser(modality="audio+text", use_audio=False)
     audio = torch.randn(T, WIDTH)
     one, other = (run(deaf, audio, torch.randn(5, TEXT)).prompts for _ in range(2))
@@ -69,7 +69,7 @@ def test_a_deaf_fuser_reads_and_its_tokens_say_what_it_read() -> None:
     assert not torch.allclose(one.visual_prompts[0], other.visual_prompts[0])
 
 
-def test_a_network_of_one_level_segments_and_learns_where_it_is_told() -> None:
+def test_network_of_one_level_segments_and_has_gradients() -> None:
     """One level, dense prompts alone: the whole network runs, and the gradient reaches sound through the image."""
     config = small_config(width=128, frames=2)
     fuser = FuserConfig.preset("paper", **(SIZES | {"width": 128, "levels": 1}))
@@ -87,7 +87,7 @@ def test_a_network_of_one_level_segments_and_learns_where_it_is_told() -> None:
     assert any(parameter.grad is not None for parameter in network.audio_encoder.parameters())
 
 
-def test_configurations_saved_before_these_options_still_load() -> None:
+def test_configuration_without_new_options_loads() -> None:
     values = ModelConfig().to_dict()
     for section, names in (("fuser", ("levels", "use_audio")), ("prompting", ("dense", "sparse"))):
         for name in names:

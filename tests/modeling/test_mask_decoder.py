@@ -70,7 +70,7 @@ VISUAL = {
 @pytest.mark.parametrize("prompting", [PromptingConfig.preset("released"), PromptingConfig.preset("paper")])
 @pytest.mark.parametrize("what", VISUAL)
 @pytest.mark.parametrize("multimask", [True, False])
-def test_without_prompts_it_is_the_stock_decoder_bit_for_bit(
+def test_decoder_without_prompts_equals_the_stock_decoder(
     what: str, zeros: bool, prompting: PromptingConfig, multimask: bool
 ) -> None:
     sam2 = small_sam2()
@@ -128,7 +128,7 @@ def test_fewer_levels_prompt_the_first_steps() -> None:
 
 
 @pytest.mark.parametrize("off", ["dense", "sparse"])
-def test_a_kind_of_prompt_that_is_off_does_nothing(off: str) -> None:
+def test_disabled_prompts_have_no_effect(off: str) -> None:
     """Without dense prompts the result is that of visual prompts of zero, without sparse ones that of audio of zero."""
     sam2 = small_sam2()
     generator = torch.Generator().manual_seed(4)
@@ -152,7 +152,7 @@ def test_a_kind_of_prompt_that_is_off_does_nothing(off: str) -> None:
     assert not torch.equal(found.logits, whole.logits)
 
 
-def test_something_must_prompt() -> None:
+def test_at_least_one_kind_of_prompt_is_enabled() -> None:
     with pytest.raises(ConfigError, match="both false"):
         PromptingConfig(dense=False, sparse=False)
 
@@ -165,7 +165,7 @@ def test_embeddings_without_visual_prompts() -> None:
 
 
 @torch.inference_mode()
-def test_a_drawn_mask_is_read_as_a_mask_of_the_users() -> None:
+def test_coarse_mask_equals_a_mask_prompt() -> None:
     """Logits at the prompt encoder's own size: the same numbers as `embed` gives for such a mask."""
     sam2 = small_sam2()
     generator = torch.Generator().manual_seed(4)
@@ -205,7 +205,7 @@ def test_offset_lowers_the_object_score_of_frames_with_feature_prompts() -> None
             assert torch.equal(one.logits, other.logits)
 
 
-def test_no_object_score_exceeds_the_bound_of_the_prompts() -> None:
+def test_object_scores_do_not_exceed_the_cap() -> None:
     sam2 = small_sam2()
     maps = [torch.randn(2, *shape) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
     prompts = FeaturePrompts((torch.zeros(2, 64, 256),) * 3, (torch.zeros(2, 256),) * 3)

@@ -29,20 +29,20 @@ def made(text: TextEncoder | None, scope: str, offset: float = 0.0) -> AuralNetw
     return AuralNetwork(config, small_sam2(64), text).eval()
 
 
-def test_what_is_said_is_read(text):
+def test_expression_is_encoded(text):
     for scope in ("clip", "frame"):
         found = made(text, scope).encode_text("the dog on the left")
         assert torch.equal(found, text("the dog on the left"))
 
 
-def test_where_nothing_is_said(text):
+def test_default_expression_without_text(text):
     assert torch.equal(made(text, "clip").encode_text(None), text(DEFAULT_EXPRESSION))
     assert made(text, "frame").encode_text(None) is None
     assert made(None, "clip").encode_text("the dog") is None
 
 
 @pytest.mark.parametrize("said", ["the dog on the left", None])
-def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
+def test_offset_caps_scores_at_the_mean_of_the_clip(text, said):
     """The bound is the mean of the frames' own scores less the offset; what is only heard has none."""
     offset = 0.25
     careful = made(text, "frame", offset=offset)

@@ -34,7 +34,7 @@ def found(index: int, number: int, *, empty: bool = False) -> Segmentation:
     )
 
 
-def test_objects_are_told_apart(tmp_path: Path) -> None:
+def test_coco_objects_have_track_ids(tmp_path: Path) -> None:
     frames = [found(1, 1), found(1, 3), found(2, 1), found(2, 3, empty=True), found(0, 1), found(0, 3)]
     path = write_coco(tmp_path / "new" / "coco.json", INFO, iter(frames))
     assert [entry.name for entry in path.parent.iterdir()] == ["coco.json"]
@@ -50,7 +50,7 @@ def test_objects_are_told_apart(tmp_path: Path) -> None:
         assert row["bbox"] == [frame.object_id, frame.index, 3, 2]
 
 
-def test_all_fields_of_coco_are_there(tmp_path: Path) -> None:
+def test_all_fields_of_coco_exist(tmp_path: Path) -> None:
     """Those of https://cocodataset.org/#format-data, as CVAT writes them too; its import fails without `iscrowd`."""
     frames = [found(1, 1), found(1, 3), found(2, 1)]
     data = json.loads(write_coco(tmp_path / "coco.json", INFO, frames, {1: "dog", 2: "cat", 3: "dog"}).read_text())
@@ -82,7 +82,7 @@ def test_all_fields_of_coco_are_there(tmp_path: Path) -> None:
         assert row["area"] == 6
 
 
-def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
+def test_failure_keeps_the_earlier_file(tmp_path: Path) -> None:
     def failing() -> Iterator[Segmentation]:
         yield found(0, 1)
         raise RuntimeError("stopped")
@@ -96,7 +96,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
     assert len(json.loads(before)["images"]) == 1
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+def test_impossible_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
         write_coco(tmp_path / "file" / "coco.json", INFO, [dataclasses.replace(found(0, 1))])

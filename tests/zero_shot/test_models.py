@@ -36,7 +36,7 @@ def sounds() -> np.ndarray:
     return np.stack(rows).astype(np.float32)
 
 
-def test_the_tagger_compares_each_second_with_each_label(clap, tokeniser):
+def test_tagger_compares_each_second_with_each_label(clap, tokeniser):
     extractor = ClapFeatureExtractor(truncation="rand_trunc")
     tagger = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=0.0, most=2)
     heard = sounds()
@@ -66,14 +66,14 @@ def test_the_tagger_compares_each_second_with_each_label(clap, tokeniser):
     assert found[LABELS[best[0]]] == tuple((odds[:, best[0]] > threshold + 1e-6).tolist())
 
 
-def test_a_tagger_without_labels_and_one_that_is_not_here(clap, tokeniser, tmp_path):
+def test_tagger_without_labels_or_missing_is_an_error(clap, tokeniser, tmp_path):
     with pytest.raises(UsageError, match="needs labels"):
         ClapTagger(clap, tokeniser, ClapFeatureExtractor(), ())
     with pytest.raises(UnavailableError, match="no CLAP"):
         ClapTagger.from_pretrained(LABELS, str(tmp_path / "nothing"))
 
 
-def test_the_proposer_gives_its_surest_boxes_inside_the_picture(dino, tokeniser):
+def test_detector_returns_the_best_boxes_inside_the_image(dino, tokeniser):
     proposer = GroundingDinoDetector(dino, tokeniser, most=3, shorter=64, longer=96)
     image = np.random.default_rng(0).integers(0, 255, (40, 70, 3), dtype=np.uint8)
     found = proposer.propose(image, "the Dog")
@@ -91,6 +91,6 @@ def test_the_proposer_gives_its_surest_boxes_inside_the_picture(dino, tokeniser)
     assert found[0][1] == pytest.approx(float(output.logits.sigmoid().max()))
 
 
-def test_a_proposer_that_is_not_here(tmp_path):
+def test_missing_detector_is_an_error(tmp_path):
     with pytest.raises(UnavailableError, match="no Grounding DINO"):
         GroundingDinoDetector.from_pretrained(str(tmp_path / "nothing"))
