@@ -238,9 +238,7 @@ def test_differences_are_named_and_counted() -> None:
         ("avs", lambda n: None if n.endswith("point_embeddings.2.weight") else n, r"point_embed\.weight \[3, 256\]"),
     ],
 )
-def test_incomplete_part_is_an_error(
-    variant: str, change: Callable[[str], str | None], complaint: str
-) -> None:
+def test_incomplete_part_is_an_error(variant: str, change: Callable[[str], str | None], complaint: str) -> None:
     state = {new: tensor for name, tensor in golden_state(variant).items() if (new := change(name))}
     with pytest.raises(ConfigError, match=complaint):
         sort_tensors(state, "file")

@@ -31,14 +31,14 @@ def folder(taken, tmp_path_factory):
     return make_demo_clip.write_demo_clip(tmp_path_factory.mktemp("demo") / "new" / "bundle", taken).parent
 
 
-def test_the_files_and_nothing_else(folder):
+def test_make_demo_clip_writes_its_files_alone(folder):
     assert sorted(path.name for path in folder.iterdir()) == sorted([CLIP, TRUTH, LICENCE])
     info = probe(folder / CLIP)
     assert (info.width, info.height) == (SIZE, SIZE)
     assert info.duration == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_each_processed_frame_is_the_one_that_the_truth_describes(folder, taken):
+def test_processed_frames_match_the_ground_truth(folder, taken):
     frames = list(read_frames(folder / CLIP, fps=1))
     facts = json.loads((folder / TRUTH).read_text())
     assert [(f.index, f.time) for f in frames] == [(f["index"], f["time"]) for f in facts["frames"]]
@@ -54,7 +54,7 @@ def test_each_processed_frame_is_the_one_that_the_truth_describes(folder, taken)
         assert (taken.scene.renderer.render_frame(frame.index)[0] == taken.scene.frames[frame.index]).all()
 
 
-def test_the_truth_is_what_is_heard(folder, taken):
+def test_ground_truth_matches_the_audio(folder, taken):
     truth = read_truth(folder / TRUTH)
     assert list(truth) == list(range(SECONDS))
     for index, mask in truth.items():
@@ -62,7 +62,7 @@ def test_the_truth_is_what_is_heard(folder, taken):
     assert any(mask.any() for mask in truth.values())
 
 
-def test_the_clip_moves_between_the_seconds(folder):
+def test_demo_clip_moves_between_frames(folder):
     images = [frame.image.astype(int) for frame in read_frames(folder / CLIP)]
     assert len(images) == SECONDS * FPS
     half = FPS // 2
@@ -70,7 +70,7 @@ def test_the_clip_moves_between_the_seconds(folder):
     assert 0 < within[0] < within[1] < within[2]
 
 
-def test_a_picture_between_two_frames_shows_the_poses_between(taken):
+def test_poses_are_interpolated_between_frames(taken):
     (path, *_) = taken.scene.renderer.paths
     first, between, second = (path.pose(frame) for frame in (2, 2.25, 3))
     assert between.x == pytest.approx(0.75 * first.x + 0.25 * second.x)
@@ -79,7 +79,7 @@ def test_a_picture_between_two_frames_shows_the_poses_between(taken):
     assert (path.pose(3).x, path.pose(3).y) == tuple(path.centre[3])
 
 
-def test_the_model_hears_what_was_mixed(folder, taken):
+def test_log_mel_examples_contain_the_mix(folder, taken):
     with SoundTrack(folder / CLIP) as track:
         heard = track.read(0.0, SECONDS)
     spectra = [log_mel(torch.from_numpy(samples.T.copy())).numpy() for samples in (heard, taken.scene.samples)]
@@ -91,7 +91,7 @@ def test_the_model_hears_what_was_mixed(folder, taken):
     assert (loud == taken.scene.sounding.any(axis=0)).all()
 
 
-def test_the_licence_names_what_was_used(folder, taken):
+def test_licence_lists_used_stamps(folder, taken):
     text = (folder / LICENCE).read_text()
     for thing in taken.scene.objects:
         assert f"- `{thing.stamp}`\n" in text
@@ -99,7 +99,7 @@ def test_the_licence_names_what_was_used(folder, taken):
     assert "GNU" not in text, "of stamps that nobody knows nothing is claimed"
 
 
-def test_the_command_draws_the_same_from_the_same_seed(stamps, tmp_path, capsys):
+def test_contact_sheet_is_reproducible(stamps, tmp_path, capsys):
     (tmp_path / "mini").mkdir()
     assert make_demo_clip.main(["--stamps", str(stamps), "--out", str(tmp_path), "--seed", "1"]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / CLIP}: ")
@@ -112,7 +112,7 @@ def test_the_command_draws_the_same_from_the_same_seed(stamps, tmp_path, capsys)
     )
 
 
-def test_a_negative_seed_is_refused(stamps, tmp_path, capsys):
+def test_negative_seed_is_refused(stamps, tmp_path, capsys):
     with pytest.raises(UsageError, match="--seed -1"):
         draw_demo_clip(stamps, seed=-1)
     assert (

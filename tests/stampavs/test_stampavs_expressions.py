@@ -67,7 +67,7 @@ def told(train, mix, kind, seed):
 
 @pytest.mark.parametrize("mix", PRESETS, ids=lambda mix: mix.name)
 @pytest.mark.parametrize("kind", KINDS)
-def test_sentences_are_true_of_one_object_or_of_none(train, kind, mix):
+def test_expressions_refer_to_one_object_or_none(train, kind, mix):
     number = 0
     for seed in range(8):
         scene, said = told(train, mix, kind, seed)
@@ -79,7 +79,7 @@ def test_sentences_are_true_of_one_object_or_of_none(train, kind, mix):
     assert number > 8 * 4
 
 
-def test_some_need_sound_some_place_and_some_a_name(train):
+def test_expressions_use_sound_place_and_name(train):
     said = [e for seed in range(6) for e in told(train, PRESETS[0], "single", seed)[1] if e.fid]
     assert sum(e.needs_sound for e in said) >= len(said) // 4
     assert any(e.claim.place for e in said)
@@ -87,14 +87,14 @@ def test_some_need_sound_some_place_and_some_a_name(train):
 
 
 @pytest.mark.parametrize("kind", ["silence", "offscreen", "noise"])
-def test_where_nothing_sounds_the_sounding_object_is_none(train, kind):
+def test_silent_scene_has_no_sounding_object(train, kind):
     scene, _ = told(train, PRESETS[0], kind, 1)
     assert set(referred_objects(Claim(hearing="sounding"), scene)) == {False}
     assert set(referred_objects(Claim(hearing="loudest"), scene)) == {False}
     assert set(referred_objects(Claim(hearing="silent"), scene)) == {True}
 
 
-def test_what_needs_sound_is_open_without_it(train):
+def test_needs_sound_means_ambiguous_without_it(train):
     for seed in range(8):
         scene, said = told(train, PRESETS[0], "twins", seed)
         for expression in said:
@@ -106,7 +106,7 @@ def test_what_needs_sound_is_open_without_it(train):
                 assert referred_objects(claim, scene).count(True) + referred_objects(claim, scene).count(None) > 1, mute
 
 
-def test_a_drifting_object_has_no_place(train):
+def test_drifting_object_has_no_place(train):
     """An object that crosses the middle is neither surely left nor surely right."""
     for seed in range(30):
         scene, _ = told(train, PRESETS[1], "single", seed)

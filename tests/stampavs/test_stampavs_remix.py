@@ -29,14 +29,14 @@ def soundings(train):
     return built, [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(DRAWS)]
 
 
-def test_the_same_generator_gives_the_same_sound(train):
+def test_remix_is_reproducible(train):
     built = scene(train, "single")
     one, other = (remix_audio(built, train, np.random.default_rng(7)) for _ in range(2))
     assert np.array_equal(one.samples, other.samples)
     assert np.array_equal(one.sounding, other.sounding)
 
 
-def test_all_kinds_come_and_hold_what_they_say(soundings):
+def test_all_kinds_occur_with_their_properties(soundings):
     built, drawn = soundings
     assert {sound.kind for sound in drawn} == {kind for kind, _ in SHARES}
     for sound in drawn:
@@ -48,7 +48,7 @@ def test_all_kinds_come_and_hold_what_they_say(soundings):
         assert (np.abs(sound.samples).max() > 0) == (sound.kind != "silence")
 
 
-def test_different_objects_are_heard(soundings):
+def test_remix_lets_different_objects_sound(soundings):
     built, drawn = soundings
     heard = np.logical_or.reduce([sound.sounding.any(1) for sound in drawn])
     assert heard.sum() >= 2
@@ -56,7 +56,7 @@ def test_different_objects_are_heard(soundings):
     assert not heard[~able].any()
 
 
-def test_sound_comes_from_where_its_object_is(train):
+def test_panning_matches_object_positions(train):
     built = scene(train, "single")
     for item in built["objects"]:
         item["pan"] = [0.0] * 5
@@ -66,7 +66,7 @@ def test_sound_comes_from_where_its_object_is(train):
             assert np.abs(sound.samples[:, 0]).max() > 100 * np.abs(sound.samples[:, 1]).max()
 
 
-def test_of_twins_one_is_heard(train):
+def test_one_of_two_twins_sounds(train):
     built = scene(train, "twins")
     names = [item["category"] for item in built["objects"]]
     twin = max(names, key=names.count)
@@ -81,7 +81,7 @@ def test_of_twins_one_is_heard(train):
     assert chosen == {0, 1}
 
 
-def test_strange_voices_let_anything_be_heard_from_its_side(train):
+def test_absent_voices_come_from_any_object(train):
     """Even a silent thing: what it is does not tell, only where it is."""
     built = scene(train, "multi")
     for number, item in enumerate(built["objects"]):
@@ -99,7 +99,7 @@ def test_strange_voices_let_anything_be_heard_from_its_side(train):
     assert silent_ones > 0
 
 
-def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
+def test_absent_voices_belong_to_no_visible_category(train, monkeypatch):
     built = scene(train, "distractor")
     seen = {item["category"] for item in built["objects"]}
     drawn = []
@@ -115,13 +115,13 @@ def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
     assert not seen & set(drawn)
 
 
-def test_hard_scenes_have_their_hiss(train):
+def test_hard_scenes_have_noise(train):
     built = scene(train, "single", HARD)
     quiet = [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(20)]
     assert all(np.abs(sound.samples).max() > 0 for sound in quiet)
 
 
-def test_a_folder_without_a_scene_is_refused(tmp_path):
+def test_folder_without_a_scene_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"scene\.json"):
         read_scene(tmp_path)
     (tmp_path / "scene.json").write_text("[]")

@@ -58,7 +58,7 @@ def test_every_scene_is_consistent(train, kind, mix):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds_are_what_they_say(train, kind):
+def test_kinds_have_their_properties(train, kind):
     for seed in range(8):
         found = scene(train, kind, seed=seed)
         heard = found.sounding.any(axis=1).sum()
@@ -70,7 +70,7 @@ def test_kinds_are_what_they_say(train, kind):
         assert all(track.sounding.any() for track in found.offscreen)
 
 
-def test_what_sounds_off_the_screen_is_not_seen(train):
+def test_offscreen_categories_are_not_visible(train):
     number = 0
     for kind in KINDS:
         for seed in range(12):
@@ -80,7 +80,7 @@ def test_what_sounds_off_the_screen_is_not_seen(train):
     assert number > 15
 
 
-def test_the_standard_mix_has_silence_where_nothing_sounds(train):
+def test_standard_mix_is_silent_without_sounding_objects(train):
     for seed in range(6):
         found = scene(train, "single", seed=seed)
         for number, heard in enumerate(found.sounding.any(axis=0)):
@@ -88,7 +88,7 @@ def test_the_standard_mix_has_silence_where_nothing_sounds(train):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_of_twins_the_louder_side_tells_which_sounds(train, seed):
+def test_louder_side_identifies_the_sounding_twin(train, seed):
     found = scene(train, "twins", seed=seed)
     (one, other) = (thing for thing in found.objects if found.categories.count(thing.category) == 2)
     for number, heard in enumerate(found.sounding.any(axis=0)):
@@ -100,7 +100,7 @@ def test_of_twins_the_louder_side_tells_which_sounds(train, seed):
             assert nearer.track is not None
 
 
-def test_hard_scenes_have_noise_below_what_sounds(train):
+def test_noise_of_hard_scenes_is_below_the_objects(train):
     found = scene(train, "silence", HARD)
     level = np.sqrt(np.square(found.samples).mean())
     quietest = audio.LEVEL * 10 ** (HARD.gains / 20) * audio.AUDIBLE
@@ -114,7 +114,7 @@ def test_equal_seeds_give_equal_scenes(train):
     assert first.samples.shape != other.samples.shape or (first.samples != other.samples).any()
 
 
-def test_the_picture_does_not_know_who_sounds(train):
+def test_image_is_independent_of_sound(train):
     """Same cast, other source: same background, places, sizes and ways."""
     cast = select_objects(train, STANDARD, "single", np.random.default_rng(5))
     silent = replace(cast, roles=tuple(replace(role, sounds=not role.sounds) for role in cast.roles))
@@ -128,13 +128,13 @@ def test_the_picture_does_not_know_who_sounds(train):
     assert all((a.box == b.box).all() for a, b in zip(stage.paths, same_stage.paths, strict=True))
 
 
-def test_the_order_of_the_things_does_not_tell_who_sounds(train):
+def test_object_order_is_independent_of_sound(train):
     places = [int(scene(train, "single", seed=seed, frames=5).sounding.any(axis=1).argmax()) for seed in range(60)]
     assert len(set(places)) >= 3
     assert max(map(places.count, places)) < 40
 
 
-def test_objects_are_seen_well_enough(train):
+def test_objects_are_visible_enough(train):
     """Of the area of its shape, each shows at least the share that the mix demands, in every frame."""
     mix = replace(HARD, visible=0.9)
     for seed in range(12):
@@ -153,7 +153,7 @@ def test_sizes_have_limits(train, size):
         scene_module.draw_scene(np.random.default_rng(0), train, STANDARD, "single", size=size)
 
 
-def test_the_pool_of_a_split_is_kept(collection):
+def test_asset_pool_of_a_split(collection):
     held = splits.split_assets(collection, 0)
     unseen = splits.asset_pool(collection, held, "test-unseen")
     for seed in range(10):
@@ -163,7 +163,7 @@ def test_the_pool_of_a_split_is_kept(collection):
 
 
 @pytest.mark.parametrize("split", SHARES)
-def test_shares_of_the_kinds_hold_for_few_clips_and_many(split):
+def test_shares_of_kinds_for_few_and_many_clips(split):
     shares = dict(SHARES[split])
     assert sum(shares.values()) == pytest.approx(1)
     for count in (50, 1000):

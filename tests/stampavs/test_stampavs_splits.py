@@ -44,7 +44,7 @@ def used(pool):
     )
 
 
-def test_the_committed_splits_hold_back_enough(package):
+def test_committed_splits_hold_out_enough(package):
     held = splits.read_splits()
     assert 12 <= len(held.categories) <= 14
     assert {package.categories[name].group for name in held.categories} == {
@@ -58,7 +58,7 @@ def test_the_committed_splits_hold_back_enough(package):
 
 
 @pytest.mark.parametrize("split", TRAINED)
-def test_what_is_held_back_is_not_met_in_training(package, split):
+def test_held_out_assets_are_not_in_training(package, split):
     held = splits.split_assets(package, seed=7)
     assert held == splits.read_splits(), "the seed does not matter for the package"
     categories, _, recordings, seen = used(splits.asset_pool(package, held, split))
@@ -68,7 +68,7 @@ def test_what_is_held_back_is_not_met_in_training(package, split):
     assert not seen & {p.key for name in held.categories for p in package.categories[name].pictures}
 
 
-def test_the_targets_of_the_other_splits_are_what_is_held_back(package):
+def test_targets_of_test_splits_are_held_out(package):
     held = splits.read_splits()
     trained = used(splits.asset_pool(package, held, "train"))
     image = used(splits.asset_pool(package, held, "test-new-image"))
@@ -85,7 +85,7 @@ def test_the_targets_of_the_other_splits_are_what_is_held_back(package):
 
 
 @pytest.mark.parametrize("split", ["test-new-image", "test-unseen"])
-def test_silent_things_are_new_where_the_targets_are(package, split):
+def test_silent_stamps_are_held_out_with_the_targets(package, split):
     held = splits.read_splits()
     assert [picture.key for picture in splits.asset_pool(package, held, split).silent] == list(held.silent)
 
@@ -96,21 +96,21 @@ def test_every_trained_category_keeps_a_picture_and_a_recording(package):
         assert category.recordings
 
 
-def test_the_committed_splits_are_those_of_their_seed(package):
+def test_committed_splits_equal_drawn_ones(package):
     """All but the silent pictures, which the catalogue does not list."""
     drawn = splits.draw_splits(package, 0)
     held = splits.read_splits()
     assert (drawn.categories, drawn.pictures, drawn.recordings) == (held.categories, held.pictures, held.recordings)
 
 
-def test_another_folder_is_split_by_its_seed(collection):
+def test_other_folder_is_split_by_the_seed(collection):
     first = splits.split_assets(collection, 0)
     assert first == splits.split_assets(collection, 0)
     assert len(first.categories) == 2
     assert len({splits.split_assets(collection, seed).categories for seed in range(8)}) > 1
 
 
-def test_splits_without_material_are_left_out(collection):
+def test_splits_without_assets_are_omitted(collection):
     held = splits.split_assets(collection, 0)
     assert splits.possible_splits(collection, held) == (
         "train",

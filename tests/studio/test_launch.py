@@ -30,13 +30,13 @@ def studio_command(command: Callable[..., Any], small_model: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])
-def test_others_need_a_token(studio_command: Callable[..., Any], host: str) -> None:
+def test_other_machines_need_a_token(studio_command: Callable[..., Any], host: str) -> None:
     shown = studio_command("--host", host)
     assert shown.code == EXIT_UNUSABLE
     assert "--token" in shown.error
 
 
-def test_a_server_for_others_warns(studio_command: Callable[..., Any]) -> None:
+def test_server_for_other_machines_warns(studio_command: Callable[..., Any]) -> None:
     """A video that is not there ends it before anybody can come."""
     shown = studio_command("missing.mp4", "--host", "0.0.0.0", "--token", "0123456789abcdef")
     assert "no such file" in shown.error
@@ -44,20 +44,20 @@ def test_a_server_for_others_warns(studio_command: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("token", ["short", "0123456789abcde", "with blanks in it it is long", "0123456789abcdef;x"])
-def test_tokens_that_are_none(studio_command: Callable[..., Any], token: str) -> None:
+def test_invalid_tokens_are_refused(studio_command: Callable[..., Any], token: str) -> None:
     shown = studio_command("--token", token)
     assert shown.code == EXIT_UNUSABLE
     assert "16" in shown.error
 
 
-def test_a_taken_port_is_told(studio_command: Callable[..., Any]) -> None:
+def test_port_in_use_is_reported(studio_command: Callable[..., Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         shown = studio_command("--port", taken.getsockname()[1])
     assert shown.code == EXIT_UNUSABLE
     assert "--port 0" in shown.error
 
 
-def test_without_the_extra_it_says_how_to_get_it(
+def test_missing_extra_names_the_command(
     studio_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
@@ -66,7 +66,7 @@ def test_without_the_extra_it_says_how_to_get_it(
     assert "pip install 'auralsam2[studio]'" in shown.error
 
 
-def test_a_video_that_is_not_there(studio_command: Callable[..., Any]) -> None:
+def test_missing_video_is_reported(studio_command: Callable[..., Any]) -> None:
     assert "no such file" in studio_command("missing.mp4").error
 
 
@@ -86,7 +86,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return AuralSAM2(AdapterNetwork(config, sam2), "small-gavs").save_pretrained(folder)
 
 
-def test_a_model_that_takes_whole_clips_alone_is_refused_at_the_start(
+def test_baseline_model_is_refused_at_start(
     studio_command: Callable[..., Any], baseline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: pytest.fail("it serves"))
@@ -96,7 +96,7 @@ def test_a_model_that_takes_whole_clips_alone_is_refused_at_the_start(
     assert "http://" not in shown.out
 
 
-def test_a_home_has_one_server(studio_command: Callable[..., Any], tmp_path: Path) -> None:
+def test_home_is_locked_by_one_server(studio_command: Callable[..., Any], tmp_path: Path) -> None:
     from auralsam2.studio.storage import SessionStore
 
     with SessionStore(tmp_path / "home"):
@@ -111,7 +111,7 @@ def test_sizes(text: str, bytes_: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1MB", "2 giga", "1e9", "MB"])
-def test_sizes_that_are_none(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="500MB"):
         options.parse_size("--max-upload", text)
 
@@ -146,7 +146,7 @@ def ask(line: Any, number: int, do: str, **more: Any) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_killed_server_keeps_its_sessions(
+def test_sessions_survive_a_killed_server(
     fork: Callable[..., Any], small_model: Path, clip: Path, tmp_path: Path
 ) -> None:
     def serve(*more: object) -> Server:

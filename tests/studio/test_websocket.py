@@ -30,7 +30,7 @@ def prompts(page: Page) -> list[dict[str, Any]]:
     return page.state["prompts"]
 
 
-def test_a_click_gives_the_mask_of_the_conversation(studio: Studio, clip: Path, model: AuralSAM2) -> None:
+def test_click_gives_the_mask_of_the_video_session(studio: Studio, clip: Path, model: AuralSAM2) -> None:
     name = studio.upload(clip)
     with model.open(clip, fps=FPS) as session:
         first = session.add_points([(20, 12)], [1], 1.25)
@@ -54,7 +54,7 @@ def test_a_click_gives_the_mask_of_the_conversation(studio: Studio, clip: Path, 
     assert len(kept.content) > 32
 
 
-def test_a_box_and_a_brush(studio: Studio, clip: Path) -> None:
+def test_box_and_brush_prompts(studio: Studio, clip: Path) -> None:
     painted = np.zeros((24, 32), np.uint8)
     painted[6:18, 8:20] = 255
     file = io.BytesIO()
@@ -76,7 +76,7 @@ def test_a_box_and_a_brush(studio: Studio, clip: Path) -> None:
         assert [shown["number"] for shown in page.state["objects"]] == [1, 2]
 
 
-def test_listen_follows_what_sounds(studio: Studio, clip: Path) -> None:
+def test_listen_propagates_the_sounding_object(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         page = Page(socket)
@@ -96,7 +96,7 @@ def test_listen_follows_what_sounds(studio: Studio, clip: Path) -> None:
     assert bool(shown["intervals"]) == any(sounding)
 
 
-def test_a_click_overtakes_the_run(studio: Studio, clip: Path) -> None:
+def test_click_during_a_propagation_is_answered_first(studio: Studio, clip: Path) -> None:
     """It is answered between two masks, and the run, which knows nothing of it, does not paint over its mask."""
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
@@ -117,7 +117,7 @@ def test_a_click_overtakes_the_run(studio: Studio, clip: Path) -> None:
         assert shown["stale"]
 
 
-def test_cancel_ends_a_run_between_two_masks(studio: Studio, clip: Path) -> None:
+def test_cancel_stops_a_propagation_between_masks(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         page = Page(socket)
@@ -134,7 +134,7 @@ def test_cancel_ends_a_run_between_two_masks(studio: Studio, clip: Path) -> None
         assert page.state["objects"][0]["done"] == TICKS
 
 
-def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
+def test_undo_and_redo_restore_masks(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         page = Page(socket)
@@ -163,7 +163,7 @@ def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
         assert log == []
 
 
-def test_objects_are_styled_cleared_and_removed(studio: Studio, clip: Path) -> None:
+def test_objects_can_be_styled_cleared_and_removed(studio: Studio, clip: Path) -> None:
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
         page.ask("points", **CLICK)
@@ -185,7 +185,7 @@ def test_objects_are_styled_cleared_and_removed(studio: Studio, clip: Path) -> N
         assert (shown["name"], shown["done"]) == ("Object 1", 1)
 
 
-def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
+def test_sounding_object_is_split(studio: Studio, clip: Path) -> None:
     painted = np.zeros((48, 64), np.uint8)
     painted[4:20, 4:20] = painted[28:44, 40:60] = 255
     file = io.BytesIO()
@@ -217,7 +217,9 @@ def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
         ("fly", {}, "reload"),
     ],
 )
-def test_what_makes_no_sense_is_told(studio: Studio, clip: Path, do: str, more: dict[str, Any], words: str) -> None:
+def test_commands_invalid_in_their_state_are_refused(
+    studio: Studio, clip: Path, do: str, more: dict[str, Any], words: str
+) -> None:
     with studio.page(studio.upload(clip, name="dog.mp4")) as socket:
         page = Page(socket)
         answer = page.ask(do, **more)
@@ -226,7 +228,7 @@ def test_what_makes_no_sense_is_told(studio: Studio, clip: Path, do: str, more: 
         assert page.ask("points", **CLICK)["ok"]  # and all goes on
 
 
-def test_messages_that_are_none_are_answered(studio: Studio, clip: Path) -> None:
+def test_invalid_messages_are_answered(studio: Studio, clip: Path) -> None:
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
         socket.send_text("{")
@@ -235,7 +237,7 @@ def test_messages_that_are_none_are_answered(studio: Studio, clip: Path) -> None
         assert [told["re"] for told in page.news if "error" in told] == [None, None]
 
 
-def test_no_sound_no_listening(studio: Studio, tmp_path: Path) -> None:
+def test_listen_is_disabled_without_audio(studio: Studio, tmp_path: Path) -> None:
     from helpers.media_files import write_clip
 
     name = studio.upload(write_clip(tmp_path / "mute.mp4", 1.0, sound=None), name="mute.mp4")
@@ -255,6 +257,6 @@ def test_two_pages_see_the_same(studio: Studio, clip: Path) -> None:
         assert len(seeing.masks) == 1
 
 
-def test_a_line_to_nowhere_is_closed(studio: Studio) -> None:
+def test_websocket_of_an_unknown_session_is_closed(studio: Studio) -> None:
     with studio.page("a" * 22) as socket, pytest.raises(ConnectionError, match="4404"):
         Page(socket).take()
