@@ -122,16 +122,16 @@ def test_failing_inputs_do_not_stop_others(segment, clip, tmp_path):
     for name, error in zip(("broken.mp4", "gone.mp4", "mute.mp4"), outcome.errors, strict=True):
         assert name in error
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"dog"}
-    told = {line["input"]: line for line in outcome.lines}
-    assert {path: line["status"] for path, line in told.items()} == {
+    message = {line["input"]: line for line in outcome.lines}
+    assert {path: line["status"] for path, line in message.items()} == {
         str(broken): "failed",
         str(clip): "done",
         str(tmp_path / "gone.mp4"): "failed",
         str(mute): "failed",
     }
-    assert told[str(mute)]["error"] == outcome.errors[2]
-    assert told[str(clip)]["output"] == str(tmp_path / "out" / "dog")
-    assert told[str(clip)]["frames"] == 2
+    assert message[str(mute)]["error"] == outcome.errors[2]
+    assert message[str(clip)]["output"] == str(tmp_path / "out" / "dog")
+    assert message[str(clip)]["frames"] == 2
 
 
 def test_single_failing_input_has_a_json_line(segment, tmp_path):

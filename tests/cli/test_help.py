@@ -21,7 +21,7 @@ def commands(command=None, path="auralsam2"):
         yield from commands(below, f"{path} {name}")
 
 
-def told(path, command):
+def help_lines(path, command):
     """What the help of a command says; the layout is typer's and changes with its versions."""
     yield f"## {path}"
     yield " ".join((command.help or "").split())
@@ -38,27 +38,27 @@ def told(path, command):
 
 
 def test_help_texts(pin):
-    pin("help.txt", "\n".join(line for path, command in commands() for line in told(path, command)))
+    pin("help.txt", "\n".join(line for path, command in commands() for line in help_lines(path, command)))
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands()])
 def test_each_help_shows_every_option(path, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERMINAL_WIDTH", "100")
-    shown = command(*path.split()[1:], "--help")
-    assert shown.code == 0
-    assert shown.err == ""
-    assert shown.out.startswith(f"Usage: {path} ")
+    outcome = command(*path.split()[1:], "--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert outcome.out.startswith(f"Usage: {path} ")
     described = dict(commands())[path]
     for parameter in described.params:
         names = (*parameter.opts, *parameter.secondary_opts)
         expected = (parameter.metavar,) if parameter.param_type_name == "argument" else names
         for name in expected:
-            assert name in shown.out
-        assert getattr(parameter, "help", "").split()[0] in shown.out
+            assert name in outcome.out
+        assert getattr(parameter, "help", "").split()[0] in outcome.out
     for name in getattr(described, "commands", ()):
-        assert f"  {name} " in shown.out
-    assert max(map(len, shown.out.splitlines())) <= 100
+        assert f"  {name} " in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 100
 
 
 def test_short_form_and_version(command):
@@ -109,9 +109,9 @@ def test_closed_pipe_ends_the_command_quietly(start):
 
 
 def test_table_in_a_pipe_is_not_truncated(command):
-    shown = command("models")
-    assert shown.code == 0
-    lines = shown.out.splitlines()
+    outcome = command("models")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
     names = [line.split()[0] for line in lines[1:]]
     assert names == [entry["name"] for entry in json.loads(command("models", "--json").out)]
     assert any(line.rstrip().endswith("https://huggingface.co/yyliu01/AuralSAM2") for line in lines)

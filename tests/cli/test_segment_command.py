@@ -81,8 +81,8 @@ def test_overlay_is_synchronous(segment, clip, tmp_path):
         assert off[number] <= min(off) + 0.5
     assert len({mask.tobytes() for mask in masks}) > 20
     with SoundTrack(folder / "overlay.mp4") as track:
-        heard = np.abs(track.read(0.0, 3.0)).max(1)
-    loud = np.flatnonzero(heard > 0.2) / 16_000
+        audible = np.abs(track.read(0.0, 3.0)).max(1)
+    loud = np.flatnonzero(audible > 0.2) / 16_000
     assert loud[0] == pytest.approx(1.7, abs=0.01)
     assert loud[-1] == pytest.approx(1.75, abs=0.02)
     # The index comes before the media, so that a browser can begin to play.
@@ -105,11 +105,14 @@ def test_prompts_are_in_the_result(segment, clip, tmp_path):
     Image.fromarray(label).save(tmp_path / "mask.png")
     prompts = ["--point", "30,20", "--point", "5,5,-", "--box", "8,8,40,30@1.5", "--mask", f"{tmp_path}/mask.png@2.5"]
     assert segment(clip, *prompts).code == 0
-    told = json.loads((tmp_path / "out" / "dog" / "result.json").read_text())["prompts"]
-    assert [(point["x"], point["y"], point["positive"]) for point in told["points"]] == [(30, 20, True), (5, 5, False)]
-    assert told["boxes"] == [{"x0": 8, "y0": 8, "x1": 40, "y1": 30, "time": 1.5}]
-    assert told["masks"] == [{"path": f"{tmp_path}/mask.png", "time": 2.5}]
-    assert told["audio"] == str(clip)
+    message = json.loads((tmp_path / "out" / "dog" / "result.json").read_text())["prompts"]
+    assert [(point["x"], point["y"], point["positive"]) for point in message["points"]] == [
+        (30, 20, True),
+        (5, 5, False),
+    ]
+    assert message["boxes"] == [{"x0": 8, "y0": 8, "x1": 40, "y1": 30, "time": 1.5}]
+    assert message["masks"] == [{"path": f"{tmp_path}/mask.png", "time": 2.5}]
+    assert message["audio"] == str(clip)
 
 
 def test_start_and_end_cut_video_and_audio(segment, clip, tmp_path):

@@ -39,15 +39,15 @@ def end(process: Process, number: int) -> tuple[int, str]:
 
 def children(process: Process) -> set[int]:
     """The processes that a process has started and that still run."""
-    found = set()
+    actual = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = status.read_text()
         except OSError:
             continue
         if int(text.rpartition(")")[2].split()[1]) == process.pid:
-            found.add(int(status.parent.name))
-    return found
+            actual.add(int(status.parent.name))
+    return actual
 
 
 def alive(number: int) -> bool:
@@ -120,9 +120,9 @@ def test_ignored_sighup_does_not_stop_the_run(fork, small_model, tmp_path):
 def test_train_with_workers(fork, tmp_path, number, code):
     from auralsam2.training.recipe import TrainingRecipe
 
-    made = values(write_parts(tmp_path), max_steps=100_000, validate_every=100_000)
-    made["data"]["workers"] = 1
-    (tmp_path / "run.yaml").write_text(TrainingRecipe.from_dict(made).to_yaml(), encoding="utf-8")
+    result = values(write_parts(tmp_path), max_steps=100_000, validate_every=100_000)
+    result["data"]["workers"] = 1
+    (tmp_path / "run.yaml").write_text(TrainingRecipe.from_dict(result).to_yaml(), encoding="utf-8")
     process = fork("-m", "auralsam2", "train", "run.yaml")
     wait_for((tmp_path / "runs" / "run" / "last.ckpt").exists, process)
     workers = children(process)

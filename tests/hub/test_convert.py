@@ -92,9 +92,9 @@ def listed(name: str) -> str:
 
 
 def test_sam2_names_of_all_900_tensors() -> None:
-    known = json.loads((GOLDEN / "sam2_to_transformers.json").read_text())
-    assert len(known) == 900
-    assert {name: list(sam2_names(name)) for name in known} == known
+    names = json.loads((GOLDEN / "sam2_to_transformers.json").read_text())
+    assert len(names) == 900
+    assert {name: list(sam2_names(name)) for name in names} == names
 
 
 @pytest.mark.parametrize(("variant", "modality", "count"), [("avs", "audio", 754), ("ref", "audio+text", 752)])
@@ -111,23 +111,23 @@ def test_fuser_rule_gives_names_and_shapes_of_the_release(variant: str, modality
 @pytest.mark.parametrize(("variant", "modality"), [("avs", "audio"), ("ref", "audio+text")])
 def test_full_layout_matches_modules_and_transformers(variant: str, modality: Any) -> None:
     state = golden_state(variant)
-    found = sort_tensors(state, "file")
-    assert found.modality == modality
+    actual = sort_tensors(state, "file")
+    assert actual.modality == modality
     config = ModelConfig.released(modality)
     with torch.device("meta"):
         fuser, encoder = AuralFuser(config.fuser), AudioEncoder(config.audio_encoder)
         sam2 = Sam2VideoModel(sam2_config("large"))
-    for module, tensors in ((fuser, found.fuser), (encoder, found.audio_encoder), (sam2, found.sam2)):
+    for module, tensors in ((fuser, actual.fuser), (encoder, actual.audio_encoder), (sam2, actual.sam2)):
         module.load_state_dict(tensors, assign=True)
-    assert number(found.fuser["f_blocks.2.11.attn.q.weight"]) == number(
+    assert number(actual.fuser["f_blocks.2.11.attn.q.weight"]) == number(
         state["aural_fuser.f_blocks.2.11.attn.q.weight"]
     )
-    assert found.sam2 is not None
-    table = found.sam2["prompt_encoder.point_embed.weight"]
+    assert actual.sam2 is not None
+    table = actual.sam2["prompt_encoder.point_embed.weight"]
     for row in range(4):
         assert number(table[row]) == number(state[f"v_model.sam_prompt_encoder.point_embeddings.{row}.weight"])
-    assert (found.text is None) == (variant == "avs")
-    assert found.text is None or len(found.text) == 103
+    assert (actual.text is None) == (variant == "avs")
+    assert actual.text is None or len(actual.text) == 103
 
 
 # --- layouts, wrappers, older names -----------------------------------------------------------------------------------
@@ -168,9 +168,9 @@ def test_lists_of_an_audio_model_are_dropped() -> None:
         old[f"audio_prompter.{listed(name)}"] = torch.tensor(-1.0).expand(golden_shapes("avs")[f"aural_fuser.{name}"])
     for name, tensor in bare(state).items():
         old[f"audio_prompter.{legacy(name)}"] = tensor
-    expected, found = sort_tensors(state, "file"), sort_tensors(old, "file")
+    expected, actual = sort_tensors(state, "file"), sort_tensors(old, "file")
     for part in ("fuser", "audio_encoder", "sam2"):
-        want, got = getattr(expected, part), getattr(found, part)
+        want, got = getattr(expected, part), getattr(actual, part)
         assert got.keys() == want.keys()
         assert all(number(got[name]) == number(want[name]) for name in want)
 
@@ -181,10 +181,10 @@ def test_numbered_lists_of_a_text_model(prefix: str) -> None:
     old = {n: t for n, t in state.items() if not n.startswith("aural_fuser.")}
     old |= {f"{prefix}{listed(name)}": tensor for name, tensor in bare(state).items()}
     old[f"{prefix}training_layers.17.weight"] = torch.zeros(3)
-    expected, found = sort_tensors(state, "file"), sort_tensors(old, "file")
-    assert found.modality == "audio+text"
+    expected, actual = sort_tensors(state, "file"), sort_tensors(old, "file")
+    assert actual.modality == "audio+text"
     for part in ("fuser", "audio_encoder"):
-        want, got = getattr(expected, part), getattr(found, part)
+        want, got = getattr(expected, part), getattr(actual, part)
         assert got.keys() == want.keys()
         assert all(number(got[name]) == number(want[name]) for name in want)
 
@@ -373,21 +373,21 @@ def test_convert_fuser_only(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.usefixtures("narrow")
 def test_convert_writes_the_sam2_of_the_checkpoint(tmp_path: Path) -> None:
-    own = random_sam2()
-    assert len(own) == 900
+    trainable = random_sam2()
+    assert len(trainable) == 900
     source = tmp_path / "full.pth"
-    torch.save(own | {f"aural_fuser.{name}": tensor for name, tensor in random_fuser().items()}, source)
+    torch.save(trainable | {f"aural_fuser.{name}": tensor for name, tensor in random_fuser().items()}, source)
 
     folder = convert(source, tmp_path / "model")
     assert ModelConfig.load(folder).sam2 == "sam2"
     model = load_sam2(folder / "sam2")
-    places = {new: tensor for old, tensor in own.items() for new in sam2_names(old.removeprefix("v_model."))}
+    places = {new: tensor for old, tensor in trainable.items() for new in sam2_names(old.removeprefix("v_model."))}
     tensors = model.state_dict()
     assert tensors.keys() == {name.partition("[")[0] for name in places}
     for name, tensor in tensors.items():
         assert name not in places or torch.equal(tensor, places[name]), name
     assert torch.equal(
-        model.prompt_encoder.point_embed.weight[3], own["v_model.sam_prompt_encoder.point_embeddings.3.weight"][0]
+        model.prompt_encoder.point_embed.weight[3], trainable["v_model.sam_prompt_encoder.point_embeddings.3.weight"][0]
     )
 
     # With a SAM 2 named by the user it is not written twice.

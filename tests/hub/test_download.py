@@ -94,8 +94,8 @@ class LocalHub:
             headers = {"ETag": f'"{digest}"', "X-Linked-Etag": f'"{digest}"', "X-Repo-Commit": commit}
             headers |= {"X-Linked-Size": str(len(content)), "Accept-Ranges": "bytes"}
             content, status, length = content[::-1] if self.lie else content, 200, len(content)
-            if found := re.fullmatch(r"bytes=(\d+)-", part):
-                start, status = int(found[1]), 206
+            if actual := re.fullmatch(r"bytes=(\d+)-", part):
+                start, status = int(actual[1]), 206
                 headers["Content-Range"] = f"bytes {start}-{length - 1}/{length}"
                 content = content[start:]
             return self.send(request, status, content, headers)
@@ -353,9 +353,9 @@ def test_damaged_or_incomplete_snapshot_is_an_error(server: LocalHub) -> None:
 
 
 def test_text_encoder_comes_with_its_tokeniser(server: LocalHub) -> None:
-    words = {"vocab.json": b"{}", "merges.txt": b"", "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
-    server.add("some/text", SAM2 | words)
-    assert names(fetch_text("some/text")) == sorted(["config.json", "model.safetensors", *words])
+    tokens = {"vocab.json": b"{}", "merges.txt": b"", "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
+    server.add("some/text", SAM2 | tokens)
+    assert names(fetch_text("some/text")) == sorted(["config.json", "model.safetensors", *tokens])
     with pytest.raises(UnavailableError, match=r"tokenizer\.json"):
         fetch_text("some/sam2")
 
@@ -518,16 +518,16 @@ def test_listing_has_plain_values_and_file_sizes(server: LocalHub) -> None:
 def test_weights_hash_depends_on_files_not_on_the_path(tmp_path: Path) -> None:
     first = save_small_model(tmp_path / "first")
     second = Path(shutil.copytree(first, tmp_path / "second"))
-    whole = weights_hash(first)
-    assert re.fullmatch("[0-9a-f]{16}", whole)
-    assert weights_hash(second) == whole
+    full = weights_hash(first)
+    assert re.fullmatch("[0-9a-f]{16}", full)
+    assert weights_hash(second) == full
     for name in ("model.safetensors", "config.json", "sam2/model.safetensors", "sam2/config.json"):
         path = second / name
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"\n" if name.endswith("safetensors") else content + b"\n")
-        assert weights_hash(second) != whole, name
+        assert weights_hash(second) != full, name
         path.write_bytes(content)
-        assert weights_hash(second) == whole, name
+        assert weights_hash(second) == full, name
 
 
 def test_weights_hash_with_a_part_of_the_hub(tmp_path: Path, server: LocalHub) -> None:

@@ -35,14 +35,14 @@ def test_statistics_are_saved_with_the_weights():
         FuserConfig.preset("paper", width=64, inner_width=16),
         ExtensionsConfig(standardize_inputs=True),
     )
-    one, other = AuralFuser(config, extensions), AuralFuser(config, extensions)
+    first, other = AuralFuser(config, extensions), AuralFuser(config, extensions)
     maps = tuple(torch.randn(2, 64, side, side) * 9 + 4 for side in (32, 16, 8))
-    for standard, level in zip(one.map_standards, maps, strict=True):
+    for standard, level in zip(first.map_standards, maps, strict=True):
         standard.measure(level)
-    other.load_state_dict(one.state_dict())
-    for a, b in zip(one.embed(maps), other.embed(maps), strict=True):
+    other.load_state_dict(first.state_dict())
+    for a, b in zip(first.embed(maps), other.embed(maps), strict=True):
         assert torch.equal(a, b)
-    assert not any("standard" in name for name, _ in one.named_parameters())
+    assert not any("standard" in name for name, _ in first.named_parameters())
 
 
 def test_gains_scale_prompts_alone():
@@ -59,5 +59,5 @@ def test_gains_scale_prompts_alone():
     for level, (visual, audio) in enumerate(((1.0, 1.0), (3.0, 1.0), (1.0, 0.5))):
         torch.testing.assert_close(after.prompts.visual_prompts[level], visual * before.prompts.visual_prompts[level])
         torch.testing.assert_close(after.prompts.audio_prompts[level], audio * before.prompts.audio_prompts[level])
-    for one, other in zip(fuser.project(before), fuser.project(after), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    for first, other in zip(fuser.project(before), fuser.project(after), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))

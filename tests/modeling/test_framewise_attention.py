@@ -53,10 +53,10 @@ def test_attention_to_one_key_and_a_zero_key_is_a_gate():
 def test_heads_are_independent():
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 7, 6), torch.randn(2, 4, 6), torch.randn(2, 4, 6)
-    whole = framewise_attention(query, key, value, heads=2)
+    full = framewise_attention(query, key, value, heads=2)
     for half in (slice(0, 3), slice(3, 6)):
         alone = framewise_attention(query[..., half], key[..., half], value[..., half], heads=1)
-        torch.testing.assert_close(whole[..., half], alone)
+        torch.testing.assert_close(full[..., half], alone)
 
 
 @pytest.mark.parametrize(("scope", "expected"), [("frame", [False, True, False]), ("clip", [True, True, True])])
@@ -78,10 +78,10 @@ def test_framewise_clip_equals_its_frames():
         alone = fuser.fuse(
             tuple(level[t : t + 1] for level in patches), fuser.concat_tokens(audio[t : t + 1]), position
         ).prompts
-        for one, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-        for one, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        for first, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
+            torch.testing.assert_close(first, other, rtol=1e-4, atol=1e-5)
+        for first, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
+            torch.testing.assert_close(first, other, rtol=1e-4, atol=1e-5)
 
 
 def test_text_reaches_all_frames():
@@ -103,14 +103,14 @@ def test_text_relates_all_seconds_to_all_frames():
 @torch.no_grad()
 def test_framewise_fusion_of_selected_frames():
     fuser = make_fuser("frame", "audio+text")
-    audio, text, shown = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
+    audio, text, outcome = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
     patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
     position = sine_position(WIDTH, (GRID, GRID), audio)
-    whole = fuser.fuse(patches, fuser.concat_tokens(audio, text), position).prompts
-    tokens = fuser.concat_tokens(audio[shown], text, clip_audio=audio)
-    excerpt = fuser.fuse(tuple(level[shown] for level in patches), tokens, position).prompts
-    for one, other in zip(whole.visual_prompts, excerpt.visual_prompts, strict=True):
-        torch.testing.assert_close(one[shown], other, rtol=1e-4, atol=1e-5)
+    full = fuser.fuse(patches, fuser.concat_tokens(audio, text), position).prompts
+    tokens = fuser.concat_tokens(audio[outcome], text, clip_audio=audio)
+    excerpt = fuser.fuse(tuple(level[outcome] for level in patches), tokens, position).prompts
+    for first, other in zip(full.visual_prompts, excerpt.visual_prompts, strict=True):
+        torch.testing.assert_close(first[outcome], other, rtol=1e-4, atol=1e-5)
 
 
 def test_scope_frame_needs_the_paper_variant():
@@ -145,10 +145,10 @@ def test_framewise_fuser_without_text_uses_audio_alone():
     reading, hearing = make_fuser("frame", "audio+text"), make_fuser("frame")
     hearing.load_state_dict(reading.state_dict(), strict=False)
     audio = torch.randn(T, WIDTH)
-    untold, told = fuse(reading, audio), fuse(reading, audio, torch.randn(WORDS, TEXT))
-    assert changed(untold, fuse(hearing, audio)) == [False] * T
-    assert changed(untold, told) == [True] * T
-    assert untold.tokens[0].shape == (T, WIDTH)
+    audio_alone, message = fuse(reading, audio), fuse(reading, audio, torch.randn(WORDS, TEXT))
+    assert changed(audio_alone, fuse(hearing, audio)) == [False] * T
+    assert changed(audio_alone, message) == [True] * T
+    assert audio_alone.tokens[0].shape == (T, WIDTH)
     with pytest.raises(ValueError, match="got text: False"):
         fuse(make_fuser("clip", "audio+text"), audio)
     with pytest.raises(ValueError, match="got text: True"):

@@ -38,13 +38,13 @@ def run(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_fewer_levels_equal_the_first_levels(variant: Variant) -> None:
     """With the same weights, one or two levels give what the whole pyramid gives there, and hold no others."""
-    whole = make_fuser(variant)
+    full = make_fuser(variant)
     audio = torch.randn(T, WIDTH)
-    expected = run(whole, audio).prompts
+    expected = run(full, audio).prompts
     for levels in (1, 2):
         part = make_fuser(variant, levels=levels)
-        assert part.state_dict().keys() < whole.state_dict().keys()
-        part.load_state_dict({name: whole.state_dict()[name] for name in part.state_dict()})
+        assert part.state_dict().keys() < full.state_dict().keys()
+        part.load_state_dict({name: full.state_dict()[name] for name in part.state_dict()})
         output = run(part, audio)
         assert len(output.prompts.visual_prompts) == len(output.prompts.audio_prompts) == levels
         for k in range(levels):
@@ -55,18 +55,20 @@ def test_fewer_levels_equal_the_first_levels(variant: Variant) -> None:
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
 def test_without_audio_output_is_independent_of_audio(variant: Variant) -> None:
-    one, other = torch.randn(T, WIDTH), torch.randn(T, WIDTH)
-    deaf, hearing = make_fuser(variant, use_audio=False), make_fuser(variant)
-    assert torch.equal(run(deaf, one).prompts.visual_prompts[2], run(deaf, other).prompts.visual_prompts[2])
-    assert not torch.equal(run(hearing, one).prompts.visual_prompts[2], run(hearing, other).prompts.visual_prompts[2])
+    first, other = torch.randn(T, WIDTH), torch.randn(T, WIDTH)
+    without_audio, hearing = make_fuser(variant, use_audio=False), make_fuser(variant)
+    assert torch.equal(
+        run(without_audio, first).prompts.visual_prompts[2], run(without_audio, other).prompts.visual_prompts[2]
+    )
+    assert not torch.equal(run(hearing, first).prompts.visual_prompts[2], run(hearing, other).prompts.visual_prompts[2])
 
 
 def test_without_audio_prompts_depend_on_text() -> None:
-    deaf = make_fuser(modality="audio+text", use_audio=False)
+    without_audio = make_fuser(modality="audio+text", use_audio=False)
     audio = torch.randn(T, WIDTH)
-    one, other = (run(deaf, audio, torch.randn(5, TEXT)).prompts for _ in range(2))
-    assert not torch.allclose(one.audio_prompts[0], other.audio_prompts[0])
-    assert not torch.allclose(one.visual_prompts[0], other.visual_prompts[0])
+    first, other = (run(without_audio, audio, torch.randn(5, TEXT)).prompts for _ in range(2))
+    assert not torch.allclose(first.audio_prompts[0], other.audio_prompts[0])
+    assert not torch.allclose(first.visual_prompts[0], other.visual_prompts[0])
 
 
 def test_network_of_one_level_segments_and_has_gradients() -> None:

@@ -124,8 +124,8 @@ def test_embeddings_have_64_channels_and_norm_1() -> None:
     with torch.inference_mode():
         tokens = torch.randn(T, WIDTH, dtype=torch.float64)
         output = fuser.fuse(fuser.embed(pyramid), tokens, sine_position(WIDTH, (GRID, GRID), pyramid[0]))
-        visual, heard = fuser.project(output)
-    for e_v, e_a in zip(visual, heard, strict=True):
+        visual, audible = fuser.project(output)
+    for e_v, e_a in zip(visual, audible, strict=True):
         assert e_v.shape == (T, GRID * GRID, 64)
         assert e_a.shape == (T, 64)
         for embedding in (e_v, e_a):

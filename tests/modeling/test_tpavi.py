@@ -73,11 +73,11 @@ def test_network_with_tpavi_depends_on_audio(scope):
     other = torch.stack([tokens[0], torch.randn(32)])
     with torch.no_grad():
         patches = fuser.embed(pyramid)  # type: ignore[arg-type]
-        one, two = (fuser.fuse(patches, heard, position).prompts for heard in (tokens, other))
-    for before, after in zip(one.visual_prompts, two.visual_prompts, strict=True):
+        first, two = (fuser.fuse(patches, audible, position).prompts for audible in (tokens, other))
+    for before, after in zip(first.visual_prompts, two.visual_prompts, strict=True):
         changed = (before != after).flatten(1).any(1)
         assert changed.tolist() == ([True, True] if scope == "clip" else [False, True])
-    assert all(not torch.equal(a[1], b[1]) for a, b in zip(one.audio_prompts, two.audio_prompts, strict=True))
+    assert all(not torch.equal(a[1], b[1]) for a, b in zip(first.audio_prompts, two.audio_prompts, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -36,11 +36,11 @@ def test_only_mask_and_outline_change_and_the_input_does_not(pair: tuple[np.ndar
     assert painted.shape == image.shape
     assert painted.dtype == np.uint8
     assert painted.flags.writeable
-    reach = outline_width(*mask.shape)
-    near = np.zeros_like(mask)
+    margin = outline_width(*mask.shape)
+    neighbourhood = np.zeros_like(mask)
     for y, x in np.argwhere(mask):
-        near[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1] = True
-    np.testing.assert_array_equal(painted[~near], image[~near])
+        neighbourhood[max(0, y - margin) : y + margin + 1, max(0, x - margin) : x + margin + 1] = True
+    np.testing.assert_array_equal(painted[~neighbourhood], image[~neighbourhood])
 
 
 def test_empty_mask_returns_a_copy() -> None:

@@ -189,9 +189,9 @@ def test_next_run_removes_hidden_files_of_a_killed_run(
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = visible(folder) - before
-    assert left
-    assert all(name.startswith(".") for name in left)
+    remaining = visible(folder) - before
+    assert remaining
+    assert all(name.startswith(".") for name in remaining)
     assert len(list(hidden(folder).glob("masks/*.png"))) == 3
     assert visible(run(4)) == {"masks", "coco.json", "result.json"}
     assert len(visible(folder / "masks")) == 4
@@ -274,14 +274,14 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, info: MediaInfo, heade
             tracemalloc.start()
             for index in range(frames):
                 # Every other frame is silent, so that there are as many intervals as can be.
-                made = {"index": index, "time": index / 10, "mask": masks[index % 8], "sounding": index % 2 == 0}
+                result = {"index": index, "time": index / 10, "mask": masks[index % 8], "sounding": index % 2 == 0}
                 rest = {name: getattr(frame, name) for name in ("logits", "iou", "object_score", "image")}
-                folder.write(Segmentation(**made, **rest))
+                folder.write(Segmentation(**result, **rest))
             folder.close()
-            _, most = tracemalloc.get_traced_memory()
+            _, limit = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         is_complete(path, "hash", header["options"]["save"])
-        return most, (path / "result.json").stat().st_size
+        return limit, (path / "result.json").stat().st_size
 
     peak(10)  # imports and caches
     short, _ = peak(100)
@@ -301,16 +301,16 @@ def test_result_is_complete_for_its_request(run: Run, save: frozenset[str]) -> N
 def test_result_appears_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
     """While another run replaces it again and again."""
     path = tmp_path / "dog" / "result.json"
-    over, seen = threading.Event(), []
+    over, observed = threading.Event(), []
 
     def read() -> None:
         while not over.is_set():
             try:
-                seen.append(len(json.loads(path.read_text())["frames"]))
+                observed.append(len(json.loads(path.read_text())["frames"]))
             except FileNotFoundError:
-                seen.append(None)
+                observed.append(None)
             except ValueError as error:
-                seen.append(error)
+                observed.append(error)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -318,8 +318,8 @@ def test_result_appears_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
         run(3)
     over.set()
     reader.join()
-    assert 3 in seen
-    assert set(seen) <= {3, None}
+    assert 3 in observed
+    assert set(observed) <= {3, None}
 
 
 @pytest.mark.parametrize("lost", ["masks/000001.png", "frames/000002.jpg", "coco.json", "overlay.mp4", "result.json"])

@@ -62,13 +62,13 @@ def test_intervals_contain_exactly_the_visible_frames(steps: list[tuple[int, boo
     times = np.cumsum([step for step, _ in steps]) / 1000
     frames = [(float(time), visible) for time, (_, visible) in zip(times, steps, strict=True)]
     end = (frames[-1][0] if frames else 0.0) + left / 1000
-    found = stretches(frames, end=end)
-    flat = [second for pair in found for second in pair]
+    actual = stretches(frames, end=end)
+    flat = [second for pair in actual for second in pair]
     assert flat == sorted(flat)
     assert all(second <= end + 1e-6 for second in flat)
-    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(actual))
     for time, visible in frames:
-        assert any(start <= time < stop for start, stop in found) == visible
+        assert any(start <= time < stop for start, stop in actual) == visible
 
 
 def test_row_format(segmentation: Make) -> None:

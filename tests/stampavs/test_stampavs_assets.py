@@ -55,10 +55,10 @@ def test_stamps_are_cropped_and_faint_pixels_removed(tmp_path):
     image[0, 0, 3] = assets.MIN_ALPHA - 1
     image[20, 30, 3] = assets.MIN_ALPHA - 1
     Image.fromarray(image).save(tmp_path / "box.png")
-    found = read_stamp(tmp_path / "box.png")
-    assert found.shape == (30, 50, 4)
-    assert found[10, 10].tolist() == [0, 0, 0, 0]
-    assert np.count_nonzero(found[..., 3]) == 30 * 50 - 1
+    actual = read_stamp(tmp_path / "box.png")
+    assert actual.shape == (30, 50, 4)
+    assert actual[10, 10].tolist() == [0, 0, 0, 0]
+    assert np.count_nonzero(actual[..., 3]) == 30 * 50 - 1
 
 
 def test_any_mode_of_png_is_read(tmp_path):
@@ -113,12 +113,12 @@ def package(tmp_path, stamps):
 
 
 def test_catalogue_applies_to_the_package(package):
-    found = collect_assets(package)
-    assert found.is_package
-    assert found.categories.keys() == CATALOGUE["categories"].keys()
-    assert [picture.key for picture in found.silent] == ["sports/ball"]
-    assert found.categories["duck"].alike == ("goose", "rubber duck")
-    assert "duck" in found.categories["goose"].alike
+    actual = collect_assets(package)
+    assert actual.is_package
+    assert actual.categories.keys() == CATALOGUE["categories"].keys()
+    assert [picture.key for picture in actual.silent] == ["sports/ball"]
+    assert actual.categories["duck"].alike == ("goose", "rubber duck")
+    assert "duck" in actual.categories["goose"].alike
 
 
 def test_package_with_a_missing_file_is_refused(package):

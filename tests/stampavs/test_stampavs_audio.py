@@ -41,16 +41,16 @@ def test_examples_match_the_front_end():
 
 def test_recording_is_trimmed_and_at_the_common_level(tmp_path):
     wave = np.concatenate([np.zeros((8000, 1), np.int16), tone(1.0, channels=1) // 9, np.zeros((8000, 1), np.int16)])
-    found = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
-    assert abs(len(found) / AUDIO_RATE - 1.0) < 0.05
-    assert rms(found) == pytest.approx(audio.LEVEL, rel=0.02)
+    actual = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
+    assert abs(len(actual) / AUDIO_RATE - 1.0) < 0.05
+    assert rms(actual) == pytest.approx(audio.LEVEL, rel=0.02)
 
 
 def test_low_frequencies_are_no_sound(tmp_path):
     wave = tone(1.0, frequency=440, channels=1) // 4 + tone(1.0, frequency=30, channels=1)
-    found = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
-    power = np.abs(np.fft.rfft(found)) ** 2
-    assert power[np.fft.rfftfreq(len(found), 1 / AUDIO_RATE) < 50].sum() < 0.01 * power.sum()
+    actual = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
+    power = np.abs(np.fft.rfft(actual)) ** 2
+    assert power[np.fft.rfftfreq(len(actual), 1 / AUDIO_RATE) < 50].sum() < 0.01 * power.sum()
 
 
 @pytest.mark.parametrize(("wave", "reason"), [(0 * tone(1.0), "no sound"), (tone(0.02), "too short")])
@@ -79,15 +79,15 @@ def test_seconds_are_clearly_audible_or_silent(on, begin, length, seed):
     piece = beep(begin + length, (begin, begin + length))
     played = audio.play_recording(piece, np.array(on), np.random.default_rng(seed))
     sounding, track = audio.audible_seconds(played)
-    for second, heard in enumerate(sounding):
-        whole = track[second * AUDIO_RATE : (second + 1) * AUDIO_RATE]
+    for second, audible in enumerate(sounding):
+        full = track[second * AUDIO_RATE : (second + 1) * AUDIO_RATE]
         shared = example(track, second)[round(second * (1 - audio.EXAMPLE_HOP) * AUDIO_RATE) :]
-        if heard:
+        if audible:
             assert on[second]
-            assert rms(whole) >= audio.AUDIBLE * audio.LEVEL
+            assert rms(full) >= audio.AUDIBLE * audio.LEVEL
             assert rms(shared) >= audio.AUDIBLE * audio.LEVEL * 0.999
         else:
-            assert not whole.any()
+            assert not full.any()
             assert not example(track, second).any()
 
 
@@ -132,6 +132,6 @@ def test_panning_keeps_the_power_and_follows_the_object():
 
 def test_noise_has_its_level_and_no_direction():
     for seed in range(4):
-        found = audio.draw_noise(2, 0.05, np.random.default_rng(seed))
-        assert rms(found) == pytest.approx(0.05, rel=1e-3)
-        assert abs(np.corrcoef(found.T)[0, 1]) < 0.3
+        actual = audio.draw_noise(2, 0.05, np.random.default_rng(seed))
+        assert rms(actual) == pytest.approx(0.05, rel=1e-3)
+        assert abs(np.corrcoef(actual.T)[0, 1]) < 0.3

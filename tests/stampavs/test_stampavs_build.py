@@ -94,17 +94,17 @@ def test_files_of_a_clip_are_consistent(tree):
         with wave.open(str(media / "audio.wav")) as sound:
             assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (2, 2, 16_000)
             assert sound.getnframes() == count * 16_000
-        names = {f"fid_{thing['fid']}" for thing in objects} | {"sounding"}
+        names = {f"fid_{item['fid']}" for item in objects} | {"sounding"}
         assert {path.name for path in truth.iterdir()} == names
         target = masks(truth / "sounding")
         assert target.shape == (count, 48, 48)
         assert target.dtype == np.uint8
         assert set(np.unique(target)) <= {0, 255}
         union = np.zeros_like(target)
-        for thing in objects:
-            layer = masks(truth / f"fid_{thing['fid']}")
-            assert [int((mask > 0).sum()) for mask in layer] == thing["area"]
-            union |= layer * np.array(thing["sounding"], dtype=np.uint8)[:, None, None]
+        for item in objects:
+            layer = masks(truth / f"fid_{item['fid']}")
+            assert [int((mask > 0).sum()) for mask in layer] == item["area"]
+            union |= layer * np.array(item["sounding"], dtype=np.uint8)[:, None, None]
         assert (union == target).all()
 
 
@@ -129,9 +129,9 @@ def test_expression_ids_contain_clip_and_object(tree):
             assert name == "null"
         else:
             assert name == scene["objects"][int(row["fid"]) - 1]["category"]
-    said = [item for scene in scenes.values() for item in scene["expressions"]]
-    assert {item["needs_sound"] for item in said} == {True, False}
-    assert not any(item["needs_sound"] for item in said if "hearing" not in item["claim"])
+    text = [item for scene in scenes.values() for item in scene["expressions"]]
+    assert {item["needs_sound"] for item in text} == {True, False}
+    assert not any(item["needs_sound"] for item in text if "hearing" not in item["claim"])
     by_split = {split: {row["fid"] for row in rows if row["split"] == split} for split in ("test-null", "test-seen")}
     assert by_split["test-null"] == {"0"}
     assert "0" not in by_split["test-seen"]
@@ -141,12 +141,12 @@ def test_held_out_categories_are_silent_in_training(tree):
     held = json.loads((tree / "stampavs.json").read_text())["held_out"]
     for row in table(tree / "metadata.csv"):
         scene = json.loads((tree / "media" / row["uid"] / "scene.json").read_text(encoding="utf-8"))
-        shown = {thing["category"] for thing in scene["objects"]}
-        heard = {thing["category"] for thing in scene["objects"] if any(thing["sounding"])}
+        outcome = {item["category"] for item in scene["objects"]}
+        audible = {item["category"] for item in scene["objects"] if any(item["sounding"])}
         if row["split"] == "test-unseen":
-            assert heard <= set(held["categories"])
+            assert audible <= set(held["categories"])
         else:
-            assert not shown & set(held["categories"])
+            assert not outcome & set(held["categories"])
 
 
 class StopError(Exception):

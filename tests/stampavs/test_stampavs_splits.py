@@ -35,12 +35,12 @@ def package() -> AssetCollection:
 
 def used(pool):
     """Names of categories, keys of pictures and keys of recordings that may sound, and keys of all that is seen."""
-    seen = {p.key for c in (*pool.targets, *pool.others) for p in c.pictures} | {p.key for p in pool.silent}
+    visible = {p.key for c in (*pool.targets, *pool.others) for p in c.pictures} | {p.key for p in pool.silent}
     return (
         {c.name for c in pool.targets},
         {p.key for c in pool.targets for p in c.pictures},
         {r.key for c in pool.targets for r in c.recordings},
-        seen,
+        visible,
     )
 
 
@@ -52,20 +52,20 @@ def test_committed_splits_hold_out_enough(package):
     }
     assert len(held.pictures) >= 15
     assert len(held.recordings) >= 6
-    known = {picture.key for category in package.categories.values() for picture in category.pictures}
-    assert set(held.pictures) <= known
-    assert not known & set(held.silent)
+    names = {picture.key for category in package.categories.values() for picture in category.pictures}
+    assert set(held.pictures) <= names
+    assert not names & set(held.silent)
 
 
 @pytest.mark.parametrize("split", TRAINED)
 def test_held_out_assets_are_not_in_training(package, split):
     held = splits.split_assets(package, seed=7)
     assert held == splits.read_splits(), "the seed does not matter for the package"
-    categories, _, recordings, seen = used(splits.asset_pool(package, held, split))
+    categories, _, recordings, visible = used(splits.asset_pool(package, held, split))
     assert not categories & set(held.categories)
     assert not recordings & set(held.recordings)
-    assert not seen & {*held.pictures, *held.silent}
-    assert not seen & {p.key for name in held.categories for p in package.categories[name].pictures}
+    assert not visible & {*held.pictures, *held.silent}
+    assert not visible & {p.key for name in held.categories for p in package.categories[name].pictures}
 
 
 def test_targets_of_test_splits_are_held_out(package):

@@ -292,9 +292,9 @@ def test_foreign_archives_are_refused(start_studio: Callable[..., Studio], clip:
     answer = studio.client.put("/api/restore", content=changed(data, lambda files: files.update(tricks)))
     assert answer.status_code == 200, answer.text
     folder = studio.home / "sessions" / answer.json()["id"]
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    actual = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     frames = {f"frames/{tick:06d}.jpg" for tick in range(TICKS)}
-    assert found == {"video.mp4", "session.json", "clip.json", mask} | frames
+    assert actual == {"video.mp4", "session.json", "clip.json", mask} | frames
     assert (folder / "frames/000000.jpg").read_bytes() != b"x"
     assert not list(tmp_path.rglob("escaped*"))
 

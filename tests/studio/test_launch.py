@@ -31,39 +31,39 @@ def studio_command(command: Callable[..., Any], small_model: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])
 def test_other_machines_need_a_token(studio_command: Callable[..., Any], host: str) -> None:
-    shown = studio_command("--host", host)
-    assert shown.code == EXIT_UNUSABLE
-    assert "--token" in shown.error
+    outcome = studio_command("--host", host)
+    assert outcome.code == EXIT_UNUSABLE
+    assert "--token" in outcome.error
 
 
 def test_server_for_other_machines_warns(studio_command: Callable[..., Any]) -> None:
     """A video that is not there ends it before anybody can come."""
-    shown = studio_command("missing.mp4", "--host", "0.0.0.0", "--token", "0123456789abcdef")
-    assert "no such file" in shown.error
-    assert "warning: 0.0.0.0 can be reached from other machines" in shown.err
+    outcome = studio_command("missing.mp4", "--host", "0.0.0.0", "--token", "0123456789abcdef")
+    assert "no such file" in outcome.error
+    assert "warning: 0.0.0.0 can be reached from other machines" in outcome.err
 
 
 @pytest.mark.parametrize("token", ["short", "0123456789abcde", "with blanks in it it is long", "0123456789abcdef;x"])
 def test_invalid_tokens_are_refused(studio_command: Callable[..., Any], token: str) -> None:
-    shown = studio_command("--token", token)
-    assert shown.code == EXIT_UNUSABLE
-    assert "16" in shown.error
+    outcome = studio_command("--token", token)
+    assert outcome.code == EXIT_UNUSABLE
+    assert "16" in outcome.error
 
 
 def test_port_in_use_is_reported(studio_command: Callable[..., Any]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        shown = studio_command("--port", taken.getsockname()[1])
-    assert shown.code == EXIT_UNUSABLE
-    assert "--port 0" in shown.error
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        outcome = studio_command("--port", occupied.getsockname()[1])
+    assert outcome.code == EXIT_UNUSABLE
+    assert "--port 0" in outcome.error
 
 
 def test_missing_extra_names_the_command(
     studio_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    shown = studio_command()
-    assert shown.code == EXIT_UNAVAILABLE
-    assert "pip install 'auralsam2[studio]'" in shown.error
+    outcome = studio_command()
+    assert outcome.code == EXIT_UNAVAILABLE
+    assert "pip install 'auralsam2[studio]'" in outcome.error
 
 
 def test_missing_video_is_reported(studio_command: Callable[..., Any]) -> None:
@@ -90,10 +90,10 @@ def test_baseline_model_is_refused_at_start(
     studio_command: Callable[..., Any], baseline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: pytest.fail("it serves"))
-    shown = studio_command("--model", baseline, "--port", 0)
-    assert shown.code == EXIT_UNUSABLE
-    assert "is the baseline gavs, which takes whole clips" in shown.error
-    assert "http://" not in shown.out
+    outcome = studio_command("--model", baseline, "--port", 0)
+    assert outcome.code == EXIT_UNUSABLE
+    assert "is the baseline gavs, which takes whole clips" in outcome.error
+    assert "http://" not in outcome.out
 
 
 def test_home_is_locked_by_one_server(studio_command: Callable[..., Any], tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def ask(line: Any, number: int, do: str, **more: Any) -> None:
     line.send(json.dumps({"n": number, "do": do} | more))
     while True:
         message = line.recv(timeout=60)
-        if isinstance(message, str) and (told := json.loads(message)).get("re") == number:
-            assert told.get("ok"), told
+        if isinstance(message, str) and (report := json.loads(message)).get("re") == number:
+            assert report.get("ok"), report
             return
 
 
@@ -173,11 +173,11 @@ def test_sessions_survive_a_killed_server(
     again = serve()
     assert again.token != server.token
     state = json.loads(again.get(f"/api/sessions/{session}"))
-    assert [(shown["number"], shown["name"], shown["hears"]) for shown in state["objects"]] == [
+    assert [(outcome["number"], outcome["name"], outcome["hears"]) for outcome in state["objects"]] == [
         (0, "What sounds", True),
         (2, "dog", False),
     ]
-    assert sum(shown["done"] for shown in state["objects"]) >= 2
+    assert sum(outcome["done"] for outcome in state["objects"]) >= 2
     assert [row["points"] for row in state["prompts"]] == [[[20, 12, 1]]]
     assert again.get(f"/api/sessions/{session}/mask/2/1.bin")[:4] == b"AUM1"
     with again.line(session) as line:

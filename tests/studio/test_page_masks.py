@@ -19,7 +19,7 @@ def opened(screen: Screen) -> Screen:
 
 
 def points(screen: Screen, number: int = 1) -> list[list[float]]:
-    return [p for said in screen.state()["prompts"] if said["object"] == number for p in said["points"]]
+    return [p for text in screen.state()["prompts"] if text["object"] == number for p in text["points"]]
 
 
 def test_click_adds_an_object_with_a_mask(opened: Screen) -> None:
@@ -38,14 +38,14 @@ def test_click_adds_an_object_with_a_mask(opened: Screen) -> None:
 def test_negative_click_removes_region(opened: Screen, how: str) -> None:
     opened.click(*PIG)
     before = opened.picture()
-    away = PIG[0] + 20, PIG[1] - 20
+    offset = PIG[0] + 20, PIG[1] - 20
     if how == "right button":
-        opened.click(*away, button="right")
+        opened.click(*offset, button="right")
     elif how == "Alt":
-        opened.click(*away, modifiers=("Alt",))
+        opened.click(*offset, modifiers=("Alt",))
     else:
         opened.page.get_by_role("button", name="Remove", exact=True).click()
-        opened.click(*away)
+        opened.click(*offset)
     assert [point[2] for point in points(opened)] == [1, 0]
     assert opened.picture() != before
 
@@ -53,9 +53,9 @@ def test_negative_click_removes_region(opened: Screen, how: str) -> None:
 def test_dragged_box_gives_the_object_inside(opened: Screen) -> None:
     corners = (139, 200), (239, 308)
     opened.painted(lambda: opened.drag(*corners))
-    (said,) = opened.state()["prompts"]
-    assert said["kind"] == "box"
-    assert said["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
+    (text,) = opened.state()["prompts"]
+    assert text["kind"] == "box"
+    assert text["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
     assert opened.inside(*PIG)
     assert not opened.inside(*GROUND)
 
@@ -64,16 +64,16 @@ def test_click_with_the_box_tool_adds_no_box(opened: Screen) -> None:
     opened.press("b")
     opened.page.mouse.click(*opened.place(*PIG))
     opened.painted(lambda: opened.drag((239, 308), (139, 200)))  # from its lower right corner
-    (said,) = opened.state()["prompts"]
-    assert said["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
+    (text,) = opened.state()["prompts"]
+    assert text["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
 
 
 def test_brush_stroke_gives_a_mask(opened: Screen) -> None:
     opened.press("m", "]", "]")
     x, y = PIG
     opened.painted(lambda: opened.drag((x - 25, y), (x + 25, y)))
-    (said,) = opened.state()["prompts"]
-    assert said["kind"] == "mask"
+    (text,) = opened.state()["prompts"]
+    assert text["kind"] == "mask"
     assert opened.inside(x, y)
 
 
@@ -105,13 +105,13 @@ def test_listen_segments_the_sounding_object(opened: Screen) -> None:
     opened.listened()
 
     opened.settles(lambda: opened.state()["objects"][0]["done"] == 10, "a mask on each frame")
-    (heard,) = opened.state()["objects"]
-    assert (heard["number"], heard["hears"]) == (0, True)
-    assert heard["intervals"]
-    assert opened.page.locator(".track .name").text_content() == heard["name"]
+    (audible,) = opened.state()["objects"]
+    assert (audible["number"], audible["hears"]) == (0, True)
+    assert audible["intervals"]
+    assert opened.page.locator(".track .name").text_content() == audible["name"]
     assert opened.drawn(".track .lane", alpha=200) > 100
     times = opened.state()["times"]
-    sounding = next(at for at, time in enumerate(times) if heard["intervals"][0][0] <= time)
+    sounding = next(at for at, time in enumerate(times) if audible["intervals"][0][0] <= time)
     opened.press("Home", *["ArrowRight"] * sounding)
     opened.settles(lambda: opened.area() > 100, "a mask where it sounds")
 
@@ -125,8 +125,8 @@ def test_cancelled_propagation_keeps_its_masks(screen: Screen) -> None:
     screen.painted(lambda: screen.press("l"))
     screen.listened()
     screen.settles(lambda: screen.state()["objects"][0]["done"] > 0, "what came")
-    (heard,) = screen.state()["objects"]
-    assert heard["done"] < 100
+    (audible,) = screen.state()["objects"]
+    assert audible["done"] < 100
 
 
 def test_sliders_need_no_computation(opened: Screen, watch: Watch) -> None:
@@ -172,12 +172,12 @@ def test_page_masks_equal_exported_masks(screen: Screen) -> None:
             [q.ravel().tolist(), width, height],
         )
         logits = torch.from_numpy(q).float()[None, None] * 0.125
-        wanted = interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0, 0].numpy() - 1.3
-        sure = np.abs(wanted) > 1e-4
+        expected = interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0, 0].numpy() - 1.3
+        sure = np.abs(expected) > 1e-4
         inside = np.array(got).reshape(height, width) == 255
         assert 0.2 < inside.mean() < 0.6
         assert sure.mean() > 0.99
-        np.testing.assert_array_equal(inside[sure], (wanted > 0)[sure])
+        np.testing.assert_array_equal(inside[sure], (expected > 0)[sure])
 
 
 def test_objects_can_be_renamed_coloured_hidden_and_deleted(opened: Screen) -> None:
@@ -268,9 +268,9 @@ def test_playhead_follows_the_audio_clock(opened: Screen) -> None:
     opened.press(" ")
     opened.until("(time) => time.textContent.includes('frame 3 of')", ".time")
     opened.press(" ")
-    shown = opened.page.locator(".time").text_content()
+    outcome = opened.page.locator(".time").text_content()
     opened.page.wait_for_timeout(300)
-    assert opened.page.locator(".time").text_content() == shown
+    assert opened.page.locator(".time").text_content() == outcome
     assert opened.page.get_by_role("button", name="Play", exact=True).is_visible()
 
 

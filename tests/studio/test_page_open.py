@@ -49,7 +49,7 @@ def test_import_shows_progress_and_can_be_cancelled(screen: Screen, watch: Watch
     screen.home()
     sessions = f"{screen.server.base}api/state"
     before = len(screen.page.request.get(sessions).json()["sessions"])
-    told = screen.keep(".percent")
+    message = screen.keep(".percent")
     # Pressed by the page itself: it is done sooner than the test can say so.
     screen.page.evaluate(
         """() => {
@@ -60,17 +60,17 @@ def test_import_shows_progress_and_can_be_cancelled(screen: Screen, watch: Watch
         }"""
     )
     screen.upload(file, rate="10")
-    screen.settles(lambda: any("%" in text for text in told()), "it is looked through")
+    screen.settles(lambda: any("%" in text for text in message()), "it is looked through")
     screen.page.wait_for_selector(".invitation:visible")
     folders = screen.server.home / "sessions"
     screen.settles(lambda: not list(folders.glob(".new-*")), "nothing of it stays")
     assert len(screen.page.request.get(sessions).json()["sessions"]) == before
 
     screen.page.evaluate("pressing.disconnect()")
-    told = screen.keep(".percent")
+    message = screen.keep(".percent")
     screen.upload(file, rate="10")
     screen.editor()
-    parts = [int(found[1]) for text in told() if (found := re.fullmatch(r"Looking through: (\d+) %", text))]
+    parts = [int(actual[1]) for text in message() if (actual := re.fullmatch(r"Looking through: (\d+) %", text))]
     assert parts == sorted(parts)
     assert 0 < parts[-1] <= 100
     asked = len([url for url in watch.asked if "/api/arrivals/" in url])
@@ -91,8 +91,8 @@ def test_too_large_file_is_refused_before_upload(screen: Screen, watch: Watch, t
     large.write_bytes(bytes(3 << 20))
     screen.upload(large)
 
-    told = screen.toast()
-    assert "large.mp4 is 3.1 MB, at most 2 MB" in told
+    message = screen.toast()
+    assert "large.mp4 is 3.1 MB, at most 2 MB" in message
     assert not [url for url in watch.asked if "/api/upload" in url]
     assert screen.page.locator(".drop h2").first.is_visible()
 
@@ -111,8 +111,8 @@ def test_too_large_upload_shows_the_servers_message(screen: Screen, watch: Watch
     page.route("**/api/state", unaware)
     screen.home()
     screen.upload(large)
-    told = screen.toast()
-    assert "large.mp4" in told or "2" in told
+    message = screen.toast()
+    assert "large.mp4" in message or "2" in message
     screen.page.wait_for_selector(".invitation:visible")
     assert len(watch.told) == 1  # the browser's own note of the refused request
     watch.told.clear()

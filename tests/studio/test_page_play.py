@@ -53,10 +53,10 @@ def test_playback_after_the_end_of_the_audio_does_not_restart(screen: Screen, tm
     opened(screen, tmp_path)
     screen.press(*["ArrowRight"] * 6)
     at(screen, 7)
-    told = screen.keep(".time")
+    message = screen.keep(".time")
     screen.press(" ")
     at(screen, round(PICTURES * RATE))
-    assert not [text for text in told() if re.search(r"frame [1-6] of", text)]
+    assert not [text for text in message() if re.search(r"frame [1-6] of", text)]
     screen.page.get_by_role("button", name="Play", exact=True).wait_for()
     screen.press("Home", " ")  # back to where there is some
     screen.settles(lambda: screen.page.evaluate("media.currentTime") > 0.3, "the sound plays")

@@ -120,25 +120,25 @@ def test_saved_sessions_are_listed_opened_and_deleted(screen: Screen) -> None:
 
 
 def test_two_tabs_of_a_session_show_the_same_state(tab: Callable[[], Screen]) -> None:
-    one, other = tab(), tab()
-    name = one.open(DEMO, rate="1")
-    other.page.goto(f"{one.server.base}#{name}")
+    first, other = tab(), tab()
+    name = first.open(DEMO, rate="1")
+    other.page.goto(f"{first.server.base}#{name}")
     other.editor()
-    one.click(*PIG)
+    first.click(*PIG)
     other.front()
     other.settles(lambda: other.inside(*PIG), "the mask of the other page")
     other.page.wait_for_selector(".track")
     other.click(PIG[0] + 20, PIG[1] - 20, button="right")
-    one.front()
-    one.settles(lambda: one.page.locator(".object").count() == 1, "one object")
-    assert len(one.state()["prompts"][0]["points"]) == 2
+    first.front()
+    first.settles(lambda: first.page.locator(".object").count() == 1, "one object")
+    assert len(first.state()["prompts"][0]["points"]) == 2
 
 
 def test_two_tabs_of_two_sessions_are_independent(tab: Callable[[], Screen]) -> None:
-    one, other = tab(), tab()
-    assert one.open(DEMO, rate="1") != other.open(DEMO, rate="1")
-    one.click(*PIG)
-    assert one.inside(*PIG)
+    first, other = tab(), tab()
+    assert first.open(DEMO, rate="1") != other.open(DEMO, rate="1")
+    first.click(*PIG)
+    assert first.inside(*PIG)
     assert other.area() == 0
     assert not other.state()["objects"]
 

@@ -45,18 +45,18 @@ def test_closed_page_closes_its_session_without_loss(start_studio: Callable[...,
         assert studio.manager.get_open(name)._session is None
         assert page.ask("look", object=0, tick=4)["ok"]
         assert ((page.masks[-1][1] > 0) != (corrected > 0)).mean() < 0.05
-        for left in (2, 1, 0):
+        for remaining in (2, 1, 0):
             assert page.ask("undo")["ok"]
             log = json.loads((studio.home / "sessions" / name / "session.json").read_text())["log"]
-            assert len(log) == left
+            assert len(log) == remaining
 
 
 def test_two_pages_share_a_session(start_studio: Callable[..., Studio], clip: Path) -> None:
     """One of them goes: the session stays open for the other."""
     studio = start_studio(grace=0.1)
     name = studio.upload(clip)
-    with studio.page(name) as one:
-        Page(one).take()
+    with studio.page(name) as first:
+        Page(first).take()
         with studio.page(name) as other:
             Page(other).take()
         studio.upload(clip)  # takes longer than the moment of grace

@@ -74,9 +74,9 @@ def test_frames_equal_those_of_the_clip(studio: Studio, clip: Path) -> None:
 
 def test_video_supports_range_requests(studio: Studio, clip: Path) -> None:
     name, data = studio.upload(clip), clip.read_bytes()
-    whole = studio.client.get(f"/api/sessions/{name}/media")
-    assert whole.headers["content-type"] == "video/mp4"
-    assert whole.content == data
+    full = studio.client.get(f"/api/sessions/{name}/media")
+    assert full.headers["content-type"] == "video/mp4"
+    assert full.content == data
     part = studio.client.get(f"/api/sessions/{name}/media", headers={"range": "bytes=100-199"})
     assert part.status_code == 206
     assert part.content == data[100:200]
@@ -138,12 +138,12 @@ def test_every_video_has_audio_that_browsers_play(
     part = studio.client.get(f"/api/sessions/{name}/sound", headers={"range": "bytes=100-199"})
     assert part.status_code == 206
     assert part.content == answer.content[100:200]
-    heard = tmp_path / "heard.m4a"
-    heard.write_bytes(answer.content)
-    with av.open(str(heard)) as container:
+    audible = tmp_path / "heard.m4a"
+    audible.write_bytes(answer.content)
+    with av.open(str(audible)) as container:
         assert not container.streams.video
         assert container.streams.audio[0].codec.canonical_name in ("aac", "mp3")
-    assert onset(heard) == pytest.approx(onset(file), abs=0.005)
+    assert onset(audible) == pytest.approx(onset(file), abs=0.005)
     assert onset(file) == pytest.approx(1.0, abs=0.1)  # some containers do not tell of the run-in of a codec
     assert studio.client.get(f"/api/sessions/{name}/media").content == file.read_bytes()
 
@@ -164,14 +164,14 @@ def test_no_audio_copy_without_audio(studio: Studio, tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".mp4", ".avi"])
 def test_import_reports_its_progress(tmp_path: Path, ending: str) -> None:
     """With and without a copy of the sound at the end."""
-    told: list[float] = []
+    message: list[float] = []
     file = write_clip(tmp_path / f"clip{ending}", 2.0, codec="mpeg4" if ending == ".avi" else "libx264")
-    uploads.import_video(SessionFolder(tmp_path), file, "clip", 5.0, Limits(), told.append)
-    assert told == sorted(told)
-    assert len(told) > 20
-    assert told[0] < 0.1
-    assert 0.85 < told[-1] <= 1
-    assert sum(part < 0.8 for part in told) == 10  # the frames
+    uploads.import_video(SessionFolder(tmp_path), file, "clip", 5.0, Limits(), message.append)
+    assert message == sorted(message)
+    assert len(message) > 20
+    assert message[0] < 0.1
+    assert 0.85 < message[-1] <= 1
+    assert sum(part < 0.8 for part in message) == 10  # the frames
 
 
 def test_import_can_be_stopped(tmp_path: Path, clip: Path) -> None:

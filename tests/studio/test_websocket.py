@@ -41,17 +41,17 @@ def test_click_gives_the_mask_of_the_video_session(studio: Studio, clip: Path, m
         assert page.ask("points", object=1, tick=2, points=[[50, 40, 0]])["ok"]
         assert page.state["undo"]
         assert [row["points"] for row in prompts(page)] == [[[20, 12, 1], [50, 40, 0]]]
-        (shown,) = page.state["objects"]
-        assert (shown["number"], shown["name"], shown["done"], shown["stale"]) == (1, "Object 1", 1, False)
+        (outcome,) = page.state["objects"]
+        assert (outcome["number"], outcome["name"], outcome["done"], outcome["stale"]) == (1, "Object 1", 1, False)
     assert [(header.object_id, header.tick) for header, _ in page.masks] == [(1, 2), (1, 2)]
     for (header, logits), expected in zip(page.masks, (first, second), strict=True):
         assert header.iou == pytest.approx(expected.iou, abs=1e-6)
         assert header.object_score == pytest.approx(expected.object_score, abs=1e-5)
         assert header.sounding == expected.sounding
         assert (mask_of(logits) != expected.mask).mean() < 0.02
-    kept = studio.client.get(f"/api/sessions/{name}/mask/1/2.bin")
-    assert kept.headers["content-type"] == "application/octet-stream"
-    assert len(kept.content) > 32
+    stored = studio.client.get(f"/api/sessions/{name}/mask/1/2.bin")
+    assert stored.headers["content-type"] == "application/octet-stream"
+    assert len(stored.content) > 32
 
 
 def test_box_and_brush_prompts(studio: Studio, clip: Path) -> None:
@@ -73,7 +73,7 @@ def test_box_and_brush_prompts(studio: Studio, clip: Path) -> None:
         Image.new("L", (8, 8)).save(empty, format="PNG")
         for data in (b"", b"PNG", file.getvalue()[:60], large.getvalue(), gif.getvalue(), empty.getvalue()):
             assert "error" in page.ask("brush", object=3, tick=0, png=base64.b64encode(data).decode())
-        assert [shown["number"] for shown in page.state["objects"]] == [1, 2]
+        assert [outcome["number"] for outcome in page.state["objects"]] == [1, 2]
 
 
 def test_listen_propagates_the_sounding_object(studio: Studio, clip: Path) -> None:
@@ -86,14 +86,14 @@ def test_listen_propagates_the_sounding_object(studio: Studio, clip: Path) -> No
         again = page.send("run", **{"from": None}, both=True)
         studio.gate.let_through(None)
         page.until("done", "run")
-        (answer,) = [told for told in page.news if told.get("re") == again]
+        (answer,) = [message for message in page.news if message.get("re") == again]
         assert "cancel it" in answer["error"]
         page.until("state")
-        (shown,) = page.state["objects"]
-        assert (shown["hears"], shown["done"]) == (True, TICKS)
+        (outcome,) = page.state["objects"]
+        assert (outcome["hears"], outcome["done"]) == (True, TICKS)
     assert {header.tick for header, _ in page.masks} == set(range(TICKS))
     sounding = [header.sounding for header, _ in sorted(page.masks, key=lambda pair: pair[0].tick)]
-    assert bool(shown["intervals"]) == any(sounding)
+    assert bool(outcome["intervals"]) == any(sounding)
 
 
 def test_click_during_a_propagation_is_answered_first(studio: Studio, clip: Path) -> None:
@@ -107,14 +107,14 @@ def test_click_during_a_propagation_is_answered_first(studio: Studio, clip: Path
         studio.gate.let_through(None)
         order: list[Any] = []
         while not order or order[-1] != "done":
-            told = page.take()
-            order.append(told.get("re") if "re" in told else told["is"])
+            message = page.take()
+            order.append(message.get("re") if "re" in message else message["is"])
         assert order.index(number) < order.index("done")
         page.until("state")
         assert [header.tick for header, _ in page.masks].count(4) == 1
         assert {header.tick for header, _ in page.masks} == set(range(TICKS))
-        (shown,) = page.state["objects"]
-        assert shown["stale"]
+        (outcome,) = page.state["objects"]
+        assert outcome["stale"]
 
 
 def test_cancel_stops_a_propagation_between_masks(studio: Studio, clip: Path) -> None:
@@ -143,8 +143,8 @@ def test_undo_and_redo_restore_masks(studio: Studio, clip: Path) -> None:
         page.ask("points", object=1, tick=4, points=[[20, 12, 1]])
         before = [logits for _, logits in page.masks]
         assert page.ask("undo")["ok"]
-        gone = [told for told in page.news if told.get("is") == "gone"]
-        assert gone == [{"is": "gone", "object": 1, "tick": 4}]
+        deleted = [message for message in page.news if message.get("is") == "gone"]
+        assert deleted == [{"is": "gone", "object": 1, "tick": 4}]
         assert studio.client.get(f"/api/sessions/{name}/mask/1/4.bin").status_code == 204
         assert page.ask("undo")["ok"]
         np.testing.assert_array_equal(page.masks[-1][1], before[0])
@@ -169,8 +169,8 @@ def test_objects_can_be_styled_cleared_and_removed(studio: Studio, clip: Path) -
         page.ask("points", **CLICK)
         page.ask("points", object=1, tick=4, points=[[20, 12, 1]])
         page.ask("style", object=1, name="dog", colour="#00ff00", hidden=True)
-        (shown,) = page.state["objects"]
-        assert (shown["name"], shown["colour"], shown["hidden"]) == ("dog", "#00ff00", True)
+        (outcome,) = page.state["objects"]
+        assert (outcome["name"], outcome["colour"], outcome["hidden"]) == ("dog", "#00ff00", True)
         assert page.ask("clear", object=1, tick=2)["ok"]
         assert [row["tick"] for row in prompts(page)] == [4]
         assert page.masks[-1][0].tick == 2  # as seen from the other frame
@@ -181,8 +181,8 @@ def test_objects_can_be_styled_cleared_and_removed(studio: Studio, clip: Path) -
         assert "removed" in page.ask("style", object=1, name="cat")["error"]
         # A new object of the number is not the old one.
         page.ask("points", **CLICK)
-        (shown,) = page.state["objects"]
-        assert (shown["name"], shown["done"]) == ("Object 1", 1)
+        (outcome,) = page.state["objects"]
+        assert (outcome["name"], outcome["done"]) == ("Object 1", 1)
 
 
 def test_sounding_object_is_split(studio: Studio, clip: Path) -> None:
@@ -193,12 +193,12 @@ def test_sounding_object_is_split(studio: Studio, clip: Path) -> None:
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
         page.ask("brush", object=0, tick=1, png=base64.b64encode(file.getvalue()).decode())
-        made = page.ask("split", tick=1)["made"]
-        assert [shown["number"] for shown in page.state["objects"]] == [0, *made]
-        assert [header.object_id for header, _ in page.masks] == [0, *made]
+        result = page.ask("split", tick=1)["made"]
+        assert [outcome["number"] for outcome in page.state["objects"]] == [0, *result]
+        assert [header.object_id for header, _ in page.masks] == [0, *result]
         undone = page.ask("undo")
         assert undone["ok"]
-        assert [shown["number"] for shown in page.state["objects"]] == ([0] if made else [])
+        assert [outcome["number"] for outcome in page.state["objects"]] == ([0] if result else [])
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_invalid_messages_are_answered(studio: Studio, clip: Path) -> None:
         socket.send_text("{")
         socket.send_bytes(b"\x00")
         page.ask("cancel")
-        assert [told["re"] for told in page.news if "error" in told] == [None, None]
+        assert [message["re"] for message in page.news if "error" in message] == [None, None]
 
 
 def test_listen_is_disabled_without_audio(studio: Studio, tmp_path: Path) -> None:
@@ -249,8 +249,8 @@ def test_listen_is_disabled_without_audio(studio: Studio, tmp_path: Path) -> Non
 
 def test_two_pages_see_the_same(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
-    with studio.page(name) as one, studio.page(name) as other:
-        doing, seeing = Page(one), Page(other)
+    with studio.page(name) as first, studio.page(name) as other:
+        doing, seeing = Page(first), Page(other)
         doing.ask("points", **CLICK)
         while not seeing.state.get("objects"):
             seeing.take()

@@ -98,7 +98,7 @@ def test_sounding_object_is_segmented_while_it_sounds(model, video):
     frames = list(pipeline.segment(video))
     with model.open(video, audio="none") as session:
         session.add_box(start.proposal.box, start.proposal.time)
-        followed = {found.index: found for found in session.propagate(direction="both")}
+        followed = {actual.index: actual for actual in session.propagate(direction="both")}
     assert [frame.index for frame in frames] == list(range(SECONDS))
     for frame in frames:
         expected = followed[frame.index].mask if frame.index in LOUD else np.zeros((HEIGHT, WIDTH), bool)
@@ -140,17 +140,17 @@ def test_pipeline_predicts_clips_of_a_data_set(model, video, tmp_path):
     clip = dataclasses.replace(clip, frames=frames, sample=dataclasses.replace(clip.sample, audio=video))
     pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path)
     predictor = ZeroShotPredictor(pipeline, EvaluationOptions(dataset="stampavs", split="test"))
-    found = predictor.predict(clip, predictor.prepare(clip))
+    actual = predictor.predict(clip, predictor.prepare(clip))
     quiet = [second for second in range(SECONDS) if second not in LOUD]
-    assert (found.logits[quiet] == NOTHING).all()
+    assert (actual.logits[quiet] == NOTHING).all()
     with torch.inference_mode():
         encoded = model.network.encode(normalise(predictor.prepare(clip)), with_patches=False)  # type: ignore[attr-defined]
         scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
         box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
         for tracked in new_tracker(model.network, SECONDS).track_sequence(encoded, None, "first", {1: box}):
             if tracked.t in LOUD:
-                assert torch.equal(found.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
-                assert float(found.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
+                assert torch.equal(actual.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
+                assert float(actual.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
 
 
 def test_truncated_cache_line_is_asked_again(tmp_path):
