@@ -1,4 +1,4 @@
-"""Baselines by the commands of AuralSAM2: trained, resumed, saved, evaluated."""
+"""Training, resuming, saving and evaluation of the baselines."""
 
 from __future__ import annotations
 

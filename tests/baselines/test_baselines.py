@@ -1,4 +1,4 @@
-"""The two re-implemented baselines: what they add to SAM 2, and where sound and words enter; SAM 2 stays as it is."""
+"""Baselines: adapters, tuned modules, audio and text; the frozen SAM 2 is unchanged."""
 
 from __future__ import annotations
 

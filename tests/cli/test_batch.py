@@ -1,4 +1,4 @@
-"""Batches: one failing input never stops the others, and runs that share an output folder share the work."""
+"""Batches: failing inputs do not stop others, and concurrent runs share an output folder."""
 
 from __future__ import annotations
 

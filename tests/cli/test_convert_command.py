@@ -1,4 +1,4 @@
-"""`auralsam2 convert`: what users see of it; the layouts of checkpoints are tested beside `checkpoint`."""
+"""`auralsam2 convert` and `auralsam2 models`."""
 
 from __future__ import annotations
 

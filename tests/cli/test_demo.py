@@ -1,4 +1,4 @@
-"""`auralsam2 demo`, with a bundle made on the spot."""
+"""`auralsam2 demo` with a small bundle."""
 
 from __future__ import annotations
 

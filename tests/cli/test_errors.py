@@ -1,4 +1,4 @@
-"""Errors: one line that names what is wrong and the remedy, the right code, nothing half-written."""
+"""Errors: one line with the value and the remedy, the exit code, no unfinished files."""
 
 from __future__ import annotations
 

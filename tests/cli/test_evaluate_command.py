@@ -1,4 +1,4 @@
-"""`auralsam2 evaluate`, the command."""
+"""`auralsam2 evaluate`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`auralsam2 evaluate` on every data set, in exactly its published layout, from files to numbers."""
+"""`auralsam2 evaluate` on every data set in its published layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged files, by seed: each ends in a whole result or in one line that tells why not, soon, and the rest go on."""
+"""Damaged videos: each gives a complete result or an error of one line, and does not stop other inputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damaged models and checkpoints: each is used or refused by an error of the family, soon, and leaves nothing."""
+"""Damaged models and checkpoints: each is used, or refused by an error of the family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands say of themselves, and how soon."""
+"""Help texts and their speed."""
 
 from __future__ import annotations
 

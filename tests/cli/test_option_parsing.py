@@ -1,4 +1,4 @@
-"""Values of options."""
+"""Parsing of option values."""
 
 from __future__ import annotations
 

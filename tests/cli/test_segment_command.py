@@ -1,4 +1,4 @@
-"""`auralsam2 segment` on a video as people have them: every file of the contract, and going on after a kill."""
+"""`auralsam2 segment`: all output files, and resuming after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind of input that users bring: each works, or is refused with the way out."""
+"""All kinds of input: each works, or is refused with a remedy."""
 
 from __future__ import annotations
 

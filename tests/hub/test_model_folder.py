@@ -1,4 +1,4 @@
-"""Model folders: saved models load anywhere, damaged or contradictory ones are refused by name."""
+"""Model folders: saved models can be moved, damaged or contradictory ones are refused."""
 
 from __future__ import annotations
 

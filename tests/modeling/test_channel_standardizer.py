@@ -1,4 +1,4 @@
-"""Numbers brought to a mean of 0 and a deviation of 1."""
+"""Standardisation of channels to mean 0 and deviation 1."""
 
 from __future__ import annotations
 

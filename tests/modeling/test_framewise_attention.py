@@ -1,4 +1,4 @@
-"""The fuser whose seconds of sound keep to their own frames."""
+"""AuralFuser with attention scope `frame`."""
 
 from __future__ import annotations
 

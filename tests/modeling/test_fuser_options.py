@@ -1,4 +1,4 @@
-"""What an ablation leaves out of AuralFuser: levels of the pyramid, and hearing."""
+"""AuralFuser with fewer levels, or without audio (ablations)."""
 
 from __future__ import annotations
 

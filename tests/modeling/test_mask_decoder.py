@@ -1,4 +1,4 @@
-"""The prompted decoder: mask_decoder.npz of the released code, and equality with transformers' stock decoder."""
+"""Mask decoder: mask_decoder.npz of the released code, and equality with transformers' stock decoder."""
 
 import dataclasses
 

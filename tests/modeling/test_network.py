@@ -1,4 +1,4 @@
-"""What the network is told where nothing is said."""
+"""Text input of the network, and the cap of object scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's variant of AuralFuser against its equations, written out plainly. No numbers were published for it."""
+"""Paper variant of AuralFuser against its equations, written as loops. No numbers were published for it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Convolutions of kernel 1 as products, against the convolutions themselves."""
+"""Convolutions of kernel 1 as matrix products, against the convolutions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing downstream of the encoder depends on 64×64, 256 channels, 1024 pixels or Hiera."""
+"""Independence of grid size, channels, image size and backbone."""
 
 import pytest
 import torch

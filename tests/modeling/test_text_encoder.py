@@ -1,4 +1,4 @@
-"""Words to features as the released Ref-AVS model reads them (25 positions, pads included, mask inside)."""
+"""Text features as in the released Ref-AVS model (25 positions, padding included)."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The original TPAVI block: its quick form against the plain one, its size, and its place in the fuser."""
+"""TPAVI block: the fast form against the definition, its size, and its use in the fuser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up segmentations: a disc that wanders, hides and falls silent."""
+"""Synthetic segmentations of a disc that moves, disappears and falls silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several objects in one COCO file."""
+"""COCO files of several objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of labels."""
+"""DAVIS label images."""
 
 from __future__ import annotations
 

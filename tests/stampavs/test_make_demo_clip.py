@@ -1,4 +1,4 @@
-"""The demo clip: what is read of it at one frame a second is what its truth describes."""
+"""Demo clip: its frames at one per second match the ground truth."""
 
 from __future__ import annotations
 

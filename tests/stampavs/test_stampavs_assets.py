@@ -1,4 +1,4 @@
-"""What is found in a folder of stamps, and what is left out."""
+"""Collection of stamps, and exclusions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each second is clearly heard or silent, on its own and as a model hears it; and sound comes from where a thing is."""
+"""Audio: seconds are clearly audible or silent, also for the front end; panning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tree on disk: whole, exact, the same from the same seed."""
+"""Build of the data set: complete, exact, reproducible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`data build-stampavs` and `data sheet` on the command line."""
+"""`auralsam2 data build-stampavs` and `auralsam2 data sheet`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every sentence refers to exactly one object, or to none, by a reader of its own."""
+"""Expressions refer to exactly one object or to none, by an independent evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes with another sound than they were built with."""
+"""Remixed audio of scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stamps over backgrounds: which pixels are whose, to the pixel."""
+"""Rendering: masks are exact to the pixel."""
 
 from __future__ import annotations
 

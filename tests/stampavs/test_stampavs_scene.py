@@ -1,4 +1,4 @@
-"""Scenes of every kind hold what they promise, and nothing in them but the sound tells who sounds."""
+"""Scenes of every kind are consistent, and only the audio reveals the sounding objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No picture, recording or category that is held back is met in training."""
+"""Held-out images, recordings and categories do not occur in training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody gets in without the token, and no other site through the user's browser."""
+"""Access control: token, host and origin."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions whose files on the disk are damaged: each request ends in an answer or an error of one line."""
+"""Damaged session files: each request gives a response or an error of one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to take away, and sessions that come back from one."""
+"""Exports, and sessions restored from them."""
 
 from __future__ import annotations
 

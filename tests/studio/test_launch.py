@@ -1,4 +1,4 @@
-"""The command: what it refuses, what it prints, and what is left when it is killed."""
+"""`auralsam2 studio`: refused options, output, and a killed server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks on their way to the page."""
+"""Mask codec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The editor of the Studio, in a browser: saying what is meant, seeing the masks, listening."""
+"""Editor page in a browser: prompts, masks, listening."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first screen of the Studio, in a browser: opening, refusing, and what loading the page costs."""
+"""Start page in a browser: opening, refusals, and the size of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Playing in a browser: videos that it cannot play have their sound all the same."""
+"""Playback in a browser, also of videos that it cannot decode."""
 
 from __future__ import annotations
 

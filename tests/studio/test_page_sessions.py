@@ -1,4 +1,4 @@
-"""Sessions of the Studio, in a browser: exports, coming back, two tabs, and a server that dies."""
+"""Sessions in a browser: exports, reopening, two tabs, and a killed server."""
 
 from __future__ import annotations
 

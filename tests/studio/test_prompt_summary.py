@@ -1,4 +1,4 @@
-"""What a log comes to."""
+"""Summary of the prompts of a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions open and close; what was said and shown stays."""
+"""Opening and closing of sessions."""
 
 from __future__ import annotations
 

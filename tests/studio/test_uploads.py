@@ -1,4 +1,4 @@
-"""Videos on their way in."""
+"""Import of uploaded videos."""
 
 from __future__ import annotations
 

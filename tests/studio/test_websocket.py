@@ -1,4 +1,4 @@
-"""What pages ask of a session, and what they get."""
+"""Commands of the page and their replies."""
 
 from __future__ import annotations
 

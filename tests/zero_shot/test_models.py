@@ -1,4 +1,4 @@
-"""CLAP and Grounding DINO as roles, with tiny random weights."""
+"""CLAP and Grounding DINO with tiny random weights."""
 
 from __future__ import annotations
 

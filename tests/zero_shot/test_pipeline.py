@@ -1,4 +1,4 @@
-"""The zero-shot pipeline with scripted roles: who is asked what, what is kept, what is followed, when it is shown."""
+"""Zero-shot pipeline with scripted tagger and detector."""
 
 from __future__ import annotations
 

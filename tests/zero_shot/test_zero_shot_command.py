@@ -1,4 +1,4 @@
-"""The zero-shot pipeline from a file, and `auralsam2 evaluate` on it."""
+"""Zero-shot recipes, and `auralsam2 evaluate --zero-shot`."""
 
 from __future__ import annotations
 
