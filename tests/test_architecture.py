@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,6 +223,32 @@ def test_what_is_imported_with_torch_is_seen(start):
 def test_files_are_short():
     lines = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in FILES.values()}
     assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
+
+
+def public_names(trees: dict[str, ast.Module]) -> dict[str, list[str]]:
+    """Modules by the public classes and functions that they define."""
+    modules: dict[str, list[str]] = {}
+    for module, tree in trees.items():
+        for node in tree.body:
+            kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            if isinstance(node, kinds) and not node.name.startswith("_"):
+                modules.setdefault(node.name, []).append(module)
+    return modules
+
+
+def test_public_names_are_unique():
+    names = public_names({module: parse(path) for module, path in FILES.items()})
+    assert {name: modules for name, modules in names.items() if len(modules) > 1} == {}
+
+
+def test_duplicate_public_name_is_found():
+    trees = {"data.base": ast.parse("def read(): ..."), "hub.cache": ast.parse("class read: ...\ndef _read(): ...")}
+    assert public_names(trees) == {"read": ["data.base", "hub.cache"]}
+
+
+def test_at_most_two_modules_share_a_name():
+    counts = Counter(path.stem for path in FILES.values() if path.stem != "__init__")
+    assert {name: count for name, count in counts.items() if count > 2} == {}
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(REPOSITORY)))

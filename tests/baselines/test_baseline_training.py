@@ -1,4 +1,4 @@
-"""Baselines by the commands of AuralSAM2: trained, resumed, saved, evaluated."""
+"""Training, resuming, saving and evaluation of the baselines."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def parts(tmp_path_factory) -> Path:
     return write_parts(tmp_path_factory.mktemp("baselines"), [("train_00000", "train", "standard", "single", 3)])
 
 
-def given(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[str, Any]:
+def recipe_values(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[str, Any]:
     asked = values(parts, text=text, max_steps=steps, validate_every=steps, accumulate=1, conditioning="each")
     options = {"start_block": 2, "standardize_inputs": True} if method == "gavs" else {}
     asked["model"] |= {"method": method, method: options}
@@ -45,9 +45,9 @@ def given(parts: Path, method: str, steps: int, *, text: bool = False) -> dict[s
 
 
 @pytest.mark.parametrize(("method", "rate"), [("gavs", 6e-3), ("sama", 3e-3)])
-def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
+def test_baseline_overfits_one_clip(parts, tmp_path, method, rate):
     """Both can learn at all, through a SAM 2 of random weights."""
-    asked = given(parts, method, 80)
+    asked = recipe_values(parts, method, 80)
     asked["model"][method]["start_block"] = 0  # a random encoder needs all its blocks bent
     asked["optimiser"]["rate"] = rate
     news: list[str] = []
@@ -58,16 +58,16 @@ def test_a_clip_is_learnt_by_heart(parts, tmp_path, method, rate):
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
+def test_training_with_text_resumes_and_is_evaluated(parts, tmp_path, method, command):
     file = tmp_path / "small.yaml"
-    file.write_text(TrainingRecipe.from_dict(given(parts, method, 2, text=True)).to_yaml(), encoding="utf-8")
+    file.write_text(TrainingRecipe.from_dict(recipe_values(parts, method, 2, text=True)).to_yaml(), encoding="utf-8")
     out = tmp_path / "run"
     assert command("train", file, "--set", f"out={out}").code == 0
     assert command("train", file, "--set", f"out={out}", "--resume").code == 0
     for prompts in ("audio", "audio+text", "points+box", "audio+points+box"):
         name = "stampavs-ref" if "text" in prompts else "stampavs"
-        where = ("--dataset", name, "--root", parts / "stamp", "--split", "train")
-        outcome = command("evaluate", *where, "--model", out / LAST, "--prompts", prompts, "--json")
+        place = ("--dataset", name, "--root", parts / "stamp", "--split", "train")
+        outcome = command("evaluate", *place, "--model", out / LAST, "--prompts", prompts, "--json")
         assert outcome.code == 0, outcome.err
         assert json.loads(outcome.out)["scored"] >= 1
     write_clip(tmp_path / "clip.mp4")
@@ -76,20 +76,20 @@ def test_it_reads_resumes_and_is_evaluated(parts, tmp_path, method, command):
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, method):
+def test_ensemble_merges_masks_with_and_without_adapters(parts, method):
     from auralsam2.training.initialise import build_network
 
-    made = build_network(TrainingRecipe.from_dict(given(parts, method, 1))).eval()
-    assert isinstance(made, AdapterNetwork)
+    result = build_network(TrainingRecipe.from_dict(recipe_values(parts, method, 1))).eval()
+    assert isinstance(result, AdapterNetwork)
     clip = Loader()(sample(1, frames=3), 64)
     options = EvaluationOptions(dataset="stampavs", split="test", prompts="audio+points+box")
-    predictor = AuralPredictor(AuralSAM2(made, method), replace(options, combine="union"))
-    found = predictor.predict(clip, predictor.prepare(clip))
-    together = AuralPredictor(AuralSAM2(made, method), options)
-    assert not torch.equal(together.predict(clip, together.prepare(clip)).logits, found.logits)
-    one = MaskPrediction(torch.ones(2, 2), 0.5, 1.0)
+    predictor = AuralPredictor(AuralSAM2(result, method), replace(options, combine="union"))
+    actual = predictor.predict(clip, predictor.prepare(clip))
+    together = AuralPredictor(AuralSAM2(result, method), options)
+    assert not torch.equal(together.predict(clip, together.prepare(clip)).logits, actual.logits)
+    first = MaskPrediction(torch.ones(2, 2), 0.5, 1.0)
     assert torch.equal(
-        merge_predictions(one, MaskPrediction(-torch.ones(2, 2), 0.5, 1.0), "union").low_res, one.low_res
+        merge_predictions(first, MaskPrediction(-torch.ones(2, 2), 0.5, 1.0), "union").low_res, first.low_res
     )
 
 
@@ -102,8 +102,8 @@ def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, metho
         (("fuser_from",), "mini", "fuser_from 'mini'"),
     ],
 )
-def test_what_makes_no_sense_is_refused(parts, key, value, message):
-    asked = given(parts, "gavs", 1)
+def test_invalid_recipes_are_refused(parts, key, value, message):
+    asked = recipe_values(parts, "gavs", 1)
     section = asked
     for name in key[:-1]:
         section = section[name]
@@ -113,11 +113,11 @@ def test_what_makes_no_sense_is_refused(parts, key, value, message):
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_recipes_differ_from_those_of_aural_sam2_in_the_way_of_the_sound_alone(method):
-    for name, ours in [("stampavs-mini", "stampavs-mini-fuser")] + [
+def test_recipes_of_baselines_differ_in_the_method_alone(method):
+    for name, own_output in [("stampavs-mini", "stampavs-mini-fuser")] + [
         (f"{data}-base-plus", f"{data}-base-plus-paper") for data in ("v1s", "v1m", "v2", "ref-avs")
     ]:
-        baseline, aural = (TrainingRecipe.load(RECIPES / f"{file}.yaml") for file in (f"{name}-{method}", ours))
+        baseline, aural = (TrainingRecipe.load(RECIPES / f"{file}.yaml") for file in (f"{name}-{method}", own_output))
         assert baseline.model.method == method
         for section in ("augment", "audio_from", "variant"):
             assert getattr(baseline, section) == getattr(aural, section)

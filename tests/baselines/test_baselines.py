@@ -1,4 +1,4 @@
-"""The two re-implemented baselines: what they add to SAM 2, and where sound and words enter; SAM 2 stays as it is."""
+"""Baselines: adapters, tuned modules, audio and text; the frozen SAM 2 is unchanged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def config(modality: str = "audio", **options: Any) -> ModelConfig:
     return dataclasses.replace(small, clip=ClipConfig(frames=FRAMES, conditioning="each"), **options)
 
 
-def made(form: str, text: TextEncoder | None = None, **changes: Any) -> AdapterNetwork:
+def build_network(form: str, text: TextEncoder | None = None, **changes: Any) -> AdapterNetwork:
     options = FORMS[form] | changes
     torch.manual_seed(3)
     network = AdapterNetwork(config("audio+text" if text else "audio", **options), small_sam2(SIZE, width=128), text)
@@ -79,7 +79,7 @@ def large(size: str, modality: str = "audio", **options: Any) -> AdapterNetwork:
     # The original's adapters (257 d + 128 parameters each) from block 9 on, counted for Hiera by hand.
     [("base-plus", 2_074_368, 2_403_584, 29_568), ("large", 6_370_368, 6_699_584, 95_616)],
 )
-def test_gavs_has_as_many_parameters_as_worked_out(size, encoder, whole, norms):
+def test_parameter_count_of_gavs(size, encoder, whole, norms):
     network = large(size, method="gavs", gavs=GavsConfig(norms=True))
     adapters: Any = network.adapters
     assert count(adapters.encoder_adapters) == encoder
@@ -96,7 +96,7 @@ def test_gavs_has_as_many_parameters_as_worked_out(size, encoder, whole, norms):
         ("large", 3_170_304, 1_108_080, 3_462_336, 25_407_168),
     ],
 )
-def test_sama_has_as_many_parameters_as_worked_out(size, down, up, later, pixels):
+def test_parameter_count_of_sama(size, down, up, later, pixels):
     network = large(size, method="sama")
     adapters: Any = network.adapters
     assert (count(adapters.down), count(adapters.up)) == (down, up)
@@ -107,7 +107,7 @@ def test_sama_has_as_many_parameters_as_worked_out(size, down, up, later, pixels
     assert (count(tokens.bottlenecks), count(tokens)) == (pixels, pixels + 128 * 512 + 512)
 
 
-def test_the_variants_that_read_have_as_many_parameters_as_worked_out():
+def test_parameter_count_of_text_variants():
     gavs: Any = large("base-plus", "audio+text", method="gavs").adapters
     assert (count(gavs.attentions), count(gavs.text_projection)) == (990_720, 98_432)
     for attention, number in (("shared", 1), ("per_block", 24)):
@@ -115,54 +115,54 @@ def test_the_variants_that_read_have_as_many_parameters_as_worked_out():
         assert count(sama.attentions) == number * 1_050_624
 
 
-def test_blocks_of_the_bundled_backbone_read_and_write_what_they_say():
+def test_channels_of_the_blocks_of_the_bundled_backbone():
     """EfficientNet-lite0 has 16 blocks in 7 stages."""
     sam2 = weight_sharing_copy(load_sam2(MINI))
-    seen: list[tuple[int, int]] = []
+    visible: list[tuple[int, int]] = []
     for block in attachment_points(sam2):
-        block.inner.register_forward_hook(lambda _m, inputs, out: seen.append((inputs[0].shape[1], out.shape[1])))
+        block.inner.register_forward_hook(lambda _m, inputs, out: visible.append((inputs[0].shape[1], out.shape[1])))
     with torch.no_grad():
         sam2.vision_encoder(torch.zeros(1, 3, 64, 64))
-    assert len(seen) == 16
-    assert seen == [(block.in_channels, block.out_channels) for block in attachment_points(sam2)]
+    assert len(visible) == 16
+    assert visible == [(block.in_channels, block.out_channels) for block in attachment_points(sam2)]
 
 
-def test_a_block_that_is_not_there_is_named():
+def test_missing_start_block_is_an_error():
     with pytest.raises(ConfigError, match="start_block 9: the image encoder has blocks 0 to 4"):
         AdapterNetwork(config(method="gavs"), small_sam2(SIZE, width=128))
 
 
-def test_a_twin_shares_all_but_its_own_numbers():
+def test_copy_shares_all_but_trainable_weights():
     sam2 = small_sam2(SIZE, width=128)
-    made = weight_sharing_copy(sam2, ["mask_decoder"])
+    result = weight_sharing_copy(sam2, ["mask_decoder"])
     names = dict(sam2.named_parameters())
-    for name, parameter in made.named_parameters():
-        own = name.startswith("mask_decoder.")
-        assert (parameter is not names[name]) == own
-        assert parameter.requires_grad == own
+    for name, parameter in result.named_parameters():
+        trainable = name.startswith("mask_decoder.")
+        assert (parameter is not names[name]) == trainable
+        assert parameter.requires_grad == trainable
         assert torch.equal(parameter, names[name])
 
 
 @pytest.mark.parametrize("method", ["gavs", "sama"])
-def test_adapters_begin_as_nothing_where_asked(method):
+def test_zero_initialised_adapters_are_the_identity(method):
     options: dict[str, Any] = {
         "gavs": GavsConfig(start_block=2, zero_init_last=True),
         "sama": SamaConfig(zero_init_last=True),
     }
-    network = made(method, **{method: options[method]})
+    network = build_network(method, **{method: options[method]})
     pixels, log_mel = clip()
     with torch.no_grad():
         frames = network.encode(pixels, network.encode_audio(log_mel))
         plain = frame_features(network.sam2, encode_pyramid(network.sam2, pixels))
-        with_adapters = made(method).encode(pixels, network.encode_audio(log_mel))
+        with_adapters = build_network(method).encode(pixels, network.encode_audio(log_mel))
     for frame, same, other in zip(frames, plain, with_adapters, strict=True):
         assert torch.equal(frame.embedding, same.embedding)
         assert not torch.equal(other.embedding, same.embedding)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_gradients_reach_all_that_learns_and_nothing_else(form, tmp_path):
-    network = made(form, TextEncoder(save_small_text(tmp_path)))
+def test_gradients_reach_trained_modules_alone(form, tmp_path):
+    network = build_network(form, TextEncoder(save_small_text(tmp_path)))
     network.audio_encoder.requires_grad_(False)
     network.train()
     before = {name: value.clone() for name, value in network.sam2.state_dict().items()}
@@ -182,8 +182,8 @@ def test_gradients_reach_all_that_learns_and_nothing_else(form, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_sound_and_words_change_masks_frame_by_frame(form, tmp_path):
-    network = made(form, TextEncoder(save_small_text(tmp_path)))
+def test_audio_and_text_change_masks_of_their_frames(form, tmp_path):
+    network = build_network(form, TextEncoder(save_small_text(tmp_path)))
     for last in network.adapters.modules():
         if isinstance(last, nn.Linear):
             nn.init.normal_(last.weight, std=0.1)
@@ -191,32 +191,34 @@ def test_sound_and_words_change_masks_frame_by_frame(form, tmp_path):
     other = log_mel.clone()
     other[1] = 3 * torch.randn(2, 96, 64, generator=torch.Generator().manual_seed(9))
     with torch.no_grad():
-        masks, deaf, retold = (
-            network.decode(pixels, sound, network.encode_text(words)).logits
-            for sound, words in ((log_mel, "the dog"), (other, "the dog"), (log_mel, "a cat on the left"))
+        masks, without_audio, other_text = (
+            network.decode(pixels, sound, network.encode_text(tokens)).logits
+            for sound, tokens in ((log_mel, "the dog"), (other, "the dog"), (log_mel, "a cat on the left"))
         )
-        shown = network.decode(pixels[[2, 0]], log_mel, network.encode_text("the dog"), [2, 0]).logits
-    changed = (masks != deaf).flatten(1).any(1)
+        outcome = network.decode(pixels[[2, 0]], log_mel, network.encode_text("the dog"), [2, 0]).logits
+    changed = (masks != without_audio).flatten(1).any(1)
     assert changed.tolist() == [False, True, False]
-    assert not torch.equal(masks, retold)
-    torch.testing.assert_close(shown, masks[[2, 0]], rtol=1e-3, atol=1e-4)
+    assert not torch.equal(masks, other_text)
+    torch.testing.assert_close(outcome, masks[[2, 0]], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
-def test_the_mean_of_both_sides_is_heard_or_both(form):
+def test_audio_input_is_mean_or_both_channels(form):
     log_mel = clip()[1]
     swapped = log_mel.flip(1)
-    network = made(form)
+    network = build_network(form)
     assert torch.allclose(network.encode_audio(log_mel), network.encode_audio(swapped))
     name = form.split()[0]
-    stereo = made(form, **{name: dataclasses.replace(FORMS.get(name, {}).get(name, SamaConfig()), stereo=True)})
+    stereo = build_network(
+        form, **{name: dataclasses.replace(FORMS.get(name, {}).get(name, SamaConfig()), stereo=True)}
+    )
     assert not torch.allclose(stereo.encode_audio(log_mel), stereo.encode_audio(swapped))
     assert stereo.encode_audio(log_mel).shape == (FRAMES, 128)
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
-def test_each_frame_stands_by_itself_and_all_at_once_gives_the_same(form):
-    network = made(form)
+def test_frames_are_independent(form):
+    network = build_network(form)
     pixels, log_mel = clip()
     with torch.no_grad():
         tracked = track_clip(network, pixels, log_mel)
@@ -226,13 +228,13 @@ def test_each_frame_stands_by_itself_and_all_at_once_gives_the_same(form):
 
 
 @pytest.mark.parametrize("form", ["gavs", "sama"])
-def test_what_is_pointed_at_is_followed_through_changed_features(form):
+def test_click_is_propagated_with_adapters(form):
     """With sound off the adapters stay in place, and masks are no longer those of SAM 2; with it they differ again."""
-    network = made(form)
-    ours = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
+    network = build_network(form)
+    own_output = AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
     pixels, log_mel = clip()
     with torch.no_grad():
-        plain = track_clip(ours, pixels, None, None, click())
+        plain = track_clip(own_output, pixels, None, None, click())
         off = track_clip(network, pixels, None, None, click())
         on = track_clip(network, pixels, log_mel, None, click())
     for t in range(FRAMES):
@@ -241,16 +243,18 @@ def test_what_is_pointed_at_is_followed_through_changed_features(form):
 
 
 @pytest.mark.parametrize("method", ["auralsam2", "gavs", "sama"])
-def test_an_ensemble_takes_one_pass_of_the_encoder_for_us_and_two_for_them(method):
-    network = made(method) if method != "auralsam2" else AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
+def test_number_of_encoder_passes_of_an_ensemble(method):
+    network = (
+        build_network(method) if method != "auralsam2" else AuralNetwork(config(), small_sam2(SIZE, width=128)).eval()
+    )
     if isinstance(network, AuralNetwork):
         let_sound_matter(network)
     pixels, log_mel = clip()
     calls: list[int] = []
     encoders = {id(m): m for m in (network.sam2.vision_encoder, getattr(network, "tuned", network.sam2).vision_encoder)}
-    hooks = [one.register_forward_hook(lambda *_: calls.append(1)) for one in encoders.values()]
+    hooks = [first.register_forward_hook(lambda *_: calls.append(1)) for first in encoders.values()]
     with torch.no_grad():
-        heard, pointed = track_separately(network, pixels, log_mel, None, click())
+        audible, pointed = track_separately(network, pixels, log_mel, None, click())
         passes = len(calls)
         alone = track_clip(network, pixels, log_mel)
         plain = track_clip(AuralNetwork(config(), small_sam2(SIZE, width=128)).eval(), pixels, None, None, click())
@@ -258,14 +262,14 @@ def test_an_ensemble_takes_one_pass_of_the_encoder_for_us_and_two_for_them(metho
         hook.remove()
     assert passes == (1 if method == "auralsam2" else 2)
     for t in range(FRAMES):
-        assert torch.equal(heard[t].logits, alone[t].logits)
+        assert torch.equal(audible[t].logits, alone[t].logits)
         assert torch.equal(pointed[t].logits, plain[t].logits), "without adapters it is SAM 2"
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_saved_baseline_comes_back(form, tmp_path):
+def test_baseline_is_saved_and_loaded(form, tmp_path):
     small_sam2(SIZE, width=128).save_pretrained(tmp_path / "sam2")
-    network = made(form)
+    network = build_network(form)
     with torch.no_grad():
         for part in network.trained_modules.values():
             for parameter in part.parameters():
@@ -283,13 +287,13 @@ def test_a_saved_baseline_comes_back(form, tmp_path):
         network.load_trained(dict(list(trained.items())[1:]), "here")
 
 
-def test_a_baseline_takes_no_videos():
-    model = AuralSAM2(made("gavs"), "gavs")
+def test_baseline_does_not_support_videos():
+    model = AuralSAM2(build_network("gavs"), "gavs")
     with pytest.raises(UsageError, match="baseline gavs, which takes whole clips: use auralsam2 evaluate"):
         streaming_network(model)
 
 
-def test_the_configuration_names_the_method():
+def test_configuration_selects_the_method():
     assert isinstance(assemble_network(config(), small_sam2(SIZE, width=128)), AuralNetwork)
     with pytest.raises(
         ConfigError, match=r"method gavs processes each frame independently: set clip\.conditioning each"

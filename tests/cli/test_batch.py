@@ -1,4 +1,4 @@
-"""Batches: one failing input never stops the others, and runs that share an output folder share the work."""
+"""Batches: failing inputs do not stop others, and concurrent runs share an output folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def when(happens: Callable[[], bool], act: Callable[[], object]) -> threading.Th
     return thread
 
 
-def test_an_input_that_is_deleted_meanwhile(segment, tmp_path):
+def test_deleted_input_fails_alone(segment, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("a", "b", "c"):
@@ -75,7 +75,7 @@ def buggy(tmp_path, monkeypatch):
     return [write_clip(tmp_path / f"{name}.mp4", 1.0) for name in ("a", "b", "c")]
 
 
-def test_a_bug_concerns_one_input(segment, buggy, caplog):
+def test_unexpected_error_fails_one_input(segment, buggy, caplog):
     with caplog.at_level(logging.DEBUG, logger="auralsam2.cli.segment_batch"):
         outcome = segment(*buggy, *SMALL)
     assert outcome.code == 1
@@ -86,7 +86,7 @@ def test_a_bug_concerns_one_input(segment, buggy, caplog):
     assert "Traceback" in caplog.text, "--debug shows it"
 
 
-def test_a_bug_in_the_only_input(segment, buggy):
+def test_unexpected_error_in_the_only_input(segment, buggy):
     outcome = segment(buggy[1], *SMALL)
     assert outcome.code == 2
     assert "IndexError" in outcome.error
@@ -123,7 +123,7 @@ def test_too_little_memory_for_one_input(fork, small_model, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk_ends_the_run(segment, tmp_path):
+def test_full_disk_ends_the_run(segment, tmp_path):
     write_media(tmp_path / "a.mp4", [numbered(number) for number in range(24)], sound=tone(2.4))
     write_clip(tmp_path / "b.mp4", 1.0)
 
@@ -170,7 +170,7 @@ def held(start, tmp_path):
     return process
 
 
-def test_an_input_of_a_run_that_dies_is_taken_over(segment, held, tmp_path):
+def test_input_of_a_killed_run_is_processed(segment, held, tmp_path):
     clips = [write_clip(tmp_path / f"{name}.mp4", 1.0) for name in ("dog", "other")]
     thread = when((tmp_path / "out" / "other" / "result.json").exists, held.kill)
     outcome = segment(*clips, *SMALL)
@@ -181,7 +181,7 @@ def test_an_input_of_a_run_that_dies_is_taken_over(segment, held, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "dog").iterdir()) == ["masks", "result.json"]
 
 
-def test_a_result_of_another_run_since_the_start_is_not_made_again(segment, held, tmp_path):
+def test_result_of_a_concurrent_run_is_not_repeated(segment, held, tmp_path):
     """Without --resume too; a result from before the start is made again."""
     clips = [write_clip(tmp_path / f"{name}.mp4", 1.0) for name in ("dog", "other")]
     assert segment(clips[0], "--out", tmp_path / "earlier", *SMALL).code == 0

@@ -1,4 +1,4 @@
-"""`auralsam2 convert`: what users see of it; the layouts of checkpoints are tested beside `checkpoint`."""
+"""`auralsam2 convert` and `auralsam2 models`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def test_a_release_becomes_a_folder(command, checkpoint, tmp_path):
+def test_released_checkpoint_is_converted(command, checkpoint, tmp_path):
     outcome = command("convert", checkpoint, tmp_path / "v1m", "--sam2", "facebook/sam2-hiera-large")
     assert outcome.code == 0, outcome.err
     assert outcome.out == f"{tmp_path / 'v1m'}\n"
     assert ModelConfig.load(tmp_path / "v1m") == ModelConfig.released()
 
 
-def test_a_file_that_does_not_fit_is_told_key_by_key(command, checkpoint, tmp_path):
+def test_mismatched_checkpoint_lists_keys(command, checkpoint, tmp_path):
     table = torch.load(checkpoint, weights_only=True)
     table["patch_embeds.9.weight"] = table.pop("patch_embeds.0.weight")
     torch.save(table, tmp_path / "odd.pth")

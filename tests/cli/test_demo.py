@@ -1,4 +1,4 @@
-"""`auralsam2 demo`, with a bundle made on the spot."""
+"""`auralsam2 demo` with a small bundle."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ def written_masks(out: Path) -> dict[int, np.ndarray]:
     return {int(path.stem): np.array(Image.open(path)) > 0 for path in (out / "demo" / "masks").iterdir()}
 
 
-def test_the_score_is_the_mean_iou_with_the_truth(bundle, small_model, tmp_path):
+def test_score_is_the_mean_iou(bundle, small_model, tmp_path):
     first = demo.run_demo(tmp_path / "first", str(small_model), bundle)
-    found = written_masks(tmp_path / "first")
-    assert sorted(found) == list(range(FRAMES))
+    actual = written_masks(tmp_path / "first")
+    assert sorted(actual) == list(range(FRAMES))
     assert first.overlay == tmp_path / "first" / "demo" / "overlay.mp4"
     assert first.overlay.is_file()
     assert first.frames == FRAMES
-    assert first.score == sum(not mask.any() for mask in found.values()) / FRAMES
+    assert first.score == sum(not mask.any() for mask in actual.values()) / FRAMES
 
     # A truth that the masks meet in full, in part and not at all.
-    left = np.zeros(SIZE, bool)
-    left[:, :32] = True
-    truth = {0: found[0], 1: found[1] | left, 2: ~found[2]}
+    remaining = np.zeros(SIZE, bool)
+    remaining[:, :32] = True
+    truth = {0: actual[0], 1: actual[1] | remaining, 2: ~actual[2]}
     write_truth(bundle, truth)
-    expected = [1.0, found[1].sum() / (found[1] | left).sum(), 0.0]
+    expected = [1.0, actual[1].sum() / (actual[1] | remaining).sum(), 0.0]
     second = demo.run_demo(tmp_path / "second", str(small_model), bundle)
     assert second.score == pytest.approx(np.mean(expected), abs=1e-12)
 
 
-def test_the_clip_of_the_package_and_its_truth_belong_together():
+def test_demo_clip_matches_its_ground_truth():
     """Whichever scene was drawn: it shows what the demo is for, and downloads fast."""
     clip, truth = download.BUNDLED / demo.CLIP, demo.read_truth(download.BUNDLED / demo.TRUTH)
     assert clip.stat().st_size <= 1_000_000
@@ -68,43 +68,43 @@ def test_the_clip_of_the_package_and_its_truth_belong_together():
     assert [frame.index for frame in frames] == list(truth)
     assert {frame.image.shape[:2] for frame in frames} == {mask.shape for mask in truth.values()}
     assert probe(clip).audio_rate is not None
-    heard = [mask.any() for mask in truth.values()]
-    assert any(heard)
-    assert not all(heard)
+    audible = [mask.any() for mask in truth.values()]
+    assert any(audible)
+    assert not all(audible)
     # A mask begins and ends where the pictures do: inside it they differ from the plain ground more than beside it.
     for frame in frames:
         mask = truth[frame.index]
         ground = np.median(frame.image.reshape(-1, 3), axis=0)
-        away = np.abs(frame.image - ground).mean(axis=2) > 12
-        assert not mask.any() or away[mask].mean() > 0.8
+        offset = np.abs(frame.image - ground).mean(axis=2) > 12
+        assert not mask.any() or offset[mask].mean() > 0.8
 
 
-def test_the_command_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatch, command):
+def test_demo_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatch, command):
     monkeypatch.setattr(download, "BUNDLED", bundle)
-    shown = command("demo", "--out", tmp_path / "out", "--model", small_model)
-    assert shown.code == 0
-    overlay, score = shown.out.splitlines()
+    outcome = command("demo", "--out", tmp_path / "out", "--model", small_model)
+    assert outcome.code == 0
+    overlay, score = outcome.out.splitlines()
     assert overlay == f"overlay: {tmp_path / 'out' / 'demo' / 'overlay.mp4'}"
     empty = sum(not mask.any() for mask in written_masks(tmp_path / "out").values())
     assert score == f"M_J: {empty / FRAMES:.3f} (mean IoU of {FRAMES} frames)"
 
 
 @pytest.mark.parametrize("missing", ["demo.mp4", "demo.json"])
-def test_without_the_bundle_it_says_what_to_do(bundle, missing, tmp_path, monkeypatch, command):
+def test_missing_bundle_names_the_remedy(bundle, missing, tmp_path, monkeypatch, command):
     (bundle / missing).unlink()
     monkeypatch.setattr(download, "BUNDLED", bundle)
-    shown = command("demo", "--out", tmp_path / "out")
-    assert shown.code == EXIT_UNAVAILABLE
-    assert "come with a later version" in shown.error
-    assert "auralsam2 segment VIDEO --model v1m" in shown.error
+    outcome = command("demo", "--out", tmp_path / "out")
+    assert outcome.code == EXIT_UNAVAILABLE
+    assert "come with a later version" in outcome.error
+    assert "auralsam2 segment VIDEO --model v1m" in outcome.error
     assert not (tmp_path / "out").exists()
 
 
-def test_without_the_model_nothing_is_written(bundle, tmp_path, monkeypatch, command):
+def test_missing_model_writes_nothing(bundle, tmp_path, monkeypatch, command):
     monkeypatch.setattr(download, "BUNDLED", bundle)
-    shown = command("demo", "--out", tmp_path / "out")
-    assert shown.code == EXIT_UNAVAILABLE
-    assert "'mini'" in shown.error
+    outcome = command("demo", "--out", tmp_path / "out")
+    assert outcome.code == EXIT_UNAVAILABLE
+    assert "'mini'" in outcome.error
     assert not (tmp_path / "out").exists()
 
 
@@ -117,14 +117,14 @@ def test_without_the_model_nothing_is_written(bundle, tmp_path, monkeypatch, com
     ],
     ids=["too few", "too many", "another size"],
 )
-def test_a_truth_of_another_clip_is_refused(masks, bundle, small_model, tmp_path):
+def test_ground_truth_of_another_clip_is_refused(masks, bundle, small_model, tmp_path):
     write_truth(bundle, masks)
     with pytest.raises(ConfigError, match=r"demo\.json: frame \d of clip and truth do not match"):
         demo.run_demo(tmp_path / "out", str(small_model), bundle)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": []}', '{"frames": [{"index": 0, "rle": 1}]}'])
-def test_a_damaged_truth_is_refused(text, tmp_path):
+def test_damaged_ground_truth_is_refused(text, tmp_path):
     (tmp_path / "demo.json").write_text(text)
     with pytest.raises(ConfigError, match=r"demo\.json: .*install the package again"):
         demo.read_truth(tmp_path / "demo.json")

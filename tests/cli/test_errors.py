@@ -1,4 +1,4 @@
-"""Errors: one line that names what is wrong and the remedy, the right code, nothing half-written."""
+"""Errors: one line with the value and the remedy, the exit code, no unfinished files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def clip(tmp_path):
         (["{dog}"], "would both write to dog/: run them with different --out"),
     ],
 )
-def test_bad_arguments_come_before_any_model(command, clip, tmp_path, arguments, named):
+def test_arguments_are_checked_before_loading_a_model(command, clip, tmp_path, arguments, named):
     """The model does not exist, which would be error 3."""
     noise = np.random.default_rng(0).integers(0, 255, (48, 64), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "cut.png")
@@ -98,21 +98,21 @@ def test_bad_arguments_import_no_torch(start, clip, tmp_path):
         ("somebody/something", "somebody/something"),
     ],
 )
-def test_a_model_that_is_not_here_is_error_3(command, clip, tmp_path, model, named):
+def test_missing_model_exits_with_3(command, clip, tmp_path, model, named):
     outcome = command("segment", clip, "--model", model, "--out", tmp_path / "out")
     assert outcome.code == 3
     assert named in outcome.error
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_that_reads_no_text(segment, clip, tmp_path):
+def test_text_for_a_model_without_text(segment, clip, tmp_path):
     outcome = segment(clip, "--text", "the dog")
     assert outcome.code == 2
     assert outcome.error.endswith("reads no text: omit --text, or use a model such as ref-avs")
     assert not (tmp_path / "out").exists()
 
 
-def test_each_input_that_fails_is_told_and_the_others_go_on(segment, clip, tmp_path):
+def test_failing_inputs_do_not_stop_others(segment, clip, tmp_path):
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video" * 100)
     mute = write_clip(tmp_path / "mute.mp4", 1.0, sound=None)
@@ -122,19 +122,19 @@ def test_each_input_that_fails_is_told_and_the_others_go_on(segment, clip, tmp_p
     for name, error in zip(("broken.mp4", "gone.mp4", "mute.mp4"), outcome.errors, strict=True):
         assert name in error
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"dog"}
-    told = {line["input"]: line for line in outcome.lines}
-    assert {path: line["status"] for path, line in told.items()} == {
+    message = {line["input"]: line for line in outcome.lines}
+    assert {path: line["status"] for path, line in message.items()} == {
         str(broken): "failed",
         str(clip): "done",
         str(tmp_path / "gone.mp4"): "failed",
         str(mute): "failed",
     }
-    assert told[str(mute)]["error"] == outcome.errors[2]
-    assert told[str(clip)]["output"] == str(tmp_path / "out" / "dog")
-    assert told[str(clip)]["frames"] == 2
+    assert message[str(mute)]["error"] == outcome.errors[2]
+    assert message[str(clip)]["output"] == str(tmp_path / "out" / "dog")
+    assert message[str(clip)]["frames"] == 2
 
 
-def test_a_lone_failing_input_has_its_json_line_too(segment, tmp_path):
+def test_single_failing_input_has_a_json_line(segment, tmp_path):
     outcome = segment(tmp_path / "gone.mp4", "--json")
     assert outcome.code == 2
     assert outcome.lines == [
@@ -144,7 +144,7 @@ def test_a_lone_failing_input_has_its_json_line_too(segment, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out", "out/dog", "out/dog/overlay.mp4", "out/dog/masks"])
-def test_something_in_the_way_of_the_output(segment, clip, tmp_path, name):
+def test_file_with_the_name_of_the_output(segment, clip, tmp_path, name):
     """A file where a folder must go, or a folder where a file must."""
     way = tmp_path / name
     way.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def test_something_in_the_way_of_the_output(segment, clip, tmp_path, name):
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_files_of_others_are_not_replaced(segment, clip, tmp_path):
+def test_foreign_files_are_not_replaced(segment, clip, tmp_path):
     holiday = tmp_path / "out" / "dog" / "masks" / "holiday.png"
     holiday.parent.mkdir(parents=True)
     holiday.write_text("mine")
@@ -171,7 +171,7 @@ def test_files_of_others_are_not_replaced(segment, clip, tmp_path):
 
 
 @pytest.mark.parametrize("limit", [0, 300, 6000])
-def test_a_full_disk(fork, small_model, tmp_path, limit):
+def test_full_disk(fork, small_model, tmp_path, limit):
     """No file may grow beyond the limit, as on a disk that is full at that point."""
     pictures = [np.random.default_rng(number).integers(0, 255, (96, 128, 3), dtype=np.uint8) for number in range(30)]
     write_clip(tmp_path / "dog.mp4", 3.0, pictures=pictures)
@@ -190,7 +190,7 @@ def test_a_full_disk(fork, small_model, tmp_path, limit):
     assert not (tmp_path / "out" / "dog").exists()
 
 
-def test_a_bug_is_one_line_without_and_a_traceback_with_debug(command, clip, monkeypatch):
+def test_traceback_only_with_debug(command, clip, monkeypatch):
     from auralsam2.cli import segment
 
     def broken(*_):
@@ -203,7 +203,7 @@ def test_a_bug_is_one_line_without_and_a_traceback_with_debug(command, clip, mon
 
 
 @pytest.mark.parametrize("arguments", [["--debug", "segment", "gone.mp4"], ["segment", "gone.mp4", "--debug"]])
-def test_debug_is_welcome_anywhere(capsys, arguments):
+def test_debug_may_follow_the_command(capsys, arguments):
     from auralsam2.cli import main
 
     assert main.run(arguments) == 2
@@ -212,7 +212,7 @@ def test_debug_is_welcome_anywhere(capsys, arguments):
     assert err.endswith("auralsam2: error: gone.mp4: no such file\n")
 
 
-def test_an_interrupt_keeps_what_is_finished(fork, small_model, tmp_path):
+def test_interrupt_keeps_finished_results(fork, small_model, tmp_path):
     """Ctrl-C while the second of two inputs is being segmented."""
     write_clip(tmp_path / "first.mp4", 1.0)
     write_media(tmp_path / "second.mp4", [numbered(n % 100) for n in range(120)], fps=2, sound=tone(60.0))

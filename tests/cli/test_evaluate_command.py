@@ -1,4 +1,4 @@
-"""`auralsam2 evaluate`, the command."""
+"""`auralsam2 evaluate`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def evaluate(command, small_model, tmp_path, monkeypatch):
     return Run()
 
 
-def test_a_table(evaluate):
+def test_results_are_printed_as_a_table(evaluate):
     outcome = evaluate()
     assert outcome.code == 0, outcome.err
     assert outcome.out.startswith("stampavs test: 3 samples scored, 0 excluded")
@@ -51,7 +51,7 @@ def test_json_and_report(evaluate, tmp_path):
     assert len(list((tmp_path / "masks").rglob("*.png"))) == 6
 
 
-def test_a_bad_clip(evaluate):
+def test_unreadable_clip_is_excluded(evaluate):
     evaluate.load = Loader(frozenset({"clip1"}))
     evaluate.listed.problems.append(Left("metadata.csv:4: no frames"))
     outcome = evaluate()

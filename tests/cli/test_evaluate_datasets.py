@@ -1,4 +1,4 @@
-"""`auralsam2 evaluate` on every data set, in exactly its published layout, from files to numbers."""
+"""`auralsam2 evaluate` on every data set in its published layout."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_protocols(evaluate, tmp_path, protocol):
 
 
 @pytest.mark.parametrize("prompts", [None, "text", "audio+text"])
-def test_words(evaluate, tmp_path, prompts):
+def test_text_prompts(evaluate, tmp_path, prompts):
     """A model that reads text reads it where the data have some, unless told otherwise."""
     model = save_small_text_model(tmp_path / "model")
     write_ref_avs(tmp_path / "tree")
@@ -92,7 +92,7 @@ def test_words(evaluate, tmp_path, prompts):
     assert line["options"]["prompts"] == prompts or (prompts, line["options"]["prompts"]) == (None, "audio+text")
 
 
-def test_a_clip_without_its_sound_is_left_out_loudly(command, small_model, tmp_path):
+def test_clip_without_audio_is_excluded_with_a_warning(command, small_model, tmp_path):
     scenes = [(f"scene-{number}", "test-seen", "standard", "single", 5) for number in range(2)]
     tree = write_stampavs(tmp_path / "tree", scenes)
     (tree / "media" / "scene-0" / "audio.wav").unlink()

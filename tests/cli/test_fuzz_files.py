@@ -1,4 +1,4 @@
-"""Mutated recipes, sessions and csv files: each ends in a result or an error of one line, soon, and leaves nothing."""
+"""Mutated recipes, sessions and csv files: each gives a result or an error of one line, and leaves no files."""
 
 from __future__ import annotations
 

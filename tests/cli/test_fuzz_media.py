@@ -1,4 +1,4 @@
-"""Damaged files, by seed: each ends in a whole result or in one line that tells why not, soon, and the rest go on."""
+"""Damaged videos: each gives a complete result or an error of one line, and does not stop other inputs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def archive(tmp_path):
     return folder
 
 
-def test_each_damaged_file_ends_in_a_result_or_in_one_line(fork, small_model, archive, tmp_path):
+def test_each_damaged_video_gives_a_result_or_one_line(fork, small_model, archive, tmp_path):
     process = fork(
         "-m", "auralsam2", "segment", archive, "--model", small_model, "--fps", "2", "--json", "--threads", "1"
     )
@@ -61,21 +61,21 @@ def test_each_damaged_file_ends_in_a_result_or_in_one_line(fork, small_model, ar
     ]
     for thread in threads:
         thread.start()
-    told = {}
+    message = {}
     # The first line comes after the libraries are loaded and all headers are read.
-    while (line := lines.get(timeout=LONGEST if told else 3 * LONGEST)) is not None:
+    while (line := lines.get(timeout=LONGEST if message else 3 * LONGEST)) is not None:
         report = json.loads(line)
-        told[report["input"].rpartition("/")[2]] = report
+        message[report["input"].rpartition("/")[2]] = report
     assert process.wait(timeout=LONGEST) == 1
     threads[1].join(LONGEST)
 
-    assert sorted(told) == sorted(path.name for path in archive.iterdir())
+    assert sorted(message) == sorted(path.name for path in archive.iterdir())
     assert all(line.startswith("auralsam2: ") for line in errors)
     complaints = [line for line in errors if line.startswith("auralsam2: error: ")]
     assert not [line for line in complaints if "a bug" in line]
-    failed = {name for name, report in told.items() if report["status"] == "failed"}
+    failed = {name for name, report in message.items() if report["status"] == "failed"}
     assert len(complaints) == len(failed)
-    done = told.keys() - failed
+    done = message.keys() - failed
     assert len(failed) > 20
     assert len(done) > 100
     assert {f"{number:03d}" for number in range(0, FILES, 10)} <= {name[:3] for name in done}
@@ -84,10 +84,10 @@ def test_each_damaged_file_ends_in_a_result_or_in_one_line(fork, small_model, ar
         folder = tmp_path / "out" / name[:3]
         assert {path.name for path in folder.iterdir()} == KEPT
         frames = json.loads((folder / "result.json").read_text())["frames"]
-        assert len(frames) == len(list((folder / "masks").iterdir())) == told[name]["frames"] >= 1
+        assert len(frames) == len(list((folder / "masks").iterdir())) == message[name]["frames"] >= 1
 
 
-def test_a_whole_file_is_not_told_to_be_damaged(segment, tmp_path):
+def test_intact_file_is_not_reported_as_damaged(segment, tmp_path):
     """The test above would pass if every file came with a warning."""
     outcome = segment(write_clip(tmp_path / "dog.mp4", pictures=[numbered(number) for number in range(20)]))
     assert outcome.code == 0

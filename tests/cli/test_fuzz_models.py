@@ -1,4 +1,4 @@
-"""Damaged models and checkpoints: each is used or refused by an error of the family, soon, and leaves nothing."""
+"""Damaged models and checkpoints: each is used, or refused by an error of the family."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST = 20.0
 
 
 @pytest.mark.parametrize(("kind", "count", "fewest_refused"), [("model", 30, 10), ("checkpoint", 60, 40)])
-def test_each_case_is_used_or_refused_on_one_line(tmp_path: Path, kind: str, count: int, fewest_refused: int) -> None:
+def test_each_model_is_used_or_refused_on_one_line(tmp_path: Path, kind: str, count: int, fewest_refused: int) -> None:
     fuzz = KINDS[kind](tmp_path, 1)
     messages: list[str] = []
     for number in range(count):

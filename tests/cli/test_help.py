@@ -1,4 +1,4 @@
-"""What the commands say of themselves, and how soon."""
+"""Help texts and their speed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def commands(command=None, path="auralsam2"):
         yield from commands(below, f"{path} {name}")
 
 
-def told(path, command):
+def help_lines(path, command):
     """What the help of a command says; the layout is typer's and changes with its versions."""
     yield f"## {path}"
     yield " ".join((command.help or "").split())
@@ -37,28 +37,28 @@ def told(path, command):
     yield ""
 
 
-def test_the_texts_are_pinned(pin):
-    pin("help.txt", "\n".join(line for path, command in commands() for line in told(path, command)))
+def test_help_texts(pin):
+    pin("help.txt", "\n".join(line for path, command in commands() for line in help_lines(path, command)))
 
 
 @pytest.mark.parametrize("path", [path for path, _ in commands()])
 def test_each_help_shows_every_option(path, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERMINAL_WIDTH", "100")
-    shown = command(*path.split()[1:], "--help")
-    assert shown.code == 0
-    assert shown.err == ""
-    assert shown.out.startswith(f"Usage: {path} ")
+    outcome = command(*path.split()[1:], "--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert outcome.out.startswith(f"Usage: {path} ")
     described = dict(commands())[path]
     for parameter in described.params:
         names = (*parameter.opts, *parameter.secondary_opts)
         expected = (parameter.metavar,) if parameter.param_type_name == "argument" else names
         for name in expected:
-            assert name in shown.out
-        assert getattr(parameter, "help", "").split()[0] in shown.out
+            assert name in outcome.out
+        assert getattr(parameter, "help", "").split()[0] in outcome.out
     for name in getattr(described, "commands", ()):
-        assert f"  {name} " in shown.out
-    assert max(map(len, shown.out.splitlines())) <= 100
+        assert f"  {name} " in outcome.out
+    assert max(map(len, outcome.out.splitlines())) <= 100
 
 
 def test_short_form_and_version(command):
@@ -78,7 +78,7 @@ def test_without_a_command_the_help_is_shown(capsys, arguments):
     assert "error" not in captured.err
 
 
-def test_help_comes_at_once(start):
+def test_help_is_fast(start):
     """Under half a second; the best of three, since other programs run beside."""
     times = []
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_help_imports_no_heavy_library(start, arguments):
     assert imported.isdisjoint({"torch", "numpy", "av", "transformers", "huggingface_hub", "PIL", "pycocotools"})
 
 
-def test_a_reader_that_goes_away_ends_the_command_quietly(start):
+def test_closed_pipe_ends_the_command_quietly(start):
     """As with `auralsam2 models | head -1`: no traceback."""
     process = start("-m", "auralsam2", "models", "--json", stdout=subprocess.PIPE)
     process.stdout.close()
@@ -108,10 +108,10 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(start):
     assert "Traceback" not in process.stderr.read()
 
 
-def test_models_in_a_pipe_are_not_cut(command):
-    shown = command("models")
-    assert shown.code == 0
-    lines = shown.out.splitlines()
+def test_table_in_a_pipe_is_not_truncated(command):
+    outcome = command("models")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
     names = [line.split()[0] for line in lines[1:]]
     assert names == [entry["name"] for entry in json.loads(command("models", "--json").out)]
     assert any(line.rstrip().endswith("https://huggingface.co/yyliu01/AuralSAM2") for line in lines)

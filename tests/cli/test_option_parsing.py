@@ -1,4 +1,4 @@
-"""Values of options."""
+"""Parsing of option values."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ def test_points(text, point):
 
 
 @given(NUMBERS, NUMBERS, st.booleans(), TIMES)
-def test_any_point_comes_through(x, y, positive, time):
+def test_points_are_parsed(x, y, positive, time):
     text = f"{x!r},{y!r},{'+' if positive else '-'}@{time!r}"
     assert options.parse_point(text) == Point(x=x, y=y, positive=positive, time=time)
 
 
 @given(st.text(alphabet="0123456789.,+-@einfax ", max_size=20))
-def test_other_text_is_a_point_or_refused_on_one_line(text):
+def test_any_text_is_a_point_or_an_error(text):
     for read in (options.parse_point, options.parse_box, options.parse_rate, options.parse_outputs):
-        value, told = None, ""
+        value, message = None, ""
         try:
             value = read(text)
         except UsageError as error:
-            told = str(error)
-        assert "\n" not in told
+            message = str(error)
+        assert "\n" not in message
         for name in ("x", "y", "x0", "y0", "x1", "y1", "time"):
             assert math.isfinite(getattr(value, name, 0.0))
 

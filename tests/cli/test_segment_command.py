@@ -1,4 +1,4 @@
-"""`auralsam2 segment` on a video as people have them: every file of the contract, and going on after a kill."""
+"""`auralsam2 segment`: all output files, and resuming after a kill."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_every_file_of_the_contract(segment, clip, tmp_path):
     assert line["intervals"] == result["intervals"]
 
 
-def test_the_overlay_lines_up_with_picture_and_sound(segment, clip, tmp_path):
+def test_overlay_is_synchronous(segment, clip, tmp_path):
     """Each picture at its time, tinted where its mask is, and the click where it was."""
     assert segment(clip, "--fps", "all").code == 0
     folder = tmp_path / "out" / "dog"
@@ -81,8 +81,8 @@ def test_the_overlay_lines_up_with_picture_and_sound(segment, clip, tmp_path):
         assert off[number] <= min(off) + 0.5
     assert len({mask.tobytes() for mask in masks}) > 20
     with SoundTrack(folder / "overlay.mp4") as track:
-        heard = np.abs(track.read(0.0, 3.0)).max(1)
-    loud = np.flatnonzero(heard > 0.2) / 16_000
+        audible = np.abs(track.read(0.0, 3.0)).max(1)
+    loud = np.flatnonzero(audible > 0.2) / 16_000
     assert loud[0] == pytest.approx(1.7, abs=0.01)
     assert loud[-1] == pytest.approx(1.75, abs=0.02)
     # The index comes before the media, so that a browser can begin to play.
@@ -91,7 +91,7 @@ def test_the_overlay_lines_up_with_picture_and_sound(segment, clip, tmp_path):
 
 
 @pytest.mark.parametrize(("end", "seconds"), [(None, 3.0), ("2.2", 2.2)])
-def test_the_last_picture_goes_with_the_video(segment, clip, tmp_path, end, seconds):
+def test_overlay_ends_with_the_video(segment, clip, tmp_path, end, seconds):
     """Not a whole second after it was taken, at half a second before the end."""
     assert segment(clip, *(("--end", end) if end else ())).code == 0
     with av.open(str(tmp_path / "out" / "dog" / "overlay.mp4")) as container:
@@ -99,20 +99,23 @@ def test_the_last_picture_goes_with_the_video(segment, clip, tmp_path, end, seco
         assert float((last.pts + last.duration) * last.time_base) == pytest.approx(seconds, abs=0.01)
 
 
-def test_prompts_are_told_in_the_result(segment, clip, tmp_path):
+def test_prompts_are_in_the_result(segment, clip, tmp_path):
     label = np.zeros(SIZE[::-1], np.uint8)
     label[10:30, 20:40] = 255
     Image.fromarray(label).save(tmp_path / "mask.png")
     prompts = ["--point", "30,20", "--point", "5,5,-", "--box", "8,8,40,30@1.5", "--mask", f"{tmp_path}/mask.png@2.5"]
     assert segment(clip, *prompts).code == 0
-    told = json.loads((tmp_path / "out" / "dog" / "result.json").read_text())["prompts"]
-    assert [(point["x"], point["y"], point["positive"]) for point in told["points"]] == [(30, 20, True), (5, 5, False)]
-    assert told["boxes"] == [{"x0": 8, "y0": 8, "x1": 40, "y1": 30, "time": 1.5}]
-    assert told["masks"] == [{"path": f"{tmp_path}/mask.png", "time": 2.5}]
-    assert told["audio"] == str(clip)
+    message = json.loads((tmp_path / "out" / "dog" / "result.json").read_text())["prompts"]
+    assert [(point["x"], point["y"], point["positive"]) for point in message["points"]] == [
+        (30, 20, True),
+        (5, 5, False),
+    ]
+    assert message["boxes"] == [{"x0": 8, "y0": 8, "x1": 40, "y1": 30, "time": 1.5}]
+    assert message["masks"] == [{"path": f"{tmp_path}/mask.png", "time": 2.5}]
+    assert message["audio"] == str(clip)
 
 
-def test_start_and_end_cut_pictures_and_sound_alike(segment, clip, tmp_path):
+def test_start_and_end_cut_video_and_audio(segment, clip, tmp_path):
     assert segment(clip, "--fps", "all", "--start", "1", "--end", "2").code == 0
     folder = tmp_path / "out" / "dog"
     times = [when for when, _ in overlay_pictures(folder / "overlay.mp4")]
@@ -132,7 +135,7 @@ def without_times(folder):
     return files
 
 
-def test_a_kill_in_the_middle_and_resume(fork, small_model, tmp_path):
+def test_killed_run_is_resumed(fork, small_model, tmp_path):
     """Killed in the second of three inputs: the first is skipped, the rest come out as if nothing had happened."""
     for number, name in enumerate(("a", "b", "c")):
         pictures = [numbered((n + 7 * number) % 100) for n in range(150 if name == "b" else 20)]
@@ -162,7 +165,7 @@ def test_a_kill_in_the_middle_and_resume(fork, small_model, tmp_path):
 @pytest.mark.parametrize(
     "change", ["option", "file gone", "other input", "same size", "weights", "mask", "sound", "no hash", "version"]
 )
-def test_resume_does_again_what_does_not_fit(segment, clip, small_model, tmp_path, monkeypatch, change):
+def test_resume_repeats_mismatched_results(segment, clip, small_model, tmp_path, monkeypatch, change):
     model, label = shutil.copytree(small_model, tmp_path / "model"), np.zeros(SIZE[::-1], np.uint8)
     mask, result = tmp_path / "mask.png", tmp_path / "out" / "dog" / "result.json"
     label[10:30, 20:40] = 255
@@ -196,7 +199,7 @@ def test_resume_does_again_what_does_not_fit(segment, clip, small_model, tmp_pat
     assert [segment(clip, *options).lines[0]["status"] for _ in range(2)] == ["done", "skipped"]
 
 
-def test_resume_loads_no_model_where_nothing_is_left_to_do(segment, clip, small_model, tmp_path):
+def test_resume_without_pending_inputs_loads_no_model(segment, clip, small_model, tmp_path):
     """A model of another name and the same files counts as the same."""
     assert segment(clip).code == 0
     other = shutil.copytree(small_model, tmp_path / "other")
@@ -205,7 +208,7 @@ def test_resume_loads_no_model_where_nothing_is_left_to_do(segment, clip, small_
     assert "loading model" not in outcome.err
 
 
-def test_a_silent_track_is_told(segment, tmp_path):
+def test_silent_track_gives_a_warning(segment, tmp_path):
     path = write_clip(tmp_path / "quiet.mp4", sound=np.zeros((32_000, 2), np.int16))
     outcome = segment(path)
     assert outcome.code == 0
@@ -215,6 +218,6 @@ def test_a_silent_track_is_told(segment, tmp_path):
     assert not any(frame["sounding"] for frame in result["frames"])
 
 
-def test_quiet_says_nothing(segment, clip):
+def test_quiet_prints_nothing(segment, clip):
     outcome = segment(clip, "--quiet")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")

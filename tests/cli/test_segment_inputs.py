@@ -1,4 +1,4 @@
-"""Every kind of input that users bring: each works, or is refused with the way out."""
+"""All kinds of input: each works, or is refused with a remedy."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_no_audio_track_but_another_file(segment, tmp_path):
     assert outcome.error == f"{silent}: no audio track"
 
 
-def test_the_sound_matters(segment, tmp_path):
+def test_masks_depend_on_audio(segment, tmp_path):
     """Another sound gives other masks; hearing off and a click give others again."""
     path = write_clip(tmp_path / "dog.mp4")
     rng = np.random.default_rng(0)
@@ -186,7 +186,7 @@ def test_audio_shorter_and_longer_than_video(segment, tmp_path, seconds):
     works(segment, path, (64, 48), times=[0.5, 1.5, 2.5])
 
 
-def test_sound_that_begins_late(segment, tmp_path):
+def test_audio_that_starts_late(segment, tmp_path):
     path = write_clip(tmp_path / "dog.mkv", 3.0, sound=tone(1.0), sound_start=2.0)
     result = works(segment, path, (64, 48), times=[0.5, 1.5, 2.5])
     assert result["frames"][0]["sounding"] is False
@@ -228,7 +228,7 @@ def test_corrupt_in_the_middle(segment, tmp_path):
     assert result["warnings"][0].startswith("video damaged at ")
 
 
-def test_sound_that_does_not_decode(segment, tmp_path):
+def test_audio_that_cannot_be_decoded(segment, tmp_path):
     """Its pictures are whole, but there is nothing to hear: refused, unless a prompt says what to look for."""
     path = write_clip(tmp_path / "dog.mkv")
     sound = write_media(tmp_path / "s.m4a", sound=tone(2.0), container_options={"movflags": "+faststart"})
@@ -259,7 +259,7 @@ def test_not_a_video(segment, tmp_path, name, content, named):
     assert not (tmp_path / "out").exists()
 
 
-def test_sound_alone_is_no_video(segment, tmp_path):
+def test_audio_file_is_not_a_video(segment, tmp_path):
     path = write_media(tmp_path / "song.wav", sound=tone(1.0), audio_codec="pcm_s16le")
     outcome = segment(path)
     assert outcome.code == 2
@@ -272,7 +272,7 @@ def test_missing(segment, tmp_path):
     assert outcome.error == f"{tmp_path / 'gone.mp4'}: no such file"
 
 
-def test_a_name_with_anything_in_it(segment, tmp_path):
+def test_file_name_with_special_characters(segment, tmp_path):
     """Spaces, quotes, a line break, letters beyond ASCII, a percent sign."""
     path = write_clip(tmp_path / 'the "dog\'s" %d\nwörk 犬.mp4', 1.0)
     works(segment, path, (64, 48))
@@ -280,7 +280,7 @@ def test_a_name_with_anything_in_it(segment, tmp_path):
     assert "the file is empty" in segment(path).error
 
 
-def test_a_name_that_is_not_text(fork, small_model, tmp_path):
+def test_file_name_that_is_not_utf8(fork, small_model, tmp_path):
     """Any bytes are a name on Linux; `result.json` and the lines of --json stay valid."""
     source = write_clip(tmp_path / "dog.mp4", 1.0)
     path = source.rename(tmp_path / os.fsdecode(b"dog-\xff.mp4"))
@@ -293,7 +293,7 @@ def test_a_name_that_is_not_text(fork, small_model, tmp_path):
     assert result["input"]["path"] == str(path)
 
 
-def test_a_folder(segment, tmp_path):
+def test_folder_of_videos(segment, tmp_path):
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("b.mp4", "a.MKV", "c.ts", ".hidden.mp4"):
@@ -306,7 +306,7 @@ def test_a_folder(segment, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "b", "c"}
 
 
-def test_a_folder_without_videos(segment, tmp_path):
+def test_folder_without_videos(segment, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     outcome = segment(empty)
@@ -319,7 +319,7 @@ def test_a_folder_without_videos(segment, tmp_path):
     assert (tmp_path / "out" / "dog" / "result.json").exists()
 
 
-def test_two_inputs_of_one_name(segment, tmp_path):
+def test_two_inputs_with_the_same_name(segment, tmp_path):
     clip = write_clip(tmp_path / "dog.mp4", 1.0)
     other = write_clip(tmp_path / "dog.mkv", 1.0)
     outcome = segment(clip, other)

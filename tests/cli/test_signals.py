@@ -39,15 +39,15 @@ def end(process: Process, number: int) -> tuple[int, str]:
 
 def children(process: Process) -> set[int]:
     """The processes that a process has started and that still run."""
-    found = set()
+    actual = set()
     for status in Path("/proc").glob("[0-9]*/stat"):
         try:
             text = status.read_text()
         except OSError:
             continue
         if int(text.rpartition(")")[2].split()[1]) == process.pid:
-            found.add(int(status.parent.name))
-    return found
+            actual.add(int(status.parent.name))
+    return actual
 
 
 def alive(number: int) -> bool:
@@ -92,7 +92,7 @@ def test_segment(fork, small_model, tmp_path, number, code):
     ]
 
 
-def test_repeated_signals_do_not_disturb_the_cleaning_up(fork, small_model, tmp_path):
+def test_repeated_signals_do_not_interrupt_the_clean_up(fork, small_model, tmp_path):
     process = segmenting(fork, small_model, tmp_path)
     for _ in range(20):
         process.send_signal(signal.SIGHUP)
@@ -102,7 +102,7 @@ def test_repeated_signals_do_not_disturb_the_cleaning_up(fork, small_model, tmp_
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["first"]
 
 
-def test_what_ignores_sighup_goes_on(fork, small_model, tmp_path):
+def test_ignored_sighup_does_not_stop_the_run(fork, small_model, tmp_path):
     """As under nohup."""
     code = (
         "import signal, sys\n"
@@ -120,9 +120,9 @@ def test_what_ignores_sighup_goes_on(fork, small_model, tmp_path):
 def test_train_with_workers(fork, tmp_path, number, code):
     from auralsam2.training.recipe import TrainingRecipe
 
-    made = values(write_parts(tmp_path), max_steps=100_000, validate_every=100_000)
-    made["data"]["workers"] = 1
-    (tmp_path / "run.yaml").write_text(TrainingRecipe.from_dict(made).to_yaml(), encoding="utf-8")
+    result = values(write_parts(tmp_path), max_steps=100_000, validate_every=100_000)
+    result["data"]["workers"] = 1
+    (tmp_path / "run.yaml").write_text(TrainingRecipe.from_dict(result).to_yaml(), encoding="utf-8")
     process = fork("-m", "auralsam2", "train", "run.yaml")
     wait_for((tmp_path / "runs" / "run" / "last.ckpt").exists, process)
     workers = children(process)
@@ -174,7 +174,7 @@ def test_studio(fork, small_model, tmp_path, number, code):
     assert err.splitlines()[-1] == "auralsam2: stopped; the sessions are saved"
 
 
-def test_a_signal_while_the_studio_looks_through_a_video_leaves_nothing(fork, small_model, tmp_path):
+def test_signal_during_an_import_of_the_studio_leaves_no_files(fork, small_model, tmp_path):
     sound = tone(200.0, 8000, channels=1)
     write_media(tmp_path / "long.mp4", [numbered(n % 100) for n in range(2000)], sound=sound, rate=8000)
     options = ("--model", small_model, "--home", "home", "--no-open", "--port", "0")

@@ -14,7 +14,7 @@ from PIL import Image
 import helpers.dataset_trees
 from auralsam2.data import open_dataset
 from auralsam2.data.audio import mix_tracks, read_sound, read_track
-from auralsam2.data.images import read_frame, read_grey, read_values
+from auralsam2.data.images import read_frame, read_grey, read_pixel_values
 from auralsam2.data.load import align_to_frames, load_clip
 from auralsam2.data.sample import AudioMix, AudioSource
 from auralsam2.errors import InputError
@@ -126,10 +126,10 @@ def test_values_are_read_past_the_palette(tmp_path):
     picture = Image.fromarray(np.array([[0, 18]], dtype=np.uint8))
     picture.putpalette([9] * 768)
     picture.save(tmp_path / "label.png")
-    assert read_values(tmp_path / "label.png").tolist() == [[0, 18]]
+    assert read_pixel_values(tmp_path / "label.png").tolist() == [[0, 18]]
     Image.new("RGB", (2, 2)).save(tmp_path / "rgb.png")
     with pytest.raises(InputError, match=r"rgb\.png: pixels of mode RGB, a label has one channel"):
-        read_values(tmp_path / "rgb.png")
+        read_pixel_values(tmp_path / "rgb.png")
 
 
 @pytest.mark.parametrize("name", ["frame.jpg", "label.png"])

@@ -101,9 +101,9 @@ class Studio:
 
     def __init__(self, client: TestClient, home: Path) -> None:
         self.client, self.home = client, home
-        self.registry = client.app.state.registry  # type: ignore[attr-defined]
+        self.manager = client.app.state.manager  # type: ignore[attr-defined]
         self.gate = Gate()
-        self.registry._network = dataclasses.replace(self.registry._network, lock=self.gate)
+        self.manager._shared = dataclasses.replace(self.manager._shared, lock=self.gate)
 
     def upload(self, clip: Path, name: str = "clip.mp4", fps: float | None = FPS) -> str:
         query = {"name": name} | ({} if fps is None else {"fps": fps})

@@ -91,10 +91,10 @@ def listed(name: str) -> str:
 # --- the rules against the lists of the release -----------------------------------------------------------------------
 
 
-def test_sam2_rules_give_the_known_name_of_all_900_tensors() -> None:
-    known = json.loads((GOLDEN / "sam2_to_transformers.json").read_text())
-    assert len(known) == 900
-    assert {name: list(sam2_names(name)) for name in known} == known
+def test_sam2_names_of_all_900_tensors() -> None:
+    names = json.loads((GOLDEN / "sam2_to_transformers.json").read_text())
+    assert len(names) == 900
+    assert {name: list(sam2_names(name)) for name in names} == names
 
 
 @pytest.mark.parametrize(("variant", "modality", "count"), [("avs", "audio", 754), ("ref", "audio+text", 752)])
@@ -109,25 +109,25 @@ def test_fuser_rule_gives_names_and_shapes_of_the_release(variant: str, modality
 
 
 @pytest.mark.parametrize(("variant", "modality"), [("avs", "audio"), ("ref", "audio+text")])
-def test_full_layout_fits_our_modules_and_transformers(variant: str, modality: Any) -> None:
+def test_full_layout_matches_modules_and_transformers(variant: str, modality: Any) -> None:
     state = golden_state(variant)
-    found = sort_tensors(state, "file")
-    assert found.modality == modality
+    actual = sort_tensors(state, "file")
+    assert actual.modality == modality
     config = ModelConfig.released(modality)
     with torch.device("meta"):
         fuser, encoder = AuralFuser(config.fuser), AudioEncoder(config.audio_encoder)
         sam2 = Sam2VideoModel(sam2_config("large"))
-    for module, tensors in ((fuser, found.fuser), (encoder, found.audio_encoder), (sam2, found.sam2)):
+    for module, tensors in ((fuser, actual.fuser), (encoder, actual.audio_encoder), (sam2, actual.sam2)):
         module.load_state_dict(tensors, assign=True)
-    assert number(found.fuser["f_blocks.2.11.attn.q.weight"]) == number(
+    assert number(actual.fuser["f_blocks.2.11.attn.q.weight"]) == number(
         state["aural_fuser.f_blocks.2.11.attn.q.weight"]
     )
-    assert found.sam2 is not None
-    table = found.sam2["prompt_encoder.point_embed.weight"]
+    assert actual.sam2 is not None
+    table = actual.sam2["prompt_encoder.point_embed.weight"]
     for row in range(4):
         assert number(table[row]) == number(state[f"v_model.sam_prompt_encoder.point_embeddings.{row}.weight"])
-    assert (found.text is None) == (variant == "avs")
-    assert found.text is None or len(found.text) == 103
+    assert (actual.text is None) == (variant == "avs")
+    assert actual.text is None or len(actual.text) == 103
 
 
 # --- layouts, wrappers, older names -----------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def test_fuser_only_layout_has_no_sam2_and_no_text(variant: str) -> None:
 
 
 @pytest.mark.parametrize("wrap", [lambda s: {"model": s, "epoch": 3}, lambda s: {"state_dict": s}])
-def test_one_wrapper_and_a_common_module_prefix_come_off(wrap: Callable[[State], dict[str, Any]]) -> None:
+def test_wrapper_and_common_prefix_are_removed(wrap: Callable[[State], dict[str, Any]]) -> None:
     state = bare(golden_state("avs"))
     wrapped = wrap({f"module.{name}": tensor for name, tensor in state.items()})
     assert sort_tensors(wrapped, "file").fuser.keys() == sort_tensors(state, "file").fuser.keys()
@@ -160,7 +160,7 @@ def test_module_prefix_on_some_names_alone_is_an_error() -> None:
         sort_tensors(state, "file")
 
 
-def test_older_names_of_a_model_that_hears_drop_their_lists() -> None:
+def test_lists_of_an_audio_model_are_dropped() -> None:
     state = golden_state("avs")
     old = {n: t for n, t in state.items() if n.startswith("v_model.")}
     # The lists come first and hold other numbers, so that a wrong choice shows.
@@ -168,28 +168,28 @@ def test_older_names_of_a_model_that_hears_drop_their_lists() -> None:
         old[f"audio_prompter.{listed(name)}"] = torch.tensor(-1.0).expand(golden_shapes("avs")[f"aural_fuser.{name}"])
     for name, tensor in bare(state).items():
         old[f"audio_prompter.{legacy(name)}"] = tensor
-    expected, found = sort_tensors(state, "file"), sort_tensors(old, "file")
+    expected, actual = sort_tensors(state, "file"), sort_tensors(old, "file")
     for part in ("fuser", "audio_encoder", "sam2"):
-        want, got = getattr(expected, part), getattr(found, part)
+        want, got = getattr(expected, part), getattr(actual, part)
         assert got.keys() == want.keys()
         assert all(number(got[name]) == number(want[name]) for name in want)
 
 
 @pytest.mark.parametrize("prefix", ["aural_fuser.", "audio_prompter."])
-def test_numbered_lists_of_a_model_that_reads(prefix: str) -> None:
+def test_numbered_lists_of_a_text_model(prefix: str) -> None:
     state = golden_state("ref")
     old = {n: t for n, t in state.items() if not n.startswith("aural_fuser.")}
     old |= {f"{prefix}{listed(name)}": tensor for name, tensor in bare(state).items()}
     old[f"{prefix}training_layers.17.weight"] = torch.zeros(3)
-    expected, found = sort_tensors(state, "file"), sort_tensors(old, "file")
-    assert found.modality == "audio+text"
+    expected, actual = sort_tensors(state, "file"), sort_tensors(old, "file")
+    assert actual.modality == "audio+text"
     for part in ("fuser", "audio_encoder"):
-        want, got = getattr(expected, part), getattr(found, part)
+        want, got = getattr(expected, part), getattr(actual, part)
         assert got.keys() == want.keys()
         assert all(number(got[name]) == number(want[name]) for name in want)
 
 
-def test_first_claim_wins_and_vggish_of_the_list_gives_way() -> None:
+def test_first_of_duplicate_names_is_used() -> None:
     names = [
         "audio_prompter.text_proj.0.bias",
         "audio_prompter.training_layers.13.bias",
@@ -238,16 +238,14 @@ def test_differences_are_named_and_counted() -> None:
         ("avs", lambda n: None if n.endswith("point_embeddings.2.weight") else n, r"point_embed\.weight \[3, 256\]"),
     ],
 )
-def test_a_part_that_is_not_whole_is_an_error(
-    variant: str, change: Callable[[str], str | None], complaint: str
-) -> None:
+def test_incomplete_part_is_an_error(variant: str, change: Callable[[str], str | None], complaint: str) -> None:
     state = {new: tensor for name, tensor in golden_state(variant).items() if (new := change(name))}
     with pytest.raises(ConfigError, match=complaint):
         sort_tensors(state, "file")
 
 
 @pytest.mark.parametrize("table", [{}, {"a": 1}, {"model": {"optimizer": {"lr": 1}}}, {"state_dict": {}}])
-def test_a_table_of_something_else_is_an_error(table: dict[str, Any]) -> None:
+def test_table_of_other_values_is_an_error(table: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="not a table of tensors"):
         sort_tensors(table, "file")
 
@@ -266,7 +264,7 @@ class Runs:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, zipped: bool) -> None:
+def test_pickle_with_code_is_refused(tmp_path: Path, zipped: bool) -> None:
     trace, path = tmp_path / "ran", tmp_path / "x.pth"
     torch.save({"model": Runs(trace)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(ConfigError, match=r"x\.pth: refused: .* could run code"):
@@ -284,7 +282,7 @@ def test_both_formats_of_torch_are_read(tmp_path: Path, zipped: bool) -> None:
     assert read_checkpoint(path).fuser.keys() == sort_tensors(bare(golden_state("avs")), "file").fuser.keys()
 
 
-def test_files_that_are_none(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none\.pth: cannot be read \(No such file"):
         read_checkpoint(tmp_path / "none.pth")
     with pytest.raises(UsageError, match="Is a directory"):
@@ -374,22 +372,22 @@ def test_convert_fuser_only(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.usefixtures("narrow")
-def test_convert_keeps_the_sam2_that_came_along(tmp_path: Path) -> None:
-    own = random_sam2()
-    assert len(own) == 900
+def test_convert_writes_the_sam2_of_the_checkpoint(tmp_path: Path) -> None:
+    trainable = random_sam2()
+    assert len(trainable) == 900
     source = tmp_path / "full.pth"
-    torch.save(own | {f"aural_fuser.{name}": tensor for name, tensor in random_fuser().items()}, source)
+    torch.save(trainable | {f"aural_fuser.{name}": tensor for name, tensor in random_fuser().items()}, source)
 
     folder = convert(source, tmp_path / "model")
     assert ModelConfig.load(folder).sam2 == "sam2"
     model = load_sam2(folder / "sam2")
-    places = {new: tensor for old, tensor in own.items() for new in sam2_names(old.removeprefix("v_model."))}
+    places = {new: tensor for old, tensor in trainable.items() for new in sam2_names(old.removeprefix("v_model."))}
     tensors = model.state_dict()
     assert tensors.keys() == {name.partition("[")[0] for name in places}
     for name, tensor in tensors.items():
         assert name not in places or torch.equal(tensor, places[name]), name
     assert torch.equal(
-        model.prompt_encoder.point_embed.weight[3], own["v_model.sam_prompt_encoder.point_embeddings.3.weight"][0]
+        model.prompt_encoder.point_embed.weight[3], trainable["v_model.sam_prompt_encoder.point_embeddings.3.weight"][0]
     )
 
     # With a SAM 2 named by the user it is not written twice.
@@ -435,7 +433,7 @@ def test_only_a_model_folder_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("narrow")
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_earlier_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "model"
     write_model_folder(Checkpoint(fuser={"a": torch.ones(2)}, audio_encoder={}), folder)
 

@@ -94,8 +94,8 @@ class LocalHub:
             headers = {"ETag": f'"{digest}"', "X-Linked-Etag": f'"{digest}"', "X-Repo-Commit": commit}
             headers |= {"X-Linked-Size": str(len(content)), "Accept-Ranges": "bytes"}
             content, status, length = content[::-1] if self.lie else content, 200, len(content)
-            if found := re.fullmatch(r"bytes=(\d+)-", part):
-                start, status = int(found[1]), 206
+            if actual := re.fullmatch(r"bytes=(\d+)-", part):
+                start, status = int(actual[1]), 206
                 headers["Content-Range"] = f"bytes {start}-{length - 1}/{length}"
                 content = content[start:]
             return self.send(request, status, content, headers)
@@ -174,7 +174,7 @@ def test_first_download_is_verified_and_pinned(server: LocalHub, tmp_path: Path)
     assert any(line.startswith("GET /some/weights/resolve/") for line in server.requests)
 
 
-def test_a_pinned_checkpoint_in_the_cache_makes_no_request(server: LocalHub) -> None:
+def test_pinned_checkpoint_in_the_cache_needs_no_request(server: LocalHub) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     first = fetch_release(ENTRY)
     server.requests.clear()
@@ -182,7 +182,7 @@ def test_a_pinned_checkpoint_in_the_cache_makes_no_request(server: LocalHub) -> 
     assert server.requests == []
 
 
-def test_a_later_download_asks_for_the_pinned_commit(
+def test_later_download_requests_the_pinned_commit(
     server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
@@ -194,7 +194,7 @@ def test_a_later_download_asks_for_the_pinned_commit(
     assert fetch_release(ENTRY).read_bytes() == b"newer"
 
 
-def test_other_bytes_than_the_pinned_are_an_error(
+def test_different_bytes_than_pinned_are_an_error(
     server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
@@ -205,7 +205,7 @@ def test_other_bytes_than_the_pinned_are_an_error(
         fetch_release(ENTRY)
 
 
-def test_a_pin_of_another_file_or_no_pin_at_all(server: LocalHub, tmp_path: Path) -> None:
+def test_pin_of_another_file_or_damaged_pin(server: LocalHub, tmp_path: Path) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     pin = tmp_path / "cache" / "pins" / "tiny.json"
     pin.parent.mkdir(parents=True)
@@ -217,7 +217,7 @@ def test_a_pin_of_another_file_or_no_pin_at_all(server: LocalHub, tmp_path: Path
         fetch_release(ENTRY)
 
 
-def test_damaged_bytes_are_refused_and_fetched_again(server: LocalHub) -> None:
+def test_damaged_download_is_refused_and_repeated(server: LocalHub) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     server.lie = True
     with pytest.raises(UnavailableError, match=r"damaged in transfer, .* it was removed: run again"):
@@ -226,7 +226,7 @@ def test_damaged_bytes_are_refused_and_fetched_again(server: LocalHub) -> None:
     assert fetch_release(ENTRY).read_bytes() == CONTENT
 
 
-def test_a_blob_in_a_store_with_other_names_is_no_damage(server: LocalHub, tmp_path: Path) -> None:
+def test_cache_without_hashed_names_is_accepted(server: LocalHub, tmp_path: Path) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     path = fetch_release(ENTRY)
     blob = path.resolve()
@@ -240,7 +240,7 @@ def test_a_blob_in_a_store_with_other_names_is_no_damage(server: LocalHub, tmp_p
 
 
 @pytest.mark.usefixtures("no_pauses")
-def test_an_interrupted_download_goes_on_where_it_stopped(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_download_is_resumed(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     # What was received is kept in whole pieces of this size, 10 MB otherwise.
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 10_000)
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
@@ -251,7 +251,7 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server: LocalHub, monk
     assert gets[1].endswith("bytes=70000-")
 
 
-def test_a_fixed_revision_is_what_is_asked_for(server: LocalHub) -> None:
+def test_fixed_revision_is_requested(server: LocalHub) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     server.add("some/weights", {"ckpts/a.pth": b"newer"}, NEW)
     assert fetch_release(ModelEntry(**{**vars(ENTRY), "revision": OLD})).read_bytes() == CONTENT
@@ -306,7 +306,7 @@ def test_endpoint_down(server: LocalHub) -> None:
         (ModelEntry(**{**vars(ENTRY), "filename": "b.pth"}), "the server answered 404"),
     ],
 )
-def test_nothing_there(server: LocalHub, entry: ModelEntry, reason: str) -> None:
+def test_missing_model_is_an_error(server: LocalHub, entry: ModelEntry, reason: str) -> None:
     server.add("some/weights", {"ckpts/a.pth": CONTENT})
     with pytest.raises(UnavailableError) as error:
         fetch_release(entry)
@@ -320,7 +320,7 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-def test_snapshot_takes_what_is_needed_and_no_pickle(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshot_contains_needed_files_and_no_pickle(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     server.add("some/sam2", SAM2)
     folder = fetch_sam2("some/sam2")
     assert names(folder) == ["config.json", "model.safetensors"]
@@ -340,7 +340,7 @@ def test_snapshot_of_a_revision(server: LocalHub) -> None:
     assert (fetch_sam2("some/sam2") / "config.json").read_bytes() == b'{"new": 1}'
 
 
-def test_snapshot_that_is_damaged_or_lacks_something(server: LocalHub) -> None:
+def test_damaged_or_incomplete_snapshot_is_an_error(server: LocalHub) -> None:
     server.add("some/sam2", SAM2)
     server.lie = True
     with pytest.raises(UnavailableError, match="damaged in transfer"):
@@ -353,14 +353,14 @@ def test_snapshot_that_is_damaged_or_lacks_something(server: LocalHub) -> None:
 
 
 def test_text_encoder_comes_with_its_tokeniser(server: LocalHub) -> None:
-    words = {"vocab.json": b"{}", "merges.txt": b"", "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
-    server.add("some/text", SAM2 | words)
-    assert names(fetch_text("some/text")) == sorted(["config.json", "model.safetensors", *words])
+    tokens = {"vocab.json": b"{}", "merges.txt": b"", "tokenizer.json": b"{}", "tokenizer_config.json": b"{}"}
+    server.add("some/text", SAM2 | tokens)
+    assert names(fetch_text("some/text")) == sorted(["config.json", "model.safetensors", *tokens])
     with pytest.raises(UnavailableError, match=r"tokenizer\.json"):
         fetch_text("some/sam2")
 
 
-def test_a_model_on_the_hub(server: LocalHub) -> None:
+def test_model_of_the_hub(server: LocalHub) -> None:
     server.add("some/model", SAM2 | {"sam2/config.json": b"{}", "sam2/model.safetensors": b"own"})
     folder = resolve("some/model")
     assert names(folder) == ["config.json", "model.safetensors", "sam2/config.json", "sam2/model.safetensors"]
@@ -377,7 +377,7 @@ def write(folder: Path, *files: str) -> Path:
     return folder
 
 
-def test_a_folder_is_its_own_model(tmp_path: Path) -> None:
+def test_folder_is_resolved_to_itself(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", "config.json")
     with pytest.raises(UnavailableError, match=r"model: model\.safetensors is missing"):
         resolve(str(folder))
@@ -390,7 +390,7 @@ def test_a_folder_is_its_own_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "./nothing", "/no/such/place", "a/b/c", "../x/y", ""])
-def test_unknown_names_list_the_known(
+def test_unknown_name_lists_known_names(
     server: LocalHub, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(write(tmp_path / "empty"))
@@ -420,7 +420,7 @@ def test_parts_inside_the_model_folder(tmp_path: Path, monkeypatch: pytest.Monke
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_registry_says_where_the_released_checkpoints_are() -> None:
+def test_registry_lists_the_released_checkpoints() -> None:
     assert list(REGISTRY) == ["mini", "v1s", "v1m", "v2", "ref-avs"]
     files = {name: entry.filename for name, entry in REGISTRY.items() if entry.repo == "yyliu01/AuralSAM2"}
     assert files == {
@@ -467,7 +467,7 @@ def narrow_release(server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     return publish
 
 
-def test_a_name_is_downloaded_and_converted_once(
+def test_released_model_is_downloaded_and_converted_once(
     server: LocalHub, tmp_path: Path, narrow_release: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     narrow_release()
@@ -494,14 +494,14 @@ def test_a_name_is_downloaded_and_converted_once(
     assert row["size_mb"] == round((folder / "model.safetensors").stat().st_size / 1e6, 1)
 
 
-def test_a_name_whose_checkpoint_is_something_else(server: LocalHub, tmp_path: Path) -> None:
+def test_released_model_with_another_checkpoint(server: LocalHub, tmp_path: Path) -> None:
     server.add("yyliu01/AuralSAM2", {"ckpts/auralsam2_avs_v2.pth": b"<html>"})
     with pytest.raises(ConfigError, match=r"auralsam2_avs_v2\.pth: no PyTorch checkpoint"):
         resolve("v2")
     assert not (tmp_path / "cache" / "models" / "v2").exists()
 
 
-def test_listing_is_plain_and_tells_true_sizes(server: LocalHub) -> None:
+def test_listing_has_plain_values_and_file_sizes(server: LocalHub) -> None:
     rows = available()
     assert json.loads(json.dumps(rows)) == rows
     assert [row["name"] for row in rows] == list(REGISTRY)
@@ -515,22 +515,22 @@ def test_listing_is_plain_and_tells_true_sizes(server: LocalHub) -> None:
     assert server.requests == []
 
 
-def test_the_hash_of_a_model_follows_its_files_not_its_place(tmp_path: Path) -> None:
+def test_weights_hash_depends_on_files_not_on_the_path(tmp_path: Path) -> None:
     first = save_small_model(tmp_path / "first")
     second = Path(shutil.copytree(first, tmp_path / "second"))
-    whole = weights_hash(first)
-    assert re.fullmatch("[0-9a-f]{16}", whole)
-    assert weights_hash(second) == whole
+    full = weights_hash(first)
+    assert re.fullmatch("[0-9a-f]{16}", full)
+    assert weights_hash(second) == full
     for name in ("model.safetensors", "config.json", "sam2/model.safetensors", "sam2/config.json"):
         path = second / name
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"\n" if name.endswith("safetensors") else content + b"\n")
-        assert weights_hash(second) != whole, name
+        assert weights_hash(second) != full, name
         path.write_bytes(content)
-        assert weights_hash(second) == whole, name
+        assert weights_hash(second) == full, name
 
 
-def test_the_hash_of_a_model_with_a_part_of_the_hub(tmp_path: Path, server: LocalHub) -> None:
+def test_weights_hash_with_a_part_of_the_hub(tmp_path: Path, server: LocalHub) -> None:
     folder = save_small_model(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"sam2": "some/sam2"}))

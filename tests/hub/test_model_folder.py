@@ -1,4 +1,4 @@
-"""Model folders: saved models load anywhere, damaged or contradictory ones are refused by name."""
+"""Model folders: saved models can be moved, damaged or contradictory ones are refused."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def set_value(path: Path, key: str, value: Any) -> None:
     path.write_text(json.dumps(values))
 
 
-def test_mini_is_saved_with_its_parts_and_loads_from_another_place(tmp_path: Path) -> None:
+def test_mini_is_saved_with_its_parts_and_can_be_moved(tmp_path: Path) -> None:
     model = auralsam2.load("mini", device="cpu")
     saved = model.save_pretrained(tmp_path / "saved")
     again = auralsam2.load(saved.rename(tmp_path / "moved"), device="cpu")
@@ -62,13 +62,13 @@ def test_mini_is_saved_with_its_parts_and_loads_from_another_place(tmp_path: Pat
     assert_same(model, auralsam2.load(tmp_path / "moved", device="cpu"))
 
 
-def test_a_text_model_is_saved_without_the_folder_it_came_from(tmp_path: Path) -> None:
+def test_text_model_is_saved_without_its_source_folder(tmp_path: Path) -> None:
     model = AuralSAM2.from_pretrained(save_small_text_model(tmp_path / "first"), "cpu")
     shutil.rmtree(tmp_path / "first")
     assert_same(model, auralsam2.load(model.save_pretrained(tmp_path / "second"), device="cpu"))
 
 
-def test_a_part_named_by_a_path_inside_its_folder_is_saved_too(tmp_path: Path) -> None:
+def test_part_inside_the_folder_is_saved(tmp_path: Path) -> None:
     folder = save_small_model(tmp_path / "first")
     (folder / "sam2").rename(folder / "large")
     set_value(folder / "config.json", "sam2", str(folder / "large"))
@@ -78,7 +78,7 @@ def test_a_part_named_by_a_path_inside_its_folder_is_saved_too(tmp_path: Path) -
     auralsam2.load(saved, device="cpu")
 
 
-def test_a_part_of_the_hub_or_elsewhere_keeps_its_name(tmp_path: Path) -> None:
+def test_part_outside_the_folder_keeps_its_name(tmp_path: Path) -> None:
     elsewhere = save_small_model(tmp_path / "other") / "sam2"
     for name in ("some/sam2", "some/sam2@main", str(elsewhere)):
         config = dataclasses.replace(small_config(), sam2=name)
@@ -87,7 +87,7 @@ def test_a_part_of_the_hub_or_elsewhere_keeps_its_name(tmp_path: Path) -> None:
         assert not (saved / "sam2").exists()
 
 
-def test_what_stands_in_the_way_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+def test_other_file_of_the_name_keeps_the_folder_unchanged(tmp_path: Path) -> None:
     model = AuralSAM2.from_pretrained(save_small_model(tmp_path / "first"), "cpu")
     (tmp_path / "file").write_text("x")
     with pytest.raises(AuralError, match="cannot be written"):
@@ -97,7 +97,7 @@ def test_what_stands_in_the_way_leaves_the_folder_as_it_was(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("part", ["", "sam2", "text"])
-def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, part: str, value: float) -> None:
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, part: str, value: float) -> None:
     path = linked(MINI, tmp_path / "mini") / part / "model.safetensors"
     tensors = load_file(path)
     name = next(name for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.ndim > 1)
@@ -109,7 +109,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path, part: s
 
 
 @pytest.mark.parametrize("part", ["sam2", "text"])
-def test_missing_weights_of_a_frozen_part_are_refused_by_name(tmp_path: Path, part: str) -> None:
+def test_missing_weights_of_a_frozen_part_are_named(tmp_path: Path, part: str) -> None:
     path = linked(MINI, tmp_path / "mini") / part / "model.safetensors"
     tensors = load_file(path)
     name = next(name for name in tensors if name.endswith(".weight") and "pooler" not in name)
@@ -122,7 +122,7 @@ def test_missing_weights_of_a_frozen_part_are_refused_by_name(tmp_path: Path, pa
 
 @pytest.mark.parametrize("file", sorted(str(path.relative_to(MINI)) for path in MINI.rglob("*") if path.is_file()))
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9])
-def test_cut_files_are_refused(tmp_path: Path, file: str, part: float) -> None:
+def test_truncated_files_are_refused(tmp_path: Path, file: str, part: float) -> None:
     if file == "text/tokenizer_config.json":
         return
     path = linked(MINI, tmp_path / "mini") / file
@@ -151,7 +151,7 @@ def test_cut_files_are_refused(tmp_path: Path, file: str, part: float) -> None:
         ("config.json", "audio_encoder.hidden", 16_384),
     ],
 )
-def test_wrong_configurations_are_refused_without_building_them(
+def test_invalid_configuration_is_refused_without_building_the_model(
     tmp_path: Path, file: str, key: str, value: Any
 ) -> None:
     folder = linked(MINI, tmp_path / "mini")
@@ -170,7 +170,7 @@ def test_shapes_pass_through_all_kinds_of_networks(small_model: Path, tmp_path: 
         check_parts(AuralSAM2.from_pretrained(folder, "cpu").network, folder)
 
 
-def test_an_error_of_the_caller_is_not_blamed_on_the_model(small_model: Path) -> None:
+def test_callers_error_is_not_reported_as_a_model_error(small_model: Path) -> None:
     model = AuralSAM2.from_pretrained(small_model, "cpu")
     with pytest.raises(RuntimeError, match="mine"), inference_context(model):
         raise RuntimeError("mine")
@@ -197,14 +197,14 @@ BAD_FIELDS = [
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), BAD_FIELDS)
-def test_impossible_values_are_refused_by_the_name_of_the_field(kind: Any, field: str, value: Any) -> None:
+def test_value_out_of_range_names_the_field(kind: Any, field: str, value: Any) -> None:
     with pytest.raises(ConfigError, match=rf"^{field} ") as error:
         kind(**{field.split(".")[-1]: value})
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 300
 
 
-def test_values_at_the_ends_of_their_ranges() -> None:
+def test_values_at_the_limits_are_accepted() -> None:
     assert FuserConfig(dropout=0).dropout == 0
     assert FuserConfig(dropout=1.0, visual_depths=[0, 1, 128]).visual_depths == (0, 1, 128)  # type: ignore[arg-type]
     assert ModelConfig(image_size=32).image_size == 32
@@ -216,7 +216,7 @@ def test_deeply_nested_json_is_refused(tmp_path: Path) -> None:
         ModelConfig.load(tmp_path)
 
 
-def test_a_large_file_is_hashed_by_samples(tmp_path: Path) -> None:
+def test_large_file_is_hashed_by_samples(tmp_path: Path) -> None:
     from auralsam2.utils.weights import file_hash
 
     numbers = np.random.default_rng(0).random(5_000_000)

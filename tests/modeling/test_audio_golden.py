@@ -1,4 +1,4 @@
-"""Golden tests of the room `audio`: audio_frontend.npz, made by the released front end and VGGish."""
+"""Golden tests of the audio encoder: audio_frontend.npz, made by the released front end and VGGish."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Numbers brought to a mean of 0 and a deviation of 1."""
+"""Standardisation of channels to mean 0 and deviation 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from auralsam2.modeling.extensions import ChannelStandardizer
 
 
 @pytest.mark.parametrize("shape", [(40, 3), (6, 3, 5, 4)])
-def test_each_channel_is_measured_by_itself(shape):
+def test_channels_are_standardised_independently(shape):
     torch.manual_seed(0)
     channel = torch.tensor([1.0, 20.0, 0.0]).view(-1, *[1] * (len(shape) - 2))
     values = torch.randn(shape) * channel + 7 * channel + 2
@@ -22,7 +22,7 @@ def test_each_channel_is_measured_by_itself(shape):
     torch.testing.assert_close(even.std(1), torch.tensor([1.0, 1.0, 0.0]), rtol=1e-3, atol=1e-4)
 
 
-def test_by_hand():
+def test_standardizer_on_computed_values():
     standard = ChannelStandardizer(2)
     standard.measure(torch.tensor([[1.0, 10.0], [3.0, 30.0]]))
     # means 2 and 20, deviations √2 and 10 √2
@@ -30,22 +30,22 @@ def test_by_hand():
     torch.testing.assert_close(standard(torch.tensor([[3.0, 40.0]])), expected)
 
 
-def test_what_was_measured_is_kept_with_the_weights():
+def test_statistics_are_saved_with_the_weights():
     config, extensions = (
         FuserConfig.preset("paper", width=64, inner_width=16),
         ExtensionsConfig(standardize_inputs=True),
     )
-    one, other = AuralFuser(config, extensions), AuralFuser(config, extensions)
+    first, other = AuralFuser(config, extensions), AuralFuser(config, extensions)
     maps = tuple(torch.randn(2, 64, side, side) * 9 + 4 for side in (32, 16, 8))
-    for standard, level in zip(one.map_standards, maps, strict=True):
+    for standard, level in zip(first.map_standards, maps, strict=True):
         standard.measure(level)
-    other.load_state_dict(one.state_dict())
-    for a, b in zip(one.embed(maps), other.embed(maps), strict=True):
+    other.load_state_dict(first.state_dict())
+    for a, b in zip(first.embed(maps), other.embed(maps), strict=True):
         assert torch.equal(a, b)
-    assert not any("standard" in name for name, _ in one.named_parameters())
+    assert not any("standard" in name for name, _ in first.named_parameters())
 
 
-def test_gains_weigh_prompts_and_nothing_else():
+def test_gains_scale_prompts_alone():
     torch.manual_seed(0)
     config = FuserConfig.preset("paper", width=64, inner_width=16)
     fuser = AuralFuser(config, ExtensionsConfig(standardize_inputs=True)).eval()
@@ -59,5 +59,5 @@ def test_gains_weigh_prompts_and_nothing_else():
     for level, (visual, audio) in enumerate(((1.0, 1.0), (3.0, 1.0), (1.0, 0.5))):
         torch.testing.assert_close(after.prompts.visual_prompts[level], visual * before.prompts.visual_prompts[level])
         torch.testing.assert_close(after.prompts.audio_prompts[level], audio * before.prompts.audio_prompts[level])
-    for one, other in zip(fuser.project(before), fuser.project(after), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    for first, other in zip(fuser.project(before), fuser.project(after), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, other, strict=True))

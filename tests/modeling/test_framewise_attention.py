@@ -1,4 +1,4 @@
-"""The fuser whose seconds of sound keep to their own frames."""
+"""AuralFuser with attention scope `frame`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def changed(one: FuserOutput, other: FuserOutput) -> list[bool]:
     return differ.any(0).tolist()
 
 
-def test_one_key_beside_nothing_is_a_gate():
+def test_attention_to_one_key_and_a_zero_key_is_a_gate():
     """softmax over (q·k / √d, 0) is the logistic function."""
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 7, 6), torch.randn(2, 1, 6), torch.randn(2, 1, 6)
@@ -50,17 +50,17 @@ def test_one_key_beside_nothing_is_a_gate():
     torch.testing.assert_close(framewise_attention(query, key, value, heads=1), expected)
 
 
-def test_heads_work_apart():
+def test_heads_are_independent():
     torch.manual_seed(0)
     query, key, value = torch.randn(2, 7, 6), torch.randn(2, 4, 6), torch.randn(2, 4, 6)
-    whole = framewise_attention(query, key, value, heads=2)
+    full = framewise_attention(query, key, value, heads=2)
     for half in (slice(0, 3), slice(3, 6)):
         alone = framewise_attention(query[..., half], key[..., half], value[..., half], heads=1)
-        torch.testing.assert_close(whole[..., half], alone)
+        torch.testing.assert_close(full[..., half], alone)
 
 
 @pytest.mark.parametrize(("scope", "expected"), [("frame", [False, True, False]), ("clip", [True, True, True])])
-def test_a_second_of_sound_reaches_its_own_frame_only(scope, expected):
+def test_audio_reaches_its_own_frame_with_scope_frame(scope, expected):
     fuser = make_fuser(scope)
     audio = torch.randn(T, WIDTH)
     other = audio.clone()
@@ -69,7 +69,7 @@ def test_a_second_of_sound_reaches_its_own_frame_only(scope, expected):
 
 
 @torch.no_grad()
-def test_a_clip_is_its_frames_one_by_one():
+def test_framewise_clip_equals_its_frames():
     fuser, audio = make_fuser("frame"), torch.randn(T, WIDTH)
     patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
     position = sine_position(WIDTH, (GRID, GRID), audio)
@@ -78,13 +78,13 @@ def test_a_clip_is_its_frames_one_by_one():
         alone = fuser.fuse(
             tuple(level[t : t + 1] for level in patches), fuser.concat_tokens(audio[t : t + 1]), position
         ).prompts
-        for one, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-        for one, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+        for first, other in zip(alone.visual_prompts, together.frame(t).visual_prompts, strict=True):
+            torch.testing.assert_close(first, other, rtol=1e-4, atol=1e-5)
+        for first, other in zip(alone.audio_prompts, together.frame(t).audio_prompts, strict=True):
+            torch.testing.assert_close(first, other, rtol=1e-4, atol=1e-5)
 
 
-def test_words_reach_all_frames():
+def test_text_reaches_all_frames():
     fuser = make_fuser("frame", "audio+text")
     audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
     output = fuse(fuser, audio, text)
@@ -92,7 +92,7 @@ def test_words_reach_all_frames():
     assert changed(output, fuse(fuser, audio, text + 1.0)) == [True] * T
 
 
-def test_what_is_said_may_be_of_the_whole_clip():
+def test_text_relates_all_seconds_to_all_frames():
     fuser = make_fuser("frame", "audio+text")
     audio, text = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT)
     other = audio.clone()
@@ -101,19 +101,19 @@ def test_what_is_said_may_be_of_the_whole_clip():
 
 
 @torch.no_grad()
-def test_a_clip_may_be_shown_in_part():
+def test_framewise_fusion_of_selected_frames():
     fuser = make_fuser("frame", "audio+text")
-    audio, text, shown = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
+    audio, text, outcome = torch.randn(T, WIDTH), torch.randn(WORDS, TEXT), [0, 2]
     patches = tuple(torch.randn(T, WIDTH, GRID, GRID) for _ in range(3))
     position = sine_position(WIDTH, (GRID, GRID), audio)
-    whole = fuser.fuse(patches, fuser.concat_tokens(audio, text), position).prompts
-    tokens = fuser.concat_tokens(audio[shown], text, clip_audio=audio)
-    excerpt = fuser.fuse(tuple(level[shown] for level in patches), tokens, position).prompts
-    for one, other in zip(whole.visual_prompts, excerpt.visual_prompts, strict=True):
-        torch.testing.assert_close(one[shown], other, rtol=1e-4, atol=1e-5)
+    full = fuser.fuse(patches, fuser.concat_tokens(audio, text), position).prompts
+    tokens = fuser.concat_tokens(audio[outcome], text, clip_audio=audio)
+    excerpt = fuser.fuse(tuple(level[outcome] for level in patches), tokens, position).prompts
+    for first, other in zip(full.visual_prompts, excerpt.visual_prompts, strict=True):
+        torch.testing.assert_close(first[outcome], other, rtol=1e-4, atol=1e-5)
 
 
-def test_the_released_fusion_has_no_frames_of_its_own():
+def test_scope_frame_needs_the_paper_variant():
     extensions = ExtensionsConfig(attention_scope="frame")
     with pytest.raises(ConfigError, match="attention_scope"):
         AuralFuser(FuserConfig.preset("released"), extensions)
@@ -123,7 +123,7 @@ def test_the_released_fusion_has_no_frames_of_its_own():
         AuralFuser(FuserConfig.preset("paper", inner_width=18), extensions)
 
 
-def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
+def test_coarse_mask_is_the_similarity_of_visual_and_audio_embeddings():
     fuser = make_fuser("frame")
     fuser.extensions = dataclasses.replace(fuser.extensions, predict_coarse_mask=True)
     output = fuse(fuser, torch.randn(T, WIDTH))
@@ -135,20 +135,20 @@ def test_a_drawn_mask_is_the_similarity_of_what_is_seen_and_heard():
     assert fuse(make_fuser("frame"), torch.randn(T, WIDTH)).prompts.coarse_mask is None
 
 
-def test_only_a_framewise_fuser_draws():
+def test_coarse_mask_needs_scope_frame():
     with pytest.raises(ConfigError, match="predict_coarse_mask"):
         ExtensionsConfig(predict_coarse_mask=True)
 
 
 @torch.no_grad()
-def test_where_nothing_is_said_it_only_hears():
+def test_framewise_fuser_without_text_uses_audio_alone():
     reading, hearing = make_fuser("frame", "audio+text"), make_fuser("frame")
     hearing.load_state_dict(reading.state_dict(), strict=False)
     audio = torch.randn(T, WIDTH)
-    untold, told = fuse(reading, audio), fuse(reading, audio, torch.randn(WORDS, TEXT))
-    assert changed(untold, fuse(hearing, audio)) == [False] * T
-    assert changed(untold, told) == [True] * T
-    assert untold.tokens[0].shape == (T, WIDTH)
+    audio_alone, message = fuse(reading, audio), fuse(reading, audio, torch.randn(WORDS, TEXT))
+    assert changed(audio_alone, fuse(hearing, audio)) == [False] * T
+    assert changed(audio_alone, message) == [True] * T
+    assert audio_alone.tokens[0].shape == (T, WIDTH)
     with pytest.raises(ValueError, match="got text: False"):
         fuse(make_fuser("clip", "audio+text"), audio)
     with pytest.raises(ValueError, match="got text: True"):

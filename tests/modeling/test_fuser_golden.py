@@ -23,8 +23,8 @@ def run(request: pytest.FixtureRequest):
     with torch.inference_mode():
         tokens = fuser.concat_tokens(rule_audio_encoder()(log_mel_examples(samples(wave(5, "wave_5s")))), text)
         output = fuser.fuse(fuser.embed(pyramid), tokens, sine_position(256, (16, 16), pyramid[0]))
-        visual, heard = fuser.project(output)
-    return golden(f"fuser_{request.param}"), output, visual, heard
+        visual, audible = fuser.project(output)
+    return golden(f"fuser_{request.param}"), output, visual, audible
 
 
 @pytest.mark.parametrize("level", range(3))
@@ -39,10 +39,10 @@ def test_prompts(run, level: int) -> None:
 
 @pytest.mark.parametrize("level", range(3))
 def test_projections(run, level: int) -> None:
-    archive, _, visual, heard = run
+    archive, _, visual, audible = run
     channels_first = visual[level].transpose(1, 2)
     assert_close(channels_first[:, :, ::5], archive[f"visual_proj{level}"], 1e-4, 1e-5)
     assert_close(
         torch.stack([channels_first.mean(), channels_first.std()]), archive[f"visual_proj{level}_mean_std"], 1e-6
     )
-    assert_close(heard[level].unsqueeze(2), archive[f"audio_proj{level}"], 1e-4, 1e-5)
+    assert_close(audible[level].unsqueeze(2), archive[f"audio_proj{level}"], 1e-4, 1e-5)

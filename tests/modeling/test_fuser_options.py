@@ -1,4 +1,4 @@
-"""What an ablation leaves out of AuralFuser: levels of the pyramid, and hearing."""
+"""AuralFuser with fewer levels, or without audio (ablations)."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def run(fuser: AuralFuser, audio: torch.Tensor, text: torch.Tensor | None = None
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_fewer_levels_are_the_first_ones_of_the_whole(variant: Variant) -> None:
+def test_fewer_levels_equal_the_first_levels(variant: Variant) -> None:
     """With the same weights, one or two levels give what the whole pyramid gives there, and hold no others."""
-    whole = make_fuser(variant)
+    full = make_fuser(variant)
     audio = torch.randn(T, WIDTH)
-    expected = run(whole, audio).prompts
+    expected = run(full, audio).prompts
     for levels in (1, 2):
         part = make_fuser(variant, levels=levels)
-        assert part.state_dict().keys() < whole.state_dict().keys()
-        part.load_state_dict({name: whole.state_dict()[name] for name in part.state_dict()})
+        assert part.state_dict().keys() < full.state_dict().keys()
+        part.load_state_dict({name: full.state_dict()[name] for name in part.state_dict()})
         output = run(part, audio)
         assert len(output.prompts.visual_prompts) == len(output.prompts.audio_prompts) == levels
         for k in range(levels):
@@ -54,22 +54,24 @@ def test_fewer_levels_are_the_first_ones_of_the_whole(variant: Variant) -> None:
 
 
 @pytest.mark.parametrize("variant", ["paper", "released"])
-def test_a_deaf_fuser_gives_the_same_for_all_sounds(variant: Variant) -> None:
-    one, other = torch.randn(T, WIDTH), torch.randn(T, WIDTH)
-    deaf, hearing = make_fuser(variant, use_audio=False), make_fuser(variant)
-    assert torch.equal(run(deaf, one).prompts.visual_prompts[2], run(deaf, other).prompts.visual_prompts[2])
-    assert not torch.equal(run(hearing, one).prompts.visual_prompts[2], run(hearing, other).prompts.visual_prompts[2])
+def test_without_audio_output_is_independent_of_audio(variant: Variant) -> None:
+    first, other = torch.randn(T, WIDTH), torch.randn(T, WIDTH)
+    without_audio, hearing = make_fuser(variant, use_audio=False), make_fuser(variant)
+    assert torch.equal(
+        run(without_audio, first).prompts.visual_prompts[2], run(without_audio, other).prompts.visual_prompts[2]
+    )
+    assert not torch.equal(run(hearing, first).prompts.visual_prompts[2], run(hearing, other).prompts.visual_prompts[2])
 
 
-def test_a_deaf_fuser_reads_and_its_tokens_say_what_it_read() -> None:
-    deaf = make_fuser(modality="audio+text", use_audio=False)
+def test_without_audio_prompts_depend_on_text() -> None:
+    without_audio = make_fuser(modality="audio+text", use_audio=False)
     audio = torch.randn(T, WIDTH)
-    one, other = (run(deaf, audio, torch.randn(5, TEXT)).prompts for _ in range(2))
-    assert not torch.allclose(one.audio_prompts[0], other.audio_prompts[0])
-    assert not torch.allclose(one.visual_prompts[0], other.visual_prompts[0])
+    first, other = (run(without_audio, audio, torch.randn(5, TEXT)).prompts for _ in range(2))
+    assert not torch.allclose(first.audio_prompts[0], other.audio_prompts[0])
+    assert not torch.allclose(first.visual_prompts[0], other.visual_prompts[0])
 
 
-def test_a_network_of_one_level_segments_and_learns_where_it_is_told() -> None:
+def test_network_of_one_level_segments_and_has_gradients() -> None:
     """One level, dense prompts alone: the whole network runs, and the gradient reaches sound through the image."""
     config = small_config(width=128, frames=2)
     fuser = FuserConfig.preset("paper", **(SIZES | {"width": 128, "levels": 1}))
@@ -87,7 +89,7 @@ def test_a_network_of_one_level_segments_and_learns_where_it_is_told() -> None:
     assert any(parameter.grad is not None for parameter in network.audio_encoder.parameters())
 
 
-def test_configurations_saved_before_these_options_still_load() -> None:
+def test_configuration_without_new_options_loads() -> None:
     values = ModelConfig().to_dict()
     for section, names in (("fuser", ("levels", "use_audio")), ("prompting", ("dense", "sparse"))):
         for name in names:

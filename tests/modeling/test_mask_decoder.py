@@ -1,4 +1,4 @@
-"""The prompted decoder: mask_decoder.npz of the released code, and equality with transformers' stock decoder."""
+"""Mask decoder: mask_decoder.npz of the released code, and equality with transformers' stock decoder."""
 
 import dataclasses
 
@@ -70,7 +70,7 @@ VISUAL = {
 @pytest.mark.parametrize("prompting", [PromptingConfig.preset("released"), PromptingConfig.preset("paper")])
 @pytest.mark.parametrize("what", VISUAL)
 @pytest.mark.parametrize("multimask", [True, False])
-def test_without_prompts_it_is_the_stock_decoder_bit_for_bit(
+def test_decoder_without_prompts_equals_the_stock_decoder(
     what: str, zeros: bool, prompting: PromptingConfig, multimask: bool
 ) -> None:
     sam2 = small_sam2()
@@ -82,7 +82,7 @@ def test_without_prompts_it_is_the_stock_decoder_bit_for_bit(
     prompts = FeaturePrompts((torch.zeros(batch, 64, 256),) * 3, (torch.zeros(batch, 256),) * 3) if zeros else None
     with torch.inference_mode():
         embeddings = embed_prompts(sam2, VISUAL[what], padded=True)
-        ours = MaskDecoder(sam2, prompting)(embedding, fine, middle, embeddings, prompts, multimask=multimask)
+        own_output = MaskDecoder(sam2, prompting)(embedding, fine, middle, embeddings, prompts, multimask=multimask)
         stock = sam2.mask_decoder(
             image_embeddings=embedding,
             image_positional_embeddings=sam2.get_image_wide_positional_embeddings().repeat(batch, 1, 1, 1),
@@ -91,8 +91,10 @@ def test_without_prompts_it_is_the_stock_decoder_bit_for_bit(
             multimask_output=multimask,
             high_resolution_features=[fine, middle],
         )
-    for mine, theirs in zip((ours.logits, ours.ious, ours.tokens, ours.object_score), stock, strict=True):
-        assert torch.equal(mine, theirs[:, 0])
+    for own_value, stock_output in zip(
+        (own_output.logits, own_output.ious, own_output.tokens, own_output.object_score), stock, strict=True
+    ):
+        assert torch.equal(own_value, stock_output[:, 0])
 
 
 def test_paper_prompts_reach_three_tokens_and_no_position() -> None:
@@ -100,9 +102,9 @@ def test_paper_prompts_reach_three_tokens_and_no_position() -> None:
     sam2 = small_sam2()
     decoder = MaskDecoder(sam2, PromptingConfig.preset("paper"))
     queries, keys = torch.zeros(1, 1, 7, 256), torch.zeros(1, 1, 64, 256)
-    heard, seen = decoder._add_prompts(queries, keys, (torch.ones(1, 1, 64, 256), torch.full((1, 1, 1, 256), 2.0)))
-    assert heard[0, 0, :, 0].tolist() == [0, 0, 0, 2, 2, 2, 0]
-    assert torch.equal(seen, torch.ones_like(keys))
+    audible, visible = decoder._add_prompts(queries, keys, (torch.ones(1, 1, 64, 256), torch.full((1, 1, 1, 256), 2.0)))
+    assert audible[0, 0, :, 0].tolist() == [0, 0, 0, 2, 2, 2, 0]
+    assert torch.equal(visible, torch.ones_like(keys))
 
 
 def test_order_of_levels() -> None:
@@ -128,7 +130,7 @@ def test_fewer_levels_prompt_the_first_steps() -> None:
 
 
 @pytest.mark.parametrize("off", ["dense", "sparse"])
-def test_a_kind_of_prompt_that_is_off_does_nothing(off: str) -> None:
+def test_disabled_prompts_have_no_effect(off: str) -> None:
     """Without dense prompts the result is that of visual prompts of zero, without sparse ones that of audio of zero."""
     sam2 = small_sam2()
     generator = torch.Generator().manual_seed(4)
@@ -137,22 +139,22 @@ def test_a_kind_of_prompt_that_is_off_does_nothing(off: str) -> None:
         return torch.randn(*shape, generator=generator)
 
     inputs = random(1, 256, 8, 8), random(1, 32, 32, 32), random(1, 64, 16, 16), embed_prompts(sam2, None)
-    seen, heard = tuple(random(1, 64, 256) for _ in range(3)), tuple(random(1, 256) for _ in range(3))
-    left = FeaturePrompts(
-        tuple(map(torch.zeros_like, seen)) if off == "dense" else seen,
-        tuple(map(torch.zeros_like, heard)) if off == "sparse" else heard,
+    visible, audible = tuple(random(1, 64, 256) for _ in range(3)), tuple(random(1, 256) for _ in range(3))
+    remaining = FeaturePrompts(
+        tuple(map(torch.zeros_like, visible)) if off == "dense" else visible,
+        tuple(map(torch.zeros_like, audible)) if off == "sparse" else audible,
     )
-    both = FeaturePrompts(seen, heard)
+    both = FeaturePrompts(visible, audible)
     without = PromptingConfig(dense=off != "dense", sparse=off != "sparse")
     with torch.inference_mode():
-        found = MaskDecoder(sam2, without)(*inputs, both)
-        expected = MaskDecoder(sam2, PromptingConfig())(*inputs, left)
-        whole = MaskDecoder(sam2, PromptingConfig())(*inputs, both)
-    assert torch.equal(found.logits, expected.logits)
-    assert not torch.equal(found.logits, whole.logits)
+        actual = MaskDecoder(sam2, without)(*inputs, both)
+        expected = MaskDecoder(sam2, PromptingConfig())(*inputs, remaining)
+        full = MaskDecoder(sam2, PromptingConfig())(*inputs, both)
+    assert torch.equal(actual.logits, expected.logits)
+    assert not torch.equal(actual.logits, full.logits)
 
 
-def test_something_must_prompt() -> None:
+def test_at_least_one_kind_of_prompt_is_enabled() -> None:
     with pytest.raises(ConfigError, match="both false"):
         PromptingConfig(dense=False, sparse=False)
 
@@ -165,26 +167,26 @@ def test_embeddings_without_visual_prompts() -> None:
 
 
 @torch.inference_mode()
-def test_a_drawn_mask_is_read_as_a_mask_of_the_users() -> None:
+def test_coarse_mask_equals_a_mask_prompt() -> None:
     """Logits at the prompt encoder's own size: the same numbers as `embed` gives for such a mask."""
     sam2 = small_sam2()
     generator = torch.Generator().manual_seed(4)
     inputs = [torch.randn(1, *shape, generator=generator) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
     zeros = (torch.zeros(1, 64, 256),) * 3, (torch.zeros(1, 256),) * 3
-    given = VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), mask=torch.rand(128, 128) > 0.5)
+    prompt = VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), mask=torch.rand(128, 128) > 0.5)
     soft = F.interpolate(
-        given.mask.float()[None, None],
+        prompt.mask.float()[None, None],
         size=sam2.prompt_encoder.mask_input_size,
         mode="bilinear",
         align_corners=False,
         antialias=True,
     )
     decoder = MaskDecoder(sam2, PromptingConfig())
-    expected = decoder(*inputs, embed_prompts(sam2, given))
-    found = decoder(*inputs, embed_prompts(sam2, None), FeaturePrompts(*zeros, soft[:, 0] * 20 - 10))
-    torch.testing.assert_close(found.logits, expected.logits, rtol=1e-4, atol=1e-4)
-    nothing = decoder(*inputs, embed_prompts(sam2, None), FeaturePrompts(*zeros))
-    assert not torch.allclose(nothing.logits, expected.logits, atol=1e-3)
+    expected = decoder(*inputs, embed_prompts(sam2, prompt))
+    actual = decoder(*inputs, embed_prompts(sam2, None), FeaturePrompts(*zeros, soft[:, 0] * 20 - 10))
+    torch.testing.assert_close(actual.logits, expected.logits, rtol=1e-4, atol=1e-4)
+    empty = decoder(*inputs, embed_prompts(sam2, None), FeaturePrompts(*zeros))
+    assert not torch.allclose(empty.logits, expected.logits, atol=1e-3)
 
 
 def test_offset_lowers_the_object_score_of_frames_with_feature_prompts() -> None:
@@ -200,12 +202,12 @@ def test_offset_lowers_the_object_score_of_frames_with_feature_prompts() -> None
     )
     with torch.inference_mode():
         for asked, lower in ((prompts, 1.5), (None, 0.0)):
-            one, other = (decoder(*maps, embed_prompts(sam2, None), asked) for decoder in (bold, careful))
-            assert torch.equal(one.object_score - lower, other.object_score)
-            assert torch.equal(one.logits, other.logits)
+            first, other = (decoder(*maps, embed_prompts(sam2, None), asked) for decoder in (bold, careful))
+            assert torch.equal(first.object_score - lower, other.object_score)
+            assert torch.equal(first.logits, other.logits)
 
 
-def test_no_object_score_exceeds_the_bound_of_the_prompts() -> None:
+def test_object_scores_do_not_exceed_the_cap() -> None:
     sam2 = small_sam2()
     maps = [torch.randn(2, *shape) for shape in ((256, 8, 8), (32, 32, 32), (64, 16, 16))]
     prompts = FeaturePrompts((torch.zeros(2, 64, 256),) * 3, (torch.zeros(2, 256),) * 3)

@@ -1,4 +1,4 @@
-"""What the network is told where nothing is said."""
+"""Text input of the network, and the cap of object scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def text(tmp_path_factory) -> TextEncoder:
     return TextEncoder(save_small_text(tmp_path_factory.mktemp("text")))
 
 
-def made(text: TextEncoder | None, scope: str, offset: float = 0.0) -> AuralNetwork:
+def build_network(text: TextEncoder | None, scope: str, offset: float = 0.0) -> AuralNetwork:
     modality = "audio" if text is None else "audio+text"
     fuser = FuserConfig.preset("paper", modality, text_width=32, visual_depths=(1, 1, 1))
     clip = ClipConfig(frames=3, conditioning="each")
@@ -29,24 +29,24 @@ def made(text: TextEncoder | None, scope: str, offset: float = 0.0) -> AuralNetw
     return AuralNetwork(config, small_sam2(64), text).eval()
 
 
-def test_what_is_said_is_read(text):
+def test_expression_is_encoded(text):
     for scope in ("clip", "frame"):
-        found = made(text, scope).encode_text("the dog on the left")
-        assert torch.equal(found, text("the dog on the left"))
+        actual = build_network(text, scope).encode_text("the dog on the left")
+        assert torch.equal(actual, text("the dog on the left"))
 
 
-def test_where_nothing_is_said(text):
-    assert torch.equal(made(text, "clip").encode_text(None), text(DEFAULT_EXPRESSION))
-    assert made(text, "frame").encode_text(None) is None
-    assert made(None, "clip").encode_text("the dog") is None
+def test_default_expression_without_text(text):
+    assert torch.equal(build_network(text, "clip").encode_text(None), text(DEFAULT_EXPRESSION))
+    assert build_network(text, "frame").encode_text(None) is None
+    assert build_network(None, "clip").encode_text("the dog") is None
 
 
 @pytest.mark.parametrize("said", ["the dog on the left", None])
-def test_what_is_said_is_doubted_of_the_whole_clip(text, said):
+def test_offset_caps_scores_at_the_mean_of_the_clip(text, said):
     """The bound is the mean of the frames' own scores less the offset; what is only heard has none."""
     offset = 0.25
-    careful = made(text, "frame", offset=offset)
-    bold = made(text, "frame")
+    careful = build_network(text, "frame", offset=offset)
+    bold = build_network(text, "frame")
     bold.load_state_dict(careful.state_dict())
     torch.manual_seed(1)
     pixels, log_mel = torch.randn(3, 3, 64, 64), torch.randn(3, 2, 96, 64)

@@ -1,4 +1,4 @@
-"""The paper's variant of AuralFuser against its equations, written out plainly. No numbers were published for it."""
+"""Paper variant of AuralFuser against its equations, written as loops. No numbers were published for it."""
 
 import math
 
@@ -124,8 +124,8 @@ def test_embeddings_have_64_channels_and_norm_1() -> None:
     with torch.inference_mode():
         tokens = torch.randn(T, WIDTH, dtype=torch.float64)
         output = fuser.fuse(fuser.embed(pyramid), tokens, sine_position(WIDTH, (GRID, GRID), pyramid[0]))
-        visual, heard = fuser.project(output)
-    for e_v, e_a in zip(visual, heard, strict=True):
+        visual, audible = fuser.project(output)
+    for e_v, e_a in zip(visual, audible, strict=True):
         assert e_v.shape == (T, GRID * GRID, 64)
         assert e_a.shape == (T, 64)
         for embedding in (e_v, e_a):

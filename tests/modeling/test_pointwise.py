@@ -1,4 +1,4 @@
-"""Convolutions of kernel 1 as products, against the convolutions themselves."""
+"""Convolutions of kernel 1 as matrix products, against the convolutions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auralsam2.modeling.cross_fusion import ChannelMLP, pointwise
 
 
 @pytest.mark.parametrize(("kind", "extent"), [(nn.Conv1d, (12,)), (nn.Conv2d, (3, 4)), (nn.Conv3d, (1, 12, 1))])
-def test_a_product_over_tokens_is_the_convolution(kind: type[nn.Module], extent: tuple[int, ...]) -> None:
+def test_pointwise_equals_the_convolution(kind: type[nn.Module], extent: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     conv = kind(8, 5, 1)
     volume = torch.randn(2, 8, *extent)
@@ -18,7 +18,7 @@ def test_a_product_over_tokens_is_the_convolution(kind: type[nn.Module], extent:
     torch.testing.assert_close(pointwise(conv, volume.flatten(2).transpose(1, 2)), expected)
 
 
-def test_the_way_back_is_that_of_its_convolutions() -> None:
+def test_pointwise_gradient_equals_that_of_the_convolution() -> None:
     torch.manual_seed(0)
     mlp = ChannelMLP(6, 8)
     volume = torch.randn(2, 6, 10)

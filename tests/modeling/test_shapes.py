@@ -1,4 +1,4 @@
-"""Nothing downstream of the encoder depends on 64×64, 256 channels, 1024 pixels or Hiera."""
+"""Independence of grid size, channels, image size and backbone."""
 
 import pytest
 import torch
@@ -39,8 +39,8 @@ def timm_sam2(size: int, width: int = 128) -> Sam2VideoModel:
         fpn_top_down_levels=[0, 1, 2, 3],
     )
     torch.manual_seed(1)
-    made = with_width(Sam2VideoConfig(vision_config=vision), width)
-    return spread(Sam2VideoModel(resized(made, size)).eval())
+    result = with_width(Sam2VideoConfig(vision_config=vision), width)
+    return spread(Sam2VideoModel(resized(result, size)).eval())
 
 
 @pytest.mark.parametrize("variant", ["released", "paper"])
@@ -72,12 +72,12 @@ def test_any_size_width_version_backbone(
 
 
 def test_saved_timm_model_loads(tmp_path) -> None:
-    made = timm_sam2(96)
-    made.save_pretrained(tmp_path)
+    result = timm_sam2(96)
+    result.save_pretrained(tmp_path)
     loaded = load_sam2(tmp_path)
     pixels = torch.randn(1, 3, 96, 96)
     with torch.inference_mode():
-        before, after = (model.vision_encoder(pixels).fpn_hidden_states[-1] for model in (made, loaded))
+        before, after = (model.vision_encoder(pixels).fpn_hidden_states[-1] for model in (result, loaded))
     assert torch.equal(before, after)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 

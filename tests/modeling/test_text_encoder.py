@@ -1,4 +1,4 @@
-"""Words to features as the released Ref-AVS model reads them (25 positions, pads included, mask inside)."""
+"""Text features as in the released Ref-AVS model (25 positions, padding included)."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("text", ["the dog", "", "unheard words", "the dog on the left " * 20])
-def test_equals_the_model_on_25_padded_tokens(folder, text: str) -> None:
+def test_features_equal_the_model_on_25_padded_tokens(folder, text: str) -> None:
     features = TextEncoder(folder)(text)
     ids = AutoTokenizer.from_pretrained(folder)(text, truncation=True, max_length=MAX_TOKENS)["input_ids"]
     assert ids[0] == 0
@@ -33,6 +33,6 @@ def test_frozen(folder) -> None:
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
 
 
-def test_no_encoder_there(tmp_path) -> None:
+def test_missing_text_encoder_is_an_error(tmp_path) -> None:
     with pytest.raises(UnavailableError, match="no text encoder"):
         TextEncoder(tmp_path)

@@ -1,4 +1,4 @@
-"""The original TPAVI block: its quick form against the plain one, its size, and its place in the fuser."""
+"""TPAVI block: the fast form against the definition, its size, and its use in the fuser."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def three() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     )
 
 
-def test_the_quick_form_is_the_plain_one():
+def test_fast_tpavi_equals_the_definition():
     theta, phi, g = three()
     torch.testing.assert_close(tpavi_attention(theta, phi, g, framewise=False), plain(theta, phi, g))
 
 
-def test_framewise_it_is_the_plain_one_of_each_frame():
+def test_framewise_tpavi_equals_tpavi_of_each_frame():
     theta, phi, g = three()
     each = torch.cat([plain(theta[t : t + 1], phi[t : t + 1], g[t : t + 1]) for t in range(3)])
     torch.testing.assert_close(tpavi_attention(theta, phi, g, framewise=True), each)
 
 
-def test_it_is_as_large_as_the_original():
+def test_tpavi_has_the_parameter_count_of_the_original():
     block = TPAVI(256, 128, 128, framewise=False)
     assert sum(parameter.numel() for parameter in block.parameters()) == 165_760
 
 
 @pytest.mark.parametrize("framewise", [False, True])
-def test_it_begins_as_nothing(framewise):
+def test_tpavi_is_the_identity_at_first(framewise):
     block = TPAVI(32, 16, 32, framewise=framewise)
     visual, tokens = torch.randn(2, 9, 32), torch.randn(2, 32)
     fused = block(visual, tokens)
@@ -61,7 +61,7 @@ def test_it_begins_as_nothing(framewise):
 
 
 @pytest.mark.parametrize("scope", ["clip", "frame"])
-def test_a_fuser_made_of_it_hears(scope):
+def test_network_with_tpavi_depends_on_audio(scope):
     torch.manual_seed(0)
     fuser = AuralFuser(SMALL, ExtensionsConfig(attention_scope=scope)).eval()
     for block in fuser.fusion_modules:
@@ -73,11 +73,11 @@ def test_a_fuser_made_of_it_hears(scope):
     other = torch.stack([tokens[0], torch.randn(32)])
     with torch.no_grad():
         patches = fuser.embed(pyramid)  # type: ignore[arg-type]
-        one, two = (fuser.fuse(patches, heard, position).prompts for heard in (tokens, other))
-    for before, after in zip(one.visual_prompts, two.visual_prompts, strict=True):
+        first, two = (fuser.fuse(patches, audible, position).prompts for audible in (tokens, other))
+    for before, after in zip(first.visual_prompts, two.visual_prompts, strict=True):
         changed = (before != after).flatten(1).any(1)
         assert changed.tolist() == ([True, True] if scope == "clip" else [False, True])
-    assert all(not torch.equal(a[1], b[1]) for a, b in zip(one.audio_prompts, two.audio_prompts, strict=True))
+    assert all(not torch.equal(a[1], b[1]) for a, b in zip(first.audio_prompts, two.audio_prompts, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,6 @@ def test_a_fuser_made_of_it_hears(scope):
         ({"variant": "released"}, "fuser.fusion tpavi needs fuser.variant 'paper'"),
     ],
 )
-def test_what_it_cannot_do_is_refused(changes, message):
+def test_invalid_tpavi_configuration_is_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(SMALL, **changes)

@@ -1,4 +1,4 @@
-"""Made-up segmentations: a disc that wanders, hides and falls silent."""
+"""Synthetic segmentations of a disc that moves, disappears and falls silent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from auralsam2.types import MediaInfo, Segmentation
 H, W = 48, 64
 
 
-def made(index: int, *, radius: float = 10.0, sounding: bool = True, fps: float = 10.0) -> Segmentation:
+def build(index: int, *, radius: float = 10.0, sounding: bool = True, fps: float = 10.0) -> Segmentation:
     y, x = np.mgrid[:H, :W]
     mask = (x - 20 - index) ** 2 + (y - 24) ** 2 < radius**2
     image = np.random.default_rng(index).integers(0, 256, (H, W, 3), dtype=np.uint8)
@@ -32,7 +32,7 @@ def made(index: int, *, radius: float = 10.0, sounding: bool = True, fps: float 
 
 @pytest.fixture
 def segmentation() -> Callable[..., Segmentation]:
-    return made
+    return build
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Several objects in one COCO file."""
+"""COCO files of several objects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from auralsam2.types import MediaInfo, Segmentation
 INFO = MediaInfo(path=Path("dog.mp4"), width=8, height=6, fps=1.0, duration=3.0, audio_rate=None, audio_channels=0)
 
 
-def found(index: int, number: int, *, empty: bool = False) -> Segmentation:
+def segmentation(index: int, number: int, *, empty: bool = False) -> Segmentation:
     mask = np.zeros((6, 8), np.bool_)
     mask[index : index + 2, number : number + 3] = not empty
     return Segmentation(
@@ -34,8 +34,15 @@ def found(index: int, number: int, *, empty: bool = False) -> Segmentation:
     )
 
 
-def test_objects_are_told_apart(tmp_path: Path) -> None:
-    frames = [found(1, 1), found(1, 3), found(2, 1), found(2, 3, empty=True), found(0, 1), found(0, 3)]
+def test_coco_objects_have_track_ids(tmp_path: Path) -> None:
+    frames = [
+        segmentation(1, 1),
+        segmentation(1, 3),
+        segmentation(2, 1),
+        segmentation(2, 3, empty=True),
+        segmentation(0, 1),
+        segmentation(0, 3),
+    ]
     path = write_coco(tmp_path / "new" / "coco.json", INFO, iter(frames))
     assert [entry.name for entry in path.parent.iterdir()] == ["coco.json"]
     coco = COCO(str(path))
@@ -50,9 +57,9 @@ def test_objects_are_told_apart(tmp_path: Path) -> None:
         assert row["bbox"] == [frame.object_id, frame.index, 3, 2]
 
 
-def test_all_fields_of_coco_are_there(tmp_path: Path) -> None:
+def test_all_fields_of_coco_exist(tmp_path: Path) -> None:
     """Those of https://cocodataset.org/#format-data, as CVAT writes them too; its import fails without `iscrowd`."""
-    frames = [found(1, 1), found(1, 3), found(2, 1)]
+    frames = [segmentation(1, 1), segmentation(1, 3), segmentation(2, 1)]
     data = json.loads(write_coco(tmp_path / "coco.json", INFO, frames, {1: "dog", 2: "cat", 3: "dog"}).read_text())
     assert list(data) == ["info", "licenses", "images", "annotations", "categories"]
     assert set(data["info"]) == {"year", "version", "description", "contributor", "url", "date_created"}
@@ -82,12 +89,12 @@ def test_all_fields_of_coco_are_there(tmp_path: Path) -> None:
         assert row["area"] == 6
 
 
-def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
+def test_failure_keeps_the_earlier_file(tmp_path: Path) -> None:
     def failing() -> Iterator[Segmentation]:
-        yield found(0, 1)
+        yield segmentation(0, 1)
         raise RuntimeError("stopped")
 
-    path = write_coco(tmp_path / "coco.json", INFO, [found(0, 1)])
+    path = write_coco(tmp_path / "coco.json", INFO, [segmentation(0, 1)])
     before = path.read_bytes()
     with pytest.raises(RuntimeError):
         write_coco(path, INFO, failing())
@@ -96,7 +103,7 @@ def test_a_failure_leaves_the_earlier_file(tmp_path: Path) -> None:
     assert len(json.loads(before)["images"]) == 1
 
 
-def test_a_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+def test_impossible_folder_is_an_output_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="file"):
-        write_coco(tmp_path / "file" / "coco.json", INFO, [dataclasses.replace(found(0, 1))])
+        write_coco(tmp_path / "file" / "coco.json", INFO, [dataclasses.replace(segmentation(0, 1))])

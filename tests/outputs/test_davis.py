@@ -1,4 +1,4 @@
-"""Pictures of labels."""
+"""DAVIS label images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 from auralsam2.outputs import davis
 
 
-def test_the_palette_is_that_of_davis() -> None:
+def test_palette_equals_that_of_davis() -> None:
     """The first colours as published with PASCAL VOC and DAVIS."""
     colours = np.array(davis.davis_palette()).reshape(256, 3).tolist()
     assert colours[:5] == [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0], [0, 0, 128]]
@@ -19,7 +19,7 @@ def test_the_palette_is_that_of_davis() -> None:
     assert colours[255] == [224, 224, 192]
 
 
-def test_values_come_back_and_later_objects_cover_earlier_ones() -> None:
+def test_later_objects_cover_earlier_ones() -> None:
     first, second = np.zeros((2, 6, 8), np.bool_)
     first[1:4], second[3:5] = True, True
     picture = davis.davis_labels([first, second], 6, 8)

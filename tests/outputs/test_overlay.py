@@ -36,14 +36,14 @@ def test_only_mask_and_outline_change_and_the_input_does_not(pair: tuple[np.ndar
     assert painted.shape == image.shape
     assert painted.dtype == np.uint8
     assert painted.flags.writeable
-    reach = outline_width(*mask.shape)
-    near = np.zeros_like(mask)
+    margin = outline_width(*mask.shape)
+    neighbourhood = np.zeros_like(mask)
     for y, x in np.argwhere(mask):
-        near[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1] = True
-    np.testing.assert_array_equal(painted[~near], image[~near])
+        neighbourhood[max(0, y - margin) : y + margin + 1, max(0, x - margin) : x + margin + 1] = True
+    np.testing.assert_array_equal(painted[~neighbourhood], image[~neighbourhood])
 
 
-def test_an_empty_mask_changes_nothing_but_makes_a_new_array() -> None:
+def test_empty_mask_returns_a_copy() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
     painted = draw_overlay(image, np.zeros((30, 40), bool))
     np.testing.assert_array_equal(painted, image)
@@ -52,14 +52,14 @@ def test_an_empty_mask_changes_nothing_but_makes_a_new_array() -> None:
 
 @pytest.mark.parametrize("colour", [COLOUR, (0, 200, 40)])
 @pytest.mark.parametrize("value", [0, 90, 255])
-def test_the_inside_is_tinted_at_about_45_per_cent(value: int, colour: tuple[int, int, int]) -> None:
+def test_object_is_tinted_at_about_45_per_cent(value: int, colour: tuple[int, int, int]) -> None:
     painted = draw_overlay(ground(200, 200, value), disc(200, 200, 60), colour)
     expected = 0.55 * value + 0.45 * np.array(colour)
     np.testing.assert_allclose(painted[100, 100], expected, atol=1.5)
 
 
 @pytest.mark.parametrize("value", [0, 60, 128, 200, 255])
-def test_the_outline_shows_on_any_ground(value: int) -> None:
+def test_outline_is_visible_on_any_background(value: int) -> None:
     image = ground(480, 640, value)
     along = brightness(draw_overlay(image, disc(480, 640, 100)))[240]
     edge = along[420 - 4 : 420 + 4]
@@ -68,7 +68,7 @@ def test_the_outline_shows_on_any_ground(value: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width", "expected"), [(64, 64, 2), (480, 640, 2), (720, 1280, 3), (1280, 720, 3)])
-def test_the_outline_is_as_wide_as_it_says(height: int, width: int, expected: int) -> None:
+def test_outline_has_the_stated_width(height: int, width: int, expected: int) -> None:
     assert outline_width(height, width) == expected
     mask = np.zeros((height, width), bool)
     mask[:, width // 2 :] = True
@@ -77,7 +77,7 @@ def test_the_outline_is_as_wide_as_it_says(height: int, width: int, expected: in
     assert np.count_nonzero(~np.isin(row, (plain_outside, tinted))) == expected
 
 
-def test_the_outline_grows_with_the_frame() -> None:
+def test_outline_width_grows_with_the_frame() -> None:
     widths = [outline_width(height, height * 2) for height in (240, 480, 720, 1080, 2160)]
     assert widths == sorted(widths)
     assert widths[-1] > 2 * widths[1]
@@ -98,12 +98,12 @@ def test_corners_of_a_wide_outline_are_round() -> None:
     assert not changed[1000 - dark, 1000 - dark]
 
 
-def test_sizes_that_do_not_fit_are_refused() -> None:
+def test_different_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         draw_overlay(ground(10, 20, 0), np.zeros((20, 10), bool))
 
 
-def test_a_720p_frame_takes_milliseconds() -> None:
+def test_overlay_of_a_720p_frame_takes_milliseconds() -> None:
     image, mask = ground(720, 1280, 128), disc(720, 1280, 300)
     seconds = []
     for _ in range(5):

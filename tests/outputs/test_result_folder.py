@@ -53,7 +53,7 @@ def run(tmp_path: Path, info: MediaInfo, header: dict[str, Any], segmentation: M
     return write
 
 
-def test_everything_appears(run: Run, tmp_path: Path, segmentation: Make) -> None:
+def test_all_kinds_are_written(run: Run, tmp_path: Path, segmentation: Make) -> None:
     sound = write_media(tmp_path / "sound.mp4", [segmentation(0).image] * 5, sound=tone(0.5))
     folder = run(5, ALL, audio_from=sound)
     assert visible(folder) == {"overlay.mp4", "masks", "frames", "coco.json", "result.json"}
@@ -87,11 +87,11 @@ def test_everything_appears(run: Run, tmp_path: Path, segmentation: Make) -> Non
 
 
 @pytest.mark.parametrize("kind", sorted(OUTPUT_FILES))
-def test_each_kind_alone(run: Run, kind: str) -> None:
+def test_each_kind_can_be_saved_alone(run: Run, kind: str) -> None:
     assert visible(run(2, frozenset({kind}))) == {OUTPUT_FILES[kind]}
 
 
-def test_leaving_in_peace_closes(tmp_path: Path, info: MediaInfo, header: dict, segmentation: Make) -> None:
+def test_normal_exit_closes_the_folder(tmp_path: Path, info: MediaInfo, header: dict, segmentation: Make) -> None:
     with ResultFolder(tmp_path / "dog", info, QUICK, header) as folder:
         folder.write(segmentation(0))
         assert all(name.startswith(".") for name in visible(tmp_path / "dog"))
@@ -108,7 +108,7 @@ def test_two_runs_differ_in_timing_alone(run: Run) -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_exception_leaves_nothing(
+def test_exception_leaves_no_files(
     tmp_path: Path, info: MediaInfo, header: dict, segmentation: Make, error: type[BaseException]
 ) -> None:
     def interrupted() -> None:
@@ -121,7 +121,7 @@ def test_an_exception_leaves_nothing(
     assert visible(tmp_path) == set()
 
 
-def test_an_exception_leaves_the_earlier_result(run: Run, info: MediaInfo, header: dict, segmentation: Make) -> None:
+def test_exception_keeps_the_earlier_result(run: Run, info: MediaInfo, header: dict, segmentation: Make) -> None:
     path = run(3)
     before = (path / "result.json").read_bytes()
 
@@ -137,19 +137,19 @@ def test_an_exception_leaves_the_earlier_result(run: Run, info: MediaInfo, heade
     assert (path / "result.json").read_bytes() == before
 
 
-def test_a_new_result_replaces_the_earlier_one_whole(run: Run) -> None:
+def test_new_result_replaces_the_earlier_one(run: Run) -> None:
     run(5)
     path = run(2)
     assert visible(path / "masks") == {"000000.png", "000001.png"}
     assert len(json.loads((path / "result.json").read_text())["frames"]) == 2
 
 
-def test_replaced_masks_take_the_earlier_result_json_with_them(run: Run) -> None:
+def test_replacing_masks_removes_the_earlier_result_json(run: Run) -> None:
     run(5)
     assert visible(run(2, frozenset({"masks"}))) == {"masks", "coco.json"}
 
 
-def test_an_addition_leaves_the_earlier_files(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_additional_kind_keeps_earlier_files(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     run(2)
     with caplog.at_level(logging.WARNING):
         path = run(2, frozenset({"frames"}))
@@ -178,7 +178,7 @@ with ResultFolder(Path("dog"), info, frozenset(OUTPUT_FILES), header) as folder:
 
 @pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
 @pytest.mark.parametrize("earlier", [False, True])
-def test_a_killed_run_leaves_hidden_files_that_the_next_run_removes(
+def test_next_run_removes_hidden_files_of_a_killed_run(
     run: Run, tmp_path: Path, fork: Callable, earlier: bool
 ) -> None:
     folder = tmp_path / "dog"
@@ -189,9 +189,9 @@ def test_a_killed_run_leaves_hidden_files_that_the_next_run_removes(
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
-    left = visible(folder) - before
-    assert left
-    assert all(name.startswith(".") for name in left)
+    remaining = visible(folder) - before
+    assert remaining
+    assert all(name.startswith(".") for name in remaining)
     assert len(list(hidden(folder).glob("masks/*.png"))) == 3
     assert visible(run(4)) == {"masks", "coco.json", "result.json"}
     assert len(visible(folder / "masks")) == 4
@@ -199,7 +199,7 @@ def test_a_killed_run_leaves_hidden_files_that_the_next_run_removes(
 
 @full_device
 @pytest.mark.parametrize(("planted", "named"), [("masks/000001.png", "masks/000001.png"), ("result.json", "dog")])
-def test_a_full_disk_leaves_nothing(
+def test_full_disk_leaves_no_files(
     tmp_path: Path, info: MediaInfo, header: dict, segmentation: Make, planted: str, named: str
 ) -> None:
     def filled() -> None:
@@ -234,7 +234,7 @@ def test_errors_of_the_overlay_name_the_visible_file(tmp_path: Path, info: Media
         ("masks", "masks: is in the way"),
     ],
 )
-def test_what_the_program_did_not_make_is_never_replaced(run: Run, tmp_path: Path, path: str, message: str) -> None:
+def test_foreign_files_are_never_replaced(run: Run, tmp_path: Path, path: str, message: str) -> None:
     file = tmp_path / "dog" / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("precious")
@@ -244,7 +244,7 @@ def test_what_the_program_did_not_make_is_never_replaced(run: Run, tmp_path: Pat
     assert list((tmp_path / "dog").glob(".*")) == []
 
 
-def test_what_the_desktop_drops_is_no_obstacle(run: Run) -> None:
+def test_files_of_the_desktop_are_ignored(run: Run) -> None:
     (run(1) / "masks" / ".DS_Store").write_text("")
     assert visible(run(2) / "masks") == {"000000.png", "000001.png"}
 
@@ -274,14 +274,14 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, info: MediaInfo, heade
             tracemalloc.start()
             for index in range(frames):
                 # Every other frame is silent, so that there are as many intervals as can be.
-                made = {"index": index, "time": index / 10, "mask": masks[index % 8], "sounding": index % 2 == 0}
+                result = {"index": index, "time": index / 10, "mask": masks[index % 8], "sounding": index % 2 == 0}
                 rest = {name: getattr(frame, name) for name in ("logits", "iou", "object_score", "image")}
-                folder.write(Segmentation(**made, **rest))
+                folder.write(Segmentation(**result, **rest))
             folder.close()
-            _, most = tracemalloc.get_traced_memory()
+            _, limit = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         is_complete(path, "hash", header["options"]["save"])
-        return most, (path / "result.json").stat().st_size
+        return limit, (path / "result.json").stat().st_size
 
     peak(10)  # imports and caches
     short, _ = peak(100)
@@ -291,26 +291,26 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, info: MediaInfo, heade
 
 
 @pytest.mark.parametrize("save", [QUICK, ALL])
-def test_a_result_is_complete_for_its_own_request(run: Run, save: frozenset[str]) -> None:
+def test_result_is_complete_for_its_request(run: Run, save: frozenset[str]) -> None:
     folder = run(3, save)
     assert is_complete(folder, "hash 10.0", save)
     assert not is_complete(folder, "hash 11.0", save)
     assert not is_complete(folder, "hash 10.0", save - {"json"})
 
 
-def test_a_reader_finds_a_whole_result_or_none(run: Run, tmp_path: Path) -> None:
+def test_result_appears_whole_or_not_at_all(run: Run, tmp_path: Path) -> None:
     """While another run replaces it again and again."""
     path = tmp_path / "dog" / "result.json"
-    over, seen = threading.Event(), []
+    over, observed = threading.Event(), []
 
     def read() -> None:
         while not over.is_set():
             try:
-                seen.append(len(json.loads(path.read_text())["frames"]))
+                observed.append(len(json.loads(path.read_text())["frames"]))
             except FileNotFoundError:
-                seen.append(None)
+                observed.append(None)
             except ValueError as error:
-                seen.append(error)
+                observed.append(error)
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -318,19 +318,19 @@ def test_a_reader_finds_a_whole_result_or_none(run: Run, tmp_path: Path) -> None
         run(3)
     over.set()
     reader.join()
-    assert 3 in seen
-    assert set(seen) <= {3, None}
+    assert 3 in observed
+    assert set(observed) <= {3, None}
 
 
 @pytest.mark.parametrize("lost", ["masks/000001.png", "frames/000002.jpg", "coco.json", "overlay.mp4", "result.json"])
-def test_a_result_with_a_lost_file_is_not_complete(run: Run, lost: str) -> None:
+def test_result_with_a_missing_file_is_not_complete(run: Run, lost: str) -> None:
     folder = run(3, ALL)
     (folder / lost).unlink()
     assert not is_complete(folder, "hash 10.0", ALL)
 
 
 @pytest.mark.parametrize("change", ["cut", "schema", "binary", "deep", "name", "digits", "no request", "no options"])
-def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
+def test_damaged_result_is_not_complete(run: Run, change: str) -> None:
     folder = run(3)
     path = folder / "result.json"
     text = path.read_text()
@@ -351,5 +351,5 @@ def test_a_damaged_result_is_not_complete(run: Run, change: str) -> None:
     assert not is_complete(folder, "hash 10.0", QUICK)
 
 
-def test_a_missing_folder_is_not_complete(tmp_path: Path) -> None:
+def test_missing_folder_is_not_complete(tmp_path: Path) -> None:
     assert not is_complete(tmp_path / "missing", "hash 10.0", ["json"])

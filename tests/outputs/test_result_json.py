@@ -25,53 +25,53 @@ def stretches(frames: list[tuple[float, bool]], spacing: float = 0.5, end: float
     return list(result_json.intervals(frames, spacing=spacing, end=end))
 
 
-def test_neighbours_are_joined_up_to_the_frame_after_them() -> None:
+def test_consecutive_frames_form_one_interval() -> None:
     assert stretches([(0, False), (0.1, True), (0.2, True), (0.3, False), (0.5, True), (0.7, False)]) == [
         [0.1, 0.3],
         [0.5, 0.7],
     ]
 
 
-def test_an_open_end_lasts_one_spacing_more() -> None:
+def test_last_interval_ends_one_spacing_later() -> None:
     assert stretches([(0, True), (0.25, True)]) == [[0, 0.5]]
 
 
-def test_an_open_end_stays_in_the_video() -> None:
+def test_last_interval_ends_within_the_video() -> None:
     assert stretches([(0, True), (0.25, True)], end=0.3) == [[0, 0.3]]
 
 
-def test_a_wrong_announced_end_never_turns_an_interval_round() -> None:
+def test_wrong_duration_keeps_intervals_ordered() -> None:
     assert stretches([(0, False), (1.0, True)], end=0.3) == [[1.0, 1.0]]
 
 
-def test_a_lone_frame_lasts_the_announced_spacing() -> None:
+def test_single_frame_lasts_the_given_spacing() -> None:
     assert stretches([(0.2, True)], spacing=0.04) == [[0.2, 0.24]]
 
 
-def test_a_picture_that_comes_twice_does_not_shrink_the_spacing() -> None:
+def test_repeated_time_does_not_change_the_spacing() -> None:
     assert stretches([(0, True), (0.2, True), (0.2, True)]) == [[0, 0.4]]
 
 
-def test_nothing_visible_and_nothing_at_all() -> None:
+def test_intervals_without_visible_frames() -> None:
     assert stretches([(0, False), (1, False)]) == []
     assert stretches([]) == []
 
 
 @given(st.lists(st.tuples(st.integers(1, 1000), st.booleans()), max_size=40), st.integers(1, 2000))
-def test_intervals_hold_exactly_the_visible_frames(steps: list[tuple[int, bool]], left: int) -> None:
+def test_intervals_contain_exactly_the_visible_frames(steps: list[tuple[int, bool]], left: int) -> None:
     times = np.cumsum([step for step, _ in steps]) / 1000
     frames = [(float(time), visible) for time, (_, visible) in zip(times, steps, strict=True)]
     end = (frames[-1][0] if frames else 0.0) + left / 1000
-    found = stretches(frames, end=end)
-    flat = [second for pair in found for second in pair]
+    actual = stretches(frames, end=end)
+    flat = [second for pair in actual for second in pair]
     assert flat == sorted(flat)
     assert all(second <= end + 1e-6 for second in flat)
-    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(actual))
     for time, visible in frames:
-        assert any(start <= time < stop for start, stop in found) == visible
+        assert any(start <= time < stop for start, stop in actual) == visible
 
 
-def test_a_row_is_pinned(segmentation: Make) -> None:
+def test_row_format(segmentation: Make) -> None:
     frame = dataclasses.replace(segmentation(3), time=0.1 + 0.2, iou=float(np.float32(0.9)), object_score=-1.23456789)
     row = result_json.frame_row(frame)
     assert list(row) == ["index", "time", "area", "iou", "object_score", "sounding", "rle"]
@@ -89,7 +89,7 @@ def test_numbers_of_numpy_and_infinities_have_a_json_form(segmentation: Make) ->
     assert (row["iou"], row["object_score"], row["sounding"], row["time"]) == (0.5, None, False, 1.0)
 
 
-def test_the_members_of_the_result_are_pinned(segmentation: Make, info: MediaInfo, header: dict) -> None:
+def test_members_of_result_json(segmentation: Make, info: MediaInfo, header: dict) -> None:
     rows = [
         result_json.frame_row(frame)
         for frame in (
@@ -120,7 +120,7 @@ def test_the_members_of_the_result_are_pinned(segmentation: Make, info: MediaInf
     assert list(result)[-1] == "timing"
 
 
-def test_a_single_pixel_of_a_huge_frame_counts_as_visible(info: MediaInfo, header: dict, segmentation: Make) -> None:
+def test_one_pixel_of_a_huge_frame_is_visible(info: MediaInfo, header: dict, segmentation: Make) -> None:
     mask = np.zeros((2160, 3840), bool)
     mask[5, 7] = True
     row = result_json.frame_row(dataclasses.replace(segmentation(0), mask=mask))

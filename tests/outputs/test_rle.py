@@ -12,7 +12,7 @@ MASKS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=2
 
 
 @given(MASKS)
-def test_a_mask_comes_back_as_it_went(mask: np.ndarray) -> None:
+def test_mask_round_trip(mask: np.ndarray) -> None:
     coded = rle.encode_rle(mask)
     back = rle.decode_rle(coded)
     assert coded["size"] == list(mask.shape)
@@ -33,14 +33,14 @@ def test_area_and_box_match_the_pixels(mask: np.ndarray) -> None:
         assert rle.bounding_box(coded) == [0, 0, 0, 0]
 
 
-def test_runs_go_down_the_columns_as_in_coco() -> None:
+def test_runs_are_column_major() -> None:
     # Columns top to bottom: 2 off, 3 on, 1 off. Each count is one character, 48 + the run.
     mask = np.array([[0, 1, 1], [0, 1, 0]], dtype=bool)
     assert rle.encode_rle(mask) == {"size": [2, 3], "counts": "231"}
 
 
 @pytest.mark.parametrize("mask", [np.zeros((2, 3), np.uint8), np.zeros((1, 2, 3), bool), np.zeros(3, bool)])
-def test_what_is_no_mask_is_refused(mask: np.ndarray) -> None:
+def test_other_arrays_than_masks_are_refused(mask: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"\(H, W\) bool"):
         rle.encode_rle(mask)
 

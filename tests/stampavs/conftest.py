@@ -1,4 +1,4 @@
-"""A small folder of stamps, and what it is read into."""
+"""A small folder of stamps and its collection."""
 
 from __future__ import annotations
 

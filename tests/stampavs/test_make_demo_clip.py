@@ -1,4 +1,4 @@
-"""The demo clip: what is read of it at one frame a second is what its truth describes."""
+"""Demo clip: its frames at one per second match the ground truth."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def taken(stamps):
+def demo_clip(stamps):
     return draw_demo_clip(stamps, seed=1, size=SIZE)
 
 
 @pytest.fixture(scope="module")
-def folder(taken, tmp_path_factory):
-    return make_demo_clip.write_demo_clip(tmp_path_factory.mktemp("demo") / "new" / "bundle", taken).parent
+def folder(demo_clip, tmp_path_factory):
+    return make_demo_clip.write_demo_clip(tmp_path_factory.mktemp("demo") / "new" / "bundle", demo_clip).parent
 
 
-def test_the_files_and_nothing_else(folder):
+def test_make_demo_clip_writes_its_files_alone(folder):
     assert sorted(path.name for path in folder.iterdir()) == sorted([CLIP, TRUTH, LICENCE])
     info = probe(folder / CLIP)
     assert (info.width, info.height) == (SIZE, SIZE)
     assert info.duration == pytest.approx(SECONDS, abs=0.1)
 
 
-def test_each_processed_frame_is_the_one_that_the_truth_describes(folder, taken):
+def test_processed_frames_match_the_ground_truth(folder, demo_clip):
     frames = list(read_frames(folder / CLIP, fps=1))
     facts = json.loads((folder / TRUTH).read_text())
     assert [(f.index, f.time) for f in frames] == [(f["index"], f["time"]) for f in facts["frames"]]
     assert len(frames) == SECONDS
     # Told from what the scene shows a tenth of a second earlier and later.
     for frame in frames[1:-1]:
-        away = [
-            np.abs(taken.scene.renderer.render_frame(frame.index + shift)[0].astype(int) - frame.image).mean()
+        offset = [
+            np.abs(demo_clip.scene.renderer.render_frame(frame.index + shift)[0].astype(int) - frame.image).mean()
             for shift in (-0.1, 0.0, 0.1)
         ]
-        assert away[1] == min(away)
-        assert away[1] < 3
-        assert (taken.scene.renderer.render_frame(frame.index)[0] == taken.scene.frames[frame.index]).all()
+        assert offset[1] == min(offset)
+        assert offset[1] < 3
+        assert (demo_clip.scene.renderer.render_frame(frame.index)[0] == demo_clip.scene.frames[frame.index]).all()
 
 
-def test_the_truth_is_what_is_heard(folder, taken):
+def test_ground_truth_matches_the_audio(folder, demo_clip):
     truth = read_truth(folder / TRUTH)
     assert list(truth) == list(range(SECONDS))
     for index, mask in truth.items():
-        assert (mask == taken.scene.target[index]).all()
+        assert (mask == demo_clip.scene.target[index]).all()
     assert any(mask.any() for mask in truth.values())
 
 
-def test_the_clip_moves_between_the_seconds(folder):
+def test_demo_clip_moves_between_frames(folder):
     images = [frame.image.astype(int) for frame in read_frames(folder / CLIP)]
     assert len(images) == SECONDS * FPS
     half = FPS // 2
@@ -70,8 +70,8 @@ def test_the_clip_moves_between_the_seconds(folder):
     assert 0 < within[0] < within[1] < within[2]
 
 
-def test_a_picture_between_two_frames_shows_the_poses_between(taken):
-    (path, *_) = taken.scene.renderer.paths
+def test_poses_are_interpolated_between_frames(demo_clip):
+    (path, *_) = demo_clip.scene.renderer.paths
     first, between, second = (path.pose(frame) for frame in (2, 2.25, 3))
     assert between.x == pytest.approx(0.75 * first.x + 0.25 * second.x)
     assert between.angle == pytest.approx(0.75 * first.angle + 0.25 * second.angle)
@@ -79,27 +79,27 @@ def test_a_picture_between_two_frames_shows_the_poses_between(taken):
     assert (path.pose(3).x, path.pose(3).y) == tuple(path.centre[3])
 
 
-def test_the_model_hears_what_was_mixed(folder, taken):
+def test_log_mel_examples_contain_the_mix(folder, demo_clip):
     with SoundTrack(folder / CLIP) as track:
-        heard = track.read(0.0, SECONDS)
-    spectra = [log_mel(torch.from_numpy(samples.T.copy())).numpy() for samples in (heard, taken.scene.samples)]
-    away = np.abs(spectra[0] - spectra[1]).mean()
+        audible = track.read(0.0, SECONDS)
+    spectra = [log_mel(torch.from_numpy(samples.T.copy())).numpy() for samples in (audible, demo_clip.scene.samples)]
+    offset = np.abs(spectra[0] - spectra[1]).mean()
     apart = np.abs(spectra[1] - spectra[1].mean(axis=1, keepdims=True)).mean()
-    assert away < 0.15 * apart
-    loud = np.square(heard[: SECONDS * AUDIO_RATE]).reshape(SECONDS, -1).mean(axis=1) > 1e-6
+    assert offset < 0.15 * apart
+    loud = np.square(audible[: SECONDS * AUDIO_RATE]).reshape(SECONDS, -1).mean(axis=1) > 1e-6
     # A run of sound ends in its last second, so that silence is silence in the file too.
-    assert (loud == taken.scene.sounding.any(axis=0)).all()
+    assert (loud == demo_clip.scene.sounding.any(axis=0)).all()
 
 
-def test_the_licence_names_what_was_used(folder, taken):
+def test_licence_lists_used_stamps(folder, demo_clip):
     text = (folder / LICENCE).read_text()
-    for thing in taken.scene.objects:
-        assert f"- `{thing.stamp}`\n" in text
-        assert thing.track is None or f"- `{thing.track.recording}`\n" in text
+    for item in demo_clip.scene.objects:
+        assert f"- `{item.stamp}`\n" in text
+        assert item.track is None or f"- `{item.track.recording}`\n" in text
     assert "GNU" not in text, "of stamps that nobody knows nothing is claimed"
 
 
-def test_the_command_draws_the_same_from_the_same_seed(stamps, tmp_path, capsys):
+def test_contact_sheet_is_reproducible(stamps, tmp_path, capsys):
     (tmp_path / "mini").mkdir()
     assert make_demo_clip.main(["--stamps", str(stamps), "--out", str(tmp_path), "--seed", "1"]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / CLIP}: ")
@@ -112,7 +112,7 @@ def test_the_command_draws_the_same_from_the_same_seed(stamps, tmp_path, capsys)
     )
 
 
-def test_a_negative_seed_is_refused(stamps, tmp_path, capsys):
+def test_negative_seed_is_refused(stamps, tmp_path, capsys):
     with pytest.raises(UsageError, match="--seed -1"):
         draw_demo_clip(stamps, seed=-1)
     assert (

@@ -1,4 +1,4 @@
-"""What is found in a folder of stamps, and what is left out."""
+"""Collection of stamps, and exclusions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from helpers.toy_stamps import SILENT, THINGS, write_picture
 CATALOGUE = json.loads((Path(assets.__file__).parent / "catalogue.json").read_text(encoding="utf-8"))
 
 
-def test_pairs_are_categories_and_the_rest_is_silent(collection):
+def test_pairs_are_categories_and_others_silent(collection):
     assert tuple(collection.categories) == THINGS
     assert [picture.name for picture in collection.silent] == list(SILENT)
     assert not collection.is_package
@@ -27,7 +27,7 @@ def test_pairs_are_categories_and_the_rest_is_silent(collection):
     assert [recording.path.name for recording in bell.recordings] == ["bell.ogg"]
 
 
-def test_without_a_text_the_file_names_the_thing(stamps, tmp_path):
+def test_file_name_replaces_a_missing_text(stamps, tmp_path):
     folder = shutil.copytree(stamps, tmp_path / "own")
     (folder / "things" / "bell.txt").unlink()
     for ending in ("png", "ogg"):
@@ -35,13 +35,13 @@ def test_without_a_text_the_file_names_the_thing(stamps, tmp_path):
     assert "door bell 2" in collect_assets(folder).categories
 
 
-def test_two_things_of_one_name_stay_apart(stamps, tmp_path):
+def test_duplicate_names_are_distinguished(stamps, tmp_path):
     folder = shutil.copytree(stamps, tmp_path / "own")
     (folder / "things" / "drum.txt").write_text("A bell.\n", encoding="utf-8")
     assert {"bell", "bell 2"} <= collect_assets(folder).categories.keys()
 
 
-def test_small_and_translucent_silent_pictures_are_left_out(stamps, tmp_path):
+def test_small_and_translucent_silent_images_are_excluded(stamps, tmp_path):
     folder = shutil.copytree(stamps, tmp_path / "own")
     write_picture(folder / "tiny.png", 3, (70, 70))
     glass = np.full((90, 90, 4), 150, dtype=np.uint8)
@@ -49,16 +49,16 @@ def test_small_and_translucent_silent_pictures_are_left_out(stamps, tmp_path):
     assert [picture.name for picture in collect_assets(folder).silent] == list(SILENT)
 
 
-def test_pixels_are_cut_to_the_outline_and_dust_is_gone(tmp_path):
+def test_stamps_are_cropped_and_faint_pixels_removed(tmp_path):
     image = np.zeros((50, 80, 4), dtype=np.uint8)
     image[10:40, 20:70] = (200, 100, 50, 255)
     image[0, 0, 3] = assets.MIN_ALPHA - 1
     image[20, 30, 3] = assets.MIN_ALPHA - 1
     Image.fromarray(image).save(tmp_path / "box.png")
-    found = read_stamp(tmp_path / "box.png")
-    assert found.shape == (30, 50, 4)
-    assert found[10, 10].tolist() == [0, 0, 0, 0]
-    assert np.count_nonzero(found[..., 3]) == 30 * 50 - 1
+    actual = read_stamp(tmp_path / "box.png")
+    assert actual.shape == (30, 50, 4)
+    assert actual[10, 10].tolist() == [0, 0, 0, 0]
+    assert np.count_nonzero(actual[..., 3]) == 30 * 50 - 1
 
 
 def test_any_mode_of_png_is_read(tmp_path):
@@ -72,7 +72,7 @@ def test_any_mode_of_png_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", None])
-def test_a_bad_picture_is_named(tmp_path, content):
+def test_unreadable_image_is_named(tmp_path, content):
     if content is None:
         Image.new("RGBA", (70, 70)).save(tmp_path / "bad.png")
     else:
@@ -81,7 +81,7 @@ def test_a_bad_picture_is_named(tmp_path, content):
         read_stamp(tmp_path / "bad.png")
 
 
-def test_a_folder_with_too_little_is_refused(stamps, tmp_path):
+def test_folder_with_too_few_stamps_is_refused(stamps, tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         collect_assets(tmp_path / "nowhere")
     for name in THINGS[:3]:
@@ -91,7 +91,7 @@ def test_a_folder_with_too_little_is_refused(stamps, tmp_path):
         collect_assets(tmp_path)
 
 
-def test_without_the_package_its_name_and_the_option_are_told(monkeypatch, tmp_path):
+def test_missing_package_names_the_option(monkeypatch, tmp_path):
     monkeypatch.setattr(assets, "FOLDER", tmp_path / "nowhere")
     with pytest.raises(UnavailableError, match=r"apt install tuxpaint-stamps-default.*`stamps=DIR`"):
         collect_assets()
@@ -112,22 +112,22 @@ def package(tmp_path, stamps):
     return tmp_path
 
 
-def test_the_catalogue_rules_the_folder_of_the_package(package):
-    found = collect_assets(package)
-    assert found.is_package
-    assert found.categories.keys() == CATALOGUE["categories"].keys()
-    assert [picture.key for picture in found.silent] == ["sports/ball"]
-    assert found.categories["duck"].alike == ("goose", "rubber duck")
-    assert "duck" in found.categories["goose"].alike
+def test_catalogue_applies_to_the_package(package):
+    actual = collect_assets(package)
+    assert actual.is_package
+    assert actual.categories.keys() == CATALOGUE["categories"].keys()
+    assert [picture.key for picture in actual.silent] == ["sports/ball"]
+    assert actual.categories["duck"].alike == ("goose", "rubber duck")
+    assert "duck" in actual.categories["goose"].alike
 
 
-def test_a_package_with_a_file_less_is_refused(package):
+def test_package_with_a_missing_file_is_refused(package):
     (package / "animals" / "birds" / "owl.ogg").unlink()
     with pytest.raises(InputError, match=r"owl\.ogg is missing: reinstall"):
         collect_assets(package)
 
 
-def test_the_catalogue_uses_nothing_that_it_excludes():
+def test_catalogue_uses_no_excluded_files():
     used = [key for entry in CATALOGUE["categories"].values() for key in (*entry["pictures"], *entry["sounds"])]
     excluded = CATALOGUE["excluded"]
     assert not [key for key in used if key in excluded or any(key.startswith(f"{out}/") for out in excluded)]

@@ -1,4 +1,4 @@
-"""Each second is clearly heard or silent, on its own and as a model hears it; and sound comes from where a thing is."""
+"""Audio: seconds are clearly audible or silent, also for the front end; panning."""
 
 from __future__ import annotations
 
@@ -34,33 +34,33 @@ def example(track: np.ndarray, number: int) -> np.ndarray:
     return track[begin : begin + EXAMPLE_SAMPLES]
 
 
-def test_the_examples_are_those_of_the_front_end():
+def test_examples_match_the_front_end():
     assert audio.EXAMPLE_HOP == EXAMPLE_HOP_SECONDS
     assert audio.EXAMPLE_LENGTH == EXAMPLE_SAMPLES / AUDIO_RATE
 
 
-def test_a_recording_has_the_common_level_and_no_silence_around_it(tmp_path):
+def test_recording_is_trimmed_and_at_the_common_level(tmp_path):
     wave = np.concatenate([np.zeros((8000, 1), np.int16), tone(1.0, channels=1) // 9, np.zeros((8000, 1), np.int16)])
-    found = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
-    assert abs(len(found) / AUDIO_RATE - 1.0) < 0.05
-    assert rms(found) == pytest.approx(audio.LEVEL, rel=0.02)
+    actual = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
+    assert abs(len(actual) / AUDIO_RATE - 1.0) < 0.05
+    assert rms(actual) == pytest.approx(audio.LEVEL, rel=0.02)
 
 
-def test_rumble_is_no_sound(tmp_path):
+def test_low_frequencies_are_no_sound(tmp_path):
     wave = tone(1.0, frequency=440, channels=1) // 4 + tone(1.0, frequency=30, channels=1)
-    found = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
-    power = np.abs(np.fft.rfft(found)) ** 2
-    assert power[np.fft.rfftfreq(len(found), 1 / AUDIO_RATE) < 50].sum() < 0.01 * power.sum()
+    actual = audio.read_recording(write_media(tmp_path / "a.wav", sound=wave, audio_codec="pcm_s16le"))
+    power = np.abs(np.fft.rfft(actual)) ** 2
+    assert power[np.fft.rfftfreq(len(actual), 1 / AUDIO_RATE) < 50].sum() < 0.01 * power.sum()
 
 
 @pytest.mark.parametrize(("wave", "reason"), [(0 * tone(1.0), "no sound"), (tone(0.02), "too short")])
-def test_a_recording_without_sound_is_refused(tmp_path, wave, reason):
+def test_recording_without_sound_is_refused(tmp_path, wave, reason):
     padded = np.concatenate([tone(0.02), 0 * tone(3.0), tone(0.02)]) if reason == "too short" else wave
     with pytest.raises(InputError, match=rf"a\.wav: .*{reason}.*remove it"):
         audio.read_recording(write_media(tmp_path / "a.wav", sound=padded, audio_codec="pcm_s16le"))
 
 
-def test_it_plays_in_the_seconds_that_are_on():
+def test_recording_plays_in_active_seconds():
     on = np.array([False, True, True, False, True])
     track = audio.play_recording(beep(0.5, (0, 0.5)), on, np.random.default_rng(0))
     loud = [rms(track[second * AUDIO_RATE : (second + 1) * AUDIO_RATE]) > 0 for second in range(5)]
@@ -74,54 +74,54 @@ def test_it_plays_in_the_seconds_that_are_on():
     length=st.floats(0.05, 2),
     seed=st.integers(0, 9),
 )
-def test_a_second_is_clearly_heard_or_silent(on, begin, length, seed):
+def test_seconds_are_clearly_audible_or_silent(on, begin, length, seed):
     """For the second as for the example, whatever gaps the recording has."""
     piece = beep(begin + length, (begin, begin + length))
     played = audio.play_recording(piece, np.array(on), np.random.default_rng(seed))
     sounding, track = audio.audible_seconds(played)
-    for second, heard in enumerate(sounding):
-        whole = track[second * AUDIO_RATE : (second + 1) * AUDIO_RATE]
+    for second, audible in enumerate(sounding):
+        full = track[second * AUDIO_RATE : (second + 1) * AUDIO_RATE]
         shared = example(track, second)[round(second * (1 - audio.EXAMPLE_HOP) * AUDIO_RATE) :]
-        if heard:
+        if audible:
             assert on[second]
-            assert rms(whole) >= audio.AUDIBLE * audio.LEVEL
+            assert rms(full) >= audio.AUDIBLE * audio.LEVEL
             assert rms(shared) >= audio.AUDIBLE * audio.LEVEL * 0.999
         else:
-            assert not whole.any()
+            assert not full.any()
             assert not example(track, second).any()
 
 
-def test_a_rest_in_a_recording_is_no_sound():
+def test_pause_in_a_recording_is_silent():
     sounding, _ = audio.audible_seconds(beep(5, (0, 0.7), (3.2, 4.5)))
     assert sounding.tolist() == [True, False, False, True, True]
 
 
-def test_a_quiet_track_counts_by_its_own_level():
+def test_audible_seconds_depend_on_the_tracks_level():
     quiet = beep(2, (0, 1), level=0.1 * audio.LEVEL)
     assert audio.audible_seconds(quiet, 0.1 * audio.LEVEL)[0].tolist() == [True, False]
     assert not audio.audible_seconds(quiet)[0].any()
 
 
-def test_what_a_model_does_not_hear_does_not_count():
+def test_sound_below_the_front_end_is_not_audible():
     """The last example of ten seconds ends at 9.615 s."""
     sounding, track = audio.audible_seconds(beep(10, (9.7, 10.0)))
     assert not sounding.any()
     assert not track.any()
 
 
-def test_the_first_breath_of_a_cry_is_removed():
+def test_quiet_onset_is_removed():
     sounding, track = audio.audible_seconds(beep(3, (0.99, 2.0)))
     assert sounding.tolist() == [False, True, False]
     assert not track[:AUDIO_RATE].any()
 
 
 @pytest.mark.parametrize(("x", "louder"), [(0.1, 0), (0.9, 1)])
-def test_sound_comes_from_the_side_of_the_thing(x, louder):
+def test_audio_comes_from_the_side_of_the_object(x, louder):
     stereo = audio.pan_stereo(beep(2, (0, 2)), np.full(2, x))
     assert rms(stereo[:, louder]) > 3 * rms(stereo[:, 1 - louder])
 
 
-def test_panning_keeps_the_power_and_follows():
+def test_panning_keeps_the_power_and_follows_the_object():
     track = beep(4, (0, 4))
     stereo = audio.pan_stereo(track, np.array([0.0, 0.4, 0.8, 1.0]))
     assert np.allclose(np.square(stereo).sum(axis=1), np.square(track), atol=1e-6)
@@ -130,8 +130,8 @@ def test_panning_keeps_the_power_and_follows():
     assert not stereo[: AUDIO_RATE // 2, 1].any()
 
 
-def test_noise_has_its_level_and_no_place():
+def test_noise_has_its_level_and_no_direction():
     for seed in range(4):
-        found = audio.draw_noise(2, 0.05, np.random.default_rng(seed))
-        assert rms(found) == pytest.approx(0.05, rel=1e-3)
-        assert abs(np.corrcoef(found.T)[0, 1]) < 0.3
+        actual = audio.draw_noise(2, 0.05, np.random.default_rng(seed))
+        assert rms(actual) == pytest.approx(0.05, rel=1e-3)
+        assert abs(np.corrcoef(actual.T)[0, 1]) < 0.3

@@ -1,4 +1,4 @@
-"""The tree on disk: whole, exact, the same from the same seed."""
+"""Build of the data set: complete, exact, reproducible."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_two_processes_give_the_same_bytes(tree, plan, tmp_path):
     assert contents(tmp_path / "again") == contents(tree)
 
 
-def test_another_seed_gives_other_bytes(tree, plan, tmp_path, stamps):
+def test_different_seeds_give_different_bytes(tree, plan, tmp_path, stamps):
     build_stampavs(tmp_path / "other", BuildPlan(stamps=stamps, seed=4, size=48, clips=1), workers=1)
     name = "media/train-standard-00000/audio.wav"
     assert contents(tmp_path / "other")[name] != contents(tree)[name]
 
 
-def test_more_clips_begin_with_the_same_ones(tree, tmp_path, stamps):
+def test_larger_build_begins_with_the_same_clips(tree, tmp_path, stamps):
     build_stampavs(tmp_path / "fewer", BuildPlan(stamps=stamps, seed=3, size=48, clips=1), workers=1)
     few, many = contents(tmp_path / "fewer"), contents(tree)
     shared = [name for name in few if name.startswith(("media/", "gt_mask/"))]
@@ -66,7 +66,7 @@ def test_more_clips_begin_with_the_same_ones(tree, tmp_path, stamps):
     assert all(few[name] == many[name] for name in shared)
 
 
-def test_the_tables_tell_of_every_clip(tree):
+def test_tables_list_every_clip(tree):
     facts = json.loads((tree / "stampavs.json").read_text())
     rows = table(tree / "metadata.csv")
     assert facts["schema"] == "stampavs/1"
@@ -82,7 +82,7 @@ def test_the_tables_tell_of_every_clip(tree):
     assert sorted(uids) == sorted(path.name for path in (tree / "gt_mask").iterdir())
 
 
-def test_the_files_of_a_clip_agree(tree):
+def test_files_of_a_clip_are_consistent(tree):
     for row in table(tree / "metadata.csv"):
         media, truth = tree / "media" / row["uid"], tree / "gt_mask" / row["uid"]
         scene = json.loads((media / "scene.json").read_text(encoding="utf-8"))
@@ -94,26 +94,26 @@ def test_the_files_of_a_clip_agree(tree):
         with wave.open(str(media / "audio.wav")) as sound:
             assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (2, 2, 16_000)
             assert sound.getnframes() == count * 16_000
-        names = {f"fid_{thing['fid']}" for thing in objects} | {"sounding"}
+        names = {f"fid_{item['fid']}" for item in objects} | {"sounding"}
         assert {path.name for path in truth.iterdir()} == names
         target = masks(truth / "sounding")
         assert target.shape == (count, 48, 48)
         assert target.dtype == np.uint8
         assert set(np.unique(target)) <= {0, 255}
         union = np.zeros_like(target)
-        for thing in objects:
-            layer = masks(truth / f"fid_{thing['fid']}")
-            assert [int((mask > 0).sum()) for mask in layer] == thing["area"]
-            union |= layer * np.array(thing["sounding"], dtype=np.uint8)[:, None, None]
+        for item in objects:
+            layer = masks(truth / f"fid_{item['fid']}")
+            assert [int((mask > 0).sum()) for mask in layer] == item["area"]
+            union |= layer * np.array(item["sounding"], dtype=np.uint8)[:, None, None]
         assert (union == target).all()
 
 
-def test_masks_have_names_of_five_digits(tree):
+def test_mask_names_have_five_digits(tree):
     folder = next((tree / "gt_mask").iterdir()) / "sounding"
     assert min(path.name for path in folder.iterdir()) == "00000.png"
 
 
-def test_expressions_name_their_clip_and_object(tree):
+def test_expression_ids_contain_clip_and_object(tree):
     scenes = {
         path.name: json.loads((path / "scene.json").read_text(encoding="utf-8")) for path in (tree / "media").iterdir()
     }
@@ -129,24 +129,24 @@ def test_expressions_name_their_clip_and_object(tree):
             assert name == "null"
         else:
             assert name == scene["objects"][int(row["fid"]) - 1]["category"]
-    said = [item for scene in scenes.values() for item in scene["expressions"]]
-    assert {item["needs_sound"] for item in said} == {True, False}
-    assert not any(item["needs_sound"] for item in said if "hearing" not in item["claim"])
+    text = [item for scene in scenes.values() for item in scene["expressions"]]
+    assert {item["needs_sound"] for item in text} == {True, False}
+    assert not any(item["needs_sound"] for item in text if "hearing" not in item["claim"])
     by_split = {split: {row["fid"] for row in rows if row["split"] == split} for split in ("test-null", "test-seen")}
     assert by_split["test-null"] == {"0"}
     assert "0" not in by_split["test-seen"]
 
 
-def test_held_out_things_do_not_sound_in_training(tree):
+def test_held_out_categories_are_silent_in_training(tree):
     held = json.loads((tree / "stampavs.json").read_text())["held_out"]
     for row in table(tree / "metadata.csv"):
         scene = json.loads((tree / "media" / row["uid"] / "scene.json").read_text(encoding="utf-8"))
-        shown = {thing["category"] for thing in scene["objects"]}
-        heard = {thing["category"] for thing in scene["objects"] if any(thing["sounding"])}
+        outcome = {item["category"] for item in scene["objects"]}
+        audible = {item["category"] for item in scene["objects"] if any(item["sounding"])}
         if row["split"] == "test-unseen":
-            assert heard <= set(held["categories"])
+            assert audible <= set(held["categories"])
         else:
-            assert not shown & set(held["categories"])
+            assert not outcome & set(held["categories"])
 
 
 class StopError(Exception):
@@ -166,7 +166,7 @@ def stopping(total):
     yield advance
 
 
-def test_a_stopped_build_goes_on(tree, plan, tmp_path):
+def test_interrupted_build_is_resumed(tree, plan, tmp_path):
     root = tmp_path / "stopped"
     with pytest.raises(StopError):
         build_stampavs(root, plan, workers=1, progress=stopping)
@@ -181,7 +181,7 @@ def test_a_stopped_build_goes_on(tree, plan, tmp_path):
     assert contents(root) == contents(tree)
 
 
-def test_a_clip_without_its_description_half_is_made_anew(tree, plan, tmp_path):
+def test_incomplete_clip_is_rebuilt(tree, plan, tmp_path):
     """A process that was killed between its two renames left the masks alone."""
     root = tmp_path / "killed"
     with pytest.raises(StopError):
@@ -194,7 +194,7 @@ def test_a_clip_without_its_description_half_is_made_anew(tree, plan, tmp_path):
     assert contents(root) == contents(tree)
 
 
-def test_a_killed_build_goes_on(stamps, tmp_path, start):
+def test_killed_build_is_resumed(stamps, tmp_path, start):
     plan = BuildPlan(stamps=stamps, size=256, clips=4)  # large, so that there is time to kill it
     root = tmp_path / "killed"
     options = ("--stamps", stamps, "--clips", plan.clips, "--workers", 2)
@@ -209,14 +209,14 @@ def test_a_killed_build_goes_on(stamps, tmp_path, start):
     assert contents(root) == contents(tmp_path / "whole")
 
 
-def test_a_finished_build_is_left_alone(tree, plan):
+def test_complete_build_is_unchanged(tree, plan):
     before = {path: path.stat().st_mtime_ns for path in tree.rglob("*")}
     (tree / "unfinished.json").touch()  # the build was killed at its very last step
     build_stampavs(tree, plan, workers=1)
     assert {path: path.stat().st_mtime_ns for path in tree.rglob("*")} == before
 
 
-def test_a_folder_with_something_else_is_refused(tree, plan, tmp_path, stamps):
+def test_folder_with_other_files_is_refused(tree, plan, tmp_path, stamps):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds something else"):
         build_stampavs(tmp_path, plan)
@@ -226,6 +226,6 @@ def test_a_folder_with_something_else_is_refused(tree, plan, tmp_path, stamps):
 
 
 @pytest.mark.parametrize(("name", "value"), [("seed", -1), ("size", 16), ("size", 2000), ("clips", 0)])
-def test_plans_that_make_no_sense_are_refused(name, value):
+def test_invalid_plans_are_refused(name, value):
     with pytest.raises(UsageError, match=f"`{name}={value}`"):
         BuildPlan(**{name: value})

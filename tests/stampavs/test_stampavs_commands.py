@@ -1,4 +1,4 @@
-"""`data build-stampavs` and `data sheet` on the command line."""
+"""`auralsam2 data build-stampavs` and `auralsam2 data sheet`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tree(stamps, tmp_path_factory):
     return root
 
 
-def test_building_tells_the_counts(command, stamps, tmp_path):
+def test_build_prints_the_counts(command, stamps, tmp_path):
     outcome = command("data", "build-stampavs", tmp_path / "a", "--stamps", stamps, "--size", 32, "--clips", 1)
     assert outcome.code == 0
     assert outcome.err == ""
@@ -32,7 +32,7 @@ def test_building_tells_the_counts(command, stamps, tmp_path):
     assert re.fullmatch(rf"written: {re.escape(str(tmp_path / 'a'))}; 11 clips in \d+ s, \d+\.\d per second", last)
 
 
-def test_without_stamps_the_package_is_named(command, tmp_path, monkeypatch):
+def test_missing_stamps_name_the_package(command, tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "FOLDER", tmp_path / "nowhere")
     outcome = command("data", "build-stampavs", tmp_path / "a")
     assert outcome.code == EXIT_UNAVAILABLE
@@ -50,14 +50,14 @@ def test_without_stamps_the_package_is_named(command, tmp_path, monkeypatch):
         (("--stamps", "nowhere"), "nowhere: no such folder"),
     ],
 )
-def test_arguments_without_sense_are_told(command, tmp_path, options, told):
+def test_invalid_arguments_are_refused(command, tmp_path, options, told):
     outcome = command("data", "build-stampavs", tmp_path / "a", *options)
     assert outcome.code == EXIT_UNUSABLE
     assert told in outcome.error
     assert not (tmp_path / "a").exists()
 
 
-def test_a_sheet_shows_clips(command, tree, tmp_path):
+def test_contact_sheet_shows_clips(command, tree, tmp_path):
     outcome = command("data", "sheet", tree, tmp_path / "sheet.png", "--split", "test-seen", "--clips", 3)
     assert outcome.code == 0
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
@@ -68,7 +68,7 @@ def test_a_sheet_shows_clips(command, tree, tmp_path):
     assert (sheet == again).all()
 
 
-def test_a_sheet_of_silence_has_no_red(tree):
+def test_contact_sheet_of_silence_has_no_red(tree):
     sheet = np.asarray(draw_contact_sheet(tree, split="test-robust", clips=4))
     assert not (sheet == (255, 40, 40)).all(axis=2).any()
 
@@ -81,19 +81,19 @@ def test_a_sheet_of_silence_has_no_red(tree):
         (("--split", "test-new-image"), "no clips of split test-new-image"),
     ],
 )
-def test_a_sheet_of_nothing_is_refused(command, tree, tmp_path, options, told):
+def test_contact_sheet_without_clips_is_refused(command, tree, tmp_path, options, told):
     outcome = command("data", "sheet", tree, tmp_path / "sheet.png", *options)
     assert outcome.code == EXIT_UNUSABLE
     assert told in outcome.error
     assert not list(tmp_path.iterdir())
 
 
-def test_a_sheet_needs_a_data_set_and_a_picture_name(command, tree, tmp_path):
+def test_contact_sheet_needs_a_data_set_and_an_image_name(command, tree, tmp_path):
     assert "holds no StampAVS" in command("data", "sheet", tmp_path, tmp_path / "sheet.png").error
     assert "must end in .png or .jpg" in command("data", "sheet", tree, tmp_path / "sheet.gif").error
 
 
-def test_a_damaged_clip_is_named(tree):
+def test_damaged_clip_is_named(tree):
     frame = tree / "media" / "val-hard-00000" / "frames" / "0.jpg"
     content = frame.read_bytes()
     try:

@@ -1,4 +1,4 @@
-"""Every sentence refers to exactly one object, or to none, by a reader of its own."""
+"""Expressions refer to exactly one object or to none, by an independent evaluation."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def referents(text, scene):
     match = SENTENCE.fullmatch(text)
     assert match, text
     side = scene.frames.shape[1]
-    found = []
-    for thing, mask in zip(scene.objects, scene.masks, strict=True):
+    actual = []
+    for item, mask in zip(scene.objects, scene.masks, strict=True):
         rows, columns = (np.nonzero(mask)[axis].mean() / side for axis in (1, 2))
-        fits = match["name"] in ("object", "thing", thing.category)
+        fits = match["name"] in ("object", "thing", item.category)
         if match["place"]:
             fits &= {
                 "on the left": columns < 0.5,
@@ -48,17 +48,17 @@ def referents(text, scene):
                 "at the bottom": rows > 0.5,
             }[match["place"]]
         if match["heard"] in SOUNDING | NEVER:
-            fits &= (thing.track is not None) == (match["heard"] in SOUNDING)
+            fits &= (item.track is not None) == (match["heard"] in SOUNDING)
         elif match["heard"]:
             pick = PICKS[match["heard"]]
-            heard = [pick(other) for other in scene.objects if other.track]
-            fits &= thing.track is not None and pick(thing) == max(heard)
+            audible = [pick(other) for other in scene.objects if other.track]
+            fits &= item.track is not None and pick(item) == max(audible)
         if fits:
-            found.append(thing.fid)
-    return found
+            actual.append(item.fid)
+    return actual
 
 
-def told(train, mix, kind, seed):
+def write_scene(train, mix, kind, seed):
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     scene = scene_module.draw_scene(rng, train, mix, kind, size=64)
     absent = [category for category in train.targets if category.name not in scene.categories]
@@ -67,37 +67,37 @@ def told(train, mix, kind, seed):
 
 @pytest.mark.parametrize("mix", PRESETS, ids=lambda mix: mix.name)
 @pytest.mark.parametrize("kind", KINDS)
-def test_sentences_are_true_of_one_object_or_of_none(train, kind, mix):
+def test_expressions_refer_to_one_object_or_none(train, kind, mix):
     number = 0
     for seed in range(8):
-        scene, said = told(train, mix, kind, seed)
-        for expression in said:
+        scene, text = write_scene(train, mix, kind, seed)
+        for expression in text:
             expected = [expression.fid] if expression.fid else []
             assert referents(expression.text, scene) == expected, expression.text
             number += 1
-        assert len({expression.text for expression in said}) == len(said)
+        assert len({expression.text for expression in text}) == len(text)
     assert number > 8 * 4
 
 
-def test_some_need_sound_some_place_and_some_a_name(train):
-    said = [e for seed in range(6) for e in told(train, PRESETS[0], "single", seed)[1] if e.fid]
-    assert sum(e.needs_sound for e in said) >= len(said) // 4
-    assert any(e.claim.place for e in said)
-    assert any(e.claim.name and not e.claim.hearing for e in said)
+def test_expressions_use_sound_place_and_name(train):
+    text = [e for seed in range(6) for e in write_scene(train, PRESETS[0], "single", seed)[1] if e.fid]
+    assert sum(e.needs_sound for e in text) >= len(text) // 4
+    assert any(e.claim.place for e in text)
+    assert any(e.claim.name and not e.claim.hearing for e in text)
 
 
 @pytest.mark.parametrize("kind", ["silence", "offscreen", "noise"])
-def test_where_nothing_sounds_the_sounding_object_is_none(train, kind):
-    scene, _ = told(train, PRESETS[0], kind, 1)
+def test_silent_scene_has_no_sounding_object(train, kind):
+    scene, _ = write_scene(train, PRESETS[0], kind, 1)
     assert set(referred_objects(Claim(hearing="sounding"), scene)) == {False}
     assert set(referred_objects(Claim(hearing="loudest"), scene)) == {False}
     assert set(referred_objects(Claim(hearing="silent"), scene)) == {True}
 
 
-def test_what_needs_sound_is_open_without_it(train):
+def test_needs_sound_means_ambiguous_without_it(train):
     for seed in range(8):
-        scene, said = told(train, PRESETS[0], "twins", seed)
-        for expression in said:
+        scene, text = write_scene(train, PRESETS[0], "twins", seed)
+        for expression in text:
             match = SENTENCE.fullmatch(expression.text)
             assert match
             mute = " ".join(part for part in ("the", match["name"], match["place"]) if part)
@@ -106,18 +106,18 @@ def test_what_needs_sound_is_open_without_it(train):
                 assert referred_objects(claim, scene).count(True) + referred_objects(claim, scene).count(None) > 1, mute
 
 
-def test_a_drifting_object_has_no_place(train):
+def test_drifting_object_has_no_place(train):
     """An object that crosses the middle is neither surely left nor surely right."""
     for seed in range(30):
-        scene, _ = told(train, PRESETS[1], "single", seed)
-        for thing, left, right in zip(
+        scene, _ = write_scene(train, PRESETS[1], "single", seed)
+        for item, remaining, right in zip(
             scene.objects,
             referred_objects(Claim(place="left"), scene),
             referred_objects(Claim(place="right"), scene),
             strict=True,
         ):
-            middle = thing.boxes[:, [0, 2]].mean(axis=1) / 64
+            middle = item.boxes[:, [0, 2]].mean(axis=1) / 64
             if middle.min() < 0.5 < middle.max():
-                assert left is not True
+                assert remaining is not True
                 assert right is not True
-            assert not (left and right)
+            assert not (remaining and right)

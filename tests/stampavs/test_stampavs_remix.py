@@ -1,4 +1,4 @@
-"""Scenes with another sound than they were built with."""
+"""Remixed audio of scenes."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ def soundings(train):
     return built, [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(DRAWS)]
 
 
-def test_the_same_generator_gives_the_same_sound(train):
+def test_remix_is_reproducible(train):
     built = scene(train, "single")
-    one, other = (remix_audio(built, train, np.random.default_rng(7)) for _ in range(2))
-    assert np.array_equal(one.samples, other.samples)
-    assert np.array_equal(one.sounding, other.sounding)
+    first, other = (remix_audio(built, train, np.random.default_rng(7)) for _ in range(2))
+    assert np.array_equal(first.samples, other.samples)
+    assert np.array_equal(first.sounding, other.sounding)
 
 
-def test_all_kinds_come_and_hold_what_they_say(soundings):
+def test_all_kinds_occur_with_their_properties(soundings):
     built, drawn = soundings
     assert {sound.kind for sound in drawn} == {kind for kind, _ in SHARES}
     for sound in drawn:
         assert sound.samples.shape == (5 * AUDIO_RATE, 2)
         assert np.abs(sound.samples).max() <= 1.0
         assert sound.sounding.shape == (len(built["objects"]), 5)
-        heard = sound.sounding.any(1)
-        assert heard.sum() == {"single": 1, "multi": 2}.get(sound.kind, 0)
+        audible = sound.sounding.any(1)
+        assert audible.sum() == {"single": 1, "multi": 2}.get(sound.kind, 0)
         assert (np.abs(sound.samples).max() > 0) == (sound.kind != "silence")
 
 
-def test_different_objects_are_heard(soundings):
+def test_remix_lets_different_objects_sound(soundings):
     built, drawn = soundings
-    heard = np.logical_or.reduce([sound.sounding.any(1) for sound in drawn])
-    assert heard.sum() >= 2
+    audible = np.logical_or.reduce([sound.sounding.any(1) for sound in drawn])
+    assert audible.sum() >= 2
     able = np.array([item["can_sound"] for item in built["objects"]])
-    assert not heard[~able].any()
+    assert not audible[~able].any()
 
 
-def test_sound_comes_from_where_its_object_is(train):
+def test_panning_matches_object_positions(train):
     built = scene(train, "single")
     for item in built["objects"]:
         item["pan"] = [0.0] * 5
@@ -66,7 +66,7 @@ def test_sound_comes_from_where_its_object_is(train):
             assert np.abs(sound.samples[:, 0]).max() > 100 * np.abs(sound.samples[:, 1]).max()
 
 
-def test_of_twins_one_is_heard(train):
+def test_one_of_two_twins_sounds(train):
     built = scene(train, "twins")
     names = [item["category"] for item in built["objects"]]
     twin = max(names, key=names.count)
@@ -75,13 +75,13 @@ def test_of_twins_one_is_heard(train):
     chosen = set()
     for seed in range(DRAWS):
         sound = remix_audio(built, train, np.random.default_rng(seed))
-        heard = sound.sounding[places].any(1)
-        assert heard.sum() <= 1
-        chosen |= set(np.flatnonzero(heard).tolist())
+        audible = sound.sounding[places].any(1)
+        assert audible.sum() <= 1
+        chosen |= set(np.flatnonzero(audible).tolist())
     assert chosen == {0, 1}
 
 
-def test_strange_voices_let_anything_be_heard_from_its_side(train):
+def test_absent_voices_come_from_any_object(train):
     """Even a silent thing: what it is does not tell, only where it is."""
     built = scene(train, "multi")
     for number, item in enumerate(built["objects"]):
@@ -90,18 +90,18 @@ def test_strange_voices_let_anything_be_heard_from_its_side(train):
     silent_ones = 0
     for seed in range(DRAWS):
         sound = remix_audio(built, train, np.random.default_rng(seed), absent_voice_prob=1.0)
-        heard = np.flatnonzero(sound.sounding.any(1))
-        assert len(heard) == {"single": 1, "multi": 2}.get(sound.kind, 0)
-        silent_ones += 0 in heard
+        audible = np.flatnonzero(sound.sounding.any(1))
+        assert len(audible) == {"single": 1, "multi": 2}.get(sound.kind, 0)
+        silent_ones += 0 in audible
         if sound.kind == "single":
-            side = heard[0] % 2
+            side = audible[0] % 2
             assert np.abs(sound.samples[:, side]).max() > np.abs(sound.samples[:, 1 - side]).max()
     assert silent_ones > 0
 
 
-def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
+def test_absent_voices_belong_to_no_visible_category(train, monkeypatch):
     built = scene(train, "distractor")
-    seen = {item["category"] for item in built["objects"]}
+    visible = {item["category"] for item in built["objects"]}
     drawn = []
 
     def keep(category, *others):
@@ -112,16 +112,16 @@ def test_strange_voices_are_of_nothing_that_is_seen(train, monkeypatch):
     for seed in range(DRAWS):
         remix_audio(built, train, np.random.default_rng(seed), absent_voice_prob=1.0)
     assert len(drawn) > DRAWS // 2
-    assert not seen & set(drawn)
+    assert not visible & set(drawn)
 
 
-def test_hard_scenes_have_their_hiss(train):
+def test_hard_scenes_have_noise(train):
     built = scene(train, "single", HARD)
     quiet = [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(20)]
     assert all(np.abs(sound.samples).max() > 0 for sound in quiet)
 
 
-def test_a_folder_without_a_scene_is_refused(tmp_path):
+def test_folder_without_a_scene_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"scene\.json"):
         read_scene(tmp_path)
     (tmp_path / "scene.json").write_text("[]")

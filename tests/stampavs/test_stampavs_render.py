@@ -1,4 +1,4 @@
-"""Stamps over backgrounds: which pixels are whose, to the pixel."""
+"""Rendering: masks are exact to the pixel."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def upright(x, y, extent=0.5):
     return Pose(x=x, y=y, extent=extent, angle=0.0)
 
 
-def test_a_box_covers_its_pixels_and_no_others():
+def test_box_bounds_the_visible_pixels():
     picture, masks, alone = lay(box(RED), poses=[upright(0.5, 0.5)])
     expected = np.zeros((SIDE, SIDE), dtype=bool)
     expected[24:40, 16:48] = True
@@ -39,7 +39,7 @@ def test_a_box_covers_its_pixels_and_no_others():
     assert (picture[~expected] == 100).all()
 
 
-def test_the_nearer_hides_the_further():
+def test_front_stamp_covers_the_back_one():
     poses = [upright(0.5, 0.5), upright(0.6, 0.55)]
     picture, masks, alone = lay(box(RED), box(BLUE), poses=poses)
     single = [lay(box(RED), poses=poses[:1])[1][0], lay(box(BLUE), poses=poses[1:])[1][0]]
@@ -51,7 +51,7 @@ def test_the_nearer_hides_the_further():
     assert (picture[masks[1]] == BLUE).all(axis=1).mean() > 0.9
 
 
-def test_pixels_count_from_half_alpha_on():
+def test_mask_pixels_have_at_least_half_alpha():
     stamp = box(RED)
     stamp[:, :20, 3] = 120
     _, masks, _ = lay(stamp, poses=[upright(0.5, 0.5, extent=40 / SIDE)])
@@ -59,7 +59,7 @@ def test_pixels_count_from_half_alpha_on():
     assert masks[0][32, 34:50].all()
 
 
-def test_what_hangs_out_of_the_frame_is_cut():
+def test_stamp_is_clipped_at_the_frame():
     _, masks, alone = lay(box(RED), poses=[upright(0.0, 0.5)])
     assert masks[0].sum() == alone[0] / 2
     _, masks, _ = lay(box(RED), poses=[upright(3.0, 0.5)])
@@ -89,7 +89,7 @@ def test_stamps_are_mirrored():
 
 
 @pytest.mark.parametrize("kind", BACKGROUNDS)
-def test_backgrounds_come_from_their_seed_and_differ(kind):
+def test_backgrounds_are_reproducible_and_differ(kind):
     first, again, other = (draw_background(kind, SIDE, np.random.default_rng(seed)) for seed in (0, 0, 1))
     assert first.shape == (SIDE, SIDE, 3)
     assert first.dtype == np.uint8
@@ -100,7 +100,7 @@ def test_backgrounds_come_from_their_seed_and_differ(kind):
 
 @pytest.mark.parametrize("mix", PRESETS, ids=lambda mix: mix.name)
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_objects_stay_in_the_frame_and_off_each_other(mix, count):
+def test_objects_stay_in_the_frame_without_overlap(mix, count):
     room: LayoutLimits = mix.room
     for seed in range(10):
         paths = draw_paths([(1.0, 0.6)] * count, 5, room, np.random.default_rng(seed))
@@ -117,7 +117,7 @@ def test_objects_stay_in_the_frame_and_off_each_other(mix, count):
                 assert (common <= room.overlap * smaller + 1e-9).all()
 
 
-def test_twins_keep_to_their_sides():
+def test_twins_stay_on_their_sides():
     for seed in range(20):
         paths = draw_paths([(1.0, 0.6)] * 4, 10, PRESETS[1].room, np.random.default_rng(seed), apart=(3, 1))
         distance = paths[3].centre[:, 0] - paths[1].centre[:, 0]

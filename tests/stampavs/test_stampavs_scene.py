@@ -1,4 +1,4 @@
-"""Scenes of every kind hold what they promise, and nothing in them but the sound tells who sounds."""
+"""Scenes of every kind are consistent, and only the audio reveals the sounding objects."""
 
 from __future__ import annotations
 
@@ -32,77 +32,77 @@ def second(samples, number):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_scene_is_consistent(train, kind, mix):
     for seed in range(4):
-        found = scene(train, kind, mix, seed)
-        n, t = len(found.objects), len(found.frames)
+        actual = scene(train, kind, mix, seed)
+        n, t = len(actual.objects), len(actual.frames)
         assert t in scene_module.FRAMES
         assert 1 <= n <= 4
-        assert found.frames.shape == (t, SIZE, SIZE, 3)
-        assert found.samples.shape == (t * AUDIO_RATE, 2)
-        assert found.samples.dtype == np.float32
-        assert np.abs(found.samples).max() < 1
-        assert found.masks.shape == (n, t, SIZE, SIZE)
-        assert found.sounding.shape == (n, t)
-        assert found.sounding.sum(axis=0).max() <= 2
-        assert found.masks.sum(axis=0).max() <= 1, "no pixel belongs to two things"
+        assert actual.frames.shape == (t, SIZE, SIZE, 3)
+        assert actual.samples.shape == (t * AUDIO_RATE, 2)
+        assert actual.samples.dtype == np.float32
+        assert np.abs(actual.samples).max() < 1
+        assert actual.masks.shape == (n, t, SIZE, SIZE)
+        assert actual.sounding.shape == (n, t)
+        assert actual.sounding.sum(axis=0).max() <= 2
+        assert actual.masks.sum(axis=0).max() <= 1, "no pixel belongs to two things"
         expected = np.zeros((t, SIZE, SIZE), dtype=bool)
-        for mask, sounding in zip(found.masks, found.sounding, strict=True):
+        for mask, sounding in zip(actual.masks, actual.sounding, strict=True):
             expected[sounding] |= mask[sounding]
-        assert (found.target == expected).all()
-        for thing, mask in zip(found.objects, found.masks, strict=True):
-            assert (thing.areas == mask.sum(axis=(1, 2))).all()
-            assert (thing.areas > 0).all()
-            for (x0, y0, x1, y1), shown in zip(thing.boxes, mask, strict=True):
-                assert shown[y0:y1, x0:x1].sum() == shown.sum()
-                assert shown[y0].any()
-                assert shown[:, x1 - 1].any()
+        assert (actual.target == expected).all()
+        for item, mask in zip(actual.objects, actual.masks, strict=True):
+            assert (item.areas == mask.sum(axis=(1, 2))).all()
+            assert (item.areas > 0).all()
+            for (x0, y0, x1, y1), outcome in zip(item.boxes, mask, strict=True):
+                assert outcome[y0:y1, x0:x1].sum() == outcome.sum()
+                assert outcome[y0].any()
+                assert outcome[:, x1 - 1].any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_kinds_are_what_they_say(train, kind):
+def test_kinds_have_their_properties(train, kind):
     for seed in range(8):
-        found = scene(train, kind, seed=seed)
-        heard = found.sounding.any(axis=1).sum()
-        assert heard == (0 if kind in WITHOUT_TARGET else 2 if kind == "multi" else 1)
-        assert (len(found.offscreen) == 1) == (kind == "offscreen")
-        assert np.any(found.samples) == (kind != "silence")
-        names = found.categories
+        actual = scene(train, kind, seed=seed)
+        audible = actual.sounding.any(axis=1).sum()
+        assert audible == (0 if kind in WITHOUT_TARGET else 2 if kind == "multi" else 1)
+        assert (len(actual.offscreen) == 1) == (kind == "offscreen")
+        assert np.any(actual.samples) == (kind != "silence")
+        names = actual.categories
         assert len(names) - len(set(names)) == (kind == "twins")
-        assert all(track.sounding.any() for track in found.offscreen)
+        assert all(track.sounding.any() for track in actual.offscreen)
 
 
-def test_what_sounds_off_the_screen_is_not_seen(train):
+def test_offscreen_categories_are_not_visible(train):
     number = 0
     for kind in KINDS:
         for seed in range(12):
-            found = scene(train, kind, HARD, seed)
-            assert not {track.category for track in found.offscreen} & set(found.categories)
-            number += len(found.offscreen)
+            actual = scene(train, kind, HARD, seed)
+            assert not {track.category for track in actual.offscreen} & set(actual.categories)
+            number += len(actual.offscreen)
     assert number > 15
 
 
-def test_the_standard_mix_has_silence_where_nothing_sounds(train):
+def test_standard_mix_is_silent_without_sounding_objects(train):
     for seed in range(6):
-        found = scene(train, "single", seed=seed)
-        for number, heard in enumerate(found.sounding.any(axis=0)):
-            assert bool(np.any(second(found.samples, number))) == bool(heard)
+        actual = scene(train, "single", seed=seed)
+        for number, audible in enumerate(actual.sounding.any(axis=0)):
+            assert bool(np.any(second(actual.samples, number))) == bool(audible)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_of_twins_the_louder_side_tells_which_sounds(train, seed):
-    found = scene(train, "twins", seed=seed)
-    (one, other) = (thing for thing in found.objects if found.categories.count(thing.category) == 2)
-    for number, heard in enumerate(found.sounding.any(axis=0)):
-        if heard:
-            right, left = (np.square(second(found.samples, number)[:, channel]).sum() for channel in (1, 0))
+def test_louder_side_identifies_the_sounding_twin(train, seed):
+    actual = scene(train, "twins", seed=seed)
+    (first, other) = (item for item in actual.objects if actual.categories.count(item.category) == 2)
+    for number, audible in enumerate(actual.sounding.any(axis=0)):
+        if audible:
+            right, remaining = (np.square(second(actual.samples, number)[:, channel]).sum() for channel in (1, 0))
             # Where the sound comes from, of the constant-power law, lies nearer to the one that sounds.
-            place = np.arctan2(np.sqrt(right), np.sqrt(left)) / (np.pi / 2)
-            nearer = min((one, other), key=lambda thing: abs(thing.pan[number] - place))
+            place = np.arctan2(np.sqrt(right), np.sqrt(remaining)) / (np.pi / 2)
+            nearer = min((first, other), key=lambda item: abs(item.pan[number] - place))
             assert nearer.track is not None
 
 
-def test_hard_scenes_have_noise_below_what_sounds(train):
-    found = scene(train, "silence", HARD)
-    level = np.sqrt(np.square(found.samples).mean())
+def test_noise_of_hard_scenes_is_below_the_objects(train):
+    actual = scene(train, "silence", HARD)
+    level = np.sqrt(np.square(actual.samples).mean())
     quietest = audio.LEVEL * 10 ** (HARD.gains / 20) * audio.AUDIBLE
     assert 0 < level < quietest * np.sqrt(2)
 
@@ -114,27 +114,27 @@ def test_equal_seeds_give_equal_scenes(train):
     assert first.samples.shape != other.samples.shape or (first.samples != other.samples).any()
 
 
-def test_the_picture_does_not_know_who_sounds(train):
+def test_image_is_independent_of_sound(train):
     """Same cast, other source: same background, places, sizes and ways."""
     cast = select_objects(train, STANDARD, "single", np.random.default_rng(5))
     silent = replace(cast, roles=tuple(replace(role, sounds=not role.sounds) for role in cast.roles))
     results = []
-    for one in (cast, silent):
+    for first in (cast, silent):
         rng = np.random.default_rng(9)
-        results.append(scene_module._render(one, 5, STANDARD, draw_background("gradient", SIZE, rng), rng))
+        results.append(scene_module._render(first, 5, STANDARD, draw_background("gradient", SIZE, rng), rng))
     (pictures, masks, stage), (same_pictures, same_masks, same_stage) = results
     assert (pictures == same_pictures).all()
     assert (masks == same_masks).all()
     assert all((a.box == b.box).all() for a, b in zip(stage.paths, same_stage.paths, strict=True))
 
 
-def test_the_order_of_the_things_does_not_tell_who_sounds(train):
+def test_object_order_is_independent_of_sound(train):
     places = [int(scene(train, "single", seed=seed, frames=5).sounding.any(axis=1).argmax()) for seed in range(60)]
     assert len(set(places)) >= 3
     assert max(map(places.count, places)) < 40
 
 
-def test_objects_are_seen_well_enough(train):
+def test_objects_are_visible_enough(train):
     """Of the area of its shape, each shows at least the share that the mix demands, in every frame."""
     mix = replace(HARD, visible=0.9)
     for seed in range(12):
@@ -143,8 +143,8 @@ def test_objects_are_seen_well_enough(train):
         _, masks, stage = scene_module._render(cast, 5, mix, draw_background("plain", 96, rng), rng)
         for role, mask, path in zip(cast.roles, masks, stage.paths, strict=True):
             solid = read_stamp(role.picture.path)[..., 3] > 127
-            whole = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
-            assert (mask.sum(axis=(1, 2)) > 0.84 * whole).all()
+            full = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
+            assert (mask.sum(axis=(1, 2)) > 0.84 * full).all()
 
 
 @pytest.mark.parametrize("size", [31, 1025])
@@ -153,17 +153,17 @@ def test_sizes_have_limits(train, size):
         scene_module.draw_scene(np.random.default_rng(0), train, STANDARD, "single", size=size)
 
 
-def test_the_pool_of_a_split_is_kept(collection):
+def test_asset_pool_of_a_split(collection):
     held = splits.split_assets(collection, 0)
     unseen = splits.asset_pool(collection, held, "test-unseen")
     for seed in range(10):
-        found = scene(unseen, "single", seed=seed)
-        sources = {thing.category for thing in found.objects if thing.track}
+        actual = scene(unseen, "single", seed=seed)
+        sources = {item.category for item in actual.objects if item.track}
         assert sources <= set(held.categories)
 
 
 @pytest.mark.parametrize("split", SHARES)
-def test_shares_of_the_kinds_hold_for_few_clips_and_many(split):
+def test_shares_of_kinds_for_few_and_many_clips(split):
     shares = dict(SHARES[split])
     assert sum(shares.values()) == pytest.approx(1)
     for count in (50, 1000):

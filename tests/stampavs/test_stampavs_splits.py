@@ -1,4 +1,4 @@
-"""No picture, recording or category that is held back is met in training."""
+"""Held-out images, recordings and categories do not occur in training."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def package() -> AssetCollection:
 
 def used(pool):
     """Names of categories, keys of pictures and keys of recordings that may sound, and keys of all that is seen."""
-    seen = {p.key for c in (*pool.targets, *pool.others) for p in c.pictures} | {p.key for p in pool.silent}
+    visible = {p.key for c in (*pool.targets, *pool.others) for p in c.pictures} | {p.key for p in pool.silent}
     return (
         {c.name for c in pool.targets},
         {p.key for c in pool.targets for p in c.pictures},
         {r.key for c in pool.targets for r in c.recordings},
-        seen,
+        visible,
     )
 
 
-def test_the_committed_splits_hold_back_enough(package):
+def test_committed_splits_hold_out_enough(package):
     held = splits.read_splits()
     assert 12 <= len(held.categories) <= 14
     assert {package.categories[name].group for name in held.categories} == {
@@ -52,23 +52,23 @@ def test_the_committed_splits_hold_back_enough(package):
     }
     assert len(held.pictures) >= 15
     assert len(held.recordings) >= 6
-    known = {picture.key for category in package.categories.values() for picture in category.pictures}
-    assert set(held.pictures) <= known
-    assert not known & set(held.silent)
+    names = {picture.key for category in package.categories.values() for picture in category.pictures}
+    assert set(held.pictures) <= names
+    assert not names & set(held.silent)
 
 
 @pytest.mark.parametrize("split", TRAINED)
-def test_what_is_held_back_is_not_met_in_training(package, split):
+def test_held_out_assets_are_not_in_training(package, split):
     held = splits.split_assets(package, seed=7)
     assert held == splits.read_splits(), "the seed does not matter for the package"
-    categories, _, recordings, seen = used(splits.asset_pool(package, held, split))
+    categories, _, recordings, visible = used(splits.asset_pool(package, held, split))
     assert not categories & set(held.categories)
     assert not recordings & set(held.recordings)
-    assert not seen & {*held.pictures, *held.silent}
-    assert not seen & {p.key for name in held.categories for p in package.categories[name].pictures}
+    assert not visible & {*held.pictures, *held.silent}
+    assert not visible & {p.key for name in held.categories for p in package.categories[name].pictures}
 
 
-def test_the_targets_of_the_other_splits_are_what_is_held_back(package):
+def test_targets_of_test_splits_are_held_out(package):
     held = splits.read_splits()
     trained = used(splits.asset_pool(package, held, "train"))
     image = used(splits.asset_pool(package, held, "test-new-image"))
@@ -85,7 +85,7 @@ def test_the_targets_of_the_other_splits_are_what_is_held_back(package):
 
 
 @pytest.mark.parametrize("split", ["test-new-image", "test-unseen"])
-def test_silent_things_are_new_where_the_targets_are(package, split):
+def test_silent_stamps_are_held_out_with_the_targets(package, split):
     held = splits.read_splits()
     assert [picture.key for picture in splits.asset_pool(package, held, split).silent] == list(held.silent)
 
@@ -96,21 +96,21 @@ def test_every_trained_category_keeps_a_picture_and_a_recording(package):
         assert category.recordings
 
 
-def test_the_committed_splits_are_those_of_their_seed(package):
+def test_committed_splits_equal_drawn_ones(package):
     """All but the silent pictures, which the catalogue does not list."""
     drawn = splits.draw_splits(package, 0)
     held = splits.read_splits()
     assert (drawn.categories, drawn.pictures, drawn.recordings) == (held.categories, held.pictures, held.recordings)
 
 
-def test_another_folder_is_split_by_its_seed(collection):
+def test_other_folder_is_split_by_the_seed(collection):
     first = splits.split_assets(collection, 0)
     assert first == splits.split_assets(collection, 0)
     assert len(first.categories) == 2
     assert len({splits.split_assets(collection, seed).categories for seed in range(8)}) > 1
 
 
-def test_splits_without_material_are_left_out(collection):
+def test_splits_without_assets_are_omitted(collection):
     held = splits.split_assets(collection, 0)
     assert splits.possible_splits(collection, held) == (
         "train",

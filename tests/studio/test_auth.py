@@ -1,4 +1,4 @@
-"""Nobody gets in without the token, and no other site through the user's browser."""
+"""Access control: token, host and origin."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def stranger(studio: Studio) -> TestClient:
     return TestClient(studio.client.app, base_url=f"http://{HOST}", follow_redirects=False)
 
 
-def test_the_printed_address_lets_in_and_loses_its_token(stranger: TestClient) -> None:
+def test_printed_address_sets_the_cookie_and_drops_the_token(stranger: TestClient) -> None:
     assert stranger.get("/api/state").status_code == 403
     answer = stranger.get("/", params={"token": TOKEN})
     assert answer.status_code == 303
@@ -31,7 +31,7 @@ def test_the_printed_address_lets_in_and_loses_its_token(stranger: TestClient) -
     assert stranger.get("/api/state").status_code == 200
 
 
-def test_two_servers_of_one_machine_let_each_other_be() -> None:
+def test_two_servers_on_one_machine_are_independent() -> None:
     """Browsers keep cookies by host, not by port: both servers are sent both."""
     jar = CookieJar()
     browsers = []
@@ -44,7 +44,7 @@ def test_two_servers_of_one_machine_let_each_other_be() -> None:
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], TOKEN + "x", "ü"])
-def test_another_token_does_not(stranger: TestClient, token: str) -> None:
+def test_wrong_token_is_rejected(stranger: TestClient, token: str) -> None:
     answer = stranger.get("/", params={"token": token})
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
@@ -66,7 +66,7 @@ def test_another_token_does_not(stranger: TestClient, token: str) -> None:
         ("GET", "/api/sessions/aaaaaaaaaaaaaaaaaaaaaa/media"),
     ],
 )
-def test_every_address_is_locked(stranger: TestClient, method: str, path: str) -> None:
+def test_every_endpoint_needs_the_token(stranger: TestClient, method: str, path: str) -> None:
     answer = stranger.request(method, path)
     assert answer.status_code == 403
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -86,7 +86,7 @@ def test_every_address_is_locked(stranger: TestClient, method: str, path: str) -
         ("", 421),
     ],
 )
-def test_only_names_of_this_machine(studio: Studio, host: str, status: int) -> None:
+def test_only_host_names_of_this_machine_are_accepted(studio: Studio, host: str, status: int) -> None:
     assert studio.client.get("/api/state", headers={"host": host}).status_code == status
 
 
@@ -101,7 +101,7 @@ def test_only_names_of_this_machine(studio: Studio, host: str, status: int) -> N
         ("", 403),
     ],
 )
-def test_only_the_own_origin(studio: Studio, origin: str, status: int) -> None:
+def test_only_the_own_origin_is_accepted(studio: Studio, origin: str, status: int) -> None:
     assert studio.client.get("/api/state", headers={"origin": origin}).status_code == status
 
 
@@ -116,14 +116,14 @@ def test_only_the_own_origin(studio: Studio, origin: str, status: int) -> None:
         {"origin": f"http://{HOST}", "x-token": "wrong"},
     ],
 )
-def test_the_line_wants_origin_and_token(stranger: TestClient, headers: dict[str, str]) -> None:
+def test_websocket_needs_origin_and_token(stranger: TestClient, headers: dict[str, str]) -> None:
     address = f"ws://{HOST}/api/sessions/aaaaaaaaaaaaaaaaaaaaaa/live"
     with pytest.raises(WebSocketDisconnect) as refused, stranger.websocket_connect(address, headers=headers):
         pass
     assert refused.value.code == 4403
 
 
-def test_answers_bind_the_browser(studio: Studio) -> None:
+def test_responses_have_security_headers(studio: Studio) -> None:
     for path in ("/", "/api/state", "/nowhere"):
         headers = studio.client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -135,17 +135,17 @@ def test_answers_bind_the_browser(studio: Studio) -> None:
     "path",
     ["/web/secret.txt", "/web/../server.py", "/web/%2e%2e%2fserver.py", "/web/", "/web/..%5c..%5cserver.py", "/docs"],
 )
-def test_no_file_but_those_of_the_page(studio: Studio, path: str) -> None:
+def test_only_files_of_the_page_are_served(studio: Studio, path: str) -> None:
     assert studio.client.get(path).status_code == 404
 
 
-def test_the_page_is_served_with_its_type(studio: Studio) -> None:
+def test_page_files_have_their_content_type(studio: Studio) -> None:
     answer = studio.client.get("/web/index.html")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "Studio" in answer.text
 
 
-def test_the_printed_address_can_name_a_session(stranger: TestClient) -> None:
+def test_printed_address_opens_a_session(stranger: TestClient) -> None:
     name = "abcdefghijklmnopqrstu-"
     assert stranger.get("/", params={"token": TOKEN, "open": name}).headers["location"] == f"/?open={name}"
     for trick in ("//evil.example", "x\r\nSet-Cookie: a=b", "../x"):

@@ -1,4 +1,4 @@
-"""Sessions whose files on the disk are damaged: each request ends in an answer or an error of one line."""
+"""Damaged session files: each request gives a response or an error of one line."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_told_in_one_line(
+def test_damage_is_reported_in_one_line(
     start_studio: Callable[..., Studio], clip: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     studio = start_studio()
     session = studio.upload(clip)
     with studio.page(session) as socket:
         assert Page(socket).ask("box", object=1, tick=0, box=[4, 4, 30, 30])["ok"]
-    studio.client.portal.call(studio.registry.close, session)  # type: ignore[union-attr]
+    studio.client.portal.call(studio.manager.close, session)  # type: ignore[union-attr]
     DAMAGES[name](studio.home / "sessions" / session)
     refused = []
     for part in PARTS:
@@ -97,7 +97,7 @@ def test_damage_is_told_in_one_line(
     "address",
     ["frame/0.jpg?w=999999999999999999999999", f"frame/{'9' * 300}.jpg", f"mask/1/{'9' * 300}.bin", "frame/-1.jpg"],
 )
-def test_numbers_beyond_all_bounds(studio: Studio, clip: Path, address: str) -> None:
+def test_numbers_out_of_range_are_refused(studio: Studio, clip: Path, address: str) -> None:
     answer = studio.client.get(f"/api/sessions/{studio.upload(clip)}/{address}")
     assert answer.status_code in (200, 404, 422)
 
@@ -109,7 +109,7 @@ def mask_of(side: int) -> str:
 
 
 @pytest.mark.parametrize("shown", ["!", "AAAA", "A", mask_of(3), mask_of(1000)])
-def test_a_damaged_mask_in_the_log_is_told(
+def test_damaged_mask_in_the_log_is_reported(
     studio: Studio, clip: Path, caplog: pytest.LogCaptureFixture, shown: str
 ) -> None:
     session = studio.upload(clip)
@@ -122,11 +122,11 @@ def test_a_damaged_mask_in_the_log_is_told(
     with studio.page(session) as socket:
         answer = Page(socket).ask("look", object=0, tick=0)
     assert "mask" in answer["error"]
-    assert "log says why" not in answer["error"]
+    assert "see the server's log" not in answer["error"]
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_a_mask_with_endless_logits_is_refused() -> None:
+def test_mask_with_infinite_logits_is_refused() -> None:
     data = bytearray(mask_codec.pack_mask(np.ones((4, 4), np.float32), object_id=0, tick=0, iou=1.0, object_score=1.0))
     data[16:20] = np.float32(3e38).tobytes()
     with pytest.raises(InputError, match="damaged"):

@@ -1,4 +1,4 @@
-"""Files to take away, and sessions that come back from one."""
+"""Exports, and sessions restored from them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def expected(studio: Studio, session: str, number: int, tick: int, threshold: fl
     return full[0, 0].numpy() > threshold
 
 
-def test_masks_are_those_of_the_page_at_its_sliders(studio: Studio, painted: Any) -> None:
+def test_exported_masks_use_threshold_and_score(studio: Studio, painted: Any) -> None:
     name, socket = painted
     with socket as line:
         page = Page(line)
@@ -108,9 +108,7 @@ def test_davis_and_coco(studio: Studio, painted: Any, tmp_path: Path) -> None:
         assert str(studio.home) not in json.dumps(coco.dataset["info"])
 
 
-def test_the_overlay_has_all_objects_in_their_colours_and_sounds(
-    studio: Studio, painted: Any, clip: Path, tmp_path: Path
-) -> None:
+def test_overlay_has_object_colours_and_audio(studio: Studio, painted: Any, clip: Path, tmp_path: Path) -> None:
     name, socket = painted
     with socket as line:
         page = Page(line)
@@ -132,7 +130,7 @@ def test_the_overlay_has_all_objects_in_their_colours_and_sounds(
         assert np.abs(picture.image.astype(int) - image).mean() < 20  # the codec halves the colours' size
 
 
-def test_nothing_to_export_and_kinds_that_are_none(studio: Studio, clip: Path) -> None:
+def test_export_without_masks_or_of_an_unknown_kind(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     for kind in ("overlay", "masks", "davis", "coco"):
         answer = studio.client.post(f"/api/sessions/{name}/export", json={"kind": kind})
@@ -150,7 +148,7 @@ def test_nothing_to_export_and_kinds_that_are_none(studio: Studio, clip: Path) -
 
 
 @pytest.mark.parametrize("kind", ["overlay", "masks", "davis", "coco", "frames", "session"])
-def test_a_cancelled_export_leaves_the_earlier_file(
+def test_cancelled_export_keeps_the_earlier_file(
     studio: Studio, painted: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name, socket = painted
@@ -166,7 +164,7 @@ def test_a_cancelled_export_leaves_the_earlier_file(
 
             def step(done: int, total: int) -> None:
                 if done == 2:
-                    session = studio.registry.known(name)
+                    session = studio.manager.get_open(name)
                     wait_for(lambda: session._export._order is order)
                     session._export.cancel()
                 advance(done, total)
@@ -180,7 +178,7 @@ def test_a_cancelled_export_leaves_the_earlier_file(
         assert [path.read_bytes() for path in folder.iterdir()] == [before]
 
 
-def test_a_session_comes_back_from_its_archive(start_studio: Callable[..., Studio], clip: Path, tmp_path: Path) -> None:
+def test_session_is_restored_from_its_archive(start_studio: Callable[..., Studio], clip: Path, tmp_path: Path) -> None:
     studio = start_studio()
     name = studio.upload(clip, name="my clip.mp4")
     with studio.page(name) as socket:
@@ -218,7 +216,7 @@ def changed(data: bytes, change: Callable[[dict[str, bytes]], None]) -> bytes:
     return out.getvalue()
 
 
-def test_a_small_archive_of_190_mb_is_refused_before_it_is_unpacked(studio: Studio, clip: Path) -> None:
+def test_zip_bomb_is_refused_before_unpacking(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         data = studio.export(Page(socket), name, "session")
@@ -233,7 +231,7 @@ def test_a_small_archive_of_190_mb_is_refused_before_it_is_unpacked(studio: Stud
     assert peak < 20_000_000
 
 
-def test_archives_of_strangers(start_studio: Callable[..., Studio], clip: Path, tmp_path: Path) -> None:
+def test_foreign_archives_are_refused(start_studio: Callable[..., Studio], clip: Path, tmp_path: Path) -> None:
     """What is no session is refused, and nothing leaves the session's folder."""
     studio = start_studio(upload=1_000_000)
     name = studio.upload(clip)
@@ -294,9 +292,9 @@ def test_archives_of_strangers(start_studio: Callable[..., Studio], clip: Path, 
     answer = studio.client.put("/api/restore", content=changed(data, lambda files: files.update(tricks)))
     assert answer.status_code == 200, answer.text
     folder = studio.home / "sessions" / answer.json()["id"]
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    actual = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     frames = {f"frames/{tick:06d}.jpg" for tick in range(TICKS)}
-    assert found == {"video.mp4", "session.json", "clip.json", mask} | frames
+    assert actual == {"video.mp4", "session.json", "clip.json", mask} | frames
     assert (folder / "frames/000000.jpg").read_bytes() != b"x"
     assert not list(tmp_path.rglob("escaped*"))
 

@@ -1,4 +1,4 @@
-"""The command: what it refuses, what it prints, and what is left when it is killed."""
+"""`auralsam2 studio`: refused options, output, and a killed server."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ def studio_command(command: Callable[..., Any], small_model: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.7", "example.org"])
-def test_others_need_a_token(studio_command: Callable[..., Any], host: str) -> None:
-    shown = studio_command("--host", host)
-    assert shown.code == EXIT_UNUSABLE
-    assert "--token" in shown.error
+def test_other_machines_need_a_token(studio_command: Callable[..., Any], host: str) -> None:
+    outcome = studio_command("--host", host)
+    assert outcome.code == EXIT_UNUSABLE
+    assert "--token" in outcome.error
 
 
-def test_a_server_for_others_warns(studio_command: Callable[..., Any]) -> None:
+def test_server_for_other_machines_warns(studio_command: Callable[..., Any]) -> None:
     """A video that is not there ends it before anybody can come."""
-    shown = studio_command("missing.mp4", "--host", "0.0.0.0", "--token", "0123456789abcdef")
-    assert "no such file" in shown.error
-    assert "warning: 0.0.0.0 can be reached from other machines" in shown.err
+    outcome = studio_command("missing.mp4", "--host", "0.0.0.0", "--token", "0123456789abcdef")
+    assert "no such file" in outcome.error
+    assert "warning: 0.0.0.0 can be reached from other machines" in outcome.err
 
 
 @pytest.mark.parametrize("token", ["short", "0123456789abcde", "with blanks in it it is long", "0123456789abcdef;x"])
-def test_tokens_that_are_none(studio_command: Callable[..., Any], token: str) -> None:
-    shown = studio_command("--token", token)
-    assert shown.code == EXIT_UNUSABLE
-    assert "16" in shown.error
+def test_invalid_tokens_are_refused(studio_command: Callable[..., Any], token: str) -> None:
+    outcome = studio_command("--token", token)
+    assert outcome.code == EXIT_UNUSABLE
+    assert "16" in outcome.error
 
 
-def test_a_taken_port_is_told(studio_command: Callable[..., Any]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        shown = studio_command("--port", taken.getsockname()[1])
-    assert shown.code == EXIT_UNUSABLE
-    assert "--port 0" in shown.error
+def test_port_in_use_is_reported(studio_command: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as occupied:
+        outcome = studio_command("--port", occupied.getsockname()[1])
+    assert outcome.code == EXIT_UNUSABLE
+    assert "--port 0" in outcome.error
 
 
-def test_without_the_extra_it_says_how_to_get_it(
+def test_missing_extra_names_the_command(
     studio_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    shown = studio_command()
-    assert shown.code == EXIT_UNAVAILABLE
-    assert "pip install 'auralsam2[studio]'" in shown.error
+    outcome = studio_command()
+    assert outcome.code == EXIT_UNAVAILABLE
+    assert "pip install 'auralsam2[studio]'" in outcome.error
 
 
-def test_a_video_that_is_not_there(studio_command: Callable[..., Any]) -> None:
+def test_missing_video_is_reported(studio_command: Callable[..., Any]) -> None:
     assert "no such file" in studio_command("missing.mp4").error
 
 
@@ -86,17 +86,17 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return AuralSAM2(AdapterNetwork(config, sam2), "small-gavs").save_pretrained(folder)
 
 
-def test_a_model_that_takes_whole_clips_alone_is_refused_at_the_start(
+def test_baseline_model_is_refused_at_start(
     studio_command: Callable[..., Any], baseline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: pytest.fail("it serves"))
-    shown = studio_command("--model", baseline, "--port", 0)
-    assert shown.code == EXIT_UNUSABLE
-    assert "is the baseline gavs, which takes whole clips" in shown.error
-    assert "http://" not in shown.out
+    outcome = studio_command("--model", baseline, "--port", 0)
+    assert outcome.code == EXIT_UNUSABLE
+    assert "is the baseline gavs, which takes whole clips" in outcome.error
+    assert "http://" not in outcome.out
 
 
-def test_a_home_has_one_server(studio_command: Callable[..., Any], tmp_path: Path) -> None:
+def test_home_is_locked_by_one_server(studio_command: Callable[..., Any], tmp_path: Path) -> None:
     from auralsam2.studio.storage import SessionStore
 
     with SessionStore(tmp_path / "home"):
@@ -111,7 +111,7 @@ def test_sizes(text: str, bytes_: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1MB", "2 giga", "1e9", "MB"])
-def test_sizes_that_are_none(text: str) -> None:
+def test_invalid_sizes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="500MB"):
         options.parse_size("--max-upload", text)
 
@@ -140,13 +140,13 @@ def ask(line: Any, number: int, do: str, **more: Any) -> None:
     line.send(json.dumps({"n": number, "do": do} | more))
     while True:
         message = line.recv(timeout=60)
-        if isinstance(message, str) and (told := json.loads(message)).get("re") == number:
-            assert told.get("ok"), told
+        if isinstance(message, str) and (report := json.loads(message)).get("re") == number:
+            assert report.get("ok"), report
             return
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-def test_a_killed_server_keeps_its_sessions(
+def test_sessions_survive_a_killed_server(
     fork: Callable[..., Any], small_model: Path, clip: Path, tmp_path: Path
 ) -> None:
     def serve(*more: object) -> Server:
@@ -173,11 +173,11 @@ def test_a_killed_server_keeps_its_sessions(
     again = serve()
     assert again.token != server.token
     state = json.loads(again.get(f"/api/sessions/{session}"))
-    assert [(shown["number"], shown["name"], shown["hears"]) for shown in state["objects"]] == [
+    assert [(outcome["number"], outcome["name"], outcome["hears"]) for outcome in state["objects"]] == [
         (0, "What sounds", True),
         (2, "dog", False),
     ]
-    assert sum(shown["done"] for shown in state["objects"]) >= 2
+    assert sum(outcome["done"] for outcome in state["objects"]) >= 2
     assert [row["points"] for row in state["prompts"]] == [[[20, 12, 1]]]
     assert again.get(f"/api/sessions/{session}/mask/2/1.bin")[:4] == b"AUM1"
     with again.line(session) as line:

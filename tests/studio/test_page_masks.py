@@ -1,4 +1,4 @@
-"""The editor of the Studio, in a browser: saying what is meant, seeing the masks, listening."""
+"""Editor page in a browser: prompts, masks, listening."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def opened(screen: Screen) -> Screen:
 
 
 def points(screen: Screen, number: int = 1) -> list[list[float]]:
-    return [p for said in screen.state()["prompts"] if said["object"] == number for p in said["points"]]
+    return [p for text in screen.state()["prompts"] if text["object"] == number for p in text["points"]]
 
 
-def test_a_click_adds_an_object_and_its_mask_is_painted(opened: Screen) -> None:
+def test_click_adds_an_object_with_a_mask(opened: Screen) -> None:
     assert not opened.inside(*PIG)
     opened.click(*PIG)
     assert opened.inside(*PIG)
@@ -35,49 +35,49 @@ def test_a_click_adds_an_object_and_its_mask_is_painted(opened: Screen) -> None:
 
 
 @pytest.mark.parametrize("how", ["right button", "Alt", "tool"])
-def test_a_negative_click_takes_away(opened: Screen, how: str) -> None:
+def test_negative_click_removes_region(opened: Screen, how: str) -> None:
     opened.click(*PIG)
     before = opened.picture()
-    away = PIG[0] + 20, PIG[1] - 20
+    offset = PIG[0] + 20, PIG[1] - 20
     if how == "right button":
-        opened.click(*away, button="right")
+        opened.click(*offset, button="right")
     elif how == "Alt":
-        opened.click(*away, modifiers=("Alt",))
+        opened.click(*offset, modifiers=("Alt",))
     else:
         opened.page.get_by_role("button", name="Remove", exact=True).click()
-        opened.click(*away)
+        opened.click(*offset)
     assert [point[2] for point in points(opened)] == [1, 0]
     assert opened.picture() != before
 
 
-def test_a_dragged_box_gives_the_object_in_it(opened: Screen) -> None:
+def test_dragged_box_gives_the_object_inside(opened: Screen) -> None:
     corners = (139, 200), (239, 308)
     opened.painted(lambda: opened.drag(*corners))
-    (said,) = opened.state()["prompts"]
-    assert said["kind"] == "box"
-    assert said["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
+    (text,) = opened.state()["prompts"]
+    assert text["kind"] == "box"
+    assert text["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
     assert opened.inside(*PIG)
     assert not opened.inside(*GROUND)
 
 
-def test_the_box_tool_takes_no_click_for_a_box(opened: Screen) -> None:
+def test_click_with_the_box_tool_adds_no_box(opened: Screen) -> None:
     opened.press("b")
     opened.page.mouse.click(*opened.place(*PIG))
     opened.painted(lambda: opened.drag((239, 308), (139, 200)))  # from its lower right corner
-    (said,) = opened.state()["prompts"]
-    assert said["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
+    (text,) = opened.state()["prompts"]
+    assert text["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
 
 
-def test_a_brush_stroke_is_a_mask(opened: Screen) -> None:
+def test_brush_stroke_gives_a_mask(opened: Screen) -> None:
     opened.press("m", "]", "]")
     x, y = PIG
     opened.painted(lambda: opened.drag((x - 25, y), (x + 25, y)))
-    (said,) = opened.state()["prompts"]
-    assert said["kind"] == "mask"
+    (text,) = opened.state()["prompts"]
+    assert text["kind"] == "mask"
     assert opened.inside(x, y)
 
 
-def test_undo_and_redo_bring_masks_back_as_they_were(opened: Screen) -> None:
+def test_undo_and_redo_restore_equal_masks(opened: Screen) -> None:
     opened.click(*PIG)
     once = opened.picture()
     opened.click(PIG[0] + 20, PIG[1] - 20, button="right")
@@ -99,24 +99,24 @@ def test_undo_and_redo_bring_masks_back_as_they_were(opened: Screen) -> None:
     opened.settles(lambda: opened.picture() == once, "the mask of the first click")
 
 
-def test_listen_finds_what_sounds_and_shows_where(opened: Screen) -> None:
+def test_listen_segments_the_sounding_object(opened: Screen) -> None:
     opened.page.get_by_role("button", name="Listen").click()
     opened.page.wait_for_selector(".running:visible")
     opened.listened()
 
     opened.settles(lambda: opened.state()["objects"][0]["done"] == 10, "a mask on each frame")
-    (heard,) = opened.state()["objects"]
-    assert (heard["number"], heard["hears"]) == (0, True)
-    assert heard["intervals"]
-    assert opened.page.locator(".track .name").text_content() == heard["name"]
+    (audible,) = opened.state()["objects"]
+    assert (audible["number"], audible["hears"]) == (0, True)
+    assert audible["intervals"]
+    assert opened.page.locator(".track .name").text_content() == audible["name"]
     assert opened.drawn(".track .lane", alpha=200) > 100
     times = opened.state()["times"]
-    sounding = next(at for at, time in enumerate(times) if heard["intervals"][0][0] <= time)
+    sounding = next(at for at, time in enumerate(times) if audible["intervals"][0][0] <= time)
     opened.press("Home", *["ArrowRight"] * sounding)
     opened.settles(lambda: opened.area() > 100, "a mask where it sounds")
 
 
-def test_a_run_can_be_cancelled_and_what_came_stays(screen: Screen) -> None:
+def test_cancelled_propagation_keeps_its_masks(screen: Screen) -> None:
     screen.open(DEMO, rate="10")
     # Pressed by the page itself at the first mask: on a busy machine the run is over before the test can press it.
     screen.page.evaluate(
@@ -125,11 +125,11 @@ def test_a_run_can_be_cancelled_and_what_came_stays(screen: Screen) -> None:
     screen.painted(lambda: screen.press("l"))
     screen.listened()
     screen.settles(lambda: screen.state()["objects"][0]["done"] > 0, "what came")
-    (heard,) = screen.state()["objects"]
-    assert heard["done"] < 100
+    (audible,) = screen.state()["objects"]
+    assert audible["done"] < 100
 
 
-def test_the_sliders_act_on_the_page_alone(opened: Screen, watch: Watch) -> None:
+def test_sliders_need_no_computation(opened: Screen, watch: Watch) -> None:
     # Of a click, the model is too sure for the slider.
     opened.painted(lambda: opened.press("l"))
     opened.listened()
@@ -154,7 +154,7 @@ def test_the_sliders_act_on_the_page_alone(opened: Screen, watch: Watch) -> None
     assert {json.loads(text)["do"] for text in watch.sent[sent:]} <= {"sliders"}
 
 
-def test_masks_are_resized_and_thresholded_as_in_an_export(screen: Screen) -> None:
+def test_page_masks_equal_exported_masks(screen: Screen) -> None:
     """Against torch's bilinear interpolation, but for logits that rounding may put on either side."""
     import torch
     from torch.nn.functional import interpolate
@@ -172,12 +172,12 @@ def test_masks_are_resized_and_thresholded_as_in_an_export(screen: Screen) -> No
             [q.ravel().tolist(), width, height],
         )
         logits = torch.from_numpy(q).float()[None, None] * 0.125
-        wanted = interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0, 0].numpy() - 1.3
-        sure = np.abs(wanted) > 1e-4
+        expected = interpolate(logits, (height, width), mode="bilinear", align_corners=False)[0, 0].numpy() - 1.3
+        sure = np.abs(expected) > 1e-4
         inside = np.array(got).reshape(height, width) == 255
         assert 0.2 < inside.mean() < 0.6
         assert sure.mean() > 0.99
-        np.testing.assert_array_equal(inside[sure], (wanted > 0)[sure])
+        np.testing.assert_array_equal(inside[sure], (expected > 0)[sure])
 
 
 def test_objects_can_be_renamed_coloured_hidden_and_deleted(opened: Screen) -> None:
@@ -203,7 +203,7 @@ def test_objects_can_be_renamed_coloured_hidden_and_deleted(opened: Screen) -> N
     page.wait_for_selector(".track", state="detached")
 
 
-def test_masks_older_than_what_was_said_are_marked(opened: Screen) -> None:
+def test_masks_older_than_prompts_are_stale(opened: Screen) -> None:
     opened.click(*PIG)
     opened.press("t")
     opened.listened()
@@ -214,7 +214,7 @@ def test_masks_older_than_what_was_said_are_marked(opened: Screen) -> None:
     opened.page.wait_for_selector(".stale", state="detached")
 
 
-def test_all_goes_by_keys(screen: Screen) -> None:
+def test_everything_works_by_keyboard(screen: Screen) -> None:
     screen.home()
     page = screen.page
     page.get_by_role("button", name="Try the demo clip").focus()
@@ -247,7 +247,7 @@ def test_all_goes_by_keys(screen: Screen) -> None:
     assert page.locator(".menu").is_hidden()
 
 
-def test_the_chosen_object_is_in_sight_with_all_its_tools(opened: Screen) -> None:
+def test_selected_object_is_visible_with_its_tools(opened: Screen) -> None:
     for _ in range(3):
         opened.press("n")
         opened.click(*PIG)
@@ -264,17 +264,17 @@ def test_the_chosen_object_is_in_sight_with_all_its_tools(opened: Screen) -> Non
         opened.settles(in_sight, "the chosen object is in sight")
 
 
-def test_playing_moves_the_playhead_with_the_clock_of_the_sound(opened: Screen) -> None:
+def test_playhead_follows_the_audio_clock(opened: Screen) -> None:
     opened.press(" ")
     opened.until("(time) => time.textContent.includes('frame 3 of')", ".time")
     opened.press(" ")
-    shown = opened.page.locator(".time").text_content()
+    outcome = opened.page.locator(".time").text_content()
     opened.page.wait_for_timeout(300)
-    assert opened.page.locator(".time").text_content() == shown
+    assert opened.page.locator(".time").text_content() == outcome
     assert opened.page.get_by_role("button", name="Play", exact=True).is_visible()
 
 
-def test_scrubbing_shows_the_frame_under_the_pointer(opened: Screen) -> None:
+def test_scrubbing_shows_the_frame_at_the_pointer(opened: Screen) -> None:
     lanes = opened.page.locator(".lanes").bounding_box()
     before = opened.page.locator(".picture").evaluate("(c) => c.toDataURL()")
     opened.page.mouse.click(lanes["x"] + lanes["width"] * 0.55, lanes["y"] + 40)
@@ -284,7 +284,7 @@ def test_scrubbing_shows_the_frame_under_the_pointer(opened: Screen) -> None:
     )
 
 
-def test_fingers_are_enough(browser: Any, server: Server) -> None:
+def test_touch_input_suffices(browser: Any, server: Server) -> None:
     """On a tablet: a tap adds, and the tool Remove takes away."""
     with browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True) as tablet:
         screen = Screen(tablet.new_page(), server)

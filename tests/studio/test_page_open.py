@@ -1,4 +1,4 @@
-"""The first screen of the Studio, in a browser: opening, refusing, and what loading the page costs."""
+"""Start page in a browser: opening, refusals, and the size of the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from helpers.studio_browser import DEMO, Screen, Server, Watch
 MOST_BYTES = 500_000
 
 
-def test_a_picked_video_opens_in_the_editor(screen: Screen) -> None:
+def test_chosen_video_opens_in_the_editor(screen: Screen) -> None:
     screen.open(DEMO, rate="1")
 
     state = screen.state()
@@ -26,7 +26,7 @@ def test_a_picked_video_opens_in_the_editor(screen: Screen) -> None:
     assert screen.drawn(".wave") > 1000
 
 
-def test_a_dropped_video_opens_in_the_editor(screen: Screen) -> None:
+def test_dropped_video_opens_in_the_editor(screen: Screen) -> None:
     screen.home()
     screen.page.evaluate(
         """([name, data]) => {
@@ -43,15 +43,13 @@ def test_a_dropped_video_opens_in_the_editor(screen: Screen) -> None:
     assert screen.state()["name"] == "dropped.mp4"
 
 
-def test_while_a_video_is_looked_through_it_is_told_how_far_and_can_be_cancelled(
-    screen: Screen, watch: Watch, tmp_path: Path
-) -> None:
+def test_import_shows_progress_and_can_be_cancelled(screen: Screen, watch: Watch, tmp_path: Path) -> None:
     pictures = [numbered(number % 100, 1920, 1080) for number in range(100)]
     file = write_media(tmp_path / "large.mp4", pictures, options={"preset": "ultrafast"})
     screen.home()
     sessions = f"{screen.server.base}api/state"
     before = len(screen.page.request.get(sessions).json()["sessions"])
-    told = screen.keep(".percent")
+    message = screen.keep(".percent")
     # Pressed by the page itself: it is done sooner than the test can say so.
     screen.page.evaluate(
         """() => {
@@ -62,17 +60,17 @@ def test_while_a_video_is_looked_through_it_is_told_how_far_and_can_be_cancelled
         }"""
     )
     screen.upload(file, rate="10")
-    screen.settles(lambda: any("%" in text for text in told()), "it is looked through")
+    screen.settles(lambda: any("%" in text for text in message()), "it is looked through")
     screen.page.wait_for_selector(".invitation:visible")
     folders = screen.server.home / "sessions"
     screen.settles(lambda: not list(folders.glob(".new-*")), "nothing of it stays")
     assert len(screen.page.request.get(sessions).json()["sessions"]) == before
 
     screen.page.evaluate("pressing.disconnect()")
-    told = screen.keep(".percent")
+    message = screen.keep(".percent")
     screen.upload(file, rate="10")
     screen.editor()
-    parts = [int(found[1]) for text in told() if (found := re.fullmatch(r"Looking through: (\d+) %", text))]
+    parts = [int(actual[1]) for text in message() if (actual := re.fullmatch(r"Looking through: (\d+) %", text))]
     assert parts == sorted(parts)
     assert 0 < parts[-1] <= 100
     asked = len([url for url in watch.asked if "/api/arrivals/" in url])
@@ -80,30 +78,26 @@ def test_while_a_video_is_looked_through_it_is_told_how_far_and_can_be_cancelled
     assert len([url for url in watch.asked if "/api/arrivals/" in url]) == asked
 
 
-def test_the_demo_clip_opens_at_the_press_of_a_button(screen: Screen) -> None:
+def test_demo_button_opens_the_demo_clip(screen: Screen) -> None:
     screen.home()
     screen.page.get_by_role("button", name="Try the demo clip").click()
     screen.editor()
     assert screen.state()["ticks"] == 50
 
 
-def test_too_large_a_file_is_refused_with_the_limit_before_it_is_sent(
-    screen: Screen, watch: Watch, tmp_path: Path
-) -> None:
+def test_too_large_file_is_refused_before_upload(screen: Screen, watch: Watch, tmp_path: Path) -> None:
     screen.home()
     large = tmp_path / "large.mp4"
     large.write_bytes(bytes(3 << 20))
     screen.upload(large)
 
-    told = screen.toast()
-    assert "large.mp4 is 3.1 MB, at most 2 MB" in told
+    message = screen.toast()
+    assert "large.mp4 is 3.1 MB, at most 2 MB" in message
     assert not [url for url in watch.asked if "/api/upload" in url]
     assert screen.page.locator(".drop h2").first.is_visible()
 
 
-def test_too_large_an_upload_is_refused_by_the_server_in_its_own_words(
-    screen: Screen, watch: Watch, tmp_path: Path
-) -> None:
+def test_too_large_upload_shows_the_servers_message(screen: Screen, watch: Watch, tmp_path: Path) -> None:
     """A page that knows nothing of the limit: one that was loaded before the server was started with another."""
     page, large = screen.page, tmp_path / "large.mp4"
     large.write_bytes(bytes(3 << 20))
@@ -117,14 +111,14 @@ def test_too_large_an_upload_is_refused_by_the_server_in_its_own_words(
     page.route("**/api/state", unaware)
     screen.home()
     screen.upload(large)
-    told = screen.toast()
-    assert "large.mp4" in told or "2" in told
+    message = screen.toast()
+    assert "large.mp4" in message or "2" in message
     screen.page.wait_for_selector(".invitation:visible")
     assert len(watch.told) == 1  # the browser's own note of the refused request
     watch.told.clear()
 
 
-def test_too_long_a_video_is_refused_in_the_words_of_the_server(screen: Screen, watch: Watch, tmp_path: Path) -> None:
+def test_too_long_video_shows_the_servers_message(screen: Screen, watch: Watch, tmp_path: Path) -> None:
     screen.home()
     pictures = [numbered(number % 100) for number in range(200)]
     screen.upload(write_media(tmp_path / "long.mp4", pictures, sound=tone(20)))
@@ -133,9 +127,7 @@ def test_too_long_a_video_is_refused_in_the_words_of_the_server(screen: Screen, 
     watch.told.clear()
 
 
-def test_what_is_not_a_video_is_refused_in_the_words_of_the_server(
-    screen: Screen, watch: Watch, tmp_path: Path
-) -> None:
+def test_other_file_shows_the_servers_message(screen: Screen, watch: Watch, tmp_path: Path) -> None:
     screen.home()
     text = tmp_path / "notes.mp4"
     text.write_text("This is not a video.\n" * 50)
@@ -146,7 +138,7 @@ def test_what_is_not_a_video_is_refused_in_the_words_of_the_server(
     watch.told.clear()
 
 
-def test_the_page_is_light_and_asks_nobody_else(screen: Screen, watch: Watch) -> None:
+def test_page_is_small_and_self_contained(screen: Screen, watch: Watch) -> None:
     sizes: dict[str, int] = {}
     screen.page.on("response", lambda r: sizes.update({r.url: len(r.body())}) if r.status == 200 else None)
     screen.home()
@@ -157,7 +149,7 @@ def test_the_page_is_light_and_asks_nobody_else(screen: Screen, watch: Watch) ->
     assert not watch.told
 
 
-def test_without_the_token_there_is_only_a_page_that_says_so(browser: Any, server: Server, tmp_path: Path) -> None:
+def test_missing_token_shows_a_locked_page(browser: Any, server: Server, tmp_path: Path) -> None:
     with browser.new_context() as context:
         page = context.new_page()
         answer = page.goto(server.base)
@@ -166,7 +158,7 @@ def test_without_the_token_there_is_only_a_page_that_says_so(browser: Any, serve
 
 
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_dark_and_light_follow_the_system_and_the_switch(browser: Any, server: Server, scheme: str) -> None:
+def test_theme_follows_the_system_and_the_switch(browser: Any, server: Server, scheme: str) -> None:
     with browser.new_context(color_scheme=scheme) as context:
         screen = Screen(context.new_page(), server)
         screen.home()

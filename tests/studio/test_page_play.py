@@ -1,4 +1,4 @@
-"""Playing in a browser: videos that it cannot play have their sound all the same."""
+"""Playback in a browser, also of videos that it cannot decode."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def at(screen: Screen, frame: int) -> None:
     screen.until(f"(time) => time.textContent.includes('frame {frame} of {round(PICTURES * RATE)}')", ".time")
 
 
-def test_an_avi_plays_with_its_sound_to_the_end_of_its_pictures(screen: Screen, tmp_path: Path) -> None:
+def test_avi_plays_with_audio_to_its_end(screen: Screen, tmp_path: Path) -> None:
     opened(screen, tmp_path)
     assert 0.4 < screen.page.evaluate(LOUDEST) < 0.6
     screen.press(" ")
@@ -49,14 +49,14 @@ def test_an_avi_plays_with_its_sound_to_the_end_of_its_pictures(screen: Screen, 
     assert screen.page.evaluate("media.currentTime") < PICTURES - 1
 
 
-def test_playing_from_where_there_is_no_more_sound_does_not_begin_anew(screen: Screen, tmp_path: Path) -> None:
+def test_playback_after_the_end_of_the_audio_does_not_restart(screen: Screen, tmp_path: Path) -> None:
     opened(screen, tmp_path)
     screen.press(*["ArrowRight"] * 6)
     at(screen, 7)
-    told = screen.keep(".time")
+    message = screen.keep(".time")
     screen.press(" ")
     at(screen, round(PICTURES * RATE))
-    assert not [text for text in told() if re.search(r"frame [1-6] of", text)]
+    assert not [text for text in message() if re.search(r"frame [1-6] of", text)]
     screen.page.get_by_role("button", name="Play", exact=True).wait_for()
     screen.press("Home", " ")  # back to where there is some
     screen.settles(lambda: screen.page.evaluate("media.currentTime") > 0.3, "the sound plays")

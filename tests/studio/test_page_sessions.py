@@ -1,4 +1,4 @@
-"""Sessions of the Studio, in a browser: exports, coming back, two tabs, and a server that dies."""
+"""Sessions in a browser: exports, reopening, two tabs, and a killed server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def export(screen: Screen, name: str) -> Path:
     return Path(coming.value.path())
 
 
-def test_every_export_is_downloaded(screen: Screen) -> None:
+def test_every_export_can_be_downloaded(screen: Screen) -> None:
     screen.open(DEMO, rate="1")
     screen.click(*PIG)
 
@@ -50,7 +50,7 @@ def test_every_export_is_downloaded(screen: Screen) -> None:
     assert screen.page.get_by_role("button", name="Export", exact=True).is_enabled()
 
 
-def test_an_export_is_made_at_the_sliders(screen: Screen) -> None:
+def test_export_uses_the_sliders(screen: Screen) -> None:
     screen.open(DEMO, rate="1")
     screen.click(*PIG)
     areas = []
@@ -61,7 +61,7 @@ def test_an_export_is_made_at_the_sliders(screen: Screen) -> None:
     assert areas[1] < areas[0]
 
 
-def test_nothing_to_export_is_said(screen: Screen, watch: Watch) -> None:
+def test_export_without_masks_is_refused(screen: Screen, watch: Watch) -> None:
     screen.open(DEMO, rate="1")
     screen.page.get_by_role("button", name="Export", exact=True).click()
     screen.page.get_by_role("menuitem", name="PNG masks").click()
@@ -69,7 +69,7 @@ def test_nothing_to_export_is_said(screen: Screen, watch: Watch) -> None:
     watch.told.clear()  # the browser's own note of the refusal
 
 
-def test_a_reloaded_page_shows_all_as_it_was(screen: Screen) -> None:
+def test_reloaded_page_shows_the_same_state(screen: Screen) -> None:
     screen.open(DEMO, rate="1")
     screen.click(*PIG)
     before = screen.picture()
@@ -80,7 +80,7 @@ def test_a_reloaded_page_shows_all_as_it_was(screen: Screen) -> None:
     screen.settles(lambda: screen.picture() == before, "the same mask")
 
 
-def test_an_exported_session_can_be_restored(screen: Screen, tmp_path: Path) -> None:
+def test_exported_session_can_be_restored(screen: Screen, tmp_path: Path) -> None:
     first = screen.open(DEMO, rate="1")
     screen.click(*PIG)
     before = screen.picture()
@@ -97,7 +97,7 @@ def test_an_exported_session_can_be_restored(screen: Screen, tmp_path: Path) -> 
     assert len(screen.state()["prompts"][0]["points"]) == 2
 
 
-def test_saved_sessions_are_listed_reopened_and_deleted(screen: Screen) -> None:
+def test_saved_sessions_are_listed_opened_and_deleted(screen: Screen) -> None:
     name = screen.open(DEMO, rate="1")
     title = screen.page.get_by_label("Name of the session")
     title.fill("The pig and the goose")
@@ -119,31 +119,31 @@ def test_saved_sessions_are_listed_reopened_and_deleted(screen: Screen) -> None:
     assert not (screen.server.home / "sessions" / name).exists()
 
 
-def test_two_tabs_of_a_session_show_the_same(tab: Callable[[], Screen]) -> None:
-    one, other = tab(), tab()
-    name = one.open(DEMO, rate="1")
-    other.page.goto(f"{one.server.base}#{name}")
+def test_two_tabs_of_a_session_show_the_same_state(tab: Callable[[], Screen]) -> None:
+    first, other = tab(), tab()
+    name = first.open(DEMO, rate="1")
+    other.page.goto(f"{first.server.base}#{name}")
     other.editor()
-    one.click(*PIG)
+    first.click(*PIG)
     other.front()
     other.settles(lambda: other.inside(*PIG), "the mask of the other page")
     other.page.wait_for_selector(".track")
     other.click(PIG[0] + 20, PIG[1] - 20, button="right")
-    one.front()
-    one.settles(lambda: one.page.locator(".object").count() == 1, "one object")
-    assert len(one.state()["prompts"][0]["points"]) == 2
+    first.front()
+    first.settles(lambda: first.page.locator(".object").count() == 1, "one object")
+    assert len(first.state()["prompts"][0]["points"]) == 2
 
 
-def test_two_tabs_of_two_sessions_keep_apart(tab: Callable[[], Screen]) -> None:
-    one, other = tab(), tab()
-    assert one.open(DEMO, rate="1") != other.open(DEMO, rate="1")
-    one.click(*PIG)
-    assert one.inside(*PIG)
+def test_two_tabs_of_two_sessions_are_independent(tab: Callable[[], Screen]) -> None:
+    first, other = tab(), tab()
+    assert first.open(DEMO, rate="1") != other.open(DEMO, rate="1")
+    first.click(*PIG)
+    assert first.inside(*PIG)
     assert other.area() == 0
     assert not other.state()["objects"]
 
 
-def test_a_server_that_was_killed_loses_nothing(
+def test_killed_server_loses_nothing(
     browser: Any, fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     server = Server(fork_server, tmp_path_factory.mktemp("killed"))
@@ -166,7 +166,7 @@ def test_a_server_that_was_killed_loses_nothing(
 
 
 @pytest.mark.slow
-def test_a_click_is_answered_within_a_quarter_of_a_second(screen: Screen, tmp_path: Path) -> None:
+def test_click_is_answered_within_a_quarter_of_a_second(screen: Screen, tmp_path: Path) -> None:
     """At 720p, on a frame that was looked at before; on a machine that does nothing else."""
     ground = np.full((720, 1280, 3), 60, np.uint8)
     ground[200:500, 400:800] = (200, 120, 40)

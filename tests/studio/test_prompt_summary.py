@@ -1,4 +1,4 @@
-"""What a log comes to."""
+"""Summary of the prompts of a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLICK = {"do": "points", "object": 1, "tick": 2, "points": [[3, 4, 1]]}
 BOX = {"do": "box", "object": 1, "tick": 2, "box": [1, 2, 3, 4]}
 
 
-def test_clicks_add_up_and_a_box_begins_anew() -> None:
+def test_clicks_accumulate_and_a_box_replaces_them() -> None:
     (prompt,) = after(CLICK, CLICK | {"points": [[5, 6, 0]]})
     assert prompt == {"object": 1, "tick": 2, "kind": "points", "points": [(3.0, 4.0, 1), (5.0, 6.0, 0)]}
     (prompt,) = after(CLICK, BOX, CLICK)
@@ -28,7 +28,7 @@ def test_clicks_add_up_and_a_box_begins_anew() -> None:
     assert prompt["kind"] == "mask"
 
 
-def test_an_object_of_which_nothing_is_left_goes() -> None:
+def test_object_without_prompts_is_removed() -> None:
     hear = {"do": "hear", "object": 0, "on": True}
     assert list(summarise_prompts([read_logged(hear)])) == [0]
     assert not summarise_prompts(map(read_logged, (hear, hear | {"on": False})))
@@ -57,12 +57,12 @@ def test_an_object_of_which_nothing_is_left_goes() -> None:
         '{"do": "sliders", "threshold": 9}',
     ],
 )
-def test_what_is_no_command_is_refused(text: str) -> None:
+def test_invalid_commands_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="reload the page"):
         parse_command(text)
 
 
-def test_a_page_cannot_say_what_only_the_log_knows() -> None:
+def test_page_cannot_set_log_fields() -> None:
     number, command = parse_command(
         '{"n": 7, "do": "points", "object": 1, "tick": 0, "points": [[1, 1, 1]], "shown": "AAAA"}'
     )

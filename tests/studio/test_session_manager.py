@@ -1,4 +1,4 @@
-"""Sessions open and close; what was said and shown stays."""
+"""Opening and closing of sessions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def opened(studio: Studio) -> list[str]:
     return [row["id"] for row in studio.client.get("/api/state").json()["sessions"] if row["open"]]
 
 
-def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callable[..., Studio], clip: Path) -> None:
+def test_closed_page_closes_its_session_without_loss(start_studio: Callable[..., Studio], clip: Path) -> None:
     studio = start_studio(grace=0.1)
     name = studio.upload(clip)
     with studio.page(name) as socket:
@@ -24,13 +24,13 @@ def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callabl
         page.ask("points", **CLICK)
         page.listen()
         page.ask("points", object=0, tick=4, points=[[40, 30, 0]])
-        session = studio.registry.known(name)
-        assert session._conversation is not None
+        session = studio.manager.get_open(name)
+        assert session._session is not None
         before = page.state
         corrected = page.masks[-1][1]
-    wait_for(lambda: not studio.registry._audiences)
+    wait_for(lambda: not studio.manager._subscribers)
     assert opened(studio) == []
-    assert session._conversation is None
+    assert session._session is None
     assert not session._thread.is_alive()
     state = studio.get(name)
     assert {key: state[key] for key in ("objects", "prompts", "undo")} == {
@@ -42,28 +42,28 @@ def test_a_closed_page_frees_its_session_and_loses_nothing(start_studio: Callabl
         page = Page(socket)
         page.take()
         assert page.state["objects"] == before["objects"]
-        assert studio.registry.known(name)._conversation is None
+        assert studio.manager.get_open(name)._session is None
         assert page.ask("look", object=0, tick=4)["ok"]
         assert ((page.masks[-1][1] > 0) != (corrected > 0)).mean() < 0.05
-        for left in (2, 1, 0):
+        for remaining in (2, 1, 0):
             assert page.ask("undo")["ok"]
             log = json.loads((studio.home / "sessions" / name / "session.json").read_text())["log"]
-            assert len(log) == left
+            assert len(log) == remaining
 
 
-def test_two_pages_of_one_session(start_studio: Callable[..., Studio], clip: Path) -> None:
+def test_two_pages_share_a_session(start_studio: Callable[..., Studio], clip: Path) -> None:
     """One of them goes: the session stays open for the other."""
     studio = start_studio(grace=0.1)
     name = studio.upload(clip)
-    with studio.page(name) as one:
-        Page(one).take()
+    with studio.page(name) as first:
+        Page(first).take()
         with studio.page(name) as other:
             Page(other).take()
         studio.upload(clip)  # takes longer than the moment of grace
         assert opened(studio) == [name]
 
 
-def test_the_number_of_open_sessions_is_bounded(start_studio: Callable[..., Studio], clip: Path) -> None:
+def test_number_of_open_sessions_is_limited(start_studio: Callable[..., Studio], clip: Path) -> None:
     studio = start_studio(sessions=2)
     names = [studio.upload(clip) for _ in range(3)]
     with studio.page(names[0]) as a, studio.page(names[1]) as b:
@@ -79,7 +79,7 @@ def test_the_number_of_open_sessions_is_bounded(start_studio: Callable[..., Stud
             assert sorted(opened(studio)) == sorted([names[0], names[2]])
 
 
-def test_a_session_at_work_is_not_closed_for_another(start_studio: Callable[..., Studio], clip: Path) -> None:
+def test_busy_session_is_not_closed_for_another(start_studio: Callable[..., Studio], clip: Path) -> None:
     studio = start_studio(sessions=1)
     names = [studio.upload(clip) for _ in range(2)]
     with studio.page(names[0]) as a:
@@ -115,13 +115,13 @@ def test_deleting_an_open_session(studio: Studio, clip: Path) -> None:
         assert "deleted" in page.ask("points", **CLICK)["error"]
 
 
-def test_what_a_killed_server_left_half_done_is_swept(start_studio: Callable[..., Studio], tmp_path: Path) -> None:
+def test_unfinished_files_of_a_killed_server_are_removed(start_studio: Callable[..., Studio], tmp_path: Path) -> None:
     for name in (".new-aaaaaaaaaaaaaaaaaaaaaa", ".gone-aaaaaaaaaaaaaaaaaaaaaa"):
         (tmp_path / "home" / "sessions" / name).mkdir(parents=True)
     assert start_studio().folders() == []
 
 
-def test_a_damaged_session_is_left_out(studio: Studio, clip: Path) -> None:
+def test_damaged_session_is_not_listed(studio: Studio, clip: Path) -> None:
     good, bad = studio.upload(clip), studio.upload(clip)
     file = studio.home / "sessions" / bad / "session.json"
     for text in ("", "[]", '{"schema": 1}', '{"schema": 99}', file.read_text().replace('"log": []', '"log": [{}]')):
@@ -132,7 +132,7 @@ def test_a_damaged_session_is_left_out(studio: Studio, clip: Path) -> None:
         assert str(studio.home) not in answer.text
 
 
-def test_foreign_files_among_the_masks_are_passed_over(studio: Studio, clip: Path) -> None:
+def test_foreign_files_among_the_masks_are_skipped(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         Page(socket).ask("points", **CLICK)

@@ -1,4 +1,4 @@
-"""Videos on their way in."""
+"""Import of uploaded videos."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def refused(studio: Studio, status: int, content: bytes | Iterator[bytes], **que
     return message
 
 
-def test_what_was_found_out(studio: Studio, clip: Path) -> None:
+def test_properties_of_the_imported_video(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", name)
     state = studio.get(name)
@@ -52,7 +52,7 @@ def test_what_was_found_out(studio: Studio, clip: Path) -> None:
     assert listed["objects"] == 0
 
 
-def test_frames_are_those_of_the_clip(studio: Studio, clip: Path) -> None:
+def test_frames_equal_those_of_the_clip(studio: Studio, clip: Path) -> None:
     import io
 
     import numpy as np
@@ -72,11 +72,11 @@ def test_frames_are_those_of_the_clip(studio: Studio, clip: Path) -> None:
         assert studio.client.get(f"/api/sessions/{name}/{path}").status_code in (204, 404, 422)
 
 
-def test_the_video_plays_in_parts(studio: Studio, clip: Path) -> None:
+def test_video_supports_range_requests(studio: Studio, clip: Path) -> None:
     name, data = studio.upload(clip), clip.read_bytes()
-    whole = studio.client.get(f"/api/sessions/{name}/media")
-    assert whole.headers["content-type"] == "video/mp4"
-    assert whole.content == data
+    full = studio.client.get(f"/api/sessions/{name}/media")
+    assert full.headers["content-type"] == "video/mp4"
+    assert full.content == data
     part = studio.client.get(f"/api/sessions/{name}/media", headers={"range": "bytes=100-199"})
     assert part.status_code == 206
     assert part.content == data[100:200]
@@ -90,7 +90,7 @@ def test_the_video_plays_in_parts(studio: Studio, clip: Path) -> None:
         (".avi", {"codec": "mpeg4", "audio_codec": "pcm_s16le"}, "video.avi", "video/x-msvideo"),
     ],
 )
-def test_the_type_is_what_is_inside(
+def test_content_type_follows_the_content(
     studio: Studio, tmp_path: Path, ending: str, codecs: dict[str, object], kept: str, media: str
 ) -> None:
     """Whatever the name says."""
@@ -121,7 +121,7 @@ OPUS = {"audio_codec": "libopus", "rate": 48_000}
         (".ts", {}, True),
     ],
 )
-def test_every_video_has_sound_that_browsers_play(
+def test_every_video_has_audio_that_browsers_play(
     studio: Studio, tmp_path: Path, ending: str, codecs: dict[str, Any], copied: bool
 ) -> None:
     """By container and codecs: as it is, or a copy, with the sound where it was."""
@@ -138,12 +138,12 @@ def test_every_video_has_sound_that_browsers_play(
     part = studio.client.get(f"/api/sessions/{name}/sound", headers={"range": "bytes=100-199"})
     assert part.status_code == 206
     assert part.content == answer.content[100:200]
-    heard = tmp_path / "heard.m4a"
-    heard.write_bytes(answer.content)
-    with av.open(str(heard)) as container:
+    audible = tmp_path / "heard.m4a"
+    audible.write_bytes(answer.content)
+    with av.open(str(audible)) as container:
         assert not container.streams.video
         assert container.streams.audio[0].codec.canonical_name in ("aac", "mp3")
-    assert onset(heard) == pytest.approx(onset(file), abs=0.005)
+    assert onset(audible) == pytest.approx(onset(file), abs=0.005)
     assert onset(file) == pytest.approx(1.0, abs=0.1)  # some containers do not tell of the run-in of a codec
     assert studio.client.get(f"/api/sessions/{name}/media").content == file.read_bytes()
 
@@ -154,7 +154,7 @@ def onset(file: Path) -> float:
         return np.flatnonzero(np.abs(track.read(0, 2.0)).max(axis=1) > 0.2)[0] / AUDIO_RATE
 
 
-def test_without_sound_nothing_is_copied(studio: Studio, tmp_path: Path) -> None:
+def test_no_audio_copy_without_audio(studio: Studio, tmp_path: Path) -> None:
     file = write_clip(tmp_path / "clip.avi", 1.0, codec="mpeg4", sound=None)
     name = studio.upload(file)
     assert not list((studio.home / "sessions" / name).glob("sound*"))
@@ -162,19 +162,19 @@ def test_without_sound_nothing_is_copied(studio: Studio, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".avi"])
-def test_looking_through_tells_how_far_it_is(tmp_path: Path, ending: str) -> None:
+def test_import_reports_its_progress(tmp_path: Path, ending: str) -> None:
     """With and without a copy of the sound at the end."""
-    told: list[float] = []
+    message: list[float] = []
     file = write_clip(tmp_path / f"clip{ending}", 2.0, codec="mpeg4" if ending == ".avi" else "libx264")
-    uploads.import_video(SessionFolder(tmp_path), file, "clip", 5.0, Limits(), told.append)
-    assert told == sorted(told)
-    assert len(told) > 20
-    assert told[0] < 0.1
-    assert 0.85 < told[-1] <= 1
-    assert sum(part < 0.8 for part in told) == 10  # the frames
+    uploads.import_video(SessionFolder(tmp_path), file, "clip", 5.0, Limits(), message.append)
+    assert message == sorted(message)
+    assert len(message) > 20
+    assert message[0] < 0.1
+    assert 0.85 < message[-1] <= 1
+    assert sum(part < 0.8 for part in message) == 10  # the frames
 
 
-def test_looking_through_stops_when_it_is_told_to(tmp_path: Path, clip: Path) -> None:
+def test_import_can_be_stopped(tmp_path: Path, clip: Path) -> None:
     file = tmp_path / "received"
     file.write_bytes(clip.read_bytes())
 
@@ -187,7 +187,7 @@ def test_looking_through_stops_when_it_is_told_to(tmp_path: Path, clip: Path) ->
     assert 0 < len(list((tmp_path / "frames").iterdir())) < 10
 
 
-def test_the_page_can_ask_how_far_it_is(studio: Studio, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_requests_the_progress_of_an_import(studio: Studio, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on, job, real = threading.Event(), "a-name-of-22-letters-1", uploads.waveform_peaks
 
     def held(*arguments: Any) -> Any:
@@ -215,7 +215,7 @@ def test_the_page_can_ask_how_far_it_is(studio: Studio, clip: Path, monkeypatch:
     assert part() is None
 
 
-def test_too_large_is_refused_while_it_comes(start_studio: Callable[..., Studio]) -> None:
+def test_too_large_upload_is_stopped(start_studio: Callable[..., Studio]) -> None:
     studio = start_studio(upload=50_000)
     assert "larger than 0.05 MB" in refused(studio, 413, bytes(50_001))
     sent = []
@@ -229,7 +229,7 @@ def test_too_large_is_refused_while_it_comes(start_studio: Callable[..., Studio]
     assert "--max-upload" in refused(studio, 413, endless())
 
 
-def test_too_long_is_refused(start_studio: Callable[..., Studio], clip: Path) -> None:
+def test_too_long_video_is_refused(start_studio: Callable[..., Studio], clip: Path) -> None:
     message = refused(start_studio(minutes=0.02), 422, clip.read_bytes())
     assert message.startswith("my clip.mp4: 0.1 minutes are more than 0.02: ")
     assert "--max-minutes" in message
@@ -243,24 +243,24 @@ def test_too_long_is_refused(start_studio: Callable[..., Studio], clip: Path) ->
         (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "not a video"),
     ],
 )
-def test_what_is_no_video_is_refused(studio: Studio, content: bytes, words: str) -> None:
+def test_other_files_than_videos_are_refused(studio: Studio, content: bytes, words: str) -> None:
     assert words in refused(studio, 422, content)
 
 
-def test_sound_alone_is_refused(studio: Studio, tmp_path: Path) -> None:
+def test_audio_file_is_refused(studio: Studio, tmp_path: Path) -> None:
     file = write_media(tmp_path / "sound.wav", sound=tone(1.0), audio_codec="pcm_s16le")
     assert "choose a video" in refused(studio, 422, file.read_bytes())
 
 
 @pytest.mark.parametrize("fps", ["0", "-1", "nan", "x", "1000"])
-def test_rates_that_cannot_be(studio: Studio, clip: Path, fps: str) -> None:
+def test_invalid_rates_are_refused(studio: Studio, clip: Path, fps: str) -> None:
     if fps == "1000":  # no more than the video has
         assert studio.get(studio.upload(clip, fps=1000))["fps"] == 10
     else:
         refused(studio, 422, clip.read_bytes(), fps=fps)
 
 
-def test_by_default_five_a_second(studio: Studio, clip: Path) -> None:
+def test_default_rate_is_five_frames_per_second(studio: Studio, clip: Path) -> None:
     assert studio.get(studio.upload(clip, fps=None))["fps"] == 5
 
 
@@ -275,13 +275,13 @@ def test_by_default_five_a_second(studio: Studio, clip: Path) -> None:
         ("Hündchen 🐕.mp4", "Hündchen 🐕.mp4"),
     ],
 )
-def test_names_are_for_show_alone(studio: Studio, clip: Path, given: str, shown: str) -> None:
+def test_file_names_are_for_display_alone(studio: Studio, clip: Path, given: str, shown: str) -> None:
     name = studio.upload(clip, name=given)
     assert studio.get(name)["name"] == shown
     assert studio.folders() == [name]
 
 
-def test_the_demo_clip_opens(studio: Studio) -> None:
+def test_demo_clip_opens(studio: Studio) -> None:
     answer = studio.client.post("/api/sessions", json={"demo": True})
     assert studio.get(answer.json()["id"])["audio"]
     for body in ({}, {"demo": False}, {"path": "/etc/passwd"}):
@@ -289,7 +289,7 @@ def test_the_demo_clip_opens(studio: Studio) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", "%2e%2e", "a", "..%2f..%2fsessions", "aaaaaaaaaaaaaaaaaaaaaa", "a" * 23])
-def test_ids_are_looked_up_and_nothing_else(studio: Studio, clip: Path, name: str) -> None:
+def test_session_ids_are_no_paths(studio: Studio, clip: Path, name: str) -> None:
     studio.upload(clip)
     for path in ("", "/media", "/frame/0.jpg", "/export/coco", "/mask/0/0.bin"):
         assert studio.client.get(f"/api/sessions/{name}{path}").status_code == 404
@@ -297,7 +297,7 @@ def test_ids_are_looked_up_and_nothing_else(studio: Studio, clip: Path, name: st
     assert len(studio.folders()) == 1
 
 
-def test_a_session_is_renamed_and_deleted(studio: Studio, clip: Path) -> None:
+def test_session_can_be_renamed_and_deleted(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     assert studio.client.patch(f"/api/sessions/{name}", json={"name": "dogs"}).status_code == 200
     assert studio.client.patch(f"/api/sessions/{name}", json={"name": ""}).status_code == 422

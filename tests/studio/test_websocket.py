@@ -1,4 +1,4 @@
-"""What pages ask of a session, and what they get."""
+"""Commands of the page and their replies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def prompts(page: Page) -> list[dict[str, Any]]:
     return page.state["prompts"]
 
 
-def test_a_click_gives_the_mask_of_the_conversation(studio: Studio, clip: Path, model: AuralSAM2) -> None:
+def test_click_gives_the_mask_of_the_video_session(studio: Studio, clip: Path, model: AuralSAM2) -> None:
     name = studio.upload(clip)
     with model.open(clip, fps=FPS) as session:
         first = session.add_points([(20, 12)], [1], 1.25)
@@ -41,20 +41,20 @@ def test_a_click_gives_the_mask_of_the_conversation(studio: Studio, clip: Path, 
         assert page.ask("points", object=1, tick=2, points=[[50, 40, 0]])["ok"]
         assert page.state["undo"]
         assert [row["points"] for row in prompts(page)] == [[[20, 12, 1], [50, 40, 0]]]
-        (shown,) = page.state["objects"]
-        assert (shown["number"], shown["name"], shown["done"], shown["stale"]) == (1, "Object 1", 1, False)
+        (outcome,) = page.state["objects"]
+        assert (outcome["number"], outcome["name"], outcome["done"], outcome["stale"]) == (1, "Object 1", 1, False)
     assert [(header.object_id, header.tick) for header, _ in page.masks] == [(1, 2), (1, 2)]
     for (header, logits), expected in zip(page.masks, (first, second), strict=True):
         assert header.iou == pytest.approx(expected.iou, abs=1e-6)
         assert header.object_score == pytest.approx(expected.object_score, abs=1e-5)
         assert header.sounding == expected.sounding
         assert (mask_of(logits) != expected.mask).mean() < 0.02
-    kept = studio.client.get(f"/api/sessions/{name}/mask/1/2.bin")
-    assert kept.headers["content-type"] == "application/octet-stream"
-    assert len(kept.content) > 32
+    stored = studio.client.get(f"/api/sessions/{name}/mask/1/2.bin")
+    assert stored.headers["content-type"] == "application/octet-stream"
+    assert len(stored.content) > 32
 
 
-def test_a_box_and_a_brush(studio: Studio, clip: Path) -> None:
+def test_box_and_brush_prompts(studio: Studio, clip: Path) -> None:
     painted = np.zeros((24, 32), np.uint8)
     painted[6:18, 8:20] = 255
     file = io.BytesIO()
@@ -73,10 +73,10 @@ def test_a_box_and_a_brush(studio: Studio, clip: Path) -> None:
         Image.new("L", (8, 8)).save(empty, format="PNG")
         for data in (b"", b"PNG", file.getvalue()[:60], large.getvalue(), gif.getvalue(), empty.getvalue()):
             assert "error" in page.ask("brush", object=3, tick=0, png=base64.b64encode(data).decode())
-        assert [shown["number"] for shown in page.state["objects"]] == [1, 2]
+        assert [outcome["number"] for outcome in page.state["objects"]] == [1, 2]
 
 
-def test_listen_follows_what_sounds(studio: Studio, clip: Path) -> None:
+def test_listen_propagates_the_sounding_object(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         page = Page(socket)
@@ -86,17 +86,17 @@ def test_listen_follows_what_sounds(studio: Studio, clip: Path) -> None:
         again = page.send("run", **{"from": None}, both=True)
         studio.gate.let_through(None)
         page.until("done", "run")
-        (answer,) = [told for told in page.news if told.get("re") == again]
+        (answer,) = [message for message in page.news if message.get("re") == again]
         assert "cancel it" in answer["error"]
         page.until("state")
-        (shown,) = page.state["objects"]
-        assert (shown["hears"], shown["done"]) == (True, TICKS)
+        (outcome,) = page.state["objects"]
+        assert (outcome["hears"], outcome["done"]) == (True, TICKS)
     assert {header.tick for header, _ in page.masks} == set(range(TICKS))
     sounding = [header.sounding for header, _ in sorted(page.masks, key=lambda pair: pair[0].tick)]
-    assert bool(shown["intervals"]) == any(sounding)
+    assert bool(outcome["intervals"]) == any(sounding)
 
 
-def test_a_click_overtakes_the_run(studio: Studio, clip: Path) -> None:
+def test_click_during_a_propagation_is_answered_first(studio: Studio, clip: Path) -> None:
     """It is answered between two masks, and the run, which knows nothing of it, does not paint over its mask."""
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
@@ -107,17 +107,17 @@ def test_a_click_overtakes_the_run(studio: Studio, clip: Path) -> None:
         studio.gate.let_through(None)
         order: list[Any] = []
         while not order or order[-1] != "done":
-            told = page.take()
-            order.append(told.get("re") if "re" in told else told["is"])
+            message = page.take()
+            order.append(message.get("re") if "re" in message else message["is"])
         assert order.index(number) < order.index("done")
         page.until("state")
         assert [header.tick for header, _ in page.masks].count(4) == 1
         assert {header.tick for header, _ in page.masks} == set(range(TICKS))
-        (shown,) = page.state["objects"]
-        assert shown["stale"]
+        (outcome,) = page.state["objects"]
+        assert outcome["stale"]
 
 
-def test_cancel_ends_a_run_between_two_masks(studio: Studio, clip: Path) -> None:
+def test_cancel_stops_a_propagation_between_masks(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         page = Page(socket)
@@ -134,7 +134,7 @@ def test_cancel_ends_a_run_between_two_masks(studio: Studio, clip: Path) -> None
         assert page.state["objects"][0]["done"] == TICKS
 
 
-def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
+def test_undo_and_redo_restore_masks(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
     with studio.page(name) as socket:
         page = Page(socket)
@@ -143,8 +143,8 @@ def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
         page.ask("points", object=1, tick=4, points=[[20, 12, 1]])
         before = [logits for _, logits in page.masks]
         assert page.ask("undo")["ok"]
-        gone = [told for told in page.news if told.get("is") == "gone"]
-        assert gone == [{"is": "gone", "object": 1, "tick": 4}]
+        deleted = [message for message in page.news if message.get("is") == "gone"]
+        assert deleted == [{"is": "gone", "object": 1, "tick": 4}]
         assert studio.client.get(f"/api/sessions/{name}/mask/1/4.bin").status_code == 204
         assert page.ask("undo")["ok"]
         np.testing.assert_array_equal(page.masks[-1][1], before[0])
@@ -163,14 +163,14 @@ def test_undo_and_redo_bring_masks_back(studio: Studio, clip: Path) -> None:
         assert log == []
 
 
-def test_objects_are_styled_cleared_and_removed(studio: Studio, clip: Path) -> None:
+def test_objects_can_be_styled_cleared_and_removed(studio: Studio, clip: Path) -> None:
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
         page.ask("points", **CLICK)
         page.ask("points", object=1, tick=4, points=[[20, 12, 1]])
         page.ask("style", object=1, name="dog", colour="#00ff00", hidden=True)
-        (shown,) = page.state["objects"]
-        assert (shown["name"], shown["colour"], shown["hidden"]) == ("dog", "#00ff00", True)
+        (outcome,) = page.state["objects"]
+        assert (outcome["name"], outcome["colour"], outcome["hidden"]) == ("dog", "#00ff00", True)
         assert page.ask("clear", object=1, tick=2)["ok"]
         assert [row["tick"] for row in prompts(page)] == [4]
         assert page.masks[-1][0].tick == 2  # as seen from the other frame
@@ -181,11 +181,11 @@ def test_objects_are_styled_cleared_and_removed(studio: Studio, clip: Path) -> N
         assert "removed" in page.ask("style", object=1, name="cat")["error"]
         # A new object of the number is not the old one.
         page.ask("points", **CLICK)
-        (shown,) = page.state["objects"]
-        assert (shown["name"], shown["done"]) == ("Object 1", 1)
+        (outcome,) = page.state["objects"]
+        assert (outcome["name"], outcome["done"]) == ("Object 1", 1)
 
 
-def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
+def test_sounding_object_is_split(studio: Studio, clip: Path) -> None:
     painted = np.zeros((48, 64), np.uint8)
     painted[4:20, 4:20] = painted[28:44, 40:60] = 255
     file = io.BytesIO()
@@ -193,12 +193,12 @@ def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
         page.ask("brush", object=0, tick=1, png=base64.b64encode(file.getvalue()).decode())
-        made = page.ask("split", tick=1)["made"]
-        assert [shown["number"] for shown in page.state["objects"]] == [0, *made]
-        assert [header.object_id for header, _ in page.masks] == [0, *made]
+        result = page.ask("split", tick=1)["made"]
+        assert [outcome["number"] for outcome in page.state["objects"]] == [0, *result]
+        assert [header.object_id for header, _ in page.masks] == [0, *result]
         undone = page.ask("undo")
         assert undone["ok"]
-        assert [shown["number"] for shown in page.state["objects"]] == ([0] if made else [])
+        assert [outcome["number"] for outcome in page.state["objects"]] == ([0] if result else [])
 
 
 @pytest.mark.parametrize(
@@ -211,13 +211,15 @@ def test_what_sounds_is_split(studio: Studio, clip: Path) -> None:
         ("clear", {"object": 3, "tick": 0}, "no object 3"),
         ("remove", {"object": 3}, "no object 3"),
         ("say", {"text": "the dog"}, "reads no text"),
-        ("run", {"from": None}, "nothing to follow"),
-        ("run", {"from": 99}, "nothing to follow"),
+        ("run", {"from": None}, "nothing to propagate"),
+        ("run", {"from": 99}, "nothing to propagate"),
         ("undo", {}, "nothing to undo"),
         ("fly", {}, "reload"),
     ],
 )
-def test_what_makes_no_sense_is_told(studio: Studio, clip: Path, do: str, more: dict[str, Any], words: str) -> None:
+def test_commands_invalid_in_their_state_are_refused(
+    studio: Studio, clip: Path, do: str, more: dict[str, Any], words: str
+) -> None:
     with studio.page(studio.upload(clip, name="dog.mp4")) as socket:
         page = Page(socket)
         answer = page.ask(do, **more)
@@ -226,16 +228,16 @@ def test_what_makes_no_sense_is_told(studio: Studio, clip: Path, do: str, more: 
         assert page.ask("points", **CLICK)["ok"]  # and all goes on
 
 
-def test_messages_that_are_none_are_answered(studio: Studio, clip: Path) -> None:
+def test_invalid_messages_are_answered(studio: Studio, clip: Path) -> None:
     with studio.page(studio.upload(clip)) as socket:
         page = Page(socket)
         socket.send_text("{")
         socket.send_bytes(b"\x00")
         page.ask("cancel")
-        assert [told["re"] for told in page.news if "error" in told] == [None, None]
+        assert [message["re"] for message in page.news if "error" in message] == [None, None]
 
 
-def test_no_sound_no_listening(studio: Studio, tmp_path: Path) -> None:
+def test_listen_is_disabled_without_audio(studio: Studio, tmp_path: Path) -> None:
     from helpers.media_files import write_clip
 
     name = studio.upload(write_clip(tmp_path / "mute.mp4", 1.0, sound=None), name="mute.mp4")
@@ -247,14 +249,14 @@ def test_no_sound_no_listening(studio: Studio, tmp_path: Path) -> None:
 
 def test_two_pages_see_the_same(studio: Studio, clip: Path) -> None:
     name = studio.upload(clip)
-    with studio.page(name) as one, studio.page(name) as other:
-        doing, seeing = Page(one), Page(other)
+    with studio.page(name) as first, studio.page(name) as other:
+        doing, seeing = Page(first), Page(other)
         doing.ask("points", **CLICK)
         while not seeing.state.get("objects"):
             seeing.take()
         assert len(seeing.masks) == 1
 
 
-def test_a_line_to_nowhere_is_closed(studio: Studio) -> None:
+def test_websocket_of_an_unknown_session_is_closed(studio: Studio) -> None:
     with studio.page("a" * 22) as socket, pytest.raises(ConnectionError, match="4404"):
         Page(socket).take()

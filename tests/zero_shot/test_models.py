@@ -1,4 +1,4 @@
-"""CLAP and Grounding DINO as roles, with tiny random weights."""
+"""CLAP and Grounding DINO with tiny random weights."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def sounds() -> np.ndarray:
     return np.stack(rows).astype(np.float32)
 
 
-def test_the_tagger_compares_each_second_with_each_label(clap, tokeniser):
+def test_tagger_compares_each_second_with_each_label(clap, tokeniser):
     extractor = ClapFeatureExtractor(truncation="rand_trunc")
     tagger = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=0.0, most=2)
-    heard = sounds()
-    tags = tagger.tag(heard)
+    audible = sounds()
+    tags = tagger.tag(audible)
     # The same by the model's own forward pass, with each second three times as fast by plain repetition of its tone.
     rows = []
-    for second in heard:
+    for second in audible:
         wide = np.fft.irfft(np.fft.rfft(second.astype(np.float64)), n=48_000) * 3
         inputs = extractor(wide.astype(np.float32), sampling_rate=48_000, return_tensors="pt")
-        words = tokeniser(
+        tokens = tokeniser(
             [f"the sound of {label}" for label in (*LABELS, "silence")], padding=True, return_tensors="pt"
         )
         with torch.no_grad():
             output = clap(
-                input_ids=words["input_ids"],
-                attention_mask=words["attention_mask"],
+                input_ids=tokens["input_ids"],
+                attention_mask=tokens["attention_mask"],
                 input_features=inputs["input_features"],
             )
         rows.append(output.logits_per_audio[0].softmax(0))
@@ -61,36 +61,36 @@ def test_the_tagger_compares_each_second_with_each_label(clap, tokeniser):
     assert [tag.label for tag in tags] == [LABELS[number] for number in best]
     assert [tag.score for tag in tags] == pytest.approx(odds.max(0).values[best].tolist(), abs=1e-4)
     threshold = float(odds[:, best[0]].median())
-    strict = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=threshold + 1e-6).tag(heard)
-    found = {tag.label: tag.active for tag in strict}
-    assert found[LABELS[best[0]]] == tuple((odds[:, best[0]] > threshold + 1e-6).tolist())
+    strict = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=threshold + 1e-6).tag(audible)
+    actual = {tag.label: tag.active for tag in strict}
+    assert actual[LABELS[best[0]]] == tuple((odds[:, best[0]] > threshold + 1e-6).tolist())
 
 
-def test_a_tagger_without_labels_and_one_that_is_not_here(clap, tokeniser, tmp_path):
+def test_tagger_without_labels_or_missing_is_an_error(clap, tokeniser, tmp_path):
     with pytest.raises(UsageError, match="needs labels"):
         ClapTagger(clap, tokeniser, ClapFeatureExtractor(), ())
     with pytest.raises(UnavailableError, match="no CLAP"):
         ClapTagger.from_pretrained(LABELS, str(tmp_path / "nothing"))
 
 
-def test_the_proposer_gives_its_surest_boxes_inside_the_picture(dino, tokeniser):
+def test_detector_returns_the_best_boxes_inside_the_image(dino, tokeniser):
     proposer = GroundingDinoDetector(dino, tokeniser, most=3, shorter=64, longer=96)
     image = np.random.default_rng(0).integers(0, 255, (40, 70, 3), dtype=np.uint8)
-    found = proposer.propose(image, "the Dog")
-    assert len(found) == 3
-    assert [score for _, score in found] == sorted((score for _, score in found), reverse=True)
-    for (x0, y0, x1, y1), score in found:
+    actual = proposer.propose(image, "the Dog")
+    assert len(actual) == 3
+    assert [score for _, score in actual] == sorted((score for _, score in actual), reverse=True)
+    for (x0, y0, x1, y1), score in actual:
         assert 0 <= x0 < x1 <= 70
         assert 0 <= y0 < y1 <= 40
         assert 0 <= score <= 1
-    assert found == proposer.propose(image, "the dog.")
-    assert found != proposer.propose(image, "the cat")
+    assert actual == proposer.propose(image, "the dog.")
+    assert actual != proposer.propose(image, "the cat")
     with torch.no_grad():
-        words = tokeniser("the dog.", return_tensors="pt")
-        output = dino(proposer._pixels(image), words["input_ids"], attention_mask=words["attention_mask"])
-    assert found[0][1] == pytest.approx(float(output.logits.sigmoid().max()))
+        tokens = tokeniser("the dog.", return_tensors="pt")
+        output = dino(proposer._pixels(image), tokens["input_ids"], attention_mask=tokens["attention_mask"])
+    assert actual[0][1] == pytest.approx(float(output.logits.sigmoid().max()))
 
 
-def test_a_proposer_that_is_not_here(tmp_path):
+def test_missing_detector_is_an_error(tmp_path):
     with pytest.raises(UnavailableError, match="no Grounding DINO"):
         GroundingDinoDetector.from_pretrained(str(tmp_path / "nothing"))

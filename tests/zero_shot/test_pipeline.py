@@ -1,4 +1,4 @@
-"""The zero-shot pipeline with scripted roles: who is asked what, what is kept, what is followed, when it is shown."""
+"""Zero-shot pipeline with scripted tagger and detector."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def model() -> AuralSAM2:
     return AuralSAM2(AuralNetwork(small_config(), small_sam2(64)), "small")
 
 
-def test_what_sounds_is_found_followed_and_shown_while_it_sounds(model, video):
+def test_sounding_object_is_segmented_while_it_sounds(model, video):
     pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector())
     (start,) = pipeline.starts(video)  # there is no sure box of the ghost
     assert start.tag.active == tuple(second in LOUD for second in range(SECONDS))
@@ -98,7 +98,7 @@ def test_what_sounds_is_found_followed_and_shown_while_it_sounds(model, video):
     frames = list(pipeline.segment(video))
     with model.open(video, audio="none") as session:
         session.add_box(start.proposal.box, start.proposal.time)
-        followed = {found.index: found for found in session.propagate(direction="both")}
+        followed = {actual.index: actual for actual in session.propagate(direction="both")}
     assert [frame.index for frame in frames] == list(range(SECONDS))
     for frame in frames:
         expected = followed[frame.index].mask if frame.index in LOUD else np.zeros((HEIGHT, WIDTH), bool)
@@ -106,7 +106,7 @@ def test_what_sounds_is_found_followed_and_shown_while_it_sounds(model, video):
     assert any(followed[second].mask.any() for second in LOUD)
 
 
-def test_roles_are_asked_once(model, video, tmp_path):
+def test_responses_are_cached(model, video, tmp_path):
     first = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path / "cache")
     starts = first.starts(video)
     assert (first.tagger.calls, first.proposer.calls) == (1, 2 * SECONDS)  # type: ignore[attr-defined]
@@ -120,7 +120,7 @@ def test_roles_are_asked_once(model, video, tmp_path):
     assert other.calls == 1
 
 
-def test_nothing_tagged_gives_empty_masks(model, video):
+def test_no_tags_give_empty_masks(model, video):
     class Deaf:
         name = "deaf"
 
@@ -134,26 +134,26 @@ def test_nothing_tagged_gives_empty_masks(model, video):
     assert proposer.calls == 0
 
 
-def test_it_is_a_predictor_of_the_clips_of_a_data_set(model, video, tmp_path):
+def test_pipeline_predicts_clips_of_a_data_set(model, video, tmp_path):
     frames = [picture(second) for second in range(SECONDS)]
     clip = Loader()(sample(1, frames=SECONDS), 64)
     clip = dataclasses.replace(clip, frames=frames, sample=dataclasses.replace(clip.sample, audio=video))
     pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path)
     predictor = ZeroShotPredictor(pipeline, EvaluationOptions(dataset="stampavs", split="test"))
-    found = predictor.predict(clip, predictor.prepare(clip))
+    actual = predictor.predict(clip, predictor.prepare(clip))
     quiet = [second for second in range(SECONDS) if second not in LOUD]
-    assert (found.logits[quiet] == NOTHING).all()
+    assert (actual.logits[quiet] == NOTHING).all()
     with torch.inference_mode():
         encoded = model.network.encode(normalise(predictor.prepare(clip)), with_patches=False)  # type: ignore[attr-defined]
         scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
         box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
         for tracked in new_tracker(model.network, SECONDS).track_sequence(encoded, None, "first", {1: box}):
             if tracked.t in LOUD:
-                assert torch.equal(found.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
-                assert float(found.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
+                assert torch.equal(actual.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
+                assert float(actual.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
 
 
-def test_a_line_cut_short_is_asked_again(tmp_path):
+def test_truncated_cache_line_is_asked_again(tmp_path):
     path = tmp_path / "answers.jsonl"
     answers = ResponseCache(path)
     assert answers.get("a", lambda: [1]) == [1]
@@ -184,11 +184,11 @@ WHOLE, PART, ASIDE = (10.0, 10.0, 60.0, 60.0), (12.0, 12.0, 40.0, 40.0), (62.0, 
         ([proposal(WHOLE, index=2), proposal(WHOLE, index=1), proposal(ASIDE, index=1)], 1),  # equals
     ],
 )
-def test_the_selector(proposals, chosen):
+def test_selector_choices(proposals, chosen):
     assert RuleSelector().select(proposals) == proposals[chosen]
     assert RuleSelector().select(proposals[::-1]) == proposals[chosen], "whatever their order"
 
 
-def test_the_selector_wants_to_be_sure():
+def test_selector_has_a_minimum_score():
     assert RuleSelector().select([]) is None
     assert RuleSelector(least=0.5).select([proposal(WHOLE, 0.4)]) is None

@@ -1,4 +1,4 @@
-"""The zero-shot pipeline from a file, and `auralsam2 evaluate` on it."""
+"""Zero-shot recipes, and `auralsam2 evaluate --zero-shot`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def roles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_small_roles(tmp_path_factory.mktemp("roles"))
 
 
-def test_the_recipe_knows_all_classes_of_avsbench():
+def test_recipe_lists_all_classes_of_avsbench():
     plan = ZeroShotConfig.load(RECIPE)
     assert plan.tagger.labels == tuple(name.replace("-", " ") for name in AVSS[1:])
     assert plan.selector.least == 0.3
@@ -36,14 +36,14 @@ def test_the_recipe_knows_all_classes_of_avsbench():
         ("tagger: {labels: [dog]}\nselector: {lest: 1.0}", "unknown key selector.lest"),
     ],
 )
-def test_a_wrong_file_is_told(text: str, said: str, tmp_path: Path):
+def test_invalid_recipe_is_an_error(text: str, said: str, tmp_path: Path):
     path = tmp_path / "roles.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=said):
         ZeroShotConfig.load(path)
 
 
-def test_evaluate_scores_the_pipeline_and_says_so(command, small_model, roles, tmp_path):
+def test_evaluate_scores_the_pipeline(command, small_model, roles, tmp_path):
     root = write_stampavs(tmp_path / "stamp", SCENES)
     base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
     report = tmp_path / "report.json"
@@ -58,7 +58,7 @@ def test_evaluate_scores_the_pipeline_and_says_so(command, small_model, roles, t
 
 
 @pytest.mark.parametrize("more", [("--prompts", "points"), ("--sound", "shuffled"), ("--select", "first")])
-def test_options_that_mean_nothing_to_the_roles_are_refused(command, small_model, roles, tmp_path, more):
+def test_unused_options_are_refused(command, small_model, roles, tmp_path, more):
     root = write_stampavs(tmp_path / "stamp", SCENES)
     base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
     outcome = command(*base, "--zero-shot", roles, *more)
@@ -66,7 +66,7 @@ def test_options_that_mean_nothing_to_the_roles_are_refused(command, small_model
     assert "--zero-shot finds sounding objects by its own models" in outcome.err
 
 
-def test_a_file_that_is_not_there(command, small_model, tmp_path):
+def test_missing_recipe_is_an_error(command, small_model, tmp_path):
     root = write_stampavs(tmp_path / "stamp", SCENES)
     base = ("evaluate", "--dataset", "stampavs", "--root", root, "--split", "test-seen", "--model", small_model)
     outcome = command(*base, "--zero-shot", tmp_path / "no.yaml")

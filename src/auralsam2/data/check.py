@@ -12,7 +12,7 @@ from pathlib import Path
 from auralsam2.data import classes
 from auralsam2.data.audio import read_track
 from auralsam2.data.base import DatasetReader, Kind, MissingError, Problem, PublishedCounts, SplitListing
-from auralsam2.data.images import read_frame, read_grey, read_values
+from auralsam2.data.images import read_frame, read_grey, read_pixel_values
 from auralsam2.data.sample import AudioMix, Coding, Sample
 from auralsam2.errors import InputError, as_aural
 from auralsam2.media.probe import probe
@@ -155,7 +155,7 @@ def _open_label(path: Path, coding: Coding) -> _Picture | InputError:
             pixels, unknown = (
                 classes.classes_from_colours(read_frame(path))
                 if coding == "avss"
-                else classes.classes_from_values(read_values(path))
+                else classes.classes_from_values(read_pixel_values(path))
             )
     except Exception as error:
         return _as_input(error, path)

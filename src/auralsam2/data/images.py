@@ -40,7 +40,7 @@ def read_grey(path: Path) -> np.ndarray:
     return np.array(_open(path, "L"))
 
 
-def read_values(path: Path) -> np.ndarray:
+def read_pixel_values(path: Path) -> np.ndarray:
     """Read the values of a one-channel label as stored; a palette is ignored.
 
     Returns:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from auralsam2.data import classes
 from auralsam2.data.audio import read_sound
-from auralsam2.data.images import read_frame, read_grey, read_values
+from auralsam2.data.images import read_frame, read_grey, read_pixel_values
 from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import InputError, as_aural
 from auralsam2.modeling.log_mel import BANDS, EXAMPLE_FRAMES, EXAMPLE_SAMPLES, log_mel_examples
@@ -96,7 +96,7 @@ def read_classes(sample: Sample, paths: tuple[Path, ...], size: int) -> torch.Te
     """
     label = np.zeros((size, size), dtype=np.uint8)
     for path in paths:
-        pixels = read_frame(path) if sample.coding == "avss" else read_values(path)
+        pixels = read_frame(path) if sample.coding == "avss" else read_pixel_values(path)
         square = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST))
         numbers, _ = (
             classes.classes_from_colours(square) if sample.coding == "avss" else classes.classes_from_values(square)

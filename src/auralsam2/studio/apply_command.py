@@ -16,27 +16,27 @@ from auralsam2.inference.video_session import VideoSession, latest_mask, set_lat
 from auralsam2.modeling.prompt_encoder import MAX_MASK_LOGIT
 from auralsam2.studio import mask_codec
 from auralsam2.studio.commands import (
+    AudioCommand,
     BoxCommand,
     BrushCommand,
     ClearCommand,
-    HearCommand,
     LoggedCommand,
     PointsCommand,
     RemoveCommand,
-    SayCommand,
     SplitCommand,
+    TextCommand,
 )
 from auralsam2.studio.storage import StoredClip
 from auralsam2.types import Segmentation
 
 
 def apply_command(
-    conversation: VideoSession, clip: StoredClip, entry: LoggedCommand, *, first: bool
+    session: VideoSession, clip: StoredClip, entry: LoggedCommand, *, first: bool
 ) -> tuple[LoggedCommand, list[Segmentation]]:
     """Apply one command.
 
     Args:
-        conversation: session of the clip.
+        session: session of the clip.
         clip: its properties, for the times of frames.
         entry: the command.
         first: the object has no visual prompt on this frame yet.
@@ -49,44 +49,44 @@ def apply_command(
     """
     match entry:
         case PointsCommand():
-            return _click(conversation, clip, entry, first=first)
+            return _click(session, clip, entry, first=first)
         case BoxCommand():
-            return entry, [conversation.add_box(entry.box, _time(clip, entry.tick), entry.object)]
+            return entry, [session.add_box(entry.box, _time(clip, entry.tick), entry.object)]
         case BrushCommand():
             mask = read_png(entry.png, clip.width, clip.height)
-            return entry, [conversation.add_mask(mask, _time(clip, entry.tick), entry.object)]
-        case HearCommand():
-            conversation.hear(entry.on, object_id=entry.object)
-        case SayCommand():
-            conversation.say(entry.text, object_id=entry.object)
+            return entry, [session.add_mask(mask, _time(clip, entry.tick), entry.object)]
+        case AudioCommand():
+            session.hear(entry.on, object_id=entry.object)
+        case TextCommand():
+            session.say(entry.text, object_id=entry.object)
         case RemoveCommand():
-            conversation.remove(entry.object)
+            session.remove(entry.object)
         case ClearCommand():
             time = _time(clip, entry.tick)
-            conversation.clear(entry.object, time)
-            if entry.object in conversation.objects:
-                return entry, [conversation.predict(time, entry.object)]
+            session.clear(entry.object, time)
+            if entry.object in session.objects:
+                return entry, [session.predict(time, entry.object)]
         case SplitCommand():
             time = _time(clip, entry.tick)
-            made = conversation.split_components(time, object_id=entry.object)
-            return entry.model_copy(update={"made": made}), [conversation.predict(time, number) for number in made]
+            numbers = session.split_components(time, object_id=entry.object)
+            return entry.model_copy(update={"made": numbers}), [session.predict(time, number) for number in numbers]
     return entry, []
 
 
-def predict_mask(conversation: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation:
+def predict_mask(session: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation:
     """Predict the mask of an object on one frame.
 
     Raises:
         UsageError: there is no such object or frame.
     """
-    return conversation.predict(_time(clip, tick), number)
+    return session.predict(_time(clip, tick), number)
 
 
-def displayed_mask(conversation: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation | None:
+def displayed_mask(session: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation | None:
     """Return the latest mask of an object on a frame, for instance after an undo, or None."""
     time = _time(clip, tick)
-    found = latest_mask(conversation, time, number)
-    return None if found is None else set_latest_mask(conversation, found, time, number)
+    prediction = latest_mask(session, time, number)
+    return None if prediction is None else set_latest_mask(session, prediction, time, number)
 
 
 def start_time(clip: StoredClip, tick: int) -> float:
@@ -127,28 +127,28 @@ def read_png(text: str, width: int, height: int) -> np.ndarray:
 
 
 def _click(
-    conversation: VideoSession, clip: StoredClip, entry: PointsCommand, *, first: bool
+    session: VideoSession, clip: StoredClip, entry: PointsCommand, *, first: bool
 ) -> tuple[LoggedCommand, list[Segmentation]]:
     time = _time(clip, entry.tick)
-    if first and entry.object in conversation.objects:
+    if first and entry.object in session.objects:
         # The mask that these clicks correct may come from a propagation, which the log does not contain.
         if entry.shown is not None:
-            header, low = mask_codec.unpack_mask(_decode(entry.shown))
-            found = MaskPrediction(torch.from_numpy(low), header.iou, header.object_score)
-            set_latest_mask(conversation, found, time, entry.object)
-        elif (shown := latest_mask(conversation, time, entry.object)) is not None:
-            low = mask_codec.pack_mask(
+            header, logits = mask_codec.unpack_mask(_decode(entry.shown))
+            prediction = MaskPrediction(torch.from_numpy(logits), header.iou, header.object_score)
+            set_latest_mask(session, prediction, time, entry.object)
+        elif (shown := latest_mask(session, time, entry.object)) is not None:
+            logits = mask_codec.pack_mask(
                 shown.low_res.float().cpu().numpy(),
                 object_id=entry.object,
                 tick=entry.tick,
                 iou=shown.iou,
                 object_score=shown.object_score,
-                most=MAX_MASK_LOGIT,
+                limit=MAX_MASK_LOGIT,
             )
-            entry = entry.model_copy(update={"shown": base64.b64encode(low).decode()})
-    places = [(x, y) for x, y, _ in entry.points]
+            entry = entry.model_copy(update={"shown": base64.b64encode(logits).decode()})
+    points = [(x, y) for x, y, _ in entry.points]
     labels = [label for *_, label in entry.points]
-    return entry, [conversation.add_points(places, labels, time, entry.object)]
+    return entry, [session.add_points(points, labels, time, entry.object)]
 
 
 def _decode(text: str) -> bytes:

@@ -41,7 +41,7 @@ class AccessGuard:
         self._app = app
         self._token = token.encode()
         self._host = host.lower()
-        self._anywhere = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        self._all_interfaces = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -50,40 +50,40 @@ class AccessGuard:
             return
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if not self._known(host):
-            await _refuse(scope, send, 421, "this address is not the studio's: use the one that it printed")
+        if not self._is_own_host(host):
+            await _reject(scope, send, 421, "this address is not the studio's: use the one that it printed")
             return
         origin = headers.get("origin")
         if origin not in (None, f"http://{host}", f"https://{host}") or (scope["type"] == "websocket" and not origin):
-            await _refuse(scope, send, 403, "another site asked for this: open the studio's own page")
+            await _reject(scope, send, 403, "the request came from another site: open the studio's own page")
             return
         query = parse_qs(scope["query_string"].decode("latin-1"))
         if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and "token" in query:
-            if self._right(query["token"][0]):
-                await self._let_in(_cookie_name(host), query.get("open", [""])[0], send)
+            if self._is_token(query["token"][0]):
+                await self._set_cookie(_cookie_name(host), query.get("open", [""])[0], send)
             else:
-                await _refuse(scope, send, 403, "")
+                await _reject(scope, send, 403, "")
             return
-        if not (self._right(headers.get(HEADER, "")) or self._right(_cookie(headers, _cookie_name(host)))):
-            await _refuse(scope, send, 403, "the token is missing or old: open the address that the studio printed")
+        if not (self._is_token(headers.get(HEADER, "")) or self._is_token(_cookie(headers, _cookie_name(host)))):
+            await _reject(scope, send, 403, "the token is missing or old: open the address that the studio printed")
             return
 
-        async def sending(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _secure(MutableHeaders(scope=message), host)
+                _add_headers(MutableHeaders(scope=message), host)
             await send(message)
 
-        await self._app(scope, receive, sending)
+        await self._app(scope, receive, send_secured)
 
-    def _right(self, given: str) -> bool:
-        return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token)
+    def _is_token(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token)
 
-    def _known(self, host: str) -> bool:
-        found = _HOST.fullmatch(host)
-        if found is None:
+    def _is_own_host(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None:
             return False
-        name = (found[1] or found[2]).lower()
-        if self._anywhere:
+        name = (match[1] or match[2]).lower()
+        if self._all_interfaces:
             try:
                 ipaddress.ip_address(name)
             except ValueError:
@@ -92,7 +92,7 @@ class AccessGuard:
                 return True
         return name in _LOOPBACK or name == self._host
 
-    async def _let_in(self, name: str, session: str, send: Send) -> None:
+    async def _set_cookie(self, name: str, session: str, send: Send) -> None:
         """Set the cookie and redirect to the address without the token."""
         target = f"/?open={session}" if ID.fullmatch(session) else "/"
         cookie = f"{name}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
@@ -104,8 +104,8 @@ class AccessGuard:
 
 def _cookie_name(host: str) -> str:
     """Return the name of the cookie, which contains the port since browsers share cookies between ports."""
-    found = _HOST.fullmatch(host)
-    port = found[3] if found is not None else None
+    match = _HOST.fullmatch(host)
+    port = match[3] if match is not None else None
     return f"auralsam2-{port}" if port else "auralsam2"
 
 
@@ -117,7 +117,7 @@ def _cookie(headers: Headers, name: str) -> str:
     return morsel.value if morsel is not None else ""
 
 
-def _secure(headers: MutableHeaders, host: str) -> None:
+def _add_headers(headers: MutableHeaders, host: str) -> None:
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "no-referrer"
     headers["X-Frame-Options"] = "DENY"
@@ -130,7 +130,7 @@ def _secure(headers: MutableHeaders, host: str) -> None:
     headers.setdefault("Cache-Control", "no-store")
 
 
-async def _refuse(scope: Scope, send: Send, status: int, error: str) -> None:
+async def _reject(scope: Scope, send: Send, status: int, error: str) -> None:
     """Reject a request, with a page for a browser and JSON for a program."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403, "reason": error})

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, Val
 from auralsam2.errors import UsageError
 from auralsam2.utils import strict_json
 
-MOST_OBJECTS = 255
+MAX_OBJECTS = 255
 """Maximum number of objects of a session: the values of a palette image without the background."""
-Number = Annotated[int, Field(ge=0, lt=MOST_OBJECTS)]
+Number = Annotated[int, Field(ge=0, lt=MAX_OBJECTS)]
 Tick = Annotated[int, Field(ge=0, lt=1_000_000)]
 Threshold = Annotated[FiniteFloat, Field(ge=-8, le=8)]
 Score = Annotated[FiniteFloat, Field(ge=-20, le=20)]
@@ -54,7 +54,7 @@ class BrushCommand(Command):
     png: Base64
 
 
-class HearCommand(Command):
+class AudioCommand(Command):
     """Switch audio prompts of an object on or off."""
 
     do: Literal["hear"]
@@ -62,7 +62,7 @@ class HearCommand(Command):
     on: bool
 
 
-class SayCommand(Command):
+class TextCommand(Command):
     """Set the text of an object."""
 
     do: Literal["say"]
@@ -106,7 +106,7 @@ class RedoCommand(Command):
     do: Literal["redo"]
 
 
-class RestyleCommand(Command):
+class StyleCommand(Command):
     """Change name, colour or visibility of an object; missing values are unchanged."""
 
     do: Literal["style"]
@@ -116,7 +116,7 @@ class RestyleCommand(Command):
     hidden: bool | None = None
 
 
-class SettleCommand(Command):
+class SettingsCommand(Command):
     """Change sliders or name of the session; missing values are unchanged."""
 
     do: Literal["sliders"] = "sliders"
@@ -133,7 +133,7 @@ class ExportCommand(Command):
     score: Score | None = None
 
 
-class LookCommand(Command):
+class PredictCommand(Command):
     """Predict the mask of an object on one frame."""
 
     do: Literal["look"]
@@ -156,23 +156,23 @@ class CancelCommand(Command):
 
 
 LoggedCommand = (
-    PointsCommand | BoxCommand | BrushCommand | HearCommand | SayCommand | ClearCommand | RemoveCommand | SplitCommand
+    PointsCommand | BoxCommand | BrushCommand | AudioCommand | TextCommand | ClearCommand | RemoveCommand | SplitCommand
 )
 """Commands that change the prompts; they are logged and can be undone."""
 PageCommand = (
     LoggedCommand
     | UndoCommand
     | RedoCommand
-    | RestyleCommand
-    | SettleCommand
-    | LookCommand
+    | StyleCommand
+    | SettingsCommand
+    | PredictCommand
     | PropagateCommand
     | CancelCommand
 )
 
 _COMMANDS: TypeAdapter[PageCommand] = TypeAdapter(Annotated[PageCommand, Field(discriminator="do")])
 _LOG: TypeAdapter[LoggedCommand] = TypeAdapter(Annotated[LoggedCommand, Field(discriminator="do")])
-_OURS = ("shown", "made")
+_LOG_FIELDS = ("shown", "made")
 
 
 def parse_command(text: str) -> tuple[int | None, PageCommand]:
@@ -191,11 +191,11 @@ def parse_command(text: str) -> tuple[int | None, PageCommand]:
     if not isinstance(message, dict):
         raise UsageError("a message that is no JSON object: reload the page")
     number = message.get("n")
-    given = {key: value for key, value in message.items() if key not in _OURS}
-    return number if isinstance(number, int) else None, read_command(given)
+    values = {key: value for key, value in message.items() if key not in _LOG_FIELDS}
+    return number if isinstance(number, int) else None, read_command(values)
 
 
-def number_of(text: str) -> int | None:
+def message_number(text: str) -> int | None:
     """Return the number of a message that may be no command."""
     try:
         message = strict_json.parse_json(text)
@@ -205,31 +205,31 @@ def number_of(text: str) -> int | None:
     return number if isinstance(number, int) else None
 
 
-def read_command(given: dict[str, Any]) -> PageCommand:
+def read_command(values: dict[str, Any]) -> PageCommand:
     """Validate a command.
 
     Raises:
         UsageError: invalid command.
     """
     try:
-        return _COMMANDS.validate_python(given)
+        return _COMMANDS.validate_python(values)
     except ValidationError as error:
-        raise UsageError(_told(error)) from error
+        raise UsageError(_describe(error)) from error
 
 
-def read_logged(given: object) -> LoggedCommand:
+def read_logged(values: object) -> LoggedCommand:
     """Validate a command of a log.
 
     Raises:
         UsageError: invalid command.
     """
     try:
-        return _LOG.validate_python(given)
+        return _LOG.validate_python(values)
     except ValidationError as error:
-        raise UsageError(_told(error)) from error
+        raise UsageError(_describe(error)) from error
 
 
-def _told(error: ValidationError) -> str:
+def _describe(error: ValidationError) -> str:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"]) or "command"
-    return f"{where}: {first['msg']}: reload the page"
+    location = ".".join(str(part) for part in first["loc"]) or "command"
+    return f"{location}: {first['msg']}: reload the page"

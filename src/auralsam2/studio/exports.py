@@ -24,7 +24,7 @@ from auralsam2.outputs.coco import write_coco
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.studio import mask_codec
 from auralsam2.studio.session_state import ObjectStyle
-from auralsam2.studio.storage import SessionFolder, StoredClip, saving
+from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
 from auralsam2.types import MediaInfo, Segmentation
 
 KINDS = {
@@ -90,9 +90,9 @@ def write_export(order: ExportOrder, advance: Advance) -> Path:
         OutputError: the file cannot be written.
         InputError: the video cannot be read.
     """
-    with saving(order.file.name):
+    with write_errors(order.file.name):
         order.file.parent.mkdir(exist_ok=True)
-    makers = {
+    writers = {
         "overlay": _overlay,
         "masks": _masks,
         "davis": _davis,
@@ -100,7 +100,7 @@ def write_export(order: ExportOrder, advance: Advance) -> Path:
         "frames": _frames,
         "session": _session,
     }
-    makers[order.kind](order, advance)
+    writers[order.kind](order, advance)
     return order.file
 
 
@@ -111,8 +111,8 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
     with writer, read_frames(video, fps=clip.fps) as frames:
         for frame in frames:
             picture = frame.image
-            for found in _objects(order, frame.index):
-                picture = draw_overlay(picture, found.mask, order.objects[found.object_id].rgb)
+            for segmentation in _objects(order, frame.index):
+                picture = draw_overlay(picture, segmentation.mask, order.objects[segmentation.object_id].rgb)
             writer.write(picture, frame.time)
             advance(frame.index + 1, len(clip.times))
 
@@ -120,8 +120,8 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
 def _masks(order: ExportOrder, advance: Advance) -> None:
     with _zip(order) as archive:
         for done, tick in enumerate(order.ticks, 1):
-            for found in _objects(order, tick):
-                _put_picture(archive, f"{found.object_id}/{tick:06d}.png", found.mask * np.uint8(255))
+            for segmentation in _objects(order, tick):
+                _write_png(archive, f"{segmentation.object_id}/{tick:06d}.png", segmentation.mask * np.uint8(255))
             advance(done, len(order.ticks))
 
 
@@ -129,14 +129,14 @@ def _davis(order: ExportOrder, advance: Advance) -> None:
     clip = order.clip
     with _zip(order) as archive:
         values = {number: value for value, number in enumerate(order.objects, 1)}
-        listed = [
+        entries = [
             {"value": value, "object": number, "name": order.objects[number].name} for number, value in values.items()
         ]
-        archive.writestr("objects.json", json.dumps(listed, indent=1))
+        archive.writestr("objects.json", json.dumps(entries, indent=1))
         for done, tick in enumerate(order.ticks, 1):
-            found = {one.object_id: one.mask for one in _objects(order, tick)}
-            nothing = np.zeros((clip.height, clip.width), np.bool_)
-            picture = davis.davis_labels((found.get(number, nothing) for number in values), clip.height, clip.width)
+            masks = {segmentation.object_id: segmentation.mask for segmentation in _objects(order, tick)}
+            empty = np.zeros((clip.height, clip.width), np.bool_)
+            picture = davis.davis_labels((masks.get(number, empty) for number in values), clip.height, clip.width)
             data = io.BytesIO()
             davis.save_davis(picture, data)
             archive.writestr(f"Annotations/{tick:05d}.png", data.getvalue())
@@ -155,12 +155,12 @@ def _coco(order: ExportOrder, advance: Advance) -> None:
         audio_channels=0,
     )
 
-    def found() -> Iterator[Segmentation]:
+    def segmentations() -> Iterator[Segmentation]:
         for done, tick in enumerate(order.ticks, 1):
             yield from _objects(order, tick)
             advance(done, len(order.ticks))
 
-    write_coco(order.file, info, found(), {number: style.name for number, style in order.objects.items()})
+    write_coco(order.file, info, segmentations(), {number: style.name for number, style in order.objects.items()})
 
 
 def _frames(order: ExportOrder, advance: Advance) -> None:
@@ -197,7 +197,7 @@ def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
         except FileNotFoundError:
             continue
         header, logits = mask_codec.unpack_mask(data)
-        found = make_segmentation(
+        segmentation = make_segmentation(
             tick,
             clip.times[tick],
             blank,
@@ -207,8 +207,10 @@ def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
             audible=header.sounding,
             number=number,
         )
-        hidden = header.object_score < order.score
-        yield dataclasses.replace(found, mask=np.zeros_like(found.mask), sounding=False) if hidden else found
+        if header.object_score < order.score:
+            empty = np.zeros_like(segmentation.mask)
+            segmentation = dataclasses.replace(segmentation, mask=empty, sounding=False)
+        yield segmentation
 
 
 @contextmanager
@@ -216,7 +218,7 @@ def _zip(order: ExportOrder) -> Iterator[zipfile.ZipFile]:
     """Open an archive that appears when it is complete; its members are compressed already."""
     part = order.file.with_name(f".{order.file.name}.part")
     try:
-        with saving(order.file.name):
+        with write_errors(order.file.name):
             with zipfile.ZipFile(part, "w") as archive:
                 yield archive
             part.replace(order.file)
@@ -224,7 +226,7 @@ def _zip(order: ExportOrder) -> Iterator[zipfile.ZipFile]:
         part.unlink(missing_ok=True)
 
 
-def _put_picture(archive: zipfile.ZipFile, name: str, pixels: np.ndarray) -> None:
+def _write_png(archive: zipfile.ZipFile, name: str, pixels: np.ndarray) -> None:
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, format="PNG")
     archive.writestr(name, data.getvalue())

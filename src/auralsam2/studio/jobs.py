@@ -10,7 +10,7 @@ from typing import Any
 
 from auralsam2.errors import AuralError
 from auralsam2.studio.exports import ExportOrder, write_export
-from auralsam2.studio.storage import explain_os_error
+from auralsam2.studio.storage import public_message
 from auralsam2.types import Segmentation
 
 _PERIOD = 0.25
@@ -27,8 +27,8 @@ class PropagationJob:
         both: whether all frames are processed, or those from the first prompted one on.
 
     Attributes:
-        overtaken: (object, frame) pairs whose prompts have changed since the start; their masks are ignored.
-        gone: objects that were removed since the start; their masks are ignored.
+        outdated: (object, frame) pairs whose prompts have changed since the start; their masks are ignored.
+        removed: objects that were removed since the start; their masks are ignored.
     """
 
     def __init__(self, masks: Iterator[Segmentation], objects: int, ticks: int, *, both: bool) -> None:
@@ -36,38 +36,39 @@ class PropagationJob:
         self._objects, self._ticks = objects, ticks
         self._total = objects * ticks if both else None
         self._done = 0
-        self._began = time.monotonic()
-        self._told = 0.0
-        self.overtaken: set[tuple[int, int]] = set()
-        self.gone: set[int] = set()
+        self._started = time.monotonic()
+        self._last_report = 0.0
+        self.outdated: set[tuple[int, int]] = set()
+        self.removed: set[int] = set()
 
-    def next(self) -> Segmentation | None:
+    def next_mask(self) -> Segmentation | None:
         """Return the next mask, None at the end."""
-        found = next(self._masks, None)
-        if found is not None:
+        segmentation = next(self._masks, None)
+        if segmentation is not None:
             if self._total is None:
-                self._total = self._objects * (self._ticks - found.index)
+                self._total = self._objects * (self._ticks - segmentation.index)
             self._done += 1
-        return found
+        return segmentation
 
-    def counts(self, found: Segmentation) -> bool:
+    def is_current(self, segmentation: Segmentation) -> bool:
         """Return whether a mask is still valid for its prompts."""
-        return found.object_id not in self.gone and (found.object_id, found.index) not in self.overtaken
+        number = segmentation.object_id
+        return number not in self.removed and (number, segmentation.index) not in self.outdated
 
     @property
     def progress(self) -> dict[str, Any]:
         """Progress message with the estimated remaining seconds."""
         total = self._total or self._objects * self._ticks
-        eta = (time.monotonic() - self._began) / max(1, self._done) * max(0, total - self._done)
+        eta = (time.monotonic() - self._started) / max(1, self._done) * max(0, total - self._done)
         return {"what": "run", "done": self._done, "total": total, "eta": round(eta, 1)}
 
     @property
-    def due(self) -> bool:
+    def report_due(self) -> bool:
         """True if the last progress message is older than `_PERIOD`; resets the timer."""
         now = time.monotonic()
-        due = now - self._told >= _PERIOD
+        due = now - self._last_report >= _PERIOD
         if due:
-            self._told = now
+            self._last_report = now
         return due
 
 
@@ -84,22 +85,22 @@ class ExportJob:
 
     Args:
         order: export to write.
-        tell: sends messages to the page, callable from any thread.
+        publish: sends messages to the page, callable from any thread.
 
     Attributes:
         progress: progress message with the estimated remaining seconds.
     """
 
-    def __init__(self, order: ExportOrder, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._order, self._tell = order, tell
+    def __init__(self, order: ExportOrder, publish: Callable[[dict[str, Any]], None]) -> None:
+        self._order, self._publish = order, publish
         self._stop = threading.Event()
-        self._began = self._told = time.monotonic()
+        self._started = self._last_report = time.monotonic()
         self.progress: dict[str, Any] = {"what": "export", "kind": order.kind, "done": 0, "total": 1, "eta": 0.0}
-        self._thread = threading.Thread(target=self._make, name=f"export-{order.kind}", daemon=True)
+        self._thread = threading.Thread(target=self._write, name=f"export-{order.kind}", daemon=True)
         self._thread.start()
 
     @property
-    def going(self) -> bool:
+    def running(self) -> bool:
         """Whether the export is running."""
         return self._thread.is_alive()
 
@@ -111,28 +112,28 @@ class ExportJob:
         """Wait for the end of the thread."""
         self._thread.join()
 
-    def _make(self) -> None:
-        about = {"what": "export", "kind": self._order.kind}
+    def _write(self) -> None:
+        message = {"what": "export", "kind": self._order.kind}
         try:
             write_export(self._order, self._advance)
         except _CancelledError:
-            self._tell({"is": "cancelled"} | about)
+            self._publish({"is": "cancelled"} | message)
         except AuralError as error:
-            self._tell(
-                {"is": "cancelled", "error": explain_os_error(error, self._order.folder, self._order.name)} | about
+            self._publish(
+                {"is": "cancelled", "error": public_message(error, self._order.folder, self._order.name)} | message
             )
         except Exception:
             _log.exception("export of %s", self._order.kind)
-            self._tell({"is": "cancelled", "error": "the export failed: the server's log says why"} | about)
+            self._publish({"is": "cancelled", "error": "the export failed: see the server's log"} | message)
         else:
-            self._tell({"is": "done"} | about)
+            self._publish({"is": "done"} | message)
 
     def _advance(self, done: int, total: int) -> None:
         if self._stop.is_set():
             raise _CancelledError
         now = time.monotonic()
-        eta = (now - self._began) / max(1, done) * (total - done)
+        eta = (now - self._started) / max(1, done) * (total - done)
         self.progress = self.progress | {"done": done, "total": total, "eta": round(eta, 1)}
-        if now - self._told >= _EXPORT_PERIOD:
-            self._told = now
-            self._tell({"is": "progress"} | self.progress)
+        if now - self._last_report >= _EXPORT_PERIOD:
+            self._last_report = now
+            self._publish({"is": "progress"} | self.progress)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from auralsam2.studio.storage import SessionStore
 
 _NEEDED = ("fastapi", "uvicorn", "websockets")
-_SHORTEST_TOKEN = 16
-_LONGEST_MESSAGE = 8 << 20
+_MIN_TOKEN = 16
+_MAX_MESSAGE = 8 << 20
 """Maximum size of a message from a page, which may contain a painted mask, in bytes."""
 _GRACE = 5
 """Seconds until open connections are closed when the server stops."""
@@ -81,7 +81,7 @@ def run_studio(
     if video is not None and not video.is_file():
         raise InputError(f"{video}: no such file")
     download.check_available(model)
-    with _listening(host, port) as listener:
+    with _listener(host, port) as listener:
         import torch
 
         from auralsam2.model import AuralSAM2, streaming_network
@@ -125,7 +125,7 @@ def _serve(
         log_level="warning",
         access_log=False,
         server_header=False,
-        ws_max_size=_LONGEST_MESSAGE,
+        ws_max_size=_MAX_MESSAGE,
         # Masks are compressed already.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE,
@@ -150,14 +150,14 @@ def _token(token: str | None, host: str) -> str:
     Raises:
         UsageError: the token is too short, has other characters, or is missing where other machines reach the server.
     """
-    if token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{_SHORTEST_TOKEN},200}}", token):
+    if token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{_MIN_TOKEN},200}}", token):
         raise UsageError(
-            f"--token: give {_SHORTEST_TOKEN} to 200 of letters, digits and . _ ~ -, or leave it out for a random one"
+            f"--token: give {_MIN_TOKEN} to 200 of letters, digits and . _ ~ -, or leave it out for a random one"
         )
     if not _is_loopback(host):
         if token is None:
             raise UsageError(
-                f"--host {host}: other machines can reach this address: give a --token TEXT of {_SHORTEST_TOKEN} "
+                f"--host {host}: other machines can reach this address: give a --token TEXT of {_MIN_TOKEN} "
                 "characters or more"
             )
         print(
@@ -179,7 +179,7 @@ def _is_loopback(host: str) -> bool:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _listener(host: str, port: int) -> Iterator[socket.socket]:
     """Open a listening socket.
 
     Raises:

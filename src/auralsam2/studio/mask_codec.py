@@ -19,10 +19,10 @@ _HEADER = struct.Struct("<4sIIHHfffI")
 HEADER_BYTES = _HEADER.size
 _MAGIC = b"AUM1"
 _SOUNDING = 1
-SHOWN = 10.0
+MAX_LOGIT = 10.0
 """Limit of the logits for the page, whose thresholds end at 8; a smaller range gives finer steps."""
-_LONGEST_SIDE = 4096
-_LARGEST_SCALE = 1e4
+_MAX_SIDE = 4096
+_MAX_SCALE = 1e4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,22 +57,22 @@ def pack_mask(
     iou: float,
     object_score: float,
     sounding: bool = False,
-    most: float = SHOWN,
+    limit: float = MAX_LOGIT,
 ) -> bytes:
     """Encode a mask.
 
     Args:
-        logits: (h, w) float; quantised with an error of at most most / 254, clipped to [-most, most].
+        logits: (h, w) float; quantised with an error of at most limit / 254, clipped to [-limit, limit].
         object_id: number of the object.
         tick: frame.
         iou: predicted IoU.
         object_score: logit of the object's presence in the frame.
         sounding: as in `Segmentation`.
-        most: limit of the logits.
+        limit: limit of the logits.
     """
-    cut = np.clip(logits, -most, most)
-    scale = float(np.float32(max(float(np.abs(cut).max()), 1e-3) / 127))
-    steps = np.clip(np.rint(cut / scale), -127, 127).astype(np.int8)
+    clipped = np.clip(logits, -limit, limit)
+    scale = float(np.float32(max(float(np.abs(clipped).max()), 1e-3) / 127))
+    steps = np.clip(np.rint(clipped / scale), -127, 127).astype(np.int8)
     head = _HEADER.pack(_MAGIC, object_id, tick, *steps.shape, scale, iou, object_score, _SOUNDING if sounding else 0)
     packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     return head + packer.compress(steps.tobytes()) + packer.flush()
@@ -88,9 +88,9 @@ def read_mask_header(data: bytes) -> MaskHeader:
         raise InputError("not a mask of the Studio: export the session again")
     _, number, tick, height, width, scale, iou, object_score, flags = _HEADER.unpack_from(data)
     if not (
-        0 < height <= _LONGEST_SIDE
-        and 0 < width <= _LONGEST_SIDE
-        and 0 <= scale <= _LARGEST_SCALE
+        0 < height <= _MAX_SIDE
+        and 0 < width <= _MAX_SIDE
+        and 0 <= scale <= _MAX_SCALE
         and np.isfinite([iou, object_score]).all()
     ):
         raise InputError("a damaged mask of the Studio: export the session again")

@@ -11,12 +11,12 @@ from auralsam2.media.container import open_input, video_stream
 
 SOUND = "sound.m4a"
 SOUND_TYPE = "audio/mp4"
-_PLAYED = {
+_CODECS = {
     ".mp4": ({"h264", "vp9", "av1"}, {"aac", "mp3", "opus", "flac"}),
     ".webm": ({"vp8", "vp9", "av1"}, {"opus", "vorbis"}),
 }
 """Video and audio codecs that all current browsers support, by container. A copy of the audio replaces others."""
-_LAYOUTS = frozenset({"yuv420p", "yuvj420p"})
+_PIXEL_FORMATS = frozenset({"yuv420p", "yuvj420p"})
 """Pixel formats that browsers support; they reject the whole file of another format, its audio included."""
 
 
@@ -29,15 +29,17 @@ def is_browser_playable(video: Path) -> bool:
     Raises:
         InputError: it cannot be opened.
     """
-    pictures, sounds = _PLAYED.get(video.suffix, ((), ()))
+    video_codecs, audio_codecs = _CODECS.get(video.suffix, ((), ()))
     with open_input(video) as container:
-        seen, heard = video_stream(container), audio_stream(container, video)
-        return (
-            seen is None or (seen.codec.canonical_name in pictures and seen.codec_context.pix_fmt in _LAYOUTS)
-        ) and (heard is None or heard.codec.canonical_name in sounds)
+        images, audio = video_stream(container), audio_stream(container, video)
+        if audio is not None and audio.codec.canonical_name not in audio_codecs:
+            return False
+        if images is None:
+            return True
+        return images.codec.canonical_name in video_codecs and images.codec_context.pix_fmt in _PIXEL_FORMATS
 
 
-MOST = 2000
+MAX_PEAKS = 2000
 """Maximum number of pairs of a waveform, more than the columns of a screen."""
 _PER_SECOND = 100
 
@@ -51,16 +53,16 @@ def waveform_peaks(path: Path, duration: float, advance: Callable[[float], None]
         advance: called with the completed share, in [0, 1]; its exception stops the computation.
 
     Returns:
-        at most `MOST` pairs in [-1, 1], rounded to a thousandth.
+        at most `MAX_PEAKS` pairs in [-1, 1], rounded to a thousandth.
 
     Raises:
         InputError: the audio cannot be read.
     """
-    count = max(1, min(MOST, round(duration * _PER_SECOND)))
-    found = []
+    count = max(1, min(MAX_PEAKS, round(duration * _PER_SECOND)))
+    peaks = []
     with SoundTrack(path) as sound:
         for number in range(count):
             piece = sound.read(number * duration / count, (number + 1) * duration / count)
             advance(number / count)
-            found.append((round(float(piece.min(initial=0)), 3), round(float(piece.max(initial=0)), 3)))
-    return tuple(found)
+            peaks.append((round(float(piece.min(initial=0)), 3), round(float(piece.max(initial=0)), 3)))
+    return tuple(peaks)

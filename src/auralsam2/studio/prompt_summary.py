@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from auralsam2.studio.commands import (
+    AudioCommand,
     BoxCommand,
     BrushCommand,
     ClearCommand,
-    HearCommand,
     LoggedCommand,
     PointsCommand,
     RemoveCommand,
-    SayCommand,
     SplitCommand,
+    TextCommand,
 )
 
 
@@ -38,26 +38,26 @@ class PromptSummary:
 class ObjectPrompts:
     """Prompts of one object, visual ones by frame."""
 
-    hears: bool = False
+    use_audio: bool = False
     text: str | None = None
     prompts: dict[int, PromptSummary] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
         """True without any prompt."""
-        return not (self.hears or self.text is not None or self.prompts)
+        return not (self.use_audio or self.text is not None or self.prompts)
 
 
 def summarise_prompts(log: Iterable[LoggedCommand]) -> dict[int, ObjectPrompts]:
     """Replay a log and return the prompts of the remaining objects by number."""
     objects: dict[int, ObjectPrompts] = {}
     for entry in log:
-        _tell(objects, entry)
+        _apply(objects, entry)
         objects = {number: objects[number] for number in sorted(objects) if not objects[number].empty}
     return objects
 
 
-def _tell(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
+def _apply(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
     if isinstance(entry, SplitCommand):
         for number in entry.made:
             objects[number] = ObjectPrompts(prompts={entry.tick: PromptSummary("mask")})
@@ -65,21 +65,21 @@ def _tell(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
     if isinstance(entry, RemoveCommand):
         objects.pop(entry.object, None)
         return
-    known = objects.setdefault(entry.object, ObjectPrompts())
+    target = objects.setdefault(entry.object, ObjectPrompts())
     match entry:
         case PointsCommand():
-            prompt = known.prompts.setdefault(entry.tick, PromptSummary("points"))
+            prompt = target.prompts.setdefault(entry.tick, PromptSummary("points"))
             prompt.points.extend(entry.points)
         case BoxCommand():
-            known.prompts[entry.tick] = PromptSummary("box", box=entry.box)
+            target.prompts[entry.tick] = PromptSummary("box", box=entry.box)
         case BrushCommand():
-            known.prompts[entry.tick] = PromptSummary("mask")
-        case HearCommand():
-            known.hears = entry.on
-        case SayCommand():
-            known.text = entry.text
+            target.prompts[entry.tick] = PromptSummary("mask")
+        case AudioCommand():
+            target.use_audio = entry.on
+        case TextCommand():
+            target.text = entry.text
         case ClearCommand():
-            known.prompts.pop(entry.tick, None)
+            target.prompts.pop(entry.tick, None)
 
 
 def as_json(objects: dict[int, ObjectPrompts]) -> list[dict[str, Any]]:
@@ -87,6 +87,6 @@ def as_json(objects: dict[int, ObjectPrompts]) -> list[dict[str, Any]]:
     return [
         {"object": number, "tick": tick, "kind": prompt.kind, "points": prompt.points}
         | ({} if prompt.box is None else {"box": prompt.box})
-        for number, known in objects.items()
-        for tick, prompt in sorted(known.prompts.items())
+        for number, target in objects.items()
+        for tick, prompt in sorted(target.prompts.items())
     ]

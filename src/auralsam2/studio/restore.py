@@ -15,7 +15,7 @@ from typing import Any
 
 from auralsam2.errors import InputError
 from auralsam2.studio import mask_codec
-from auralsam2.studio.commands import MOST_OBJECTS
+from auralsam2.studio.commands import MAX_OBJECTS
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.settings import Limits
 from auralsam2.studio.storage import RefusalError, SessionFolder
@@ -23,11 +23,11 @@ from auralsam2.studio.uploads import VIDEO_NAMES, Advance, import_video, safe_na
 from auralsam2.utils import strict_json
 
 _MASK = re.compile(r"masks/(0|[1-9][0-9]{0,2})/([0-9]{6})\.bin")
-_LARGEST_MASK = 16_000_000
-_UNSUSPICIOUS, _MOST_RATIO = 4_000_000, 100
+_MAX_MASK_BYTES = 16_000_000
+_UNCHECKED_BYTES, _MAX_RATIO = 4_000_000, 100
 """Size up to which any member is unpacked, in bytes, and maximum compression ratio of larger ones."""
-_MOST_MEMBERS = 200_000
-_PIECE = 1 << 20
+_MAX_MEMBERS = 200_000
+_CHUNK = 1 << 20
 _REMEDY = "choose a .zip that the studio exported as a session"
 
 
@@ -44,15 +44,15 @@ def restore_session(folder: SessionFolder, file: Path, limits: Limits, advance: 
         RefusalError: invalid archive, or its video is not accepted.
     """
     with ExitStack() as stack:
-        with _unpacking():
+        with _archive_errors():
             archive = stack.enter_context(zipfile.ZipFile(file))
         return _restore(folder, archive, limits, advance)
 
 
 def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, advance: Advance) -> SessionState:
     names = archive.namelist()
-    if len(names) > _MOST_MEMBERS:
-        raise RefusalError(413, f"more than {_MOST_MEMBERS} files in the archive: {_REMEDY}")
+    if len(names) > _MAX_MEMBERS:
+        raise RefusalError(413, f"more than {_MAX_MEMBERS} files in the archive: {_REMEDY}")
     videos = [name for name in names if name in VIDEO_NAMES]
     if len(videos) != 1 or names.count("session.json") != 1:
         raise RefusalError(422, f"not an exported session: {_REMEDY}")
@@ -60,7 +60,7 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
     name = document.get("name")
     name = safe_name(name if isinstance(name, str) else "")
     video = folder.path / "restored"
-    with _unpacking():
+    with _archive_errors():
         _copy(archive, videos[0], video, limits)
     fps = document.get("fps")
     if not isinstance(fps, int | float) or isinstance(fps, bool):
@@ -69,8 +69,8 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
     for entry in dict.fromkeys(names):
         if match := _MASK.fullmatch(entry):
             number, tick = int(match[1]), int(match[2])
-            if number < MOST_OBJECTS and tick < len(clip.times):
-                _keep_mask(folder, number, tick, _read(archive, entry, _LARGEST_MASK))
+            if number < MAX_OBJECTS and tick < len(clip.times):
+                _write_mask(folder, number, tick, _read(archive, entry, _MAX_MASK_BYTES))
     try:
         state = SessionState(folder, clip, document | {"name": name})
     except InputError as error:
@@ -89,16 +89,16 @@ def _document(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _read(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """Read a member of at most `most` bytes; the size that the archive declares limits the output.
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """Read a member of at most `limit` bytes; the size that the archive declares limits the output.
 
     Raises:
         RefusalError: the member is too large, a zip bomb, or damaged.
     """
-    with _unpacking():
+    with _archive_errors():
         member = archive.getinfo(name)
-        bomb = member.file_size > max(_UNSUSPICIOUS, _MOST_RATIO * member.compress_size)
-        if member.file_size > most or bomb:
+        bomb = member.file_size > max(_UNCHECKED_BYTES, _MAX_RATIO * member.compress_size)
+        if member.file_size > limit or bomb:
             raise RefusalError(413, f"{Path(name).name} in the archive is too large: {_REMEDY}")
         return archive.read(member)
 
@@ -109,19 +109,19 @@ def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> No
     Raises:
         RefusalError: the member is larger than the limit of uploads.
     """
-    got = 0
+    size = 0
     with archive.open(name) as source, path.open("xb") as target:
-        while piece := source.read(_PIECE):
-            got += len(piece)
-            if got > limits.upload:
+        while chunk := source.read(_CHUNK):
+            size += len(chunk)
+            if size > limits.upload:
                 raise RefusalError(
                     413, "the video in the archive is too large: start the studio with a larger --max-upload"
                 )
-            target.write(piece)
+            target.write(chunk)
 
 
 @contextmanager
-def _unpacking() -> Iterator[None]:
+def _archive_errors() -> Iterator[None]:
     """Convert errors of the zip library.
 
     Raises:
@@ -140,11 +140,11 @@ def _unpacking() -> Iterator[None]:
         raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
 
 
-def _keep_mask(folder: SessionFolder, number: int, tick: int, data: bytes) -> None:
+def _write_mask(folder: SessionFolder, number: int, tick: int, data: bytes) -> None:
     """Write a mask; a mask whose header names another object or frame is skipped."""
     try:
         header, _ = mask_codec.unpack_mask(data)
     except InputError as error:
         raise RefusalError(422, f"a mask in the archive is damaged: {_REMEDY}") from error
     if (header.object_id, header.tick) == (number, tick):
-        folder.keep_mask(number, tick, data)
+        folder.write_mask(number, tick, data)

@@ -25,7 +25,7 @@ from auralsam2.hub import download
 from auralsam2.media.container import MAX_PIXELS
 from auralsam2.model import AuralSAM2
 from auralsam2.studio.auth import AccessGuard
-from auralsam2.studio.commands import ExportCommand, SettleCommand
+from auralsam2.studio.commands import ExportCommand, SettingsCommand
 from auralsam2.studio.exports import KINDS
 from auralsam2.studio.previews import SOUND_TYPE
 from auralsam2.studio.restore import restore_session
@@ -47,13 +47,13 @@ _PAGE_TYPES = {
     ".png": "image/png",
 }
 _DEMO = "demo.mp4"
-_LONGEST_BODY = 100_000
-_NARROWEST, _WIDEST = 16, 4096
+_MAX_BODY = 100_000
+_MIN_WIDTH, _MAX_WIDTH = 16, 4096
 Index = Annotated[int, PathParameter(ge=0, lt=1_000_000)]
 T = TypeVar("T", bound=BaseModel)
 
 
-class DemoClipInfo(BaseModel):
+class DemoRequest(BaseModel):
     """Request to open the bundled clip."""
 
     demo: Literal[True]
@@ -71,19 +71,19 @@ def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> Fas
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.registry = SessionManager(store, model, limits)
-        app.state.arrivals = Uploads(store, limits)
-        app.state.registry.start()
+        app.state.manager = SessionManager(store, model, limits)
+        app.state.uploads = Uploads(store, limits)
+        app.state.manager.start()
         yield
-        await app.state.registry.stop()
+        await app.state.manager.stop()
 
     app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(AccessGuard, token=settings.token, host=settings.host)
-    _tell_errors(app)
-    _page(app, settings.web)
-    _sessions(app, model, limits)
-    _media(app)
-    _exports(app)
+    _add_error_handlers(app)
+    _add_page(app, settings.web)
+    _add_sessions(app, model, limits)
+    _add_media(app)
+    _add_exports(app)
     return app
 
 
@@ -95,7 +95,7 @@ def import_demo(
     Raises:
         RefusalError: the video is not accepted.
     """
-    with store.growing() as folder:
+    with store.new_folder() as folder:
         copied = folder.path / "copied"
         shutil.copyfile(file, copied)
         clip = import_video(folder, copied, name, fps, limits, lambda _: None)
@@ -103,28 +103,28 @@ def import_demo(
         return store.finish(folder)
 
 
-def _tell_errors(app: FastAPI) -> None:
+def _add_error_handlers(app: FastAPI) -> None:
     """Convert every error to JSON with one sentence."""
 
     @app.exception_handler(AuralError)
-    async def ours(_: Request, error: AuralError) -> Response:
+    async def aural_error(_: Request, error: AuralError) -> Response:
         return JSONResponse({"error": str(error)}, error.status if isinstance(error, RefusalError) else 422)
 
     @app.exception_handler(HTTPException)
-    async def theirs(_: Request, error: HTTPException) -> Response:
+    async def http_error(_: Request, error: HTTPException) -> Response:
         return JSONResponse({"error": f"{error.detail}: reload the page".lower()}, error.status_code)
 
     @app.exception_handler(RequestValidationError)
-    async def wrong(_: Request, error: RequestValidationError) -> Response:
+    async def validation_error(_: Request, error: RequestValidationError) -> Response:
         return JSONResponse({"error": f"{error.errors()[0]['msg']}: reload the page"}, 422)
 
     @app.exception_handler(Exception)
-    async def unknown(_: Request, error: Exception) -> Response:
+    async def unexpected_error(_: Request, error: Exception) -> Response:
         _log.error("request failed", exc_info=error)
-        return JSONResponse({"error": "this failed: the server's log says why"}, 500)
+        return JSONResponse({"error": "this failed: see the server's log"}, 500)
 
 
-def _page(app: FastAPI, web: Path) -> None:
+def _add_page(app: FastAPI, web: Path) -> None:
     """Serve the page and its files, a fixed list."""
     files = {path.name: path for path in sorted(web.glob("*")) if path.suffix in _PAGE_TYPES}
 
@@ -139,16 +139,16 @@ def _page(app: FastAPI, web: Path) -> None:
         return file("index.html")
 
     @app.get("/web/{name}")
-    async def part(name: str) -> Response:
+    async def web_file(name: str) -> Response:
         return file(name)
 
 
-def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
+def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
     """Add the endpoints of the session list, uploads and sessions."""
 
     @app.get("/api/state")
     async def state(request: Request) -> Any:
-        registry = _registry(request)
+        manager = _manager(request)
         return {
             "version": __version__,
             "model": {
@@ -157,134 +157,135 @@ def _sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
                 "image_size": model.network.image_size,
             },
             "limits": {"upload_bytes": limits.upload, "minutes": limits.minutes, "sessions": limits.sessions},
-            "sessions": await asyncio.to_thread(_summaries, registry),
+            "sessions": await asyncio.to_thread(_summaries, manager),
         }
 
     @app.put("/api/upload")
     async def upload(request: Request, name: str = "", fps: float | None = None, job: str = "") -> Any:
-        shown = safe_name(name)
+        display_name = safe_name(name)
 
-        def take(folder: SessionFolder, file: Path, advance: Advance) -> None:
-            SessionState.new(folder, import_video(folder, file, shown, fps, limits, advance), shown, model.name)
+        def read_upload(folder: SessionFolder, file: Path, advance: Advance) -> None:
+            clip = import_video(folder, file, display_name, fps, limits, advance)
+            SessionState.new(folder, clip, display_name, model.name)
 
-        return await _arrivals(request).grow(request, job, take)
+        return await _uploads(request).receive(request, job, read_upload)
 
     @app.put("/api/restore")
-    async def bring_back(request: Request, job: str = "") -> Any:
-        def take(folder: SessionFolder, file: Path, advance: Advance) -> None:
+    async def restore(request: Request, job: str = "") -> Any:
+        def read_upload(folder: SessionFolder, file: Path, advance: Advance) -> None:
             restore_session(folder, file, limits, advance)
             file.unlink()
 
-        return await _arrivals(request).grow(request, job, take)
+        return await _uploads(request).receive(request, job, read_upload)
 
     @app.get("/api/arrivals/{job}")
-    async def arriving(request: Request, job: str) -> Any:
-        return {"part": _arrivals(request).part(job)}
+    async def upload_progress(request: Request, job: str) -> Any:
+        return {"part": _uploads(request).progress(job)}
 
     @app.post("/api/sessions")
     async def demo(request: Request) -> Any:
-        await _read(request, DemoClipInfo)
+        await _read(request, DemoRequest)
         clip = download.BUNDLED / _DEMO
         if not clip.is_file():
             raise RefusalError(404, "this version comes without the demo clip: open a video of yours")
-        store = _registry(request).store
-        return await _arrivals(request).bring(lambda: import_demo(store, clip, _DEMO, None, limits, model.name))
+        store = _manager(request).store
+        return await _uploads(request).import_local(lambda: import_demo(store, clip, _DEMO, None, limits, model.name))
 
     @app.get("/api/sessions/{name}")
-    async def whole(request: Request, name: str) -> Any:
-        registry = _registry(request)
-        session = registry.known(name)
+    async def session_state(request: Request, name: str) -> Any:
+        manager = _manager(request)
+        session = manager.get_open(name)
         if session is not None:
             return session.snapshot
-        saved = await asyncio.to_thread(SessionState.load, registry.store.get(name))
-        return saved.full() | {"open": False, "busy": None}
+        loaded = await asyncio.to_thread(SessionState.load, manager.store.get(name))
+        return loaded.full_state() | {"open": False, "busy": None}
 
     @app.delete("/api/sessions/{name}")
     async def delete(request: Request, name: str) -> Any:
-        await _registry(request).delete(name)
+        await _manager(request).delete(name)
         return {"ok": True}
 
     @app.patch("/api/sessions/{name}")
-    async def change(request: Request, name: str) -> Any:
-        wish = await _read(request, SettleCommand)
-        session = await _registry(request).open(name)
-        return _checked(await asyncio.wrap_future(session.answer(wish)))
+    async def change_settings(request: Request, name: str) -> Any:
+        settings = await _read(request, SettingsCommand)
+        session = await _manager(request).open(name)
+        return _checked(await asyncio.wrap_future(session.request(settings)))
 
     @app.websocket("/api/sessions/{name}/live")
-    async def line(socket: WebSocket, name: str) -> None:
-        await serve_websocket(socket, name, socket.app.state.registry)
+    async def live(socket: WebSocket, name: str) -> None:
+        await serve_websocket(socket, name, socket.app.state.manager)
 
 
-def _media(app: FastAPI) -> None:
+def _add_media(app: FastAPI) -> None:
     """Add the endpoints of frames, masks, video and audio."""
 
     @app.get("/api/sessions/{name}/frame/{tick}.jpg")
     async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
-        path = _registry(request).store.get(name).frame(tick)
+        path = _manager(request).store.get(name).frame(tick)
         headers = {"Cache-Control": "private, max-age=31536000, immutable"}
         if not path.is_file():
             raise RefusalError(404, "no such frame: reload the page")
         if w is None:
             return FileResponse(path, media_type="image/jpeg", headers=headers)
-        data = await asyncio.to_thread(_narrowed, path, min(max(_NARROWEST, w), _WIDEST))
+        data = await asyncio.to_thread(_thumbnail, path, min(max(_MIN_WIDTH, w), _MAX_WIDTH))
         return Response(data, media_type="image/jpeg", headers=headers)
 
     @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")
     async def mask(request: Request, name: str, number: Index, tick: Index) -> Response:
-        path = _registry(request).store.get(name).mask(number, tick)
+        path = _manager(request).store.get(name).mask(number, tick)
         if not path.is_file():  # not an error: not computed yet
             return Response(status_code=204)
         return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
     @app.get("/api/sessions/{name}/media")
     async def media(request: Request, name: str) -> Response:
-        folder = _registry(request).store.get(name)
+        folder = _manager(request).store.get(name)
         clip = await asyncio.to_thread(folder.clip)
         return _media_file(folder, clip.video, clip.media)
 
     @app.get("/api/sessions/{name}/sound")
     async def sound(request: Request, name: str) -> Response:
-        folder = _registry(request).store.get(name)
+        folder = _manager(request).store.get(name)
         clip = await asyncio.to_thread(folder.clip)
         if not clip.sound:
             return _media_file(folder, clip.video, clip.media)
         return _media_file(folder, clip.sound, SOUND_TYPE)
 
 
-def _exports(app: FastAPI) -> None:
+def _add_exports(app: FastAPI) -> None:
     """Add the endpoints of exports."""
 
     @app.post("/api/sessions/{name}/export")
     async def export(request: Request, name: str) -> Any:
-        wish = await _read(request, ExportCommand)
-        session = await _registry(request).open(name)
-        return _checked(await asyncio.wrap_future(session.answer(wish)))
+        order = await _read(request, ExportCommand)
+        session = await _manager(request).open(name)
+        return _checked(await asyncio.wrap_future(session.request(order)))
 
     @app.get("/api/sessions/{name}/export/{kind}")
     async def exported(request: Request, name: str, kind: str) -> Response:
-        registry = _registry(request)
-        folder = registry.store.get(name)
+        manager = _manager(request)
+        folder = manager.store.get(name)
         file, media = KINDS.get(kind, ("", ""))
         if not file or not folder.export(file).is_file():
             raise RefusalError(404, "this was not exported yet: press Export first")
-        session = registry.known(name)
+        session = manager.get_open(name)
         title = session.snapshot["name"] if session else (await asyncio.to_thread(SessionState.load, folder)).name
-        shown = f"{Path(title).stem or 'session'}-{Path(file).stem}{Path(file).suffix}"
-        return FileResponse(folder.export(file), media_type=media, filename=shown)
+        filename = f"{Path(title).stem or 'session'}-{Path(file).stem}{Path(file).suffix}"
+        return FileResponse(folder.export(file), media_type=media, filename=filename)
 
 
-def _registry(request: Request) -> SessionManager:
-    return request.app.state.registry
+def _manager(request: Request) -> SessionManager:
+    return request.app.state.manager
 
 
-def _arrivals(request: Request) -> Uploads:
-    return request.app.state.arrivals
+def _uploads(request: Request) -> Uploads:
+    return request.app.state.uploads
 
 
-def _checked(answer: dict[str, Any]) -> dict[str, Any]:
-    if "error" in answer:
-        raise RefusalError(409, answer["error"])
-    return answer
+def _checked(reply: dict[str, Any]) -> dict[str, Any]:
+    if "error" in reply:
+        raise RefusalError(409, reply["error"])
+    return reply
 
 
 async def _read(request: Request, kind: type[T]) -> T:
@@ -292,27 +293,27 @@ async def _read(request: Request, kind: type[T]) -> T:
     data = b""
     async for chunk in request.stream():
         data += chunk
-        if len(data) > _LONGEST_BODY:
+        if len(data) > _MAX_BODY:
             raise RefusalError(413, "this request is too long: reload the page")
     try:
         return kind.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "request"
-        raise RefusalError(422, f"{where}: {first['msg']}: reload the page") from error
+        location = ".".join(map(str, first["loc"])) or "request"
+        raise RefusalError(422, f"{location}: {first['msg']}: reload the page") from error
 
 
-def _summaries(registry: SessionManager) -> list[dict[str, Any]]:
+def _summaries(manager: SessionManager) -> list[dict[str, Any]]:
     """Return the summaries of all sessions; damaged ones are logged and omitted."""
-    found = []
-    for folder in registry.store.all():
+    summaries = []
+    for folder in manager.store.list_folders():
         try:
             summary = SessionState.load(folder).summary()
         except AuralError as error:
             _log.warning("%s", error)
             continue
-        found.append(summary | {"open": registry.known(folder.id) is not None})
-    return found
+        summaries.append(summary | {"open": manager.get_open(folder.id) is not None})
+    return summaries
 
 
 def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
@@ -327,7 +328,7 @@ def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
     return FileResponse(path, media_type=media)
 
 
-def _narrowed(path: Path, width: int) -> bytes:
+def _thumbnail(path: Path, width: int) -> bytes:
     """Return a frame as a JPEG of at most `width` columns.
 
     Raises:

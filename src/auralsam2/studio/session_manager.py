@@ -28,15 +28,15 @@ class SessionManager:
     def __init__(self, store: SessionStore, model: AuralSAM2, limits: Limits) -> None:
         self.store, self.limits = store, limits
         share = max(1, limits.sessions)
-        self._network = SharedModel(model, threading.Lock(), limits.memory // share, limits.disk // share)
+        self._shared = SharedModel(model, threading.Lock(), limits.memory // share, limits.disk // share)
         self._open: dict[str, SessionWorker] = {}
-        self._audiences: dict[str, Subscribers] = {}
-        self._changing = asyncio.Lock()
+        self._subscribers: dict[str, Subscribers] = {}
+        self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Start closing idle sessions."""
-        self._later(self._sweep())
+        self._schedule(self._sweep())
 
     async def stop(self) -> None:
         """Close all sessions."""
@@ -45,7 +45,7 @@ class SessionManager:
         for name in list(self._open):
             await self.close(name)
 
-    def known(self, name: str) -> SessionWorker | None:
+    def get_open(self, name: str) -> SessionWorker | None:
         """Return a session if it is open."""
         return self._open.get(name)
 
@@ -59,18 +59,18 @@ class SessionManager:
         folder = self.store.get(name)
         session = self._open.get(name)
         if session is None:
-            async with self._changing:
+            async with self._lock:
                 session = self._open.get(name)
                 if session is None:
-                    await self._make_room()
+                    await self._close_idle()
                     state = await asyncio.to_thread(SessionState.load, folder)
-                    session = self._open[name] = SessionWorker(state, self._audience(name), self._network)
+                    session = self._open[name] = SessionWorker(state, self._subscribers_of(name), self._shared)
         session.used = time.monotonic()
         return session
 
     async def close(self, name: str) -> None:
         """Close a session and wait until its memory is released."""
-        async with self._changing:
+        async with self._lock:
             await self._close(name)
 
     async def delete(self, name: str) -> None:
@@ -80,25 +80,25 @@ class SessionManager:
             RefusalError: there is no such session.
         """
         folder = self.store.get(name)
-        async with self._changing:
+        async with self._lock:
             await self._close(name)
             await asyncio.to_thread(self.store.delete, folder)
 
-    def join(self, name: str, listener: Subscriber) -> None:
+    def subscribe(self, name: str, subscriber: Subscriber) -> None:
         """Add a page to a session."""
-        self._audience(name).add(listener)
+        self._subscribers_of(name).add(subscriber)
 
-    def leave(self, name: str, listener: Subscriber) -> None:
+    def unsubscribe(self, name: str, subscriber: Subscriber) -> None:
         """Remove a page; a session without pages is closed after a delay."""
-        audience = self._audience(name)
-        audience.remove(listener)
-        if not audience:
-            self._later(self._close_unwatched(name))
+        subscribers = self._subscribers_of(name)
+        subscribers.remove(subscriber)
+        if not subscribers:
+            self._schedule(self._close_unwatched(name))
 
-    def _audience(self, name: str) -> Subscribers:
-        return self._audiences.setdefault(name, Subscribers())
+    def _subscribers_of(self, name: str) -> Subscribers:
+        return self._subscribers.setdefault(name, Subscribers())
 
-    async def _make_room(self) -> None:
+    async def _close_idle(self) -> None:
         while len(self._open) >= self.limits.sessions:
             idle = [(session.used, name) for name, session in self._open.items() if not session.busy]
             if not idle:
@@ -113,12 +113,12 @@ class SessionManager:
         session = self._open.pop(name, None)
         if session is not None:
             await asyncio.to_thread(session.close)
-        if not self._audience(name):
-            self._audiences.pop(name, None)
+        if not self._subscribers_of(name):
+            self._subscribers.pop(name, None)
 
     async def _close_unwatched(self, name: str) -> None:
         await asyncio.sleep(self.limits.grace)
-        if not self._audience(name):
+        if not self._subscribers_of(name):
             await self.close(name)
 
     async def _sweep(self) -> None:
@@ -129,7 +129,7 @@ class SessionManager:
                 if not session.busy and now - session.used > self.limits.idle:
                     await self.close(name)
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+    def _schedule(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -14,14 +14,14 @@ from auralsam2.errors import InputError, UsageError
 from auralsam2.inference.object_history import DEPTH
 from auralsam2.outputs.result_json import intervals
 from auralsam2.studio.commands import (
-    MOST_OBJECTS,
+    MAX_OBJECTS,
     LoggedCommand,
-    RestyleCommand,
-    SettleCommand,
+    SettingsCommand,
+    StyleCommand,
     read_logged,
 )
 from auralsam2.studio.prompt_summary import ObjectPrompts, as_json, summarise_prompts
-from auralsam2.studio.storage import SessionFolder, StoredClip, write_whole
+from auralsam2.studio.storage import SessionFolder, StoredClip, write_atomically
 from auralsam2.utils import strict_json
 from auralsam2.version import __version__
 
@@ -57,7 +57,7 @@ class ObjectStyle:
     hidden: bool = False
 
     @classmethod
-    def of(cls, number: int) -> ObjectStyle:
+    def default(cls, number: int) -> ObjectStyle:
         """Return the default style of an object."""
         name = "What sounds" if number == 0 else f"Object {number}"
         return cls(name=name, colour=COLOURS[number % len(COLOURS)])
@@ -70,12 +70,12 @@ class ObjectStyle:
 
 
 SCHEMA = 1
-MOST_ENTRIES = 5000
+MAX_ENTRIES = 5000
 """Maximum number of log entries."""
-MOST_BYTES = strict_json.MOST_BYTES - (10 << 20)
+MAX_BYTES = strict_json.MOST_BYTES - (10 << 20)
 """Size of the document above which no prompts are added; one entry, with a mask and an image, has at most 8 MB."""
-_LONGEST_TEXT = 1000
-OFF = -20.0
+_MAX_TEXT = 1000
+SCORE_OFF = -20.0
 """Object score that hides no mask."""
 
 
@@ -107,33 +107,33 @@ class SessionState:
         self.styles: dict[int, ObjectStyle] = {}
         self.stale: set[int] = set()
         try:
-            settled = SettleCommand(**{key: document[key] for key in ("name", "threshold", "score")})
+            settings = SettingsCommand(**{key: document[key] for key in ("name", "threshold", "score")})
             self.model, self.created, self.saved = (_text(document[key]) for key in ("model", "created", "saved"))
-            self.log: list[LoggedCommand] = [self._entry(entry) for entry in _list(document["log"])[:MOST_ENTRIES]]
-            for known in _list(document["objects"]):
-                restyle = RestyleCommand(
-                    do="style", object=known["number"], **{k: known[k] for k in ("name", "colour", "hidden")}
+            self.log: list[LoggedCommand] = [self._entry(entry) for entry in _list(document["log"])[:MAX_ENTRIES]]
+            for entry in _list(document["objects"]):
+                style = StyleCommand(
+                    do="style", object=entry["number"], **{k: entry[k] for k in ("name", "colour", "hidden")}
                 )
-                self.restyle(restyle)
-                if known["stale"]:
-                    self.stale.add(restyle.object)
+                self.change_style(style)
+                if entry["stale"]:
+                    self.stale.add(style.object)
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise InputError("session.json is damaged: restore the session from an export, or delete it") from error
-        self.name = settled.name or clip.video
-        self.threshold, self.score = settled.threshold or 0.0, OFF if settled.score is None else settled.score
+        self.name = settings.name or clip.video
+        self.threshold, self.score = settings.threshold or 0.0, SCORE_OFF if settings.score is None else settings.score
         self.undone: list[LoggedCommand] = []
         self._bytes = 0
-        self._undoable = min(len(self.log), DEPTH)
-        self._told = summarise_prompts(self.log)
+        self._undo_steps = min(len(self.log), DEPTH)
+        self._objects = summarise_prompts(self.log)
         for header in folder.masks():
-            if header.object_id < MOST_OBJECTS and header.tick < len(clip.times):
+            if header.object_id < MAX_OBJECTS and header.tick < len(clip.times):
                 self.marks[header.object_id][header.tick] = header.sounding
 
     @classmethod
     def new(cls, folder: SessionFolder, clip: StoredClip, name: str, model: str) -> Self:
         """Create and save a session without prompts."""
         now = _now()
-        document = {"schema": SCHEMA, "name": name, "threshold": 0.0, "score": OFF, "model": model}
+        document = {"schema": SCHEMA, "name": name, "threshold": 0.0, "score": SCORE_OFF, "model": model}
         state = cls(folder, clip, document | {"created": now, "saved": now, "log": [], "objects": []})
         state.save()
         return state
@@ -150,37 +150,37 @@ class SessionState:
     @property
     def objects(self) -> dict[int, ObjectPrompts]:
         """Prompts of the objects by number."""
-        return self._told
+        return self._objects
 
     @property
     def can_undo(self) -> bool:
         """Whether a step can be undone."""
-        return self._undoable > 0
+        return self._undo_steps > 0
 
     def style(self, number: int) -> ObjectStyle:
         """Return the style of an object."""
-        return self.styles.get(number) or ObjectStyle.of(number)
+        return self.styles.get(number) or ObjectStyle.default(number)
 
-    def restyle(self, command: RestyleCommand) -> None:
+    def change_style(self, command: StyleCommand) -> None:
         """Change the style of an object."""
-        given = command.model_dump(include={"name", "colour", "hidden"}, exclude_none=True)
-        self.styles[command.object] = dataclasses.replace(self.style(command.object), **given)
+        changes = command.model_dump(include={"name", "colour", "hidden"}, exclude_none=True)
+        self.styles[command.object] = dataclasses.replace(self.style(command.object), **changes)
 
-    def settle(self, command: SettleCommand) -> None:
+    def apply_settings(self, command: SettingsCommand) -> None:
         """Change name or sliders."""
         for key, value in command.model_dump(exclude={"do"}, exclude_none=True).items():
             setattr(self, key, value)
 
-    def check_room(self) -> None:
+    def check_capacity(self) -> None:
         """Check that the log may grow.
 
         Raises:
             UsageError: it is full.
         """
-        if len(self.log) >= MOST_ENTRIES:
-            raise UsageError(f"this session has {MOST_ENTRIES} steps: open the video in a new one")
-        if self._bytes > MOST_BYTES:
-            raise UsageError(f"this session has prompts of {MOST_BYTES >> 20} MB: open the video in a new one")
+        if len(self.log) >= MAX_ENTRIES:
+            raise UsageError(f"this session has {MAX_ENTRIES} steps: open the video in a new one")
+        if self._bytes > MAX_BYTES:
+            raise UsageError(f"this session has prompts of {MAX_BYTES >> 20} MB: open the video in a new one")
 
     def add(self, entry: LoggedCommand) -> set[int]:
         """Append a command to the log.
@@ -188,47 +188,47 @@ class SessionState:
         Returns:
             numbers of new objects; masks and styles of earlier objects with these numbers are deleted.
         """
-        before = self._told
+        before = self._objects
         self.log.append(entry)
         self.undone.clear()
-        self._undoable = min(self._undoable + 1, DEPTH)
-        self._retell()
-        new = self._told.keys() - before.keys()
+        self._undo_steps = min(self._undo_steps + 1, DEPTH)
+        self._replay()
+        new = self._objects.keys() - before.keys()
         for number in new:
             self.marks.pop(number, None)
             self.styles.pop(number, None)
             self.stale.discard(number)
-            self.folder.drop_masks(number)
+            self.folder.delete_masks(number)
         return new
 
     def undo(self) -> LoggedCommand:
         """Remove the last entry of the log and return it."""
         entry = self.log.pop()
         self.undone.append(entry)
-        self._undoable -= 1
-        self._retell()
+        self._undo_steps -= 1
+        self._replay()
         return entry
 
     def redo(self) -> LoggedCommand:
         """Restore the last undone entry and return it."""
         entry = self.undone.pop()
         self.log.append(entry)
-        self._undoable = min(self._undoable + 1, DEPTH)
-        self._retell()
+        self._undo_steps = min(self._undo_steps + 1, DEPTH)
+        self._replay()
         return entry
 
-    def age(self, numbers: set[int]) -> None:
+    def mark_stale(self, numbers: set[int]) -> None:
         """Mark objects with changed prompts as stale, if they have masks on frames without prompts."""
-        for number in numbers & self._told.keys():
-            if self.marks[number].keys() - self._told[number].prompts.keys():
+        for number in numbers & self._objects.keys():
+            if self.marks[number].keys() - self._objects[number].prompts.keys():
                 self.stale.add(number)
 
-    def mark(self, number: int, tick: int, data: bytes, *, sounding: bool) -> None:
+    def store_mask(self, number: int, tick: int, data: bytes, *, sounding: bool) -> None:
         """Store the mask of an object on a frame."""
-        self.folder.keep_mask(number, tick, data)
+        self.folder.write_mask(number, tick, data)
         self.marks[number][tick] = sounding
 
-    def forget(self, number: int, tick: int) -> None:
+    def delete_mask(self, number: int, tick: int) -> None:
         """Delete the mask of an object on a frame, if there is one."""
         self.folder.mask(number, tick).unlink(missing_ok=True)
         self.marks[number].pop(tick, None)
@@ -247,7 +247,7 @@ class SessionState:
             "saved": self.saved,
             "objects": [
                 {"number": number, **dataclasses.asdict(self.style(number)), "stale": number in self.stale}
-                for number in sorted(self._told.keys() | self.styles.keys())
+                for number in sorted(self._objects.keys() | self.styles.keys())
             ],
             "log": [entry.model_dump(mode="json", exclude_none=False) for entry in self.log],
             "threshold": self.threshold,
@@ -255,7 +255,7 @@ class SessionState:
         }
         data = json.dumps(document).encode()
         self._bytes = len(data)
-        write_whole(self.folder.document, data)
+        write_atomically(self.folder.document, data)
 
     def summary(self) -> dict[str, Any]:
         """Return the entry of the session list."""
@@ -270,54 +270,54 @@ class SessionState:
             "ticks": len(clip.times),
             "saved": self.saved,
             "audio": clip.audio,
-        } | {"objects": len(self._told)}
+        } | {"objects": len(self._objects)}
 
-    def live(self) -> dict[str, Any]:
+    def live_state(self) -> dict[str, Any]:
         """Return the parts of the state that can change."""
         return self.summary() | {
-            "objects": [self._object(number) for number in self._told],
-            "prompts": as_json(self._told),
+            "objects": [self._object_state(number) for number in self._objects],
+            "prompts": as_json(self._objects),
             "undo": self.can_undo,
             "redo": bool(self.undone),
             "threshold": self.threshold,
             "score": self.score,
         }
 
-    def full(self) -> dict[str, Any]:
+    def full_state(self) -> dict[str, Any]:
         """Return the whole state."""
-        return self.live() | {"times": self.clip.times, "sound": {"peaks": self.clip.peaks}}
+        return self.live_state() | {"times": self.clip.times, "sound": {"peaks": self.clip.peaks}}
 
-    def _object(self, number: int) -> dict[str, Any]:
-        known, marks, times = self._told[number], self.marks[number], self.clip.times
+    def _object_state(self, number: int) -> dict[str, Any]:
+        prompts, marks, times = self._objects[number], self.marks[number], self.clip.times
         visible = ((time, marks.get(tick, False)) for tick, time in enumerate(times))
         return {
             "number": number,
             **dataclasses.asdict(self.style(number)),
-            "hears": known.hears,
-            "text": known.text,
+            "hears": prompts.use_audio,
+            "text": prompts.text,
             "intervals": list(intervals(visible, spacing=1 / self.clip.fps, end=self.clip.duration)),
             "done": len(marks),
             "masks": _runs(sorted(marks)),
             "stale": number in self.stale,
         }
 
-    def _entry(self, given: object) -> LoggedCommand:
+    def _entry(self, values: object) -> LoggedCommand:
         """Validate a log entry.
 
         Raises:
             UsageError: it is no command, or the clip lacks its frame.
         """
-        entry = read_logged(given)
+        entry = read_logged(values)
         if getattr(entry, "tick", 0) >= len(self.clip.times):
             raise UsageError(f"the clip has no frame {getattr(entry, 'tick', 0)}")
         return entry
 
-    def _retell(self) -> None:
-        self._told = summarise_prompts(self.log)
+    def _replay(self) -> None:
+        self._objects = summarise_prompts(self.log)
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+    if not isinstance(value, str) or len(value) > _MAX_TEXT:
         raise TypeError("not a short text")
     return value
 
@@ -330,7 +330,7 @@ def _list(value: object) -> list[Any]:
 
 def _runs(ticks: list[int]) -> list[tuple[int, int]]:
     """Return the first and last frame of each run of consecutive frames."""
-    edges = [place for place in range(1, len(ticks)) if ticks[place] != ticks[place - 1] + 1]
+    edges = [index for index in range(1, len(ticks)) if ticks[index] != ticks[index - 1] + 1]
     return [(ticks[first], ticks[end - 1]) for first, end in itertools.pairwise([0, *edges, len(ticks)]) if first < end]
 
 

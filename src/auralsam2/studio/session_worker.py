@@ -17,32 +17,32 @@ from auralsam2.inference.video_source import VideoSource
 from auralsam2.model import AuralSAM2, open_session
 from auralsam2.studio import apply_command, mask_codec
 from auralsam2.studio.commands import (
+    AudioCommand,
     CancelCommand,
     ExportCommand,
-    HearCommand,
     LoggedCommand,
-    LookCommand,
     PageCommand,
     PointsCommand,
+    PredictCommand,
     PropagateCommand,
     RedoCommand,
-    RestyleCommand,
-    SayCommand,
-    SettleCommand,
+    SettingsCommand,
     SplitCommand,
+    StyleCommand,
+    TextCommand,
     UndoCommand,
 )
 from auralsam2.studio.exports import KINDS, ExportOrder
 from auralsam2.studio.jobs import ExportJob, PropagationJob
 from auralsam2.studio.session_state import SessionState
-from auralsam2.studio.storage import explain_os_error
+from auralsam2.studio.storage import public_message
 from auralsam2.studio.subscribers import Subscribers
 from auralsam2.types import Prompts, Segmentation
 
 _log = logging.getLogger(__name__)
 
 Reply = Callable[[dict[str, Any]], None]
-_WAITING = 200
+_MAX_QUEUED = 200
 """Maximum number of queued commands."""
 _STATE_PERIOD = 1.0
 """Seconds between two state messages during a propagation."""
@@ -69,39 +69,39 @@ class SessionWorker:
 
     Args:
         state: loaded state, owned by the worker.
-        audience: subscribers of masks, states and progress.
-        network: shared model.
+        subscribers: subscribers of masks, states and progress.
+        shared: shared model.
 
     Attributes:
         used: time of the last command, by `time.monotonic`.
     """
 
-    def __init__(self, state: SessionState, audience: Subscribers, network: SharedModel) -> None:
-        self._state, self._audience, self._network = state, audience, network
-        self._conversation: VideoSession | None = None
-        self._run: PropagationJob | None = None
+    def __init__(self, state: SessionState, subscribers: Subscribers, shared: SharedModel) -> None:
+        self._state, self._subscribers, self._shared = state, subscribers, shared
+        self._session: VideoSession | None = None
+        self._propagation: PropagationJob | None = None
         self._export: ExportJob | None = None
-        self._told_warnings: set[str] = set()
-        self._told_state = 0.0
+        self._sent_warnings: set[str] = set()
+        self._state_sent = 0.0
         self._stop, self._cancel = threading.Event(), threading.Event()
-        self._asked: SimpleQueue[tuple[PageCommand | ExportCommand, Reply] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[PageCommand | ExportCommand, Reply] | None] = SimpleQueue()
         self.used = time.monotonic()
-        self._known = state.full()
-        self._thread = threading.Thread(target=self._work, name="studio-session", daemon=True)
+        self._snapshot = state.full_state()
+        self._thread = threading.Thread(target=self._loop, name="studio-session", daemon=True)
         self._thread.start()
 
     @property
     def snapshot(self) -> dict[str, Any]:
         """State for the page, as of the last change."""
-        return self._known | {"open": True, "busy": self._progress()}
+        return self._snapshot | {"open": True, "busy": self._progress()}
 
     @property
     def busy(self) -> bool:
         """True while a job or a queued command is pending."""
         export = self._export
-        return self._run is not None or not self._asked.empty() or (export is not None and export.going)
+        return self._propagation is not None or not self._queue.empty() or (export is not None and export.running)
 
-    def ask(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
+    def submit(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
         """Queue a command; the reply may come from another thread.
 
         Args:
@@ -117,17 +117,17 @@ class SessionWorker:
             reply({"ok": True})
         elif self._stop.is_set():
             reply({"error": "the session was closed just now: try again"})
-        elif self._asked.qsize() >= _WAITING:
-            reply({"error": "too much was asked at once: wait a moment"})
+        elif self._queue.qsize() >= _MAX_QUEUED:
+            reply({"error": "too many commands are queued: wait a moment"})
         else:
             if isinstance(command, PropagateCommand):
                 self._cancel.clear()
-            self._asked.put((command, reply))
+            self._queue.put((command, reply))
 
-    def answer(self, command: PageCommand | ExportCommand) -> Future[dict[str, Any]]:
+    def request(self, command: PageCommand | ExportCommand) -> Future[dict[str, Any]]:
         """Queue a command and return its reply as a future."""
         future: Future[dict[str, Any]] = Future()
-        self.ask(command, future.set_result)
+        self.submit(command, future.set_result)
         return future
 
     def close(self) -> None:
@@ -135,249 +135,250 @@ class SessionWorker:
         self._stop.set()
         if self._export is not None:
             self._export.cancel()
-        self._asked.put(None)
+        self._queue.put(None)
         self._thread.join()
         if self._export is not None:
             self._export.join()
 
-    def _work(self) -> None:
+    def _loop(self) -> None:
         while not self._stop.is_set():
             try:
-                item = self._asked.get(block=self._run is None)
+                item = self._queue.get(block=self._propagation is None)
             except Empty:
                 item = None
             if item is not None:
-                self._answer(*item)
-            elif self._run is not None:
-                self._step(self._run)
-        self._run = None
-        if self._conversation is not None:
-            self._conversation.close()
-            self._conversation = None
-        while not self._asked.empty():
-            if (item := self._asked.get()) is not None:
+                self._reply(*item)
+            elif self._propagation is not None:
+                self._compute_mask(self._propagation)
+        self._propagation = None
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+        while not self._queue.empty():
+            if (item := self._queue.get()) is not None:
                 item[1]({"error": "the session was closed just now: try again"})
 
-    def _answer(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
+    def _reply(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
         try:
-            answer = {"ok": True} | self._do(command)
+            answer = {"ok": True} | self._execute(command)
         except AuralError as error:
-            answer = {"error": explain_os_error(error, self._state.folder, self._state.name)}
+            answer = {"error": public_message(error, self._state.folder, self._state.name)}
         except Exception:
             _log.exception("%s", type(command).__name__)
-            answer = {"error": "this failed: the server's log says why; undo it, or reload the page"}
+            answer = {"error": "this failed: see the server's log; undo it, or reload the page"}
         reply(answer)
 
-    def _do(self, command: PageCommand | ExportCommand) -> dict[str, Any]:
+    def _execute(self, command: PageCommand | ExportCommand) -> dict[str, Any]:
         state = self._state
         match command:
-            case RestyleCommand():
+            case StyleCommand():
                 if command.object not in state.objects:
                     raise UsageError(f"no object {command.object}: it was removed")
-                state.restyle(command)
-            case SettleCommand():
-                state.settle(command)
+                state.change_style(command)
+            case SettingsCommand():
+                state.apply_settings(command)
             case ExportCommand():
-                return self._make(command)
-            case LookCommand():
-                with self._network.lock:
-                    found = apply_command.predict_mask(self._talk(), state.clip, command.object, command.tick)
-                self._show(found)
+                return self._start_export(command)
+            case PredictCommand():
+                with self._shared.lock:
+                    session = self._open_session()
+                    segmentation = apply_command.predict_mask(session, state.clip, command.object, command.tick)
+                self._send_mask(segmentation)
             case UndoCommand() | RedoCommand():
-                self._go_back(command)
+                self._undo_or_redo(command)
             case PropagateCommand():
-                return self._propagate(command)
-            case CancelCommand():  # handled by `ask`
+                return self._start_propagation(command)
+            case CancelCommand():  # handled by `submit`
                 return {}
             case _:
-                return self._say(command)
-        self._changed()
+                return self._change_prompts(command)
+        self._save()
         return {}
 
-    def _say(self, entry: LoggedCommand) -> dict[str, Any]:
+    def _change_prompts(self, entry: LoggedCommand) -> dict[str, Any]:
         """Apply a command that changes the prompts."""
         state = self._state
-        known = state.objects.get(entry.object)
-        if isinstance(entry, SayCommand):
+        prompts = state.objects.get(entry.object)
+        if isinstance(entry, TextCommand):
             entry = entry.model_copy(update={"text": (entry.text or "").strip() or None})
         # VideoSession records no undo step for a value that does not change.
-        if isinstance(entry, HearCommand) and entry.on == (known is not None and known.hears):
+        if isinstance(entry, AudioCommand) and entry.on == (prompts is not None and prompts.use_audio):
             return {}
-        if isinstance(entry, SayCommand) and entry.text == (known.text if known else None):
+        if isinstance(entry, TextCommand) and entry.text == (prompts.text if prompts else None):
             return {}
-        state.check_room()
-        first = isinstance(entry, PointsCommand) and not (known and entry.tick in known.prompts)
-        with self._network.lock:
-            conversation = self._talk()
-            entry, found = apply_command.apply_command(conversation, state.clip, entry, first=first)
-            if isinstance(entry, HearCommand | SayCommand) and entry.object in conversation.objects:
+        state.check_capacity()
+        first = isinstance(entry, PointsCommand) and not (prompts and entry.tick in prompts.prompts)
+        with self._shared.lock:
+            session = self._open_session()
+            entry, segmentations = apply_command.apply_command(session, state.clip, entry, first=first)
+            if isinstance(entry, AudioCommand | TextCommand) and entry.object in session.objects:
                 # Audio and text also change the masks on frames with visual prompts.
-                ticks = known.prompts if known else ()
-                found = [apply_command.predict_mask(conversation, state.clip, entry.object, tick) for tick in ticks]
+                ticks = prompts.prompts if prompts else ()
+                segmentations = [apply_command.predict_mask(session, state.clip, entry.object, tick) for tick in ticks]
         if isinstance(entry, SplitCommand) and not entry.made:
             return {"made": ()}
-        self._note(entry, state.add(entry))
-        for one in found:
-            self._show(one)
-        self._changed()
+        self._mark_outdated(entry, state.add(entry))
+        for segmentation in segmentations:
+            self._send_mask(segmentation)
+        self._save()
         return {"made": entry.made} if isinstance(entry, SplitCommand) else {}
 
-    def _go_back(self, command: UndoCommand | RedoCommand) -> None:
+    def _undo_or_redo(self, command: UndoCommand | RedoCommand) -> None:
         """Undo or redo, and send the resulting mask."""
         state = self._state
         if isinstance(command, UndoCommand) and not state.can_undo:
             raise UsageError("nothing to undo")
         if isinstance(command, RedoCommand) and not state.undone:
             raise UsageError("nothing to redo")
-        with self._network.lock:
-            conversation = self._talk()
+        with self._shared.lock:
+            session = self._open_session()
             if isinstance(command, UndoCommand):
-                conversation.undo()
+                session.undo()
                 entry = state.undo()
             else:
-                conversation.redo()
+                session.redo()
                 entry = state.redo()
-            self._note(entry)
+            self._mark_outdated(entry)
             tick = getattr(entry, "tick", None)
             if tick is None or entry.object not in state.objects or isinstance(entry, SplitCommand):
-                found = None
+                segmentation = None
             else:
-                found = apply_command.displayed_mask(conversation, state.clip, entry.object, tick)
-                if found is None:
-                    state.forget(entry.object, tick)
-                    self._audience.tell({"is": "gone", "object": entry.object, "tick": tick})
-        if found is not None:
-            self._show(found)
+                segmentation = apply_command.displayed_mask(session, state.clip, entry.object, tick)
+                if segmentation is None:
+                    state.delete_mask(entry.object, tick)
+                    self._subscribers.publish({"is": "gone", "object": entry.object, "tick": tick})
+        if segmentation is not None:
+            self._send_mask(segmentation)
 
-    def _note(self, entry: LoggedCommand, new: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+    def _mark_outdated(self, entry: LoggedCommand, new: set[int] = frozenset()) -> None:  # type: ignore[assignment]
         """Mark masks of a propagation, past and future, as outdated by a command."""
         state = self._state
-        touched = {entry.object} if not isinstance(entry, SplitCommand) else set(entry.made)
-        state.age(touched)
-        if self._run is not None:
+        changed = {entry.object} if not isinstance(entry, SplitCommand) else set(entry.made)
+        state.mark_stale(changed)
+        if self._propagation is not None:
             if (tick := getattr(entry, "tick", None)) is not None:
-                self._run.overtaken |= {(number, tick) for number in touched}
-            self._run.gone |= new | (touched - state.objects.keys())
+                self._propagation.outdated |= {(number, tick) for number in changed}
+            self._propagation.removed |= new | (changed - state.objects.keys())
 
-    def _propagate(self, command: PropagateCommand) -> dict[str, Any]:
+    def _start_propagation(self, command: PropagateCommand) -> dict[str, Any]:
         state, clip = self._state, self._state.clip
-        if self._run is not None:
-            raise UsageError("a run is going on: wait for its end, or cancel it")
+        if self._propagation is not None:
+            raise UsageError("a propagation is running: wait for it or cancel it")
         if not state.objects:
-            raise UsageError("nothing to follow: press Listen, or click on an object first")
+            raise UsageError("nothing to propagate: press Listen, or click on an object first")
         start = None if command.start is None else apply_command.start_time(clip, command.start)
-        with self._network.lock:
-            masks = self._talk().propagate(start, direction="both" if command.both else "forward")
-        self._run = PropagationJob(masks, len(state.objects), len(clip.times), both=command.both)
+        with self._shared.lock:
+            masks = self._open_session().propagate(start, direction="both" if command.both else "forward")
+        self._propagation = PropagationJob(masks, len(state.objects), len(clip.times), both=command.both)
         state.stale -= state.objects.keys()
-        self._tell_state()
+        self._send_state()
         return {}
 
-    def _step(self, run: PropagationJob) -> None:
+    def _compute_mask(self, run: PropagationJob) -> None:
         """Compute one mask of a propagation."""
         if self._cancel.is_set():
-            self._end("cancelled")
+            self._end_propagation("cancelled")
             return
         try:
-            with self._network.lock:
-                found = run.next()
+            with self._shared.lock:
+                segmentation = run.next_mask()
         except AuralError as error:
-            self._end("cancelled", error=explain_os_error(error, self._state.folder, self._state.name))
+            self._end_propagation("cancelled", error=public_message(error, self._state.folder, self._state.name))
             return
         except Exception:
             _log.exception("run")
-            self._end("cancelled", error="the run failed: the server's log says why")
+            self._end_propagation("cancelled", error="the propagation failed: see the server's log")
             return
-        if found is None:
-            self._end("done")
+        if segmentation is None:
+            self._end_propagation("done")
             return
-        if run.counts(found):
-            self._show(found)
-        if run.due:
-            self._audience.tell({"is": "progress"} | run.progress)
-        if time.monotonic() - self._told_state > _STATE_PERIOD:
-            self._tell_state()
+        if run.is_current(segmentation):
+            self._send_mask(segmentation)
+        if run.report_due:
+            self._subscribers.publish({"is": "progress"} | run.progress)
+        if time.monotonic() - self._state_sent > _STATE_PERIOD:
+            self._send_state()
 
-    def _end(self, how: str, **more: str) -> None:
-        self._run = None
+    def _end_propagation(self, outcome: str, **details: str) -> None:
+        self._propagation = None
         self.used = time.monotonic()
-        self._audience.tell({"is": how, "what": "run"} | more)
-        self._changed()
+        self._subscribers.publish({"is": outcome, "what": "run"} | details)
+        self._save()
 
-    def _make(self, wish: ExportCommand) -> dict[str, Any]:
+    def _start_export(self, command: ExportCommand) -> dict[str, Any]:
         state = self._state
-        if wish.kind not in KINDS:
+        if command.kind not in KINDS:
             raise UsageError(f"export: choose from {', '.join(KINDS)}")
-        if self._export is not None and self._export.going:
-            raise UsageError("an export is going on: wait for its end, or cancel it")
-        state.settle(SettleCommand(threshold=wish.threshold, score=wish.score))
-        self._changed()
-        shown = {number: state.style(number) for number in state.objects}
-        if wish.kind != "session":
-            shown = {number: style for number, style in shown.items() if not style.hidden}
+        if self._export is not None and self._export.running:
+            raise UsageError("an export is running: wait for it or cancel it")
+        state.apply_settings(SettingsCommand(threshold=command.threshold, score=command.score))
+        self._save()
+        styles = {number: state.style(number) for number in state.objects}
+        if command.kind != "session":
+            styles = {number: style for number, style in styles.items() if not style.hidden}
         order = ExportOrder(
-            kind=wish.kind,
+            kind=command.kind,
             folder=state.folder,
             clip=state.clip,
             name=state.name,
-            objects=shown,
-            ticks=tuple(sorted(set().union(*(state.marks[number] for number in shown)))),
+            objects=styles,
+            ticks=tuple(sorted(set().union(*(state.marks[number] for number in styles)))),
             threshold=state.threshold,
             score=state.score,
         )
-        self._export = ExportJob(order, self._audience.tell)
-        self._tell_state()
+        self._export = ExportJob(order, self._subscribers.publish)
+        self._send_state()
         return {}
 
-    def _talk(self) -> VideoSession:
+    def _open_session(self) -> VideoSession:
         """Return the video session, opened on first use by a replay of the log."""
-        if self._conversation is None:
-            state, network = self._state, self._network
+        if self._session is None:
+            state, shared = self._state, self._shared
             if state.log:
-                self._audience.tell({"is": "note", "text": "Going through what was said before …"})
+                self._subscribers.publish({"is": "note", "text": "Restoring the prompts of the session …"})
             video = state.folder.path / state.clip.video
             source = VideoSource.open(video, Prompts(), fps=state.clip.fps, prompts_later=True)
-            conversation = open_session(network.model, source, memory=network.memory, disk=network.disk)
+            session = open_session(shared.model, source, memory=shared.memory, disk=shared.disk)
             try:
                 for entry in state.log:
                     shown = isinstance(entry, PointsCommand) and entry.shown is not None
-                    apply_command.apply_command(conversation, state.clip, entry, first=shown)
+                    apply_command.apply_command(session, state.clip, entry, first=shown)
             except BaseException:
-                conversation.close()
+                session.close()
                 raise
-            self._conversation = conversation
-        return self._conversation
+            self._session = session
+        return self._session
 
-    def _show(self, found: Segmentation) -> None:
+    def _send_mask(self, segmentation: Segmentation) -> None:
         """Send a mask to the page and store it."""
         data = mask_codec.pack_mask(
-            found.logits,
-            object_id=found.object_id,
-            tick=found.index,
-            iou=found.iou,
-            object_score=found.object_score,
-            sounding=found.sounding,
+            segmentation.logits,
+            object_id=segmentation.object_id,
+            tick=segmentation.index,
+            iou=segmentation.iou,
+            object_score=segmentation.object_score,
+            sounding=segmentation.sounding,
         )
-        self._audience.tell(data)
-        self._state.mark(found.object_id, found.index, data, sounding=found.sounding)
+        self._subscribers.publish(data)
+        self._state.store_mask(segmentation.object_id, segmentation.index, data, sounding=segmentation.sounding)
 
     def _progress(self) -> dict[str, Any] | None:
         """Return the progress of the running job, for pages that connect later."""
-        run, export = self._run, self._export
+        run, export = self._propagation, self._export
         if run is not None:
             return run.progress
-        return export.progress if export is not None and export.going else None
+        return export.progress if export is not None and export.running else None
 
-    def _changed(self) -> None:
-        self._tell_state()
+    def _save(self) -> None:
+        self._send_state()
         self._state.save()
 
-    def _tell_state(self) -> None:
-        self._told_state = time.monotonic()
-        self._known = self._state.full()
-        unchanging = ("times", "sound")
-        self._audience.tell({"is": "state"} | {k: v for k, v in self.snapshot.items() if k not in unchanging})
-        if self._conversation is not None:
-            for warning in set(self._conversation.warnings) - self._told_warnings:
-                self._told_warnings.add(warning)
-                self._audience.tell({"is": "note", "text": warning})
+    def _send_state(self) -> None:
+        self._state_sent = time.monotonic()
+        self._snapshot = self._state.full_state()
+        constant = ("times", "sound")
+        self._subscribers.publish({"is": "state"} | {k: v for k, v in self.snapshot.items() if k not in constant})
+        if self._session is not None:
+            for warning in set(self._session.warnings) - self._sent_warnings:
+                self._sent_warnings.add(warning)
+                self._subscribers.publish({"is": "note", "text": warning})

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MOST_TICKS = 600
+MAX_TICKS = 600
 """Maximum number of processed frames of a session."""
 MIN_FPS = 0.001
 """Minimum rate of processed frames per second."""

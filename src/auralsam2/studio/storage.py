@@ -18,7 +18,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from auralsam2.errors import AuralError, InputError, OutputError, UsageError
 from auralsam2.studio import mask_codec
-from auralsam2.studio.settings import MIN_FPS, MOST_TICKS
+from auralsam2.studio.settings import MAX_TICKS, MIN_FPS
 from auralsam2.utils import strict_json
 from auralsam2.utils.atomic_io import writing
 
@@ -42,9 +42,9 @@ except ImportError:  # Windows: no lock against a second server on the same fold
     fcntl = None
 
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
-_GROWING, _GOING = ".new-", ".gone-"
+_NEW, _DELETED = ".new-", ".gone-"
 _MASK = re.compile(r"[0-9]{6}\.bin")
-_MOST_FRAMES = 2 * MOST_TICKS + 1
+_MAX_FRAMES = 2 * MAX_TICKS + 1
 Side = Annotated[int, Field(ge=1, le=65_536)]
 Second = Annotated[FiniteFloat, Field(ge=0, le=1e9)]
 Sample = Annotated[FiniteFloat, Field(ge=-1e3, le=1e3)]
@@ -72,7 +72,7 @@ class StoredClip:
     width: Side
     height: Side
     fps: Annotated[FiniteFloat, Field(ge=MIN_FPS, le=1e6)]
-    times: Annotated[tuple[Second, ...], Field(min_length=1, max_length=_MOST_FRAMES)]
+    times: Annotated[tuple[Second, ...], Field(min_length=1, max_length=_MAX_FRAMES)]
     audio: bool
     peaks: tuple[tuple[Sample, Sample], ...]
     sound: Annotated[str, Field(pattern=r"^(sound\.m4a)?$")] = ""
@@ -125,9 +125,9 @@ class SessionFolder:
         except ValidationError as error:
             raise InputError(f"session {self.id}: clip.json is damaged: delete the session") from error
 
-    def keep_clip(self, clip: StoredClip) -> None:
+    def write_clip(self, clip: StoredClip) -> None:
         """Write the properties of the video."""
-        write_whole(self.path / "clip.json", json.dumps(asdict(clip)).encode())
+        write_atomically(self.path / "clip.json", json.dumps(asdict(clip)).encode())
 
     def read_document(self) -> dict[str, Any]:
         """Read the session document without validation.
@@ -137,13 +137,13 @@ class SessionFolder:
         """
         return self._read(self.document)
 
-    def keep_mask(self, number: int, tick: int, data: bytes) -> None:
+    def write_mask(self, number: int, tick: int, data: bytes) -> None:
         """Write the mask of an object on a frame."""
         path = self.mask(number, tick)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
+        write_atomically(path, data)
 
-    def drop_masks(self, number: int) -> None:
+    def delete_masks(self, number: int) -> None:
         """Delete all masks of an object."""
         shutil.rmtree(self.path / "masks" / str(number), ignore_errors=True)
 
@@ -162,12 +162,12 @@ class SessionFolder:
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            found = strict_json.read_json(path)
+            document = strict_json.read_json(path)
         except (OSError, ValueError) as error:
             raise InputError(f"session {self.id}: {path.name} cannot be read: delete the session") from error
-        if not isinstance(found, dict):
+        if not isinstance(document, dict):
             raise InputError(f"session {self.id}: {path.name} is damaged: delete the session")
-        return found
+        return document
 
 
 class SessionStore:
@@ -203,7 +203,7 @@ class SessionStore:
                         f"{self.home}: another studio keeps its sessions here: use that one, or give another --home"
                     ) from error
             for entry in self._sessions.iterdir():
-                if entry.name.startswith((_GROWING, _GOING)):
+                if entry.name.startswith((_NEW, _DELETED)):
                     shutil.rmtree(entry, ignore_errors=True)
         return self
 
@@ -213,7 +213,7 @@ class SessionStore:
             os.close(self._lock)
             self._lock = None
 
-    def all(self) -> list[SessionFolder]:
+    def list_folders(self) -> list[SessionFolder]:
         """Return all sessions, the last saved first."""
         folders = [SessionFolder(entry) for entry in self._sessions.iterdir() if ID.fullmatch(entry.name)]
         return sorted((f for f in folders if f.document.exists()), key=lambda f: -f.document.stat().st_mtime)
@@ -230,11 +230,11 @@ class SessionStore:
         return folder
 
     @contextmanager
-    def growing(self) -> Iterator[SessionFolder]:
+    def new_folder(self) -> Iterator[SessionFolder]:
         """Create a hidden folder for a new session; it is removed on exit unless it was passed to `finish`."""
-        path = self._sessions / f"{_GROWING}{secrets.token_urlsafe(16)}"
+        path = self._sessions / f"{_NEW}{secrets.token_urlsafe(16)}"
         try:
-            with _room():
+            with _disk_full_errors():
                 path.mkdir()
                 yield SessionFolder(path)
         finally:
@@ -242,27 +242,27 @@ class SessionStore:
 
     def finish(self, folder: SessionFolder) -> SessionFolder:
         """Rename the hidden folder of a complete session."""
-        done = self._sessions / folder.id.removeprefix(_GROWING)
-        folder.path.rename(done)
-        return SessionFolder(done)
+        path = self._sessions / folder.id.removeprefix(_NEW)
+        folder.path.rename(path)
+        return SessionFolder(path)
 
     def delete(self, folder: SessionFolder) -> None:
         """Delete a session."""
-        going = self._sessions / f"{_GOING}{folder.id}"
-        folder.path.rename(going)
-        shutil.rmtree(going, ignore_errors=True)
+        path = self._sessions / f"{_DELETED}{folder.id}"
+        folder.path.rename(path)
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write a file that appears whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    with saving(path.name):
+    with write_errors(path.name):
         part.write_bytes(data)
         part.replace(path)
 
 
 @contextmanager
-def saving(name: str) -> Iterator[None]:
+def write_errors(name: str) -> Iterator[None]:
     """Convert write errors to errors for the user, without server paths.
 
     Raises:
@@ -276,13 +276,13 @@ def saving(name: str) -> Iterator[None]:
         raise OutputError(f"{name} cannot be written on the server ({reason}): free some space there") from error
 
 
-def explain_os_error(error: AuralError, folder: SessionFolder, name: str) -> str:
+def public_message(error: AuralError, folder: SessionFolder, name: str) -> str:
     """Return an error's message with the video's name instead of its path on the server."""
     return re.sub(rf"{re.escape(str(folder.path))}(/[\w.]+)?", lambda _: name, str(error))
 
 
 @contextmanager
-def _room() -> Iterator[None]:
+def _disk_full_errors() -> Iterator[None]:
     """Convert the error of a full disk."""
     try:
         yield

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 Message = dict[str, Any] | bytes
-WAITING = 512
+MAX_QUEUED = 512
 """Maximum number of queued messages of a page."""
 
 
@@ -20,51 +20,51 @@ class Subscriber:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: asyncio.Queue[str | bytes | None] = asyncio.Queue(WAITING + 1)
-        self._gone = False
+        self._queue: asyncio.Queue[str | bytes | None] = asyncio.Queue(MAX_QUEUED + 1)
+        self._closed = False
 
     def send(self, message: Message) -> None:
         """Queue a message, from any thread; a page with a full queue is disconnected."""
-        sent = message if isinstance(message, bytes) else json.dumps(message)
+        data = message if isinstance(message, bytes) else json.dumps(message)
         try:
-            self._loop.call_soon_threadsafe(self._put, sent)
+            self._loop.call_soon_threadsafe(self._put, data)
         except RuntimeError:  # the server has stopped
-            self._gone = True
+            self._closed = True
 
     async def next(self) -> str | bytes | None:
         """Return the next message; None if the page is to be disconnected."""
-        return await self._waiting.get()
+        return await self._queue.get()
 
     def _put(self, message: str | bytes) -> None:
-        if self._gone:
+        if self._closed:
             return
-        if self._waiting.qsize() >= WAITING:
-            self._gone = True
-            while not self._waiting.empty():
-                self._waiting.get_nowait()
-            self._waiting.put_nowait(None)
+        if self._queue.qsize() >= MAX_QUEUED:
+            self._closed = True
+            while not self._queue.empty():
+                self._queue.get_nowait()
+            self._queue.put_nowait(None)
             return
-        self._waiting.put_nowait(message)
+        self._queue.put_nowait(message)
 
 
 class Subscribers:
     """All pages of one session."""
 
     def __init__(self) -> None:
-        self._listeners: set[Subscriber] = set()
+        self._subscribers: set[Subscriber] = set()
 
     def __len__(self) -> int:
-        return len(self._listeners)
+        return len(self._subscribers)
 
-    def add(self, listener: Subscriber) -> None:
+    def add(self, subscriber: Subscriber) -> None:
         """Add a subscriber."""
-        self._listeners = self._listeners | {listener}
+        self._subscribers = self._subscribers | {subscriber}
 
-    def remove(self, listener: Subscriber) -> None:
+    def remove(self, subscriber: Subscriber) -> None:
         """Remove a subscriber."""
-        self._listeners = self._listeners - {listener}
+        self._subscribers = self._subscribers - {subscriber}
 
-    def tell(self, message: Message) -> None:
+    def publish(self, message: Message) -> None:
         """Send a message to all subscribers, from any thread."""
-        for listener in self._listeners:
-            listener.send(message)
+        for subscriber in self._subscribers:
+            subscriber.send(message)

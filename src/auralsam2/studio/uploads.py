@@ -20,8 +20,8 @@ from auralsam2.media.container import open_input
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.studio.previews import SOUND, is_browser_playable, waveform_peaks
-from auralsam2.studio.settings import DEFAULT_FPS, MIN_FPS, MOST_TICKS, Limits
-from auralsam2.studio.storage import ID, RefusalError, SessionFolder, SessionStore, StoredClip, explain_os_error
+from auralsam2.studio.settings import DEFAULT_FPS, MAX_TICKS, MIN_FPS, Limits
+from auralsam2.studio.storage import ID, RefusalError, SessionFolder, SessionStore, StoredClip, public_message
 from auralsam2.types import MediaInfo
 
 _KINDS = {
@@ -39,7 +39,7 @@ _KINDS = {
 _OTHER = (".bin", "application/octet-stream")
 VIDEO_NAMES = frozenset(f"video{ending}" for ending, _ in (*_KINDS.values(), _OTHER))
 """Possible names of a session's video."""
-_LONGEST_SIDE = 1920
+_MAX_SIDE = 1920
 _QUALITY = 88
 _UNNAMED = "video"
 _PICTURES, _WAVEFORM = 0.8, 0.9
@@ -49,36 +49,36 @@ Advance = Callable[[float], None]
 """Callback with the completed share, in [0, 1]; it may raise to stop."""
 
 
-async def receive_upload(body: AsyncIterator[bytes], announced: int | None, path: Path, limits: Limits) -> None:
+async def receive_upload(body: AsyncIterator[bytes], declared: int | None, path: Path, limits: Limits) -> None:
     """Write a request's body to a file, up to the size limit.
 
     Args:
         body: chunks of bytes.
-        announced: declared size, None if unknown.
+        declared: declared size, None if unknown.
         path: the file; the caller removes it on failure.
         limits: limits of the server.
 
     Raises:
         RefusalError: too many bytes, or none.
     """
-    got = 0
-    if announced is not None and announced > limits.upload:
+    size = 0
+    if declared is not None and declared > limits.upload:
         raise _too_large(limits)
     with path.open("xb") as file:
         async for chunk in body:
-            got += len(chunk)
-            if got > limits.upload:
+            size += len(chunk)
+            if size > limits.upload:
                 raise _too_large(limits)
             file.write(chunk)
-    if not got:
+    if not size:
         raise RefusalError(422, "the file is empty: choose a video")
 
 
 def safe_name(name: str) -> str:
     """Return a file name for display: without folders and unprintable characters."""
     last = re.split(r"[/\\]", name)[-1]
-    seen = "".join(letter for letter in last if letter.isprintable()).strip()
-    return seen[:120] or _UNNAMED
+    visible = "".join(letter for letter in last if letter.isprintable()).strip()
+    return visible[:120] or _UNNAMED
 
 
 def import_video(
@@ -105,12 +105,12 @@ def import_video(
         video = file.rename(folder.path / f"video{ending}")
         info = probe(video)
         if not info.width:
-            raise RefusalError(422, f"{name}: holds sound but no pictures: choose a video")
+            raise RefusalError(422, f"{name}: has audio but no images: choose a video")
         if info.duration > limits.minutes * 60:
             raise _too_long(name, info.duration, limits)
         rate = _rate(name, info, fps, limits)
         times = _write_frames(
-            folder, video, name, rate, limits, lambda second: advance(_PICTURES * _part(second, info.duration))
+            folder, video, name, rate, limits, lambda second: advance(_PICTURES * _share(second, info.duration))
         )
         # Without a declared duration, the last frame defines it.
         duration = info.duration or times[-1] + 1 / rate
@@ -118,7 +118,7 @@ def import_video(
     except RefusalError:
         raise
     except AuralError as error:
-        raise RefusalError(422, explain_os_error(error, folder, name)) from error
+        raise RefusalError(422, public_message(error, folder, name)) from error
     clip = StoredClip(
         video=video.name,
         media=media,
@@ -131,7 +131,7 @@ def import_video(
         peaks=sounds,
         sound=copy,
     )
-    folder.keep_clip(clip)
+    folder.write_clip(clip)
     return clip
 
 
@@ -146,15 +146,15 @@ def _kind(file: Path) -> tuple[str, str]:
 
 
 def _rate(name: str, info: MediaInfo, fps: float | None, limits: Limits) -> float:
-    """Return the rate of processed frames per second, limited by the video's rate and by `MOST_TICKS` frames."""
-    most = MOST_TICKS / (info.duration or limits.minutes * 60)
+    """Return the rate of processed frames per second, limited by the video's rate and by `MAX_TICKS` frames."""
+    most = MAX_TICKS / (info.duration or limits.minutes * 60)
     if fps is None:
         rate = min(DEFAULT_FPS, most)
     elif not (math.isfinite(fps) and fps >= MIN_FPS):
         raise RefusalError(422, f"fps {fps:g}: give a number above 0, {MIN_FPS:g} or more")
     elif min(fps, info.fps or fps) > most:
         raise RefusalError(
-            422, f"{name}: {fps:g} frames a second are more than {MOST_TICKS} in all: choose {most:.2g} or less"
+            422, f"{name}: {fps:g} frames a second are more than {MAX_TICKS} in all: choose {most:.2g} or less"
         )
     else:
         rate = fps
@@ -165,23 +165,23 @@ def _sound(
     folder: SessionFolder, video: Path, duration: float, advance: Advance
 ) -> tuple[tuple[tuple[float, float], ...], str]:
     """Return the waveform, and the name of the audio copy for browsers, empty if not needed."""
-    waveform = waveform_peaks(video, duration, lambda part: advance(_PICTURES + (_WAVEFORM - _PICTURES) * part))
+    waveform = waveform_peaks(video, duration, lambda progress: advance(_PICTURES + (_WAVEFORM - _PICTURES) * progress))
     if is_browser_playable(video):
         return waveform, ""
-    left = 1 - _WAVEFORM
-    write_audio(folder.path / SOUND, video, lambda second: advance(_WAVEFORM + left * _part(second, duration)))
+    rest = 1 - _WAVEFORM
+    write_audio(folder.path / SOUND, video, lambda second: advance(_WAVEFORM + rest * _share(second, duration)))
     return waveform, SOUND
 
 
-def _part(second: float, duration: float) -> float:
+def _share(second: float, duration: float) -> float:
     """Return the share of a video before a time, in [0, 1]; 0 without a known duration."""
     return min(1.0, second / duration) if duration else 0.0
 
 
 def _write_frames(
-    folder: SessionFolder, video: Path, name: str, rate: float, limits: Limits, reached: Callable[[float], None]
+    folder: SessionFolder, video: Path, name: str, rate: float, limits: Limits, report: Callable[[float], None]
 ) -> tuple[float, ...]:
-    """Write the frames as JPEG and return their times in seconds; `reached` is called with each."""
+    """Write the frames as JPEG and return their times in seconds; `report` is called with each."""
     times: list[float] = []
     folder.frame(0).parent.mkdir()
     with read_frames(video, fps=rate) as frames:
@@ -189,20 +189,20 @@ def _write_frames(
             # The declared length was wrong.
             if frame.time > limits.minutes * 60:
                 raise _too_long(name, frame.time, limits)
-            if len(times) > 2 * MOST_TICKS:
+            if len(times) > 2 * MAX_TICKS:
                 raise RefusalError(422, f"{name}: has more frames than it announces: convert it, for instance to MP4")
             picture = Image.fromarray(frame.image)
-            picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+            picture.thumbnail((_MAX_SIDE, _MAX_SIDE))
             picture.save(folder.frame(frame.index), quality=_QUALITY)
             times.append(round(frame.time, 6))
-            reached(frame.time)
+            report(frame.time)
     return tuple(times)
 
 
 def _too_large(limits: Limits) -> RefusalError:
-    most = limits.upload
-    told = f"{most / 1e9:.3g} GB" if most >= 1e9 else f"{most / 1e6:.3g} MB"
-    return RefusalError(413, f"the file is larger than {told}: cut it, or start the studio with a larger --max-upload")
+    size = limits.upload
+    limit = f"{size / 1e9:.3g} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
+    return RefusalError(413, f"the file is larger than {limit}: cut it, or start the studio with a larger --max-upload")
 
 
 def _too_long(name: str, seconds: float, limits: Limits) -> RefusalError:
@@ -213,10 +213,10 @@ def _too_long(name: str, seconds: float, limits: Limits) -> RefusalError:
     )
 
 
-_DRAINED = 64_000_000
-_DIGITS = 18
+_MAX_DRAINED = 64_000_000
+_MAX_DIGITS = 18
 """Maximum digits of a declared length; a longer one is too large in any case."""
-_READING = 2
+_MAX_IMPORTS = 2
 """Maximum number of concurrent imports."""
 _PERIOD = 0.5
 """Seconds between two checks whether the page is still connected."""
@@ -235,34 +235,34 @@ class Uploads:
 
     def __init__(self, store: SessionStore, limits: Limits) -> None:
         self._store, self._limits = store, limits
-        self._parts: dict[str, float] = {}
-        self._reading = asyncio.Semaphore(_READING)
+        self._progress: dict[str, float] = {}
+        self._imports = asyncio.Semaphore(_MAX_IMPORTS)
 
-    def part(self, job: str) -> float | None:
+    def progress(self, job: str) -> float | None:
         """Return the completed share of an import by its job name, in [0, 1]; None before and after it."""
-        return self._parts.get(job)
+        return self._progress.get(job)
 
-    async def grow(self, request: Request, job: str, take: UploadReader) -> dict[str, str]:
+    async def receive(self, request: Request, job: str, read_upload: UploadReader) -> dict[str, str]:
         """Create a session from a request's body; on failure nothing remains.
 
         Args:
             request: its body is the file.
             job: name of the job for progress requests, 22 letters of an id; others are ignored.
-            take: imports the file.
+            read_upload: imports the file.
 
         Raises:
             RefusalError: the file is too large, or the client has disconnected.
         """
-        with self._store.growing() as folder:
+        with self._store.new_folder() as folder:
             file = folder.path / "received"
             await self._receive(request, file)
-            async with self._reading:
-                await self._look(request, job, lambda advance: take(folder, file, advance))
+            async with self._imports:
+                await self._import(request, job, lambda advance: read_upload(folder, file, advance))
             return {"id": self._store.finish(folder).id}
 
-    async def bring(self, make: Callable[[], SessionFolder]) -> dict[str, str]:
+    async def import_local(self, make: Callable[[], SessionFolder]) -> dict[str, str]:
         """Create a session from a file on the server, in turn with the uploads."""
-        async with self._reading:
+        async with self._imports:
             folder = await asyncio.to_thread(make)
         return {"id": folder.id}
 
@@ -270,47 +270,47 @@ class Uploads:
         length = request.headers.get("content-length", "")
         body = request.stream()
         try:
-            await receive_upload(body, int(length[:_DIGITS]) if length.isdecimal() else None, file, self._limits)
+            await receive_upload(body, int(length[:_MAX_DIGITS]) if length.isdecimal() else None, file, self._limits)
         except ClientDisconnect as error:
-            raise _broken_off() from error
+            raise _aborted() from error
         except RefusalError:
             file.unlink(missing_ok=True)
             await _drain(body)
             raise
 
-    async def _look(self, request: Request, job: str, work: Callable[[Advance], None]) -> None:
+    async def _import(self, request: Request, job: str, work: Callable[[Advance], None]) -> None:
         """Run the import in a thread until it ends or the client disconnects."""
-        gone = threading.Event()
-        named = ID.fullmatch(job) is not None
+        disconnected = threading.Event()
+        has_id = ID.fullmatch(job) is not None
 
-        def advance(part: float) -> None:
-            if gone.is_set():
-                raise _broken_off()
-            if named:
-                self._parts[job] = part
+        def advance(progress: float) -> None:
+            if disconnected.is_set():
+                raise _aborted()
+            if has_id:
+                self._progress[job] = progress
 
         try:
-            working = asyncio.ensure_future(asyncio.to_thread(work, advance))
-            while not working.done():
-                await asyncio.wait({working}, timeout=_PERIOD)
+            task = asyncio.ensure_future(asyncio.to_thread(work, advance))
+            while not task.done():
+                await asyncio.wait({task}, timeout=_PERIOD)
                 if await request.is_disconnected():
-                    gone.set()
-            working.result()
-            if gone.is_set():
-                raise _broken_off()
+                    disconnected.set()
+            task.result()
+            if disconnected.is_set():
+                raise _aborted()
         finally:
-            self._parts.pop(job, None)
+            self._progress.pop(job, None)
 
 
-def _broken_off() -> RefusalError:
-    return RefusalError(400, "the upload was broken off: send the file again")
+def _aborted() -> RefusalError:
+    return RefusalError(400, "the upload was interrupted: send the file again")
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
     """Discard part of a rejected body, since browsers read the response only after sending."""
-    left = _DRAINED
+    remaining = _MAX_DRAINED
     with suppress(ClientDisconnect):
         async for chunk in body:
-            left -= len(chunk)
-            if left < 0:
+            remaining -= len(chunk)
+            if remaining < 0:
                 return

@@ -10,72 +10,72 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 
 from auralsam2.errors import AuralError
-from auralsam2.studio.commands import number_of, parse_command
+from auralsam2.studio.commands import message_number, parse_command
 from auralsam2.studio.session_manager import SessionManager
 from auralsam2.studio.subscribers import Subscriber
 
 NOT_FOUND, TOO_SLOW = 4404, 4408
 
 
-async def serve_websocket(socket: WebSocket, name: str, registry: SessionManager) -> None:
+async def serve_websocket(socket: WebSocket, name: str, manager: SessionManager) -> None:
     """Serve one page until it disconnects.
 
     Args:
         socket: connection, not yet accepted.
         name: id of the session.
-        registry: manager of the sessions.
+        manager: manager of the sessions.
     """
     await socket.accept()
     try:
-        registry.store.get(name)
+        manager.store.get(name)
     except AuralError as error:
         await socket.close(NOT_FOUND, str(error)[:120])
         return
-    listener = Subscriber(asyncio.get_running_loop())
-    registry.join(name, listener)
-    sender = asyncio.create_task(_send(socket, listener))
+    subscriber = Subscriber(asyncio.get_running_loop())
+    manager.subscribe(name, subscriber)
+    sender = asyncio.create_task(_send(socket, subscriber))
     try:
-        await _greet(name, registry, listener)
+        await _send_state(name, manager, subscriber)
         while (message := await socket.receive())["type"] == "websocket.receive":
-            await _hear(message.get("text"), name, registry, listener)
+            await _execute(message.get("text"), name, manager, subscriber)
     except WebSocketDisconnect:
         pass
     finally:
         sender.cancel()
-        registry.leave(name, listener)
+        manager.unsubscribe(name, subscriber)
 
 
-async def _greet(name: str, registry: SessionManager, listener: Subscriber) -> None:
+async def _send_state(name: str, manager: SessionManager, subscriber: Subscriber) -> None:
     try:
-        session = await registry.open(name)
+        session = await manager.open(name)
     except AuralError as error:
-        listener.send({"is": "note", "text": str(error)})
+        subscriber.send({"is": "note", "text": str(error)})
     else:
-        listener.send({"is": "state"} | {k: v for k, v in session.snapshot.items() if k not in ("times", "sound")})
+        subscriber.send({"is": "state"} | {k: v for k, v in session.snapshot.items() if k not in ("times", "sound")})
 
 
-async def _hear(text: str | None, name: str, registry: SessionManager, listener: Subscriber) -> None:
+async def _execute(text: str | None, name: str, manager: SessionManager, subscriber: Subscriber) -> None:
     """Execute a command; the reply is sent when it is done."""
     try:
         number, command = parse_command(text or "")
     except AuralError as error:
-        _answer(listener, number_of(text or ""), {"error": str(error)})
+        _reply(subscriber, message_number(text or ""), {"error": str(error)})
         return
     try:
-        session = await registry.open(name)
+        session = await manager.open(name)
     except AuralError as error:
-        _answer(listener, number, {"error": str(error)})
+        _reply(subscriber, number, {"error": str(error)})
         return
-    session.ask(command, partial(_answer, listener, number))
+    session.submit(command, partial(_reply, subscriber, number))
 
 
-def _answer(listener: Subscriber, number: int | None, answer: dict[str, Any]) -> None:
-    listener.send({"re": number} | answer)
+def _reply(subscriber: Subscriber, number: int | None, answer: dict[str, Any]) -> None:
+    subscriber.send({"re": number} | answer)
 
 
-async def _send(socket: WebSocket, listener: Subscriber) -> None:
+async def _send(socket: WebSocket, subscriber: Subscriber) -> None:
     with suppress(WebSocketDisconnect, RuntimeError):
-        while (message := await listener.next()) is not None:
+        while (message := await subscriber.next()) is not None:
             if isinstance(message, bytes):
                 await socket.send_bytes(message)
             else:

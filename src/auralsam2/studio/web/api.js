@@ -1,4 +1,4 @@
-// Requests to the server. Every failure becomes an Error whose message can be shown as it is.
+// Requests to the server. Every failure becomes an Error with a message for the user.
 
 const LOST = "The studio does not answer. Is it still running in its terminal?";
 
@@ -27,7 +27,7 @@ export async function get(path) {
   return (await asked(path)).json();
 }
 
-/** Send JSON; the answer as JSON. */
+/** Send JSON; resolves to the JSON response. */
 export async function send(method, path, body = undefined) {
   const headers = { "Content-Type": "application/json" };
   const response = await asked(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -35,7 +35,7 @@ export async function send(method, path, body = undefined) {
   return text ? JSON.parse(text) : {};
 }
 
-/** GET as ArrayBuffer, or null where there is nothing. */
+/** GET as ArrayBuffer, or null without content. */
 export async function bytes(path) {
   const response = await fetch(path);
   return response.status === 200 ? response.arrayBuffer() : null;
@@ -44,10 +44,10 @@ export async function bytes(path) {
 const LOOK_PERIOD = 300;
 
 /**
- * PUT a file, telling how far it is: `progress(sent, all)` in bytes, then `looked(part)` in [0, 1] while the server
- * looks it through.
+ * PUT a file and report progress: `progress(sent, all)` in bytes, then `looked(part)` in [0, 1] during the import
+ * by the server.
  *
- * XMLHttpRequest, because fetch tells nothing of an upload's progress.
+ * XMLHttpRequest, because fetch reports no progress of an upload.
  */
 export async function upload(path, query, file, { progress, looked, signal }) {
   const job = letters(22);
@@ -63,17 +63,17 @@ export async function upload(path, query, file, { progress, looked, signal }) {
   }
 }
 
-/** Ask how far a job is, until it is over. */
+/** Request the progress of a job until it ends. */
 async function watch(job, looked, signal) {
   while (!signal.aborted) {
-    // Whatever goes wrong here, the upload itself will say so.
+    // The upload itself reports failures.
     const { part } = await get(`/api/arrivals/${job}`).catch(() => ({ part: null }));
     if (part !== null && !signal.aborted) looked(part);
     await new Promise((resolve) => setTimeout(resolve, LOOK_PERIOD));
   }
 }
 
-/** Random letters and figures. */
+/** Random letters and digits. */
 function letters(count) {
   const drawn = crypto.getRandomValues(new Uint8Array(count));
   return [...drawn].map((value) => (value % 36).toString(36)).join("");
@@ -90,7 +90,7 @@ function put(path, file, { progress, sent, signal }) {
       if (request.status < 400) resolve(request.response);
       else reject(new Error(request.response?.error ?? `The studio answered ${request.status}.`));
     };
-    // A server that refuses a file closes the connection while it is still being sent.
+    // A server that rejects a file closes the connection before all of it is sent.
     request.onerror = () => reject(new Error(`${file.name} could not be sent: the studio closed the connection.`));
     request.onabort = () => reject(new DOMException("aborted", "AbortError"));
     signal.addEventListener("abort", () => request.abort());

@@ -1,4 +1,4 @@
-// The mask being painted by hand: it starts as the mask on show, strokes add to it or take away from it.
+// The brush mask: starts as the displayed mask; strokes add to it or erase from it.
 
 import { binary } from "./painter.js";
 
@@ -30,7 +30,7 @@ export class Brush {
     this.#context.putImageData(image, 0, 0);
   }
 
-  /** Go on to a place, in source pixels. */
+  /** Continue the stroke to a point, in source pixels. */
   stroke([x, y], diameter) {
     const here = [x * this.scale, y * this.scale];
     const context = this.#context;
@@ -45,7 +45,7 @@ export class Brush {
     this.#last = here;
   }
 
-  /** Show it, in a colour. */
+  /** Display it in a colour. */
   draw(context, colour) {
     const { width, height } = context.canvas;
     const layer = new OffscreenCanvas(width, height);

@@ -1,6 +1,6 @@
-// A canvas as sharp as the screen.
+// A canvas at the screen's resolution.
 
-/** The context of a canvas made as large as it is shown, cleared, in pixels of the page. */
+/** The cleared context of a canvas at its displayed size, in CSS pixels. */
 export function crisp(canvas) {
   const dense = window.devicePixelRatio || 1;
   canvas.width = Math.round(canvas.clientWidth * dense);

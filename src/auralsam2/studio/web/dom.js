@@ -1,4 +1,4 @@
-// Makes elements. Text always goes in as text, so no name of a file or an object can become markup.
+// Creates elements. Text is inserted as text, so that no name can become markup.
 
 import { icon } from "./icons.js";
 
@@ -19,7 +19,7 @@ export function el(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A button with an icon, its name for screen readers, and a tip with its key. */
+/** A button with an icon, its name for screen readers, and a tooltip with its key. */
 export function iconButton(name, label, onclick, { key = null, ...more } = {}) {
   const tip = key ? `${label} (${key})` : label;
   const properties = { type: "button", class: "icon-button", title: tip, "aria-label": label, onclick, ...more };
@@ -42,7 +42,7 @@ export function clock(seconds, decimals = 1) {
   return `${minutes}:${rest.padStart(decimals ? decimals + 3 : 2, "0")}`;
 }
 
-/** Bytes as 3.1 GB, in thousands as everywhere in the studio. */
+/** Bytes as 3.1 GB, in powers of 1000. */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let unit = 0;

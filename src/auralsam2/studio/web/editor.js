@@ -1,4 +1,4 @@
-// The editor of one session: puts the parts together.
+// The editor of one session.
 
 import { clock, el, icon, iconButton, setIcon } from "./dom.js";
 import { Exporting } from "./exporting.js";
@@ -15,7 +15,7 @@ import { Tools } from "./tools.js";
 export class Editor {
   #session;
 
-  /** @param studio what GET /api/state says */
+  /** @param studio response of GET /api/state */
   constructor(session, studio) {
     this.#session = session;
     this.stage = new Stage(session);
@@ -134,7 +134,7 @@ export class Editor {
   }
 }
 
-/** The switch between dark and light. */
+/** The switch of the theme. */
 export function themeButton() {
   return iconButton("theme", "Dark or light", () => window.toggleTheme());
 }

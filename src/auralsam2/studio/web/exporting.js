@@ -1,4 +1,4 @@
-// The menu of exports: asks for one, shows how far it is, and has the browser download it.
+// The export menu: starts exports, shows their progress and downloads them.
 
 import { send } from "./api.js";
 import { el, icon } from "./dom.js";

@@ -1,9 +1,9 @@
-// The pictures of ticks, decoded; a bounded number of them, the least used go first.
+// Decoded frame images in a cache of limited size (least recently used).
 
 const WIDTH = 1280;
 const HELD = 48;
 
-/** Address of the picture of a tick, of some width. */
+/** Address of the image of a tick at a width. */
 export function frameAddress(id, tick, width = WIDTH) {
   return `/api/sessions/${id}/frame/${tick}.jpg?w=${width}`;
 }
@@ -16,13 +16,13 @@ export class Frames {
     this.#id = id;
   }
 
-  /** The picture if it is there already, else null. */
+  /** The cached image, or null. */
   ready(tick) {
     const entry = this.#held.get(tick);
     return entry?.done ? entry.picture : null;
   }
 
-  /** The picture, when it is there. */
+  /** Resolves to the image. */
   get(tick) {
     let entry = this.#held.get(tick);
     if (!entry) {
@@ -46,7 +46,7 @@ export class Frames {
     return entry.coming;
   }
 
-  /** Fetch what will be wanted soon. */
+  /** Prefetch images. */
   prefetch(ticks) {
     for (const tick of ticks) this.get(tick).catch(() => null);
   }

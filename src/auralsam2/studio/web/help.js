@@ -1,4 +1,4 @@
-// The sheet of shortcuts.
+// The dialog of shortcuts.
 
 import { el, iconButton } from "./dom.js";
 
@@ -54,7 +54,7 @@ export const SHORTCUTS = [
   ],
 ];
 
-/** Show the sheet; Escape or a click outside closes it. */
+/** Show the dialog; Escape or a click outside closes it. */
 export function showHelp() {
   if (document.querySelector("dialog.sheet")) return;
   const groups = SHORTCUTS.map(([name, keys]) =>
@@ -81,7 +81,7 @@ export function showHelp() {
   sheet.showModal();
 }
 
-/** Ask before something that cannot be taken back. Resolves to whether it was confirmed. */
+/** Confirm an action that cannot be undone. Resolves to whether it was confirmed. */
 export function confirmed(question, action) {
   return new Promise((resolve) => {
     const sheet = el(

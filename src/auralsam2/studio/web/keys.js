@@ -1,11 +1,11 @@
-// The keys of the editor; fields that are typed in keep theirs.
+// Keyboard shortcuts of the editor; text fields keep their keys.
 
 import { showHelp } from "./help.js";
 import { TOOLS } from "./tools.js";
 
 const BRUSH_STEP = 1.25;
 
-/** Let keys act on the parts of an editor until its session is closed. */
+/** Bind the shortcuts of an editor until its session is closed. */
 export function listenToKeys({ session, player, tools, objects, listen, exporting, toggleSides }) {
   const go = (ticks) => {
     if (player.playing) player.pause();
@@ -49,7 +49,7 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
       if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
         session.undo(key === "y" || event.shiftKey);
       } else if (event.ctrlKey || event.metaKey || event.altKey) return;
-      // Buttons, menus and sliders have a use of their own for these.
+      // Buttons, menus and sliders use these keys.
       else if (key === " " && target.matches("button, input")) return;
       else if (target.matches("input[type=range], [role=menuitem]") && /^(Arrow|Home|End|Escape)/.test(key)) return;
       else if (plain[key]) plain[key]();

@@ -1,4 +1,4 @@
-// The buttons that compute masks for the whole clip, and while they do, how far they are.
+// The buttons that compute masks for the whole clip, and their progress.
 
 import { el, icon } from "./dom.js";
 

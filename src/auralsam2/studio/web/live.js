@@ -1,4 +1,4 @@
-// The channel of one session: questions with answers, news, and masks. It comes back by itself.
+// The WebSocket of one session: commands, messages and masks. It reconnects by itself.
 
 const FIRST_WAIT = 300;
 const LONGEST_WAIT = 4000;
@@ -24,7 +24,7 @@ export class Live extends EventTarget {
     return this.#socket?.readyState === WebSocket.OPEN;
   }
 
-  /** Ask for something; resolves with the answer, rejects with the server's sentence. */
+  /** Send a command; resolves to the reply, rejects with the server's message. */
   ask(message) {
     if (!this.connected) return Promise.reject(new Error("Not connected to the studio: try again in a moment."));
     const n = ++this.#number;

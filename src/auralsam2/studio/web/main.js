@@ -1,4 +1,4 @@
-// Shows the first screen, or the editor of the session that the address names.
+// Shows the start page, or the editor of the session in the address.
 
 import { get } from "./api.js";
 import { el } from "./dom.js";
@@ -45,7 +45,7 @@ async function route() {
   }
 }
 
-// A file dropped anywhere opens; without this the browser would leave the page for it.
+// A file dropped anywhere is opened; by default the browser would navigate to it.
 function dragged(event) {
   if (![...event.dataTransfer.types].includes("Files")) return;
   event.preventDefault();
@@ -65,7 +65,7 @@ async function dropped(event) {
   screen.take(file);
 }
 
-// The server names a session that it was started with in the query, which it can see; the page in the hash.
+// The server puts its session into the query, which it can read; the page uses the hash.
 const begun = new URLSearchParams(location.search).get("open");
 if (begun) history.replaceState(null, "", `/#${begun}`);
 

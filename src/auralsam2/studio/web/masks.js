@@ -1,4 +1,4 @@
-// The masks that the page holds: as many as fit in a budget, those nearest the playhead; others are fetched again.
+// Masks in the page within a memory limit, nearest to the playhead first; others are fetched again.
 
 import { bytes } from "./api.js";
 import { decode } from "./payload.js";
@@ -7,7 +7,7 @@ const BUDGET = 96 * 2 ** 20;
 const AHEAD = 10;
 const FETCHES = 4;
 
-/** Event: `mask` (detail: the mask that came). */
+/** Event: `mask` (detail: the new mask). */
 export class Masks extends EventTarget {
   #id;
   #held = new Map();
@@ -28,7 +28,7 @@ export class Masks extends EventTarget {
     return this.#held.get(`${object}/${tick}`) ?? null;
   }
 
-  /** Take a mask in; of two of one object and tick the one that came last stays, whichever is decoded first. */
+  /** Store a mask; the last one received for an object and tick is kept, whichever is decoded first. */
   async take(buffer, playhead) {
     const view = new DataView(buffer);
     const key = `${view.getUint32(4, true)}/${view.getUint32(8, true)}`;
@@ -63,12 +63,12 @@ export class Masks extends EventTarget {
     this.#bytes -= mask.q.length;
   }
 
-  /** Forget one mask. */
+  /** Drop one mask. */
   drop(object, tick) {
     this.#drop(`${object}/${tick}`);
   }
 
-  /** Forget all: what the server has now may differ. */
+  /** Drop all masks, since those of the server may differ. */
   clear() {
     this.#generation += 1;
     this.#held.clear();
@@ -77,7 +77,7 @@ export class Masks extends EventTarget {
     this.#bytes = 0;
   }
 
-  /** Forget what the server no longer has. @param covered (object, tick) => whether it has a mask */
+  /** Drop masks that the server has deleted. @param covered (object, tick) => whether it has a mask */
   keep(covered) {
     this.#covered = covered;
     for (const [key, { object, tick }] of this.#held) if (!covered(object, tick)) this.#drop(key);
@@ -103,7 +103,7 @@ export class Masks extends EventTarget {
       const generation = this.#generation;
       const fresh = () => generation === this.#generation && !this.#held.has(key) && !this.#latest.has(key);
       bytes(`/api/sessions/${this.#id}/mask/${object}/${tick}.bin`)
-        // What came over the live channel meanwhile is newer.
+        // A mask received over the WebSocket meanwhile is newer.
         .then((buffer) => (buffer && fresh() ? this.take(buffer, playhead) : null))
         .catch(() => null)
         .finally(() => {

@@ -1,4 +1,4 @@
-// The list of objects, and what can be done with the chosen one.
+// The list of objects, and the actions for the selected one.
 
 import { el, icon, iconButton } from "./dom.js";
 
@@ -34,13 +34,13 @@ export class Objects {
   }
 
   #update() {
-    // A name or words that are being typed stay as they are until they are sent.
+    // A name or text that is being edited is unchanged until it is sent.
     if (this.#editing) return;
     const held = document.activeElement?.dataset?.control;
     const objects = this.#session.objects;
     if (objects.length) this.list.replaceChildren(...objects.map((object) => this.#row(object)));
     else this.list.replaceChildren(this.#empty());
-    // What is chosen comes into sight with all that can be done with it, once the timeline has taken its room.
+    // Scroll the selected object and its actions into view after the timeline has its size.
     const row = this.list.querySelector(".chosen");
     const seen = row && `${row.dataset.object} ${row.className}`;
     if (seen !== this.#seen) {

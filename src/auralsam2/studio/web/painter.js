@@ -28,7 +28,7 @@ function extent({ q, width, height }, level) {
   return top < 0 ? null : [left, top, right, bottom];
 }
 
-/** For each pixel of a range: the two cells it lies between, and how far from the first. */
+/** For each pixel of a range: its two neighbouring cells, and the distance from the first. */
 function between(from, to, pixels, cells) {
   const count = to - from;
   const first = new Int32Array(count);
@@ -43,7 +43,7 @@ function between(from, to, pixels, cells) {
   return { first, second, part };
 }
 
-/** Pixels that cells from `low` to `high` reach, with a margin for the lines. */
+/** Pixels covered by cells from `low` to `high`, with a margin for the lines. */
 function reach(low, high, pixels, cells) {
   const margin = Math.ceil(REACH) + 1;
   const from = Math.floor(((low - 0.5) * pixels) / cells) - margin;
@@ -77,13 +77,13 @@ function edge(distance) {
 }
 
 /**
- * Paint one mask over what is there.
+ * Paint one mask over an image.
  *
  * @param image ImageData to paint into.
- * @param mask as decoded from its payload.
+ * @param mask decoded mask.
  * @param colour [red, green, blue].
  * @param threshold logit above which a pixel belongs to the object.
- * @param chosen whether it is the object that is being worked on, and so tinted more strongly.
+ * @param chosen whether it is the selected object, with a stronger tint.
  * @returns number of pixels inside.
  */
 export function paint(image, mask, colour, threshold, chosen = false) {

@@ -1,4 +1,4 @@
-// Reads a mask as it comes from the server: a header of 32 bytes, then deflated 8-bit logits.
+// Decodes a mask of the server: a header of 32 bytes, then deflated 8-bit logits.
 
 const MAGIC = 0x314d5541; // "AUM1"
 const HEADER = 32;

@@ -1,4 +1,4 @@
-// Plays: the sound comes from the video file or a copy of its sound, and the tick shown follows its clock.
+// Playback: the audio comes from the video file or a copy of its audio, and the displayed tick follows its clock.
 
 import { note } from "./toast.js";
 
@@ -69,7 +69,7 @@ export class Player extends EventTarget {
   }
 
   async #playFrom(start) {
-    // Where the sound has ended, an element that is told to play would begin anew.
+    // After the end of the audio, play() would restart it.
     if (this.#media.error || start >= this.#media.duration) {
       this.#media.pause();
       this.#playSilently(start);
@@ -84,7 +84,7 @@ export class Player extends EventTarget {
     }
   }
 
-  /** The sound may end before the pictures. */
+  /** The audio may end before the video. */
   #ended() {
     if (!this.playing) return;
     if (this.#media.currentTime < this.#end - EARLY) this.#playSilently(this.#media.currentTime);
@@ -118,7 +118,7 @@ export class Player extends EventTarget {
     this.#frame = requestAnimationFrame(() => this.#follow());
   }
 
-  /** Whoever moved the playhead while it plays, the sound goes there too. */
+  /** During playback, move the audio to a playhead that was moved elsewhere. */
   #moved() {
     const { tick, times } = this.#session;
     const here = this.#session.tickAt(this.time);

@@ -1,4 +1,4 @@
-// One opened session: what the server says of it, where the playhead is, and what can be asked.
+// An open session: state of the server, playhead, and commands.
 
 import { get, send } from "./api.js";
 import { Frames } from "./frames.js";
@@ -11,7 +11,7 @@ export const SCORE_OFF = -20;
 
 /**
  * Events: `state`, `tick`, `choice`, `look` (sliders), `mask` (detail: the mask), `busy`, `export` (detail: news),
- * `waiting` (questions without an answer), `link` (connected or not), `gone` (deleted elsewhere).
+ * `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere).
  */
 export class Session extends EventTarget {
   tick = 0;
@@ -52,7 +52,7 @@ export class Session extends EventTarget {
     this.live.addEventListener("mask", ({ detail }) => this.masks.take(detail, this.tick).catch(fail));
   }
 
-  /** Aborted when the session is closed here: for listeners on what outlives it. */
+  /** Aborted when the session is closed, for listeners on objects with a longer lifetime. */
   get ended() {
     return this.#end.signal;
   }
@@ -67,7 +67,7 @@ export class Session extends EventTarget {
     this.dispatchEvent(new CustomEvent(what, { detail }));
   }
 
-  // ---- what the server says
+  // ---- messages of the server
 
   #take(state) {
     const before = this.state;
@@ -132,7 +132,7 @@ export class Session extends EventTarget {
     this.want();
   }
 
-  /** What hears or is named otherwise than before has another mask, which the server sends when it is asked to. */
+  /** Objects with changed audio or text have new masks, which the server sends on request. */
   #lookAtChanged(before) {
     if (!this.#asksAgain) return;
     this.#asksAgain = false;
@@ -143,9 +143,9 @@ export class Session extends EventTarget {
     }
   }
 
-  // ---- what can be seen
+  // ---- visible state
 
-  /** Objects by number, with the one that is only about to be made at the end. */
+  /** Objects by number, with a new one without prompts at the end. */
   get objects() {
     const objects = this.state.objects;
     if (this.draft === null) return objects;
@@ -168,7 +168,7 @@ export class Session extends EventTarget {
     return object.stale ?? this.#stale.has(object.number);
   }
 
-  /** The masks to paint on a tick, the chosen object's last: [{object, mask}]. */
+  /** The masks to paint on a tick, that of the selected object last: [{object, mask}]. */
   layers(tick) {
     return this.state.objects
       .filter((object) => !object.hidden)
@@ -177,7 +177,7 @@ export class Session extends EventTarget {
       .filter(({ mask }) => mask && (this.score <= SCORE_OFF || mask.score >= this.score));
   }
 
-  /** The last tick that has begun at a time. */
+  /** The last tick at or before a time. */
   tickAt(seconds) {
     let [low, high] = [0, this.times.length - 1];
     while (low < high) {
@@ -196,7 +196,7 @@ export class Session extends EventTarget {
     this.want();
   }
 
-  /** Have the masks around the playhead fetched. */
+  /** Fetch the masks around the playhead. */
   want() {
     const shown = this.state.objects.filter((object) => !object.hidden).map((object) => object.number);
     this.masks.want(shown, this.tick, this.times.length);
@@ -214,16 +214,16 @@ export class Session extends EventTarget {
     this.#tell("look");
   }
 
-  // ---- what can be asked
+  // ---- commands
 
-  /** Begin a new object; it is made by the first thing said of it. */
+  /** Add an object; its first prompt creates it. */
   begin() {
     this.draft = Math.max(SOUNDING, ...this.state.objects.map((object) => object.number)) + 1;
     this.choose(this.draft);
     return this.draft;
   }
 
-  /** The object that a prompt is meant for: the chosen one, else the one that is seen at a place, else a new one. */
+  /** The object of a prompt: the selected one, else the visible one at the point, else a new one. */
   target(place = null, takes = false) {
     if (this.chosen !== null) return this.chosen;
     const seen = place && this.layers(this.tick).findLast(({ mask }) => this.#covers(mask, place));
@@ -240,7 +240,7 @@ export class Session extends EventTarget {
     return q[row * width + column] * scale > this.threshold;
   }
 
-  /** Ask; failures are shown. Resolves to the answer, or to null. */
+  /** Send a command and show its failure. Resolves to the reply, or to null. */
   async ask(message) {
     this.#wait(1);
     try {
@@ -258,32 +258,32 @@ export class Session extends EventTarget {
     this.#tell("waiting");
   }
 
-  /** Say something of the target on the tick shown. */
+  /** Send a prompt of the target on the displayed tick. */
   async prompt(message) {
     const object = this.target();
     this.#stale.add(object);
     return this.ask({ object, tick: this.tick, ...message });
   }
 
-  /** Ask for what changes masks without bringing one; the masks on show are asked for after it. */
+  /** Send a command that changes masks without returning one, then request the displayed masks. */
   async change(message) {
     this.#asksAgain = true;
     if (message.object !== undefined) this.#stale.add(message.object);
     return this.ask(message);
   }
 
-  /** Make an object of each part of a mask. */
+  /** Split a mask into objects by connected components. */
   async split(object) {
     const answer = await this.ask({ do: "split", object, tick: this.tick });
     if (answer && !answer.made?.length) note("This mask is all in one piece.");
   }
 
-  /** Have the sliders kept with the session; nothing is computed. */
+  /** Save the sliders in the session; nothing is computed. */
   keepSliders() {
     this.ask({ do: "sliders", threshold: this.threshold, score: this.score });
   }
 
-  /** Take the last change back, or put it back with `again`. */
+  /** Undo the last change, or redo it with `again`. */
   undo(again = false) {
     if (again ? this.state.redo : this.state.undo) this.change({ do: again ? "redo" : "undo" });
   }
@@ -294,7 +294,7 @@ export class Session extends EventTarget {
     if (this.busy && this.chosen === null) this.choose(SOUNDING);
   }
 
-  /** Follow all objects through the clip. @param before resolves to whether to go on */
+  /** Propagate all objects. @param before resolves to whether to start */
   async run(before = async () => true) {
     this.busy = { what: "run", done: 0, total: 0, eta: null };
     this.#tell("busy");

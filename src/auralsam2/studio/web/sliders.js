@@ -1,4 +1,4 @@
-// The two sliders: both act on the logits that the page holds; the server only keeps where they were left.
+// The two sliders: both act on the logits in the page; the server only stores their values.
 
 import { el } from "./dom.js";
 import { SCORE_OFF } from "./session.js";

@@ -1,4 +1,4 @@
-// Shows the tick under the playhead: the picture, the masks over it, the prompts over those, and the original beside.
+// Shows the tick at the playhead: image, masks, prompts, and the original image beside.
 
 import { el } from "./dom.js";
 import { paint, rgb } from "./painter.js";
@@ -7,7 +7,7 @@ import { fail } from "./toast.js";
 const LONGEST = 1600; // pixels of a canvas; beyond that painting takes long and shows no more
 const GAP = 12;
 
-/** Event on the element: `painted` (detail: {object, tick}), when a mask that came is on the screen's canvas. */
+/** Event on the element: `painted` (detail: {object, tick}), when a new mask is on the canvas. */
 export class Stage {
   shown = -1;
   density = 1; // pixels of the canvas for one of the page
@@ -48,7 +48,7 @@ export class Stage {
     this.fit();
   }
 
-  /** Give the canvases the largest size that fits. */
+  /** Give the canvases the maximum size that fits. */
   fit() {
     const { width, height } = this.#session.state;
     const style = getComputedStyle(this.element);
@@ -75,7 +75,7 @@ export class Stage {
     this.paintMasks();
   }
 
-  /** Show the playhead's tick: at once if its picture is there, else when it comes, picture and masks together. */
+  /** Show the playhead's tick when its image is loaded, image and masks together. */
   async show() {
     const { frames, tick, times } = this.#session;
     frames.prefetch([1, 2, 3, 4, 5, 6].map((step) => tick + step).filter((other) => other < times.length));
@@ -86,7 +86,7 @@ export class Stage {
         if (this.#session.connected) fail(`The picture at ${times[tick].toFixed(2)} s could not be loaded.`);
         return;
       }
-      // While it came the playhead may have gone on; in playback a late picture is still better than none.
+      // The playhead may have moved meanwhile; in playback a late image is better than none.
       if (tick !== this.#session.tick && !this.#session.playing) return;
       if (this.#session.playing && tick < this.shown) return;
     }
@@ -111,7 +111,7 @@ export class Stage {
     this.paintMasks();
   }
 
-  /** Paint once before the next frame of the screen, however often it is asked for. */
+  /** Paint once before the next animation frame, for any number of requests. */
   later() {
     this.#soon ||= requestAnimationFrame(() => {
       this.#soon = 0;
@@ -138,7 +138,7 @@ export class Stage {
     }
   }
 
-  /** Place of a pointer in pixels of the source, kept inside the frame. */
+  /** Position of a pointer in source pixels, clamped to the frame. */
   place({ clientX, clientY }) {
     const box = this.ink.getBoundingClientRect();
     const { width, height } = this.#session.state;

@@ -1,4 +1,4 @@
-// The first screen: open a video, try the demo, go on with a saved session.
+// The start page: open a video, open the demo clip, or open a saved session.
 
 import { send, upload } from "./api.js";
 import { clock, el, icon, iconButton, size } from "./dom.js";
@@ -85,7 +85,7 @@ export class Start {
     this.#abort?.abort();
   }
 
-  /** Open a video file, or a session that was exported. */
+  /** Open a video file, or an exported session. */
   async take(file) {
     if (!file || this.#abort) return;
     this.picker.value = "";

@@ -1,4 +1,4 @@
-// Dark or light: as the system says until the user chooses. Not a module, so that it runs before the first paint.
+// Dark or light theme: the system's until the user chooses. Not a module, so that it runs before the first paint.
 
 (() => {
   const key = "auralsam2.theme";

@@ -1,4 +1,4 @@
-// The clip along its time: ruler, small pictures, waveform, and a track for each object. Drag anywhere to scrub.
+// The timeline: ruler, thumbnails, waveform, and a track for each object. Drag anywhere to scrub.
 
 import { crisp } from "./crisp.js";
 import { clock, el } from "./dom.js";

@@ -1,4 +1,4 @@
-// Short messages in the corner: errors stay until read, notes go by themselves.
+// Short messages in the corner: errors remain until closed, notes disappear.
 
 import { el, iconButton } from "./dom.js";
 
@@ -20,12 +20,12 @@ function show(kind, text, time) {
   setTimeout(() => toast.remove(), time);
 }
 
-/** Say what went wrong, in the words of the server where it has some. */
+/** Show an error, with the server's message if there is one. */
 export function fail(error) {
   show("error", error instanceof Error ? error.message : String(error), ERROR_TIME);
 }
 
-/** Say something in passing. */
+/** Show a note. */
 export function note(text) {
   show("note", text, NOTE_TIME);
 }

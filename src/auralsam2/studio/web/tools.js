@@ -1,4 +1,4 @@
-// What pointer and keys do on the picture: click, drag a box, paint; and what is drawn there of it.
+// Pointer and keyboard tools on the image: click, drag a box, paint; and their drawings.
 
 import { Brush } from "./brush.js";
 import { el, icon } from "./dom.js";
@@ -148,7 +148,7 @@ export class Tools {
     this.draw();
   }
 
-  // ---- what is said
+  // ---- prompts
 
   async #click([x, y], takes) {
     const label = takes ? 0 : 1;
@@ -186,19 +186,19 @@ export class Tools {
     if (!went) this.#unveil();
   }
 
-  /** The mask is there again, in the place of what was painted. */
+  /** Display the mask again instead of the painted one. */
   #unveil() {
     this.#painted = false;
     this.#stage.withheld = null;
     this.#stage.paintMasks();
   }
 
-  /** Say something of the frame that is seen, which may not be the playhead's yet. */
+  /** Send a prompt for the displayed frame, which may differ from the playhead's. */
   #say(message) {
     return this.#session.prompt({ tick: this.#stage.shown, ...message });
   }
 
-  /** Measure from the click to the painted mask, for whoever looks at the page's performance entries. */
+  /** Measure from the click to the painted mask, as a performance entry. */
   async #timed(ask) {
     const start = performance.now();
     const { ink } = this.#stage;
@@ -242,7 +242,7 @@ export class Tools {
     else this.#click(here, takes || this.tool === "remove");
   }
 
-  // ---- what is drawn
+  // ---- drawing
 
   draw() {
     const { ink, scale, density } = this.#stage;
@@ -281,7 +281,7 @@ export class Tools {
   }
 }
 
-/** Stroke in a colour with a dark line under it, so that it shows on any ground. */
+/** Stroke in a colour with a dark line under it, visible on any background. */
 function twice(context, colour, width) {
   context.strokeStyle = "rgb(0 0 0 / 0.65)";
   context.lineWidth = width * 2;

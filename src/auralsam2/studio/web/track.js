@@ -1,4 +1,4 @@
-// One object along the time: where it has masks, where it sounds, where something was said of it.
+// One object on the timeline: where it has masks, where it sounds, and its prompts.
 
 import { crisp } from "./crisp.js";
 import { el } from "./dom.js";
@@ -46,7 +46,7 @@ export class Track {
     for (const { tick } of said) diamond(context, x(this.#session.times[tick]), height / 2, object.colour);
   }
 
-  /** Seconds from and to which it has masks. */
+  /** Start and end of its masks, in seconds. */
   #covered({ masks }) {
     const { times, state } = this.#session;
     const until = (tick) => times[tick + 1] ?? times[tick] + 1 / state.fps;

@@ -1,4 +1,4 @@
-// Draws the loudest and lowest values of the sound along its time.
+// Draws minimum and maximum of the audio along its time.
 
 import { crisp } from "./crisp.js";
 
