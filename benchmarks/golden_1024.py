@@ -95,7 +95,7 @@ def compare(
     yield close("low_res_multimasks", every("logits"), 1e-2)
     yield close("ious", every("ious"), 1e-4)
     yield close("object_scores", every("object_score"), 1e-4)
-    yield close("obj_ptr", torch.cat([frame.remembered.pointer for frame in output.frames]), 1e-4)
+    yield close("obj_ptr", torch.cat([frame.entry.pointer for frame in output.frames]), 1e-4)
 
     best = torch.tensor([frame.best for frame in output.frames])
     yield close("best_mask", best, 0)
@@ -122,7 +122,7 @@ def compare(
         for features, mask, frame in zip(output.features, golden_masks, output.frames, strict=True)
     ]
     yield close("maskmem_features", sampled(from_golden), 5e-4, " of golden masks")
-    own = [frame.remembered.memory for frame in output.frames]
+    own = [frame.entry.memory for frame in output.frames]
     yield close("maskmem_features", sampled(own), None if differing.any() else 5e-4, " of own masks")
 
 

@@ -26,6 +26,10 @@ def public(kind: type) -> list[str]:
     return sorted(name for name in vars(kind) if not name.startswith("_") or name in dunders)
 
 
+CREATED_BY_MODEL = {"VideoSegmentation", "VideoSession"}
+"""Classes whose constructors are private: `AuralSAM2.segment` and `AuralSAM2.open` create them."""
+
+
 def surface() -> str:
     lines = []
     for name in sorted(auralsam2.__all__):
@@ -33,7 +37,7 @@ def surface() -> str:
         if isinstance(thing, str):
             lines.append(name)
             continue
-        lines.append(f"{name}{signature(thing)}")
+        lines.append(name if name in CREATED_BY_MODEL else f"{name}{signature(thing)}")
         for member in public(thing) if inspect.isclass(thing) else ():
             value = getattr(thing, member)
             described = signature(value) if callable(value) else ""

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
-from auralsam2.errors import AuralError, OutputError, UnavailableError, UsageError, message_line
+from auralsam2.errors import AuralError, ConfigError, OutputError, UnavailableError, UsageError, message_line
 from auralsam2.hub import download
 from auralsam2.model import AuralSAM2
+from auralsam2.model_folder import assemble_model
 from auralsam2.modeling.network import AuralNetwork
-from auralsam2.modeling.sam2 import load_sam2
-from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.training.callbacks import BEST
 from auralsam2.utils.atomic_io import Staging, writing
-from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
+from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
 from projects.mini.export import export_sam2
 
 LARGEST = 25_000_000
@@ -112,9 +111,10 @@ def _network(folder: Path, config: ModelConfig, sam2: Path, text: Path | None) -
     for part in (sam2, text):
         if part is not None and not part.is_dir():
             raise UnavailableError(f"{part}: no such folder")
-    encoder = TextEncoder(download.fetch_text(str(text))) if text else None
-    network = AuralNetwork(config, load_sam2(download.fetch_sam2(str(sam2)), config.image_size), encoder)
-    network.load_trained(load_weights(folder), folder / WEIGHTS_FILE)
+    parts = dataclasses.replace(config, sam2=str(sam2), text=None if text is None else str(text))
+    network = assemble_model(parts, weights=folder)
+    if not isinstance(network, AuralNetwork):
+        raise ConfigError(f"{folder}: method is {config.method!r}: a baseline, not AuralSAM2")
     return network
 
 

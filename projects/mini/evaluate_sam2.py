@@ -150,9 +150,9 @@ class _Runner:
     def track(self, frames: tuple[FrameFeatures, ...], first: np.ndarray) -> list[np.ndarray]:
         """Masks of all frames but the first, which is prompted with the given one."""
         tracker = ObjectTracker(self.sam2, self.decoder, self.memory, self.position, len(frames))
-        given = VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), mask=torch.from_numpy(first))
-        tracker.step(0, frames[0], visual=given, conditioning=True)
-        return [(tracker.step(t, frames[t]).logits > 0).numpy() for t in range(1, len(frames))]
+        mask = VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), mask=torch.from_numpy(first))
+        _, *later = tracker.track_sequence(frames, None, "first", {0: mask})
+        return [(frame.logits > 0).numpy() for frame in later]
 
 
 def _boxed(corners: np.ndarray) -> VisualPrompts:

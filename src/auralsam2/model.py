@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import torch
 from auralsam2.config import ModelConfig
 from auralsam2.errors import UsageError
 from auralsam2.hub import download
-from auralsam2.inference.object_state import Merge
-from auralsam2.inference.propagation import Combine
-from auralsam2.inference.streaming import FeatureStream, PromptedStream
+from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
+from auralsam2.inference.object_state import Combine, Merge
+from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.media.audio_choice import AudioChoice
@@ -131,7 +132,7 @@ class AuralSAM2:
         source = VideoSource.open(
             Path(path), combined, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end
         )
-        return self.segment_source(source, combined)
+        return VideoSegmentation(self, source, combined)
 
     def open(
         self,
@@ -178,66 +179,32 @@ class AuralSAM2:
             end=end,
             prompts_later=True,
         )
-        return VideoSession(self.streaming(), source, self.compute, combine=combine, merge=merge)
-
-    def segment_source(self, source: VideoSource, prompts: Prompts) -> VideoSegmentation:
-        """Segment a source that was opened and checked before."""
-        return VideoSegmentation(self, source, prompts)
-
-    def streaming(self) -> AuralNetwork:
-        """Return the network, if it supports videos of any length.
-
-        Raises:
-            UsageError: the network is a baseline.
-        """
-        if not isinstance(self.network, AuralNetwork):
-            raise UsageError(
-                f"model {self.name} is the baseline {self.config.method}, which takes whole clips: use "
-                "auralsam2 evaluate, or a model such as mini"
-            )
-        return self.network
-
-    @contextlib.contextmanager
-    def compute(self) -> Iterator[None]:
-        """Return the context in which the network runs.
-
-        Raises:
-            ConfigError: the network failed because its parts do not fit each other.
-        """
-        narrow = self.dtype != "fp32"
-        try:
-            with torch.autocast(self.network.device.type, DTYPES[self.dtype]) if narrow else contextlib.nullcontext():
-                yield
-        except _MISFITS as error:
-            if not isinstance(error, torch.OutOfMemoryError):
-                check_parts(self.network, self.folder or self.name)
-            raise
+        return open_session(self, source, combine=combine, merge=merge)
 
 
 class VideoSegmentation:
-    """Results of one video, computed while they are iterated, once.
+    """Results of one video, computed while they are iterated, once. `AuralSAM2.segment` creates it.
 
     Args:
-        model: loaded model.
+        model: loaded model, not a baseline.
         source: the video.
         prompts: prompts beside the audio.
+
+    Raises:
+        UsageError: there is neither audio nor another prompt, or the model is a baseline.
     """
 
     def __init__(self, model: AuralSAM2, source: VideoSource, prompts: Prompts) -> None:
         self.model, self.source, self.prompts = model, source, prompts
         self.clock = StageTimer()
         self._started = False
-        network = model.streaming()
-        self._frames: PromptedStream | FeatureStream
-        if prompts.visual:
-            self._frames = PromptedStream(network, source, prompts, model.compute, self.clock)
-        else:
-            self._frames = FeatureStream(network, source, prompts.text, model.compute, self.clock)
+        compute = partial(inference_context, model)
+        self._stream = VideoStream(streaming_network(model), source, prompts, compute, self.clock)
 
     @property
     def warnings(self) -> list[str]:
         """Warnings for the user, complete after the last frame."""
-        return self._frames.warnings
+        return self._stream.warnings
 
     def __iter__(self) -> Iterator[Segmentation]:
         """Iterate over the processed frames in the order of time.
@@ -248,7 +215,7 @@ class VideoSegmentation:
         if self._started:
             raise UsageError(f"{self.source.info.path}: the frames can be read once: call segment again")
         self._started = True
-        return iter(self._frames)
+        return iter(self._stream)
 
     def save(
         self,
@@ -304,6 +271,66 @@ class VideoSegmentation:
                         on_frame(segmentation)
             folder.close(timing=self.clock.seconds, warnings=self.warnings)
         return folder.folder
+
+
+def streaming_network(model: AuralSAM2) -> AuralNetwork:
+    """Return the network of a model that supports videos of any length.
+
+    Raises:
+        UsageError: the network is a baseline.
+    """
+    if not isinstance(model.network, AuralNetwork):
+        raise UsageError(
+            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: use "
+            "auralsam2 evaluate, or a model such as mini"
+        )
+    return model.network
+
+
+@contextlib.contextmanager
+def inference_context(model: AuralSAM2) -> Iterator[None]:
+    """Run the network without gradients, in the precision of the model.
+
+    Raises:
+        ConfigError: the network failed because its parts do not fit each other.
+    """
+    mixed = model.dtype != "fp32"
+    autocast = torch.autocast(model.network.device.type, DTYPES[model.dtype]) if mixed else contextlib.nullcontext()
+    try:
+        with torch.inference_mode(), autocast:
+            yield
+    except _MISFITS as error:
+        if not isinstance(error, torch.OutOfMemoryError):
+            check_parts(model.network, model.folder or model.name)
+        raise
+
+
+def open_session(
+    model: AuralSAM2,
+    source: VideoSource,
+    *,
+    combine: Combine = "joint",
+    merge: Merge = "mean_prob",
+    memory: int = DEFAULT_LIMIT,
+    disk: int = DISK_LIMIT,
+) -> VideoSession:
+    """Open an interactive session on a source; see `AuralSAM2.open`.
+
+    Args:
+        model: loaded model, not a baseline.
+        source: the video.
+        combine: `joint` or `ensemble`.
+        merge: merge rule of an ensemble.
+        memory: limit of cached data in memory, in bytes.
+        disk: limit of cached data in a temporary file, in bytes.
+
+    Raises:
+        InputError: the video cannot be used.
+        UsageError: an option is unknown, or the model is a baseline.
+    """
+    compute = partial(inference_context, model)
+    network = streaming_network(model)
+    return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)
 
 
 def result_folder(out: Path, video: Path) -> Path:

@@ -23,8 +23,43 @@ from auralsam2.utils.pretrained import error_reason, is_large
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
 
 
+def assemble_model(
+    config: ModelConfig, folder: Path | None = None, *, weights: Path | None = None, seed: int | None = None
+) -> AudioVisualNetwork:
+    """Load the frozen parts of a model and build its network, on the CPU.
+
+    Args:
+        config: names SAM 2 and the text encoder.
+        folder: base of relative names of these parts; None for the working directory.
+        weights: model folder with the weights of the trained parts; None initialises them.
+        seed: of the initialisation; None continues the global generator.
+
+    Raises:
+        UnavailableError: a part is missing and cannot be downloaded, or a file is damaged.
+        ConfigError: the parts do not fit each other, or weights are not finite.
+    """
+    sam2_folder = download.fetch_sam2(config.sam2, folder)
+    text = TextEncoder(download.fetch_text(config.text, folder)) if config.text is not None else None
+    if text is not None and text.width != config.fuser.text_width:
+        source = "model" if folder is None else folder / CONFIG_FILE
+        raise ConfigError(
+            f"{source}: fuser.text_width {config.fuser.text_width} differs from the text encoder's {text.width} "
+            "channels"
+        )
+    state = None if weights is None else load_weights(weights)
+    sam2 = load_sam2(sam2_folder, config.image_size)
+    if weights is not None and state is not None and is_large(config.to_dict()):
+        _without_storage(config, sam2).check_trained(state, weights / WEIGHTS_FILE)
+    if seed is not None:
+        torch.manual_seed(seed)
+    network = assemble_network(config, sam2, text)
+    if weights is not None and state is not None:
+        network.load_trained(state, weights / WEIGHTS_FILE)
+    return network
+
+
 def load_network(folder: Path) -> AudioVisualNetwork:
-    """Load a network with all its parts, on the CPU.
+    """Load the network of a model folder, on the CPU.
 
     Args:
         folder: model folder, as `hub.download.resolve` returns it.
@@ -33,21 +68,7 @@ def load_network(folder: Path) -> AudioVisualNetwork:
         UnavailableError: a part is missing and cannot be downloaded, or a file is damaged.
         ConfigError: the configuration is out of range, the parts do not fit each other, or weights are not finite.
     """
-    config = ModelConfig.load(folder)
-    sam2_folder = download.fetch_sam2(config.sam2, folder)
-    text = TextEncoder(download.fetch_text(config.text, folder)) if config.text is not None else None
-    if text is not None and text.width != config.fuser.text_width:
-        raise ConfigError(
-            f"{folder / CONFIG_FILE}: fuser.text_width {config.fuser.text_width} differs from the text encoder's "
-            f"{text.width} channels"
-        )
-    state = load_weights(folder)
-    sam2 = load_sam2(sam2_folder, config.image_size)
-    if is_large(config.to_dict()):
-        _without_storage(config, sam2).check_trained(state, folder / WEIGHTS_FILE)
-    network = assemble_network(config, sam2, text)
-    network.load_trained(state, folder / WEIGHTS_FILE)
-    return network
+    return assemble_model(ModelConfig.load(folder), folder, weights=folder)
 
 
 def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None = None) -> None:

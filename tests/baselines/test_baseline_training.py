@@ -88,7 +88,9 @@ def test_an_ensemble_merges_what_is_found_with_and_without_adapters(parts, metho
     together = AuralPredictor(AuralSAM2(made, method), options)
     assert not torch.equal(together.predict(clip, together.prepare(clip)).logits, found.logits)
     one = MaskPrediction(torch.ones(2, 2), 0.5, 1.0)
-    assert torch.equal(merge_predictions(one, MaskPrediction(-torch.ones(2, 2), 0.5, 1.0), "union").low, one.low)
+    assert torch.equal(
+        merge_predictions(one, MaskPrediction(-torch.ones(2, 2), 0.5, 1.0), "union").low_res, one.low_res
+    )
 
 
 @pytest.mark.parametrize(

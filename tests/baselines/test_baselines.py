@@ -16,7 +16,7 @@ from auralsam2.baselines.network import AdapterNetwork, assemble_network
 from auralsam2.config import ClipConfig, GavsConfig, ModelConfig, SamaConfig
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.inference.clip import track_clip, track_separately
-from auralsam2.model import AuralSAM2
+from auralsam2.model import AuralSAM2, streaming_network
 from auralsam2.modeling.image_encoder import encode_pyramid, frame_features
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.prompt_encoder import VisualPrompts
@@ -286,7 +286,7 @@ def test_a_saved_baseline_comes_back(form, tmp_path):
 def test_a_baseline_takes_no_videos():
     model = AuralSAM2(made("gavs"), "gavs")
     with pytest.raises(UsageError, match="baseline gavs, which takes whole clips: use auralsam2 evaluate"):
-        model.streaming()
+        streaming_network(model)
 
 
 def test_the_configuration_names_the_method():

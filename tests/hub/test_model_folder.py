@@ -25,7 +25,7 @@ from auralsam2.config import (
 )
 from auralsam2.errors import AuralError, ConfigError, UnavailableError
 from auralsam2.hub import download
-from auralsam2.model import AuralSAM2
+from auralsam2.model import AuralSAM2, inference_context
 from auralsam2.model_folder import check_parts
 from auralsam2.modeling.network import AuralNetwork
 from helpers.small_networks import save_small_model, save_small_text_model, small_config, small_sam2
@@ -172,7 +172,7 @@ def test_shapes_pass_through_all_kinds_of_networks(small_model: Path, tmp_path: 
 
 def test_an_error_of_the_caller_is_not_blamed_on_the_model(small_model: Path) -> None:
     model = AuralSAM2.from_pretrained(small_model, "cpu")
-    with pytest.raises(RuntimeError, match="mine"), model.compute():
+    with pytest.raises(RuntimeError, match="mine"), inference_context(model):
         raise RuntimeError("mine")
 
 

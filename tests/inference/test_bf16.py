@@ -7,7 +7,7 @@ Masks are therefore compared where fp32 is sure: |logit| > 0.5, a quarter of the
 import torch
 
 from auralsam2.inference.clip import segment_clip
-from auralsam2.model import AuralSAM2
+from auralsam2.model import AuralSAM2, inference_context
 from auralsam2.modeling.log_mel import log_mel_examples
 from helpers.rule_weights import samples, tensor, wave
 from helpers.small_networks import rule_network
@@ -21,7 +21,7 @@ def test_masks_of_a_clip_match_fp32() -> None:
     clip = (tensor("frames_256", (5, 3, SIZE, SIZE)), log_mel_examples(samples(wave(5, "wave_5s"))), text)
     outputs = {}
     for dtype in ("fp32", "bf16"):
-        with torch.inference_mode(), AuralSAM2(network, "rule", dtype).compute():
+        with inference_context(AuralSAM2(network, "rule", dtype)):
             outputs[dtype] = segment_clip(network, *clip).frames
     exact, rough = (torch.stack([frame.logits.float() for frame in outputs[dtype]]) for dtype in ("fp32", "bf16"))
     assert not torch.equal(exact, rough), "bfloat16 was not used"

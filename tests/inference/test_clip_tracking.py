@@ -32,7 +32,7 @@ def box(x0: float, y0: float, x1: float, y1: float) -> VisualPrompts:
 
 @torch.inference_mode()
 def track(network, frames, visual, conditioning="first"):
-    return list(new_tracker(network, len(frames)).track(frames, None, conditioning, visual))
+    return list(new_tracker(network, len(frames)).track_sequence(frames, None, conditioning, visual))
 
 
 def test_a_prompted_frame_starts(network, frames):

@@ -24,7 +24,7 @@ def test_what_was_used_longest_ago_gives_way() -> None:
             found = kept.get((number,))
             assert found is not None
             assert found["x"].tolist() == [number] * 10
-        assert (kept.dropped, kept.size, len(kept)) == (1, 30, 3)
+        assert (kept.evicted, kept.size, len(kept)) == (1, 30, 3)
 
 
 def test_the_bound_holds_for_entries_of_any_size() -> None:
@@ -32,7 +32,7 @@ def test_the_bound_holds_for_entries_of_any_size() -> None:
         for number in range(40):
             kept.put((number,), entry(number, 1 + number % 20))
             assert kept.size <= 48
-        assert kept.dropped > 10
+        assert kept.evicted > 10
 
 
 def test_an_entry_larger_than_the_bound_is_not_kept() -> None:
@@ -49,7 +49,7 @@ def test_an_entry_takes_the_place_of_its_earlier_form() -> None:
         found = kept.get(("one", 0))
         assert found is not None
         assert found["x"].tolist() == [2] * 5
-        assert (kept.size, kept.dropped) == (5, 0)
+        assert (kept.size, kept.evicted) == (5, 0)
 
 
 def test_frames_are_forgotten() -> None:
@@ -60,7 +60,7 @@ def test_frames_are_forgotten() -> None:
         kept.forget(range(2))
         assert kept.get(("display", 9, 1)) is None
         assert kept.get(("display", 9, 2)) is not None
-        assert (len(kept), kept.size, kept.dropped) == (2, 20, 0), "forgotten, not dropped for want of space"
+        assert (len(kept), kept.size, kept.evicted) == (2, 20, 0), "forgotten, not dropped for want of space"
         kept.forget([2, 7], "picture", "features")
         assert kept.get(("picture", 2)) is None
         assert kept.get(("display", 9, 2)) is not None

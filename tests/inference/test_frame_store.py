@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 
 import pytest
+import torch
 
+from auralsam2.errors import InputError
 from auralsam2.inference import frame_store as film_module
 from auralsam2.inference.feature_cache import FeatureCache
 from auralsam2.inference.frame_store import FrameStore
@@ -14,14 +17,15 @@ from auralsam2.inference.video_source import VideoSource
 from auralsam2.inference.windows import windows
 from auralsam2.media.frame_reader import FrameReader
 from auralsam2.model import AuralSAM2
-from auralsam2.types import Prompts
+from auralsam2.modeling.preprocess import normalise, to_square
+from auralsam2.types import Frame, Prompts
 from auralsam2.utils.timing import StageTimer
 from helpers.media_files import number_of, numbered, write_media
 
 
 def film(model: AuralSAM2, video: Path, kept: FeatureCache, **options: object) -> FrameStore:
     source = VideoSource.open(video, Prompts(), prompts_later=True, **options)  # type: ignore[arg-type]
-    return FrameStore(model.network, source, contextlib.nullcontext, StageTimer(), kept, listen=False)
+    return FrameStore(model.network, source, contextlib.nullcontext, StageTimer(), kept, with_patches=False)
 
 
 @pytest.mark.parametrize("limit", [0, 1 << 20], ids=["nothing kept", "kept"])
@@ -79,3 +83,58 @@ def test_windows_are_those_of_the_stream(model: AuralSAM2, tmp_path: Path) -> No
         for index in (12, 3, 7, 0, *range(len(times))):
             (expected,) = (w for w in stream if w.first_new <= index <= w.moments[-1].index)
             assert frames.window(index) == expected
+
+
+@pytest.mark.parametrize("prefetch", [False, True], ids=["on demand", "prefetch"])
+def test_frames_are_encoded_in_batches_as_they_are_read(
+    model: AuralSAM2, video: Path, encoded: list[int], prefetch: bool
+) -> None:
+    source = VideoSource.open(video, Prompts(), prompts_later=True)
+    clock = StageTimer()
+    with (
+        contextlib.closing(FeatureCache()) as cache,
+        contextlib.closing(
+            FrameStore(
+                model.network, source, torch.inference_mode, clock, cache, with_patches=True, prefetch=prefetch, batch=4
+            )
+        ) as frames,
+    ):
+        assert frames.has(0)
+        assert encoded == [4]
+        assert frames.last() == 6
+        assert encoded == [4, 3]
+        features = [frames.features(index) for index in range(7)]
+        assert encoded == [4, 3], "cached features are used"
+        squares = [to_square(frames.picture(index), model.network.image_size) for index in range(7)]
+    with torch.inference_mode():
+        for group in (slice(0, 4), slice(4, 7)):
+            expected = model.network.encode(normalise(torch.stack(squares[group])))
+            for one, other in zip(features[group], expected, strict=True):
+                assert torch.equal(one.embedding, other.embedding)
+                assert all(torch.equal(a, b) for a, b in zip(one.patches, other.patches, strict=True))
+    assert clock.seconds["decode"] > 0
+
+
+def test_an_unreadable_image_is_raised_once_it_is_reached(
+    model: AuralSAM2, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `prefetch`, the background thread meets the error earlier."""
+
+    class Broken(FrameReader):
+        def __next__(self) -> Frame:
+            frame = super().__next__()
+            if frame.index == 2:
+                raise InputError("broken")
+            return frame
+
+    monkeypatch.setattr(film_module, "FrameReader", Broken)
+    source = VideoSource.open(video, Prompts(), prompts_later=True)
+    with contextlib.closing(FeatureCache()) as cache:
+        frames = FrameStore(
+            model.network, source, torch.inference_mode, StageTimer(), cache, with_patches=False, prefetch=True
+        )
+        with contextlib.closing(frames):
+            assert frames.has(1)
+            with pytest.raises(InputError, match="broken"):
+                frames.has(2)
+    assert not [thread for thread in threading.enumerate() if thread.name == "read-ahead"]

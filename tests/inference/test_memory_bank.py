@@ -123,7 +123,7 @@ def test_a_tracker_cannot_start_without_a_conditioning_frame() -> None:
     network = AuralNetwork(small_config(), small_sam2(64)).eval()
     with torch.inference_mode():
         (frame,) = network.encode(torch.zeros(1, 3, 64, 64), with_patches=False)
-        with pytest.raises(ValueError, match="frame 3 has nothing to remember"):
+        with pytest.raises(ValueError, match="frame 3 has no memory"):
             new_tracker(network).step(3, frame)
 
 

@@ -41,7 +41,7 @@ def by_hand(model: AuralSAM2, video: Path, *, fps: float | None = 1.0, listen: b
     """Each frame encoded on its own."""
     with read_frames(video, fps=fps) as reader, torch.inference_mode():
         squares = [normalise(to_square(frame.image, SIZE)[None]) for frame in reader]
-        return [model.streaming().encode(square, with_patches=listen)[0] for square in squares]
+        return [model.network.encode(square, with_patches=listen)[0] for square in squares]
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def fused(
     model: AuralSAM2, frames: list[FrameFeatures], track: torch.Tensor | None, text: str | None = None
 ) -> list[FeaturePrompts]:
     """The feature prompts of each frame: windows of three seconds, each with its own sound."""
-    network, found = model.streaming(), {}
+    network, found = model.network, {}
     for first in set(WINDOW_OF):
         log_mel = log_mel_module.silent_examples(3)
         if track is not None:
@@ -79,7 +79,7 @@ def follow(
     for sign, order in ((-1, range(begin - 1, -1, -1)), (1, range(begin + 1, len(frames)))):
         tracker = new_tracker(model.network)
         for t in sorted(seeds, reverse=sign < 0):
-            tracker.bank.add(sign * t, found[t].remembered, conditioning=True)
+            tracker.bank.add(sign * t, found[t].entry, conditioning=True)
         for t in (t for t in order if t not in seeds):
             found[t] = tracker.step(sign * t, frames[t], prompts[t])
     return [found[t] for t in range(len(frames))]

@@ -89,7 +89,7 @@ def test_every_frame_equals_the_stock_one_with_the_same_past(version: str, what:
         score = float(result.object_score_logits.flatten()[0])
         stored = session.output_dict_per_obj[0]["cond_frame_outputs" if t in clicks else "non_cond_frame_outputs"][t]
         assert ours.object_score == pytest.approx(score, abs=1e-4)
-        torch.testing.assert_close(ours.remembered.pointer, stored["object_pointer"][0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours.entry.pointer, stored["object_pointer"][0], atol=1e-4, rtol=0)
         if score > 0:
             found += 1
             mine = ours.decoded.logits[:, ours.best]
@@ -154,10 +154,10 @@ def test_memory_attention_equals_the_stock_one(version: str, t: int, length: int
         num_total_frames=length,  # type: ignore[arg-type]
         streaming=length is None,
     )
-    ours = tracker._condition(t, frames[t], conditioning=False)
+    ours = tracker._attend(t, frames[t], conditioning=False)
     torch.testing.assert_close(ours, stock, atol=1e-4, rtol=0)
     begun = sam2._prepare_memory_conditioned_features(
         session, t, 0, True, vision[-1], position[-1], num_total_frames=FRAMES
     )
-    torch.testing.assert_close(tracker._condition(t, frames[t], conditioning=True), begun, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tracker._attend(t, frames[t], conditioning=True), begun, atol=1e-5, rtol=0)
     assert (ours - begun).abs().max() > 0.1, "the past makes no difference: nothing was compared"

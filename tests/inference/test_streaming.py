@@ -15,9 +15,8 @@ import torch
 
 from auralsam2.config import ClipConfig, Conditioning
 from auralsam2.errors import UsageError
-from auralsam2.inference import streaming as session_module
 from auralsam2.inference.clip import new_tracker, segment_clip
-from auralsam2.inference.feature_cache import StreamCache
+from auralsam2.inference.feature_cache import FeatureCache, Key, Tensors
 from auralsam2.inference.tracker import TrackedFrame
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.model import AuralSAM2, VideoSegmentation
@@ -186,13 +185,14 @@ def test_every_frame(model: AuralSAM2, video: Path) -> None:
 def test_memory_does_not_grow(model: AuralSAM2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two windows, and the frame that shows that the second one is full."""
     most = []
+    put = FeatureCache.put
 
-    class Counted(StreamCache):
-        def add(self, *frame) -> None:
-            super().add(*frame)
-            most.append(len(self))
+    def counted(self: FeatureCache, key: Key, tensors: Tensors) -> None:
+        put(self, key, tensors)
+        if key[0] == "features":
+            most.append(len({key[-1] for key in self._sizes}))
 
-    monkeypatch.setattr(session_module, "StreamCache", Counted)
+    monkeypatch.setattr(FeatureCache, "put", counted)
     pictures = [numbered(number % 100) for number in range(64 * 2)]
     long = write_media(tmp_path / "long.mkv", pictures, fps=2, sound=sound(64), audio_codec="pcm_s16le")
     assert sum(1 for _ in model.segment(long)) == 64
@@ -250,15 +250,16 @@ def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
     assert any(warning.startswith("video damaged at ") for warning in segmentation.warnings)
 
 
-def test_closing_early_leaves_no_thread(model: AuralSAM2, video: Path) -> None:
-    frames = iter(model.segment(video, fps=VIDEO_FPS))
+@pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
+def test_closing_early_leaves_no_thread(model: AuralSAM2, video: Path, prompts: Prompts) -> None:
+    frames = iter(model.segment(video, prompts=prompts, fps=VIDEO_FPS))
     assert isinstance(frames, Iterator)
     next(frames)
     assert running()
     frames.close()  # type: ignore[attr-defined]
     assert not running()
 
-    for frame in model.segment(video):
+    for frame in model.segment(video, prompts=prompts):
         if frame.index == 6:
             break
     del frame
@@ -302,7 +303,7 @@ def test_frames_can_be_read_once(model: AuralSAM2, video: Path, prompts: Prompts
 def test_without_sound_and_words_there_is_nothing_to_look_for(model: AuralSAM2, video: Path) -> None:
     source = VideoSource.open(video, Prompts(), audio="none", prompts_later=True)
     with pytest.raises(UsageError, match=r"numbers\.mkv: nothing to look for: give sound, text"):
-        model.segment_source(source, Prompts())
+        VideoSegmentation(model, source, Prompts())
 
 
 @pytest.mark.parametrize("prompts", [Prompts(), CLICK], ids=["sound", "click"])
@@ -340,14 +341,14 @@ MEMORY = """
 import sys
 from auralsam2.bench.material import build_small_network
 from auralsam2.bench.memory import peak_bytes
-from auralsam2.inference.streaming import FeatureStream
+from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.types import Prompts
 
 network = build_small_network(64)
 for video in sys.argv[1:]:
-    session = FeatureStream(network, VideoSource.open(video, Prompts(), fps=None), memory=16 << 20)
-    frames = sum(1 for _ in session)
+    stream = VideoStream(network, VideoSource.open(video, Prompts(), fps=None), Prompts(), memory=16 << 20)
+    frames = sum(1 for _ in stream)
     print(frames, peak_bytes() / (1 << 20))
 """
 

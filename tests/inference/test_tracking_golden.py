@@ -45,8 +45,8 @@ def test_encoder(run) -> None:
 def test_memory(run) -> None:
     archive, output = run
     assert_close(stack(output, lambda f: f.conditioned)[:, ::8], archive["pix_feat"], 5e-4)
-    assert_close(stack(output, lambda f: f.remembered.memory)[:, ::4], archive["maskmem_features"], 5e-4)
-    assert_close(stack(output, lambda f: f.remembered.pointer), archive["obj_ptr"], 1e-4)
+    assert_close(stack(output, lambda f: f.entry.memory)[:, ::4], archive["maskmem_features"], 5e-4)
+    assert_close(stack(output, lambda f: f.entry.pointer), archive["obj_ptr"], 1e-4)
 
 
 def test_decoder(run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,17 +13,18 @@ import torch
 
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.inference.clip import new_tracker
+from auralsam2.inference.feature_cache import FeatureCache, Key, Tensors
 from auralsam2.inference.object_state import MERGES, MaskPrediction, Merge, merge_predictions
 from auralsam2.inference.prompt_mapping import from_mask
 from auralsam2.inference.tracker import TrackedFrame, full_size
-from auralsam2.inference.video_session import SOUNDING, VideoSession
+from auralsam2.inference.video_session import SOUNDING, VideoSession, latest_mask, set_latest_mask
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.modeling.prompt_encoder import VisualPrompts
-from auralsam2.types import Point, Prompts, Segmentation
+from auralsam2.types import FeaturePrompts, Point, Prompts, Segmentation
 from auralsam2.utils.mask_geometry import connected_components
 from helpers.media_files import number_of
 
@@ -192,7 +194,7 @@ def test_later_prompted_frames_are_remembered_too(model: AuralSAM2, video: Path)
     with torch.inference_mode():
         late = new_tracker(model.network).step(5, frames[5], None, CLICK, conditioning=True)
         early = tracker.step(1, frames[1], None, CLICK, conditioning=True)
-        tracker.bank.add(5, late.remembered, conditioning=True)
+        tracker.bank.add(5, late.entry, conditioning=True)
         expected = [early, *(tracker.step(t, frames[t]) for t in (2, 3, 4)), late, tracker.step(6, frames[6])]
     with model.open(video) as session:
         session.add_points([(20, 12)], [1], 5.5)
@@ -244,7 +246,7 @@ def test_an_ensemble_merges_what_is_heard_and_what_is_pointed_at(model: AuralSAM
     assert [frame.index for frame in frames] == [1, 2]
     for frame in frames:
         expected = merge_predictions(heard[frame.index], pointed[frame.index], rule)
-        assert np.array_equal(frame.logits, full_size(expected.low[None, None], SIZE)[0, 0].numpy())
+        assert np.array_equal(frame.logits, full_size(expected.low_res[None, None], SIZE)[0, 0].numpy())
         assert (frame.iou, frame.object_score) == (expected.iou, expected.object_score)
     if rule != "max_iou_score":
         assert not np.array_equal(shown.logits, frames[0].logits), "sound made no difference"
@@ -314,7 +316,7 @@ def test_bounded_memory_changes_nothing(
         found = converse(session)
         assert session._cache.size <= memory + disk
         assert session._cache._spool.in_memory <= memory
-        dropped = bool(session._cache.dropped)
+        dropped = bool(session._cache.evicted)
         assert any("encoded again" in warning for warning in session.warnings) is dropped
     assert (sum(encoded) > SECONDS) is dropped
     assert dropped is (disk < 1 << 30)
@@ -417,11 +419,11 @@ def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: 
         converse(session)
         expected = sorted(session.propagate(0.0 if hears else None, direction="both"), key=lambda frame: frame.index)
     source = VideoSource.open(video, Prompts(), prompts_later=True)
-    with VideoSession(model.streaming(), source, memory=memory, disk=disk) as session:
+    with VideoSession(model.network, source, memory=memory, disk=disk) as session:
         converse(session)
         found = list(session.stream())
         assert {key[-1] for key in session._cache._sizes} <= {4, 5, 6}
-        dropped = bool(session._cache.dropped)
+        dropped = bool(session._cache.evicted)
     assert dropped is (memory < 1 << 30)
     assert [frame.index for frame in found] == [frame.index for frame in expected]
     assert all(equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -447,18 +449,38 @@ def test_damage_is_told(model: AuralSAM2, video: Path, tmp_path: Path) -> None:
 def test_what_is_on_display_can_be_told_and_put_back(model: AuralSAM2, video: Path) -> None:
     with model.open(video) as session:
         session.hear(True)
-        assert session.shown(2.5) is None
+        assert latest_mask(session, 2.5) is None
         followed = list(session.propagate())
-        shown = session.shown(2.5)
+        shown = latest_mask(session, 2.5)
         assert shown is not None
         assert (shown.iou, shown.object_score) == (followed[2].iou, followed[2].object_score)
         corrected = session.add_points([(20, 12)], [0], 2.5, object_id=SOUNDING)
         session.undo()
-        back = session.shown(2.5)
+        back = latest_mask(session, 2.5)
         assert back is not None
-        assert torch.equal(back.low, shown.low)
+        assert torch.equal(back.low_res, shown.low_res)
     with model.open(video) as session:
         session.hear(True)
-        assert equal(session.show(shown, 2.5), followed[2])
+        assert equal(set_latest_mask(session, shown, 2.5), followed[2])
         # As if it had come of a run here.
         assert equal(session.add_points([(20, 12)], [0], 2.5, object_id=SOUNDING), corrected)
+
+
+def test_feature_prompts_of_a_window_are_not_all_in_memory(
+    model: AuralSAM2, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache holds them; only one clip and the requested frame have tensors outside of it."""
+    most = 0
+    put = FeatureCache.put
+
+    def counted(self: FeatureCache, key: Key, tensors: Tensors) -> None:
+        nonlocal most
+        if key[0] == "prompts":
+            most = max(most, sum(type(thing) is FeaturePrompts for thing in gc.get_objects()))
+        put(self, key, tensors)
+
+    monkeypatch.setattr(FeatureCache, "put", counted)
+    before = sum(type(thing) is FeaturePrompts for thing in gc.get_objects())
+    frames = list(model.segment(video, fps=4.0, end=3.0))
+    assert len(frames) == 12
+    assert 0 < most - before <= 4

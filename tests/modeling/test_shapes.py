@@ -67,7 +67,7 @@ def test_any_size_width_version_backbone(
     for frame in output.frames:
         assert frame.decoded.logits.shape == (1, 3, 4 * grid, 4 * grid)
         assert frame.logits.shape == (size, size)
-        assert frame.remembered.memory.shape == (1, 64, grid, grid)
+        assert frame.entry.memory.shape == (1, 64, grid, grid)
         assert torch.isfinite(frame.decoded.logits).all()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from auralsam2.inference.clip import new_tracker
+from auralsam2.inference.clip import track_frames
 from auralsam2.training.dataset import training_samples
 from auralsam2.training.initialise import build_network
 from auralsam2.training.lightning_module import AuralModule
@@ -29,7 +29,7 @@ def test_all_at_once_is_as_one_by_one(module):
     fused, decoded = module.run_clip(clip, "each")
     net = module.network
     frames = module._encode(clip)
-    tracked = sorted(new_tracker(net, len(frames)).track(frames, fused.prompts, "each"), key=lambda frame: frame.t)
+    tracked = track_frames(net, frames, fused.prompts, conditioning="each")
     assert [frame.t for frame in tracked] == list(range(len(frames)))
     for t, frame in enumerate(tracked):
         torch.testing.assert_close(frame.decoded.logits[0], decoded.logits[t], rtol=1e-5, atol=1e-5)
@@ -42,9 +42,9 @@ def test_no_frame_remembers_another(module):
     clip = module.held_out[0]
     net, frames = module.network, module._encode(clip)
     fused = net.fuse(frames, clip.log_mel)
-    alone = next(new_tracker(net, 1).track(frames[2:3], fused.prompts.frame(2), "each"))
-    among = {frame.t: frame for frame in new_tracker(net, len(frames)).track(frames, fused.prompts, "each")}
-    remembering = {frame.t: frame for frame in new_tracker(net, len(frames)).track(frames, fused.prompts, "first")}
+    alone = track_frames(net, frames[2:3], fused.prompts.frame(2), conditioning="each")[0]
+    among = track_frames(net, frames, fused.prompts, conditioning="each")
+    remembering = track_frames(net, frames, fused.prompts, conditioning="first")
     assert torch.equal(alone.decoded.logits, among[2].decoded.logits)
     assert not torch.equal(alone.decoded.logits, remembering[2].decoded.logits)
 

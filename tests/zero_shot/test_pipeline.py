@@ -147,7 +147,7 @@ def test_it_is_a_predictor_of_the_clips_of_a_data_set(model, video, tmp_path):
         encoded = model.network.encode(normalise(predictor.prepare(clip)), with_patches=False)  # type: ignore[attr-defined]
         scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
         box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
-        for tracked in new_tracker(model.network, SECONDS).track(encoded, None, "first", {1: box}):
+        for tracked in new_tracker(model.network, SECONDS).track_sequence(encoded, None, "first", {1: box}):
             if tracked.t in LOUD:
                 assert torch.equal(found.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
                 assert float(found.object_scores[tracked.t]) == pytest.approx(tracked.object_score)

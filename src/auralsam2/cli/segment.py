@@ -165,7 +165,7 @@ def _segment(videos: list[Path], job: SegmentOptions, report: BatchReport, began
     download.check_available(job.model)
     import torch
 
-    from auralsam2.model import AuralSAM2, check_modality, pick_device, pick_dtype
+    from auralsam2.model import AuralSAM2, check_modality, pick_device, pick_dtype, streaming_network
 
     if job.threads is not None:
         torch.set_num_threads(job.threads)
@@ -182,7 +182,7 @@ def _segment(videos: list[Path], job: SegmentOptions, report: BatchReport, began
     check_modality(config, job.prompts, job.model)
     report.note(f"loading model {job.model}")
     model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
-    model.streaming()
+    streaming_network(model)
     if _fetch(job.model)[1] != weights:
         raise UnavailableError(f"model {job.model}: changed while it was loaded; run again once it is complete")
     batch.segment_all(pending, model)

@@ -142,6 +142,7 @@ class Batch:
 
     def _segment(self, video: Path, model: Any) -> bool:
         """Segment a video, or skip it; returns False where another run has locked its folder."""
+        from auralsam2.model import VideoSegmentation
         from auralsam2.utils.atomic_io import claim
 
         job, folder = self._job, self._folder(video)
@@ -152,7 +153,7 @@ class Batch:
                 return True
             request = self._request(video)
             source = job.open(video)  # again: the file may have changed since the first check
-            result = model.segment_source(source, job.prompts)
+            result = VideoSegmentation(model, source, job.prompts)
             options = job.options(request, self._dtype)
             with self._report.progress(video, source) as on_frame:
                 result.save(job.out, save=job.save, options=options, on_frame=on_frame)

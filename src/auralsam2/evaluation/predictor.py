@@ -17,7 +17,7 @@ from auralsam2.inference.clip import track_clip, track_separately
 from auralsam2.inference.object_state import MaskPrediction, Merge, merge_predictions
 from auralsam2.inference.results import NOTHING
 from auralsam2.inference.tracker import TrackedFrame
-from auralsam2.model import AuralSAM2
+from auralsam2.model import AuralSAM2, inference_context
 from auralsam2.modeling.log_mel import silent_examples
 from auralsam2.modeling.network import AudioVisualNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
@@ -104,7 +104,7 @@ class AuralPredictor:
         visual = None
         if told is not None:
             visual = {told: simulate_prompts(clip.labels[told], self.options.visual, network.image_size)}
-        with self.model.compute():
+        with inference_context(self.model):
             pixels = normalise(prepared.to(network.device))
             text = network.encode_text(clip.sample.expression if self.options.reads else None) if fuses else None
             log_mel = None
@@ -137,7 +137,7 @@ def merge_masks(heard: list[TrackedFrame], pointed: list[TrackedFrame], rule: Me
         for one, other in zip(heard, pointed, strict=True)
     ]
     return Prediction(
-        logits=torch.stack([frame.low for frame in found]),
+        logits=torch.stack([frame.low_res for frame in found]),
         ious=torch.tensor([frame.iou for frame in found]),
         object_scores=torch.tensor([frame.object_score for frame in found]),
     )

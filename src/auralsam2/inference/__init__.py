@@ -1,1 +1,1 @@
-"""The room `tracker`."""
+"""Video inference: tracking, memory, clip windows, and interactive sessions."""

@@ -1,4 +1,4 @@
-"""What each processed frame hears: the log-mel example around its instant, cut from the sound as it streams by."""
+"""Log-mel example of each processed frame: the audio around its instant, read in the order of time."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from auralsam2.types import AUDIO_RATE
 
 EXAMPLE_SECONDS = EXAMPLE_SAMPLES / AUDIO_RATE
 LEEWAY = 0.5
-"""Seconds by which an example that sticks out over an end of the sound is moved inside."""
+"""Largest shift, in seconds, of an example that begins before the audio or ends after it."""
 AUDIBLE = 1e-4
-"""Amplitude (-80 dBFS) up to which a second counts as silent."""
+"""Largest amplitude of a silent example: -80 dBFS."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioExample:
-    """What one frame hears.
+    """Audio of one frame.
 
     Attributes:
         log_mel: (2, 96, 64), left and right.
-        audible: whether the amplitude passes -80 dBFS.
+        audible: whether the amplitude exceeds -80 dBFS.
     """
 
     log_mel: torch.Tensor
@@ -36,18 +36,18 @@ class AudioExample:
 
 
 class AudioExamples:
-    """The sound of a video, example by example.
+    """Audio examples of a file.
 
     Args:
-        path: of a file with a sound track; None hears silence.
-        start: earliest second that will be asked for.
+        path: a file with an audio track; None gives silence.
+        start: start of the earliest example, in seconds.
         audio_track: number or language of the track; None for the default one.
 
     Attributes:
         any_audible: whether any example so far was audible.
 
     Raises:
-        InputError: the file cannot be opened or has no sound track.
+        InputError: the file cannot be opened or has no audio track.
     """
 
     def __init__(self, path: Path | None, start: float = 0.0, audio_track: AudioChoice = None) -> None:
@@ -62,11 +62,11 @@ class AudioExamples:
 
     @property
     def damage(self) -> list[float]:
-        """Seconds at which the sound track is damaged, as far as it was read."""
+        """Times of damaged audio, in seconds, as far as the file was read."""
         return self._track.damage if self._track is not None else []
 
     def example(self, moment: FrameTime, window: Window, slot_length: float) -> AudioExample:
-        """What a frame hears as part of a window."""
+        """Return the audio example of a frame in a window."""
         begin = sound_begin(moment, window, slot_length)
         key = (moment.index, begin)
         if key not in self._examples:
@@ -77,17 +77,17 @@ class AudioExamples:
         return self._examples[key]
 
     def forget_before(self, index: int) -> None:
-        """Drop what frames of lower index heard; windows that overlap would ask for it again."""
-        self._examples = {key: kept for key, kept in self._examples.items() if key[0] >= index}
+        """Drop the examples of frames before one; later windows may overlap and need the others."""
+        self._examples = {key: example for key, example in self._examples.items() if key[0] >= index}
 
     def _samples(self, begin: float) -> np.ndarray:
         if self._track is None:
             return np.zeros((EXAMPLE_SAMPLES, 2), np.float32)
         begin = 0.0 if -LEEWAY <= begin < 0.0 else begin
-        # Moves the track on, where frames lie further apart than it would keep sound for.
+        # Advances the track: frames may be further apart than the audio that it buffers.
         self._track.read(begin, begin)
         if self._track.ends_before(begin + EXAMPLE_SECONDS) and self._track.duration is not None:
-            out = begin + EXAMPLE_SECONDS - self._track.duration
-            if 0.0 < out <= LEEWAY:
-                begin = max(0.0, begin - out)
+            excess = begin + EXAMPLE_SECONDS - self._track.duration
+            if 0.0 < excess <= LEEWAY:
+                begin = max(0.0, begin - excess)
         return self._track.read(begin, begin + EXAMPLE_SECONDS)

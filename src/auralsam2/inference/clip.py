@@ -1,12 +1,14 @@
-"""Segment one clip of a few frames at once: for training, evaluation and tests."""
+"""Segmentation of one clip of a few frames, for training and evaluation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 
+from auralsam2.config import Conditioning
 from auralsam2.inference.tracker import ObjectTracker, TrackedFrame
 from auralsam2.modeling.aural_fuser import FuserOutput
 from auralsam2.modeling.image_encoder import FrameFeatures
@@ -21,9 +23,9 @@ class ClipOutput:
     """Result of one clip.
 
     Attributes:
-        features: encoded frames, T of them.
+        features: the T encoded frames.
         fuser: output of AuralFuser.
-        frames: the tracked frames in the order of time.
+        frames: the T tracked frames, in the order of time.
     """
 
     features: tuple[FrameFeatures, ...]
@@ -32,19 +34,25 @@ class ClipOutput:
 
 
 def new_tracker(
-    network: AudioVisualNetwork, frames: int | None = None, timer: StageTimer | None = None, *, stock: bool = False
+    network: AudioVisualNetwork,
+    frames: int | None = None,
+    timer: StageTimer | None = None,
+    compute: Callable[[], AbstractContextManager[object]] = nullcontext,
+    *,
+    stock: bool = False,
 ) -> ObjectTracker:
     """Make a tracker with an empty memory bank.
 
     Args:
-        network: its SAM 2 encodes prompts, decodes masks and remembers.
+        network: provides prompt encoder, mask decoder and memory.
         frames: length of the clip; None if it is unknown or long.
         timer: counts seconds per stage.
+        compute: returns the context in which each step runs.
         stock: use the frozen SAM 2, without the adapters of a baseline.
     """
     sam2 = network.sam2 if stock else network.prompted_sam2
     decoder = network.decoder if stock else network.prompted_decoder
-    return ObjectTracker(sam2, decoder, network.memory, network.position, frames, timer)
+    return ObjectTracker(sam2, decoder, network.memory, network.position, frames, timer, compute)
 
 
 def track_frames(
@@ -53,22 +61,24 @@ def track_frames(
     prompts: FeaturePrompts | None,
     visual: Mapping[int, VisualPrompts] | None = None,
     *,
+    conditioning: Conditioning | None = None,
     stock: bool = False,
 ) -> list[TrackedFrame]:
-    """Track the target through the encoded frames of a clip.
+    """Track the object through the encoded frames of a clip.
 
     Args:
-        network: decodes and remembers.
+        network: provides prompt encoder, mask decoder and memory.
         frames: T frames.
         prompts: feature prompts of these frames; None without audio and text.
         visual: points, boxes and masks by frame; these frames start the memory.
+        conditioning: conditioning frames without visual prompts; by default those of the network's configuration.
         stock: use the frozen SAM 2, without the adapters of a baseline.
 
     Returns:
         the T frames, in the order of time.
     """
     tracker = new_tracker(network, len(frames), stock=stock)
-    tracked = tracker.track(frames, prompts, network.config.clip.conditioning, visual)
+    tracked = tracker.track_sequence(frames, prompts, conditioning or network.config.clip.conditioning, visual)
     return sorted(tracked, key=lambda frame: frame.t)
 
 
@@ -79,7 +89,7 @@ def track_clip(
     text_features: torch.Tensor | None = None,
     visual: Mapping[int, VisualPrompts] | None = None,
 ) -> list[TrackedFrame]:
-    """Encode a clip and track the target through it, with all prompts at once.
+    """Encode a clip and track the object through it, with all prompts at once.
 
     Args:
         network: AuralSAM2's or that of a baseline.
@@ -102,7 +112,7 @@ def track_separately(
     text_features: torch.Tensor | None,
     visual: Mapping[int, VisualPrompts],
 ) -> tuple[list[TrackedFrame], list[TrackedFrame]]:
-    """Track the target twice, for an ensemble: by audio and text, and by visual prompts as SAM 2 alone does.
+    """Track the object twice, for an ensemble: with feature prompts, and with visual prompts by the frozen SAM 2.
 
     Args:
         network: AuralSAM2's or that of a baseline.
@@ -112,7 +122,7 @@ def track_separately(
         visual: points, boxes and masks by frame.
 
     Returns:
-        both tracks, in the order of time.
+        the T frames with feature prompts and the T frames with visual prompts, in the order of time.
     """
     frames, prompts = network.encode_clip(pixels, log_mel, text_features)
     return (
@@ -124,13 +134,13 @@ def track_separately(
 def segment_clip(
     network: AuralNetwork, pixels: torch.Tensor, log_mel: torch.Tensor, text_features: torch.Tensor | None = None
 ) -> ClipOutput:
-    """Segment one clip by audio, and by text where the fuser reads it.
+    """Segment one clip by audio, and by text if the fuser takes text.
 
     Args:
         network: AuralSAM2's.
         pixels: (T, 3, S, S) float, normalised.
         log_mel: (N, 2, 96, 64), N >= T.
-        text_features: (n, width), where the fuser reads text.
+        text_features: (n, width), if the fuser takes text.
     """
     frames = network.encode(pixels)
     fused = network.fuse(frames, log_mel, text_features)

@@ -22,8 +22,21 @@ def exclusive_method(kind: type[T]) -> type[T]:
     """
     for name, method in list(vars(kind).items()):
         if inspect.isfunction(method) and not name.startswith("_"):
-            setattr(kind, name, _guarded(method))
+            setattr(kind, name, exclusive(method))
     return kind
+
+
+def exclusive(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator: as `exclusive_method`, for one method or for a function whose first argument is the object."""
+
+    @functools.wraps(method)
+    def call(self: Any, *arguments: Any, **options: Any) -> Any:
+        lock = vars(self).setdefault(_LOCK, threading.RLock())  # setdefault of a dict is atomic
+        with _locked(lock):
+            result = method(self, *arguments, **options)
+        return ExclusiveIterator(result, lock) if isinstance(result, Iterator) else result
+
+    return call
 
 
 class ExclusiveIterator(Iterator[T]):
@@ -41,7 +54,7 @@ class ExclusiveIterator(Iterator[T]):
         return self
 
     def __next__(self) -> T:
-        with _held(self._lock):
+        with _locked(self._lock):
             return next(self._items)
 
     def close(self) -> None:
@@ -50,31 +63,20 @@ class ExclusiveIterator(Iterator[T]):
         Raises:
             UsageError: another thread is using the object.
         """
-        with _held(self._lock):
+        with _locked(self._lock):
             self._items = iter(())
 
 
-def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(method)
-    def call(self: Any, *arguments: Any, **options: Any) -> Any:
-        lock = vars(self).setdefault(_LOCK, threading.RLock())  # setdefault of a dict is atomic
-        with _held(lock):
-            result = method(self, *arguments, **options)
-        return ExclusiveIterator(result, lock) if isinstance(result, Iterator) else result
-
-    return call
-
-
 @contextmanager
-def _held(lock: Any) -> Iterator[None]:
-    """Hold the lock while inside.
+def _locked(lock: Any) -> Iterator[None]:
+    """Hold the lock in the block.
 
     Raises:
         UsageError: another thread holds it.
     """
     if not lock.acquire(blocking=False):
         raise UsageError(
-            "another thread is using this conversation: wait for its call to return, or open one for each thread"
+            "another thread is using this session: wait for its call to return, or open one session per thread"
         )
     try:
         yield

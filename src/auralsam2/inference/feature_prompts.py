@@ -22,7 +22,7 @@ class Condition:
     """Inputs of the fuser for one object.
 
     Attributes:
-        use_audio: fuse the sound of the video; false fuses silence.
+        use_audio: fuse the audio of the video; false fuses silence.
         text: an expression, or None.
     """
 
@@ -36,13 +36,13 @@ class FeaturePromptProvider:
     Args:
         network: runs the fuser.
         frames: provides image features.
-        compute: returns the context in which the network runs.
+        compute: returns the context in which the network runs, without gradients.
         clock: counts seconds per stage.
         cache: owned by the caller.
 
     Attributes:
-        damage: seconds at which the sound track is damaged, as far as it was read.
-        asked: whether audio was used.
+        damage: times of damaged audio, in seconds, as far as the file was read.
+        uses_audio: whether audio was fused for any frame so far.
         any_audible: whether any audio example so far was audible.
     """
 
@@ -59,10 +59,10 @@ class FeaturePromptProvider:
         self._reached: dict[bool, int] = {}
         self._text: dict[str | None, torch.Tensor | None] = {}
         self.damage: list[float] = []
-        self.asked = self.any_audible = False
+        self.uses_audio = self.any_audible = False
 
     def close(self) -> None:
-        """Close the sound tracks."""
+        """Close the audio files."""
         for examples in self._audio.values():
             examples.close()
 
@@ -76,60 +76,66 @@ class FeaturePromptProvider:
         """
         window = window or self._frames.window(index)
         cached = self._cache.get(("prompts", condition, window.first_slot, index))
-        return self._fuse(condition, window)[index][0] if cached is None else unpack_prompts(cached)
+        return self._fuse(condition, window, index)[0] if cached is None else unpack_prompts(cached)
 
     def audible(self, condition: Condition, index: int) -> bool:
-        """Whether the sound at a frame is audible; true without audio."""
+        """Return whether the audio around a frame is audible; true without audio."""
         if not condition.use_audio:
             return True
         window = self._frames.window(index)
         cached = self._cache.get(("audible", window.first_slot, index))
-        return self._fuse(condition, window)[index][1] if cached is None else bool(cached["audible"])
+        return self._fuse(condition, window, index)[1] if cached is None else bool(cached["audible"])
 
-    def _fuse(self, condition: Condition, window: Window) -> dict[int, tuple[FeaturePrompts, bool]]:
-        """Fuse all frames of a window; cache and return prompts and audibility by frame index."""
+    def _fuse(self, condition: Condition, window: Window, index: int) -> tuple[FeaturePrompts, bool]:
+        """Fuse and cache all frames of a window; return the feature prompts and the audibility of one frame."""
         examples = self._examples(condition.use_audio, window.moments[0])
-        fused: dict[int, tuple[FeaturePrompts, bool]] = {}
         text = self._text_features(condition.text)
+        result: tuple[FeaturePrompts, bool] | None = None
+        fused: set[int] = set()
         for clip in window.clips():
             with self._clock.stage("decode"):
                 audio = [examples.example(moment, window, self._frames.slot) for moment in clip]
             frames = tuple(self._frames.features(moment.index) for moment in clip)
-            with self._clock.stage("fuser"), torch.inference_mode(), self._compute():
+            with self._clock.stage("fuser"), self._compute():
                 log_mel = torch.stack([example.log_mel for example in audio]).to(self._network.device)
                 prompts = self._network.prompts(frames, log_mel, text)
             for t, moment in enumerate(clip):
-                if moment.index not in fused:
-                    fused[moment.index] = (prompts.frame(t), audio[t].audible)
-        for index, (prompts, audible) in fused.items():
-            self._cache.put(("prompts", condition, window.first_slot, index), pack_prompts(prompts))
-            if condition.use_audio:
-                self._cache.put(("audible", window.first_slot, index), {"audible": torch.tensor(audible)})
+                if moment.index in fused:
+                    continue
+                fused.add(moment.index)
+                one = prompts.frame(t)
+                self._cache.put(("prompts", condition, window.first_slot, moment.index), pack_prompts(one))
+                if condition.use_audio:
+                    audible = {"audible": torch.tensor(audio[t].audible)}
+                    self._cache.put(("audible", window.first_slot, moment.index), audible)
+                if moment.index == index:
+                    result = one, audio[t].audible
         if condition.use_audio:
-            self.asked = True
-            self._note(examples.damage)
+            self.uses_audio = True
+            self._add_damage(examples.damage)
             self.any_audible |= examples.any_audible
-        return fused
+        assert result is not None, "a window contains the frames that it yields"
+        return result
 
-    def _note(self, damage: list[float]) -> None:
-        """Add damage; times within a second of each other are one place, which may be read twice."""
+    def _add_damage(self, damage: list[float]) -> None:
+        """Add times of damage; times within a second of a known one are the same damage, read again."""
         new = [time for time in damage if all(abs(time - known) > 1.0 for known in self.damage)]
         self.damage = sorted([*self.damage, *new])
 
     def _examples(self, use_audio: bool, first: FrameTime) -> AudioExamples:
-        """The sound from a frame on; the file is read forward and reopened to go back."""
+        """Return the audio examples from a frame on; the file is read forward, and opened again to go back."""
         if use_audio in self._audio and first.index < self._reached[use_audio]:
             self._audio.pop(use_audio).close()
         if use_audio not in self._audio:
             source = self._frames.source
-            sound = source.sound if use_audio else None
-            self._audio[use_audio] = AudioExamples(sound, first.instant, source.audio_track)
+            start = source.start if first.index == 0 else first.instant
+            self._audio[use_audio] = AudioExamples(source.sound if use_audio else None, start, source.audio_track)
         self._reached[use_audio] = first.index
         self._audio[use_audio].forget_before(first.index)
         return self._audio[use_audio]
 
     def _text_features(self, text: str | None) -> torch.Tensor | None:
         if text not in self._text:
-            with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
+            with self._clock.stage("encoder"), self._compute():
                 self._text[text] = self._network.encode_text(text)
         return self._text[text]

@@ -1,11 +1,12 @@
-"""The film: the frames of a clip in any order, each decoded, encoded and cut into windows when it is asked for."""
+"""Random access to the processed frames of a video: times, windows, images and features."""
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 
 import numpy as np
 import torch
@@ -19,28 +20,33 @@ from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.types import Frame
+from auralsam2.utils.background import Prefetcher
 from auralsam2.utils.timing import StageTimer
 
-_SLACK = 1e-6
-_FAR = 10.0
-"""Seconds of pictures that are read through rather than sought over."""
-_STRETCH = 16
-"""Pictures before the wanted one that are read with it on the way back: files are read forward."""
+_TOLERANCE = 1e-6
+_SEEK_DISTANCE = 10.0
+"""Seconds ahead up to which the second reader decodes all images instead of seeking."""
+_BACKWARD_RUN = 16
+"""Number of earlier images decoded together with the requested one when frames are requested backward."""
 
 
 class FrameStore:
-    """Random access to the processed frames of a video.
+    """The processed frames of a video.
 
-    A picture is encoded once and kept in `cache`, which has a bound; what gave way there is read and encoded again. Of
-    a frame that was passed, its two times stay: 16 bytes.
+    The file is read forward as far as a request needs. Images and features are cached; what the cache has evicted is
+    decoded and encoded again. Frames that show the same image share it and its features. Without the cache, a frame
+    takes 16 bytes for its two times.
 
     Args:
-        network: encodes.
+        network: encodes the images.
         source: the video.
-        compute: makes the context in which the network runs.
+        compute: returns the context in which the network runs, without gradients.
         clock: counts seconds per stage.
         cache: owned by the caller.
-        listen: make what the fuser needs too.
+        with_patches: compute the patch maps of the fuser too.
+        prefetch: decode a few frames ahead in a background thread.
+        batch: number of frames that are encoded together when they are read. By default, each frame is encoded alone
+            when its features are first requested, so that the features do not depend on the order of the requests.
 
     Raises:
         InputError: the file cannot be opened.
@@ -54,89 +60,95 @@ class FrameStore:
         clock: StageTimer,
         cache: FeatureCache,
         *,
-        listen: bool,
+        with_patches: bool,
+        prefetch: bool = False,
+        batch: int | None = None,
     ) -> None:
         self.source = source
         self._network, self._compute, self._clock, self._cache = network, compute, clock, cache
-        self._listen = listen
+        self._with_patches, self._prefetch, self._batch = with_patches, prefetch, batch
         self.slot = slot_length(source.fps)
         self._slots = network.config.clip.frames
         self._times, self._instants = array("d"), array("d")
+        self._background = ExitStack()
         self._reader = FrameReader(source.info.path, fps=source.fps, start=source.start, end=source.end)
+        self._unread: Iterator[tuple[Frame, FrameFeatures | None]] | None = None
         self._ended = False
         self._window: Window | None = None
-        self._again: FrameReader | None = None
-        self._shown: Frame | None = None
-        self._asked = 0
+        self._second_reader: FrameReader | None = None
+        self._second_frame: Frame | None = None
+        self._last_request = 0
+        self._freed = 0
         self._closed = False
 
     def check_open(self) -> None:
-        """Check that the file was not let go of.
+        """Check that the store is not closed.
 
         Raises:
-            UsageError: it was.
+            UsageError: it is closed.
         """
         if self._closed:
             raise UsageError(f"{self.source.info.path}: the session is closed: open it again")
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Stop the background thread and close the file."""
         self._closed = True
+        self._background.close()
         self._reader.close()
-        if self._again is not None:
-            self._again.close()
+        if self._second_reader is not None:
+            self._second_reader.close()
 
     @property
     def damage(self) -> list[float]:
-        """Seconds at which the pictures are damaged, as far as they were read."""
+        """Times of damaged images, in seconds, as far as the file was read."""
         return self._reader.damage
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about corrections and conversions of the pictures, as far as they were read."""
+        """Notes on corrections and conversions of the images, as far as the file was read, and on the audio track."""
         return [*self._reader.notes, *self.source.notes]
 
     def has(self, index: int) -> bool:
-        """Whether there is a frame of this index; reads on up to it."""
+        """Return whether a frame with this index exists; reads the file up to it."""
         while len(self._times) <= index and not self._ended:
             self._read()
         return 0 <= index < len(self._times)
 
     def upward(self, index: int) -> Iterator[int]:
-        """Indices from one on to the last; reads on as they are taken."""
+        """Yield the indices from `index` to the last frame; reads the file as they are requested."""
         while self.has(index):
             yield index
             index += 1
 
     def last(self) -> int:
-        """Index of the last frame; reads to the end."""
+        """Return the index of the last frame; reads the file to its end."""
         while not self._ended:
-            self._read(keep_from=np.inf)
+            self._read(cache_from=np.inf)
         return len(self._times) - 1
 
     def time(self, index: int) -> float:
-        """Presentation time of a frame that was read, in seconds."""
+        """Return the presentation time of a frame that was read, in seconds."""
         return self._times[index]
 
     def index_at(self, time: float) -> int:
-        """The frame that a moment means: the one whose instant is nearest; reads on up to it."""
-        near = time - 2 * self._slots * self.slot
+        """Return the index of the frame whose instant is nearest to a time in seconds; reads the file up to it."""
+        cache_from = time - 2 * self._slots * self.slot
         while not self._ended and not (self._instants and self._instants[-1] >= time):
-            self._read(keep_from=near)
+            self._read(cache_from=cache_from)
         right = bisect_left(self._instants, time)
         around = [index for index in (right - 1, right) if 0 <= index < len(self._instants)]
         return min(around, key=lambda index: abs(self._instants[index] - time))
 
     def moment(self, index: int) -> FrameTime:
-        """A frame that was read, in time."""
+        """Return index, instant and slot of a frame that was read."""
         instant = self._instants[index]
         return FrameTime(index, instant, slot_of(instant, self.source.start, self.slot))
 
     def window(self, index: int) -> Window:
-        """The window that gives out a frame; reads up to the first frame behind it."""
+        """Return the window that yields a frame; reads the file up to the first frame after the window."""
         window = self._window
         if window is None or not window.first_new <= index <= window.moments[-1].index:
-            # Windows begin at multiples of their length; the last one may reach back into the one before.
+            # Windows begin at multiples of their length; the last one may overlap the one before.
             first = (self.moment(index).slot // self._slots - 1) * self._slots
             start = self.source.start
             begin = bisect_left(self._instants, first, key=lambda instant: slot_of(instant, start, self.slot))
@@ -149,83 +161,121 @@ class FrameStore:
         return window
 
     def picture(self, index: int) -> np.ndarray:
-        """The picture of a frame that was read, (H, W, 3) uint8, read-only; decoded again if it is no longer kept."""
-        index = self._first(index)
-        backward, self._asked = index < self._asked, index
-        kept = self._cache.get(("picture", index))
-        if kept is not None:
-            return _locked(kept["image"].numpy())
+        """Return the image of a frame that was read, (H, W, 3) uint8, read-only."""
+        index = self._first_with_image(index)
+        backward, self._last_request = index < self._last_request, index
+        cached = self._cache.get(("picture", index))
+        if cached is not None:
+            return _read_only(cached["image"].numpy())
         with self._clock.stage("decode"):
-            for earlier in range(max(0, index - _STRETCH), index) if backward else ():
-                if self._first(earlier) == earlier:
-                    self._keep_picture(earlier, self._picture_at(self._times[earlier]))
-            image = self._picture_at(self._times[index])
-        self._keep_picture(index, image)
-        return _locked(image)
+            for earlier in range(max(0, index - _BACKWARD_RUN), index) if backward else ():
+                if self._first_with_image(earlier) == earlier:
+                    self._put_picture(earlier, self._decode_again(self._times[earlier]))
+            image = self._decode_again(self._times[index])
+        self._put_picture(index, image)
+        return _read_only(image)
 
     def features(self, index: int) -> FrameFeatures:
-        """What the encoder makes of a frame that was read.
-
-        Frames go through the encoder one by one, so that the numbers do not depend on the order of the questions.
-        Frames that show the same picture share its features.
-        """
-        index = self._first(index)
-        kept = self._cache.get(("features", index))
-        if kept is not None:
-            return unpack_features(kept)
-        picture = self.picture(index)
-        with self._clock.stage("encoder"), torch.inference_mode(), self._compute():
-            square = to_square(picture, self._network.image_size).to(self._network.device)
-            (features,) = self._network.encode(normalise(square[None]), with_patches=self._listen)
+        """Return the features of a frame that was read."""
+        index = self._first_with_image(index)
+        cached = self._cache.get(("features", index))
+        if cached is not None:
+            return unpack_features(cached)
+        image = self.picture(index)
+        with self._clock.stage("decode"):
+            square = to_square(image, self._network.image_size)
+        (features,) = self._encode([square])
         self._cache.put(("features", index), pack_features(features))
         return features
 
     def forget(self, frames: range, *kinds: str) -> None:
-        """Drop what is kept of some frames, or only some kinds; the picture that the next frame shows too stays."""
+        """Drop the cached data of some frames: the given kinds, or all. The image shared with the next frame stays."""
         if not frames:
             return
-        shared = self._first(frames.stop) if frames.stop < len(self._times) else -1
-        self._cache.forget(
-            (index for index in range(self._first(frames.start), frames.stop) if index != shared), *kinds
-        )
+        shared = self._first_with_image(frames.stop) if frames.stop < len(self._times) else -1
+        first = self._first_with_image(frames.start)
+        self._cache.forget((index for index in range(first, frames.stop) if index != shared), *kinds)
 
-    def _read(self, keep_from: float = -np.inf) -> None:
-        """Pass one more frame; keep its picture if its instant is not earlier than `keep_from`."""
-        with self._clock.stage("decode"):
-            frame = next(self._reader, None)
+    def forget_before(self, index: int) -> None:
+        """Drop all cached data of the frames before one, for passes that do not return to them."""
+        self.forget(range(self._freed, index))
+        self._freed = max(self._freed, index)
+
+    def _read(self, cache_from: float = -np.inf) -> None:
+        """Read one more frame; cache its image if its instant is `cache_from` or later."""
+        if self._unread is None:
+            self._unread = self._read_frames()
+        frame, features = next(self._unread, (None, None))
         if frame is None:
             self._ended = True
             return
         self._times.append(frame.time)
         self._instants.append(frame.instant)
-        if frame.instant >= keep_from and self._cache.get(("picture", self._first(frame.index))) is None:
-            self._keep_picture(self._first(frame.index), frame.image)
+        first = self._first_with_image(frame.index)
+        if features is not None:
+            self._cache.put(("features", first), pack_features(features))
+        if frame.instant >= cache_from and self._cache.get(("picture", first)) is None:
+            self._put_picture(first, frame.image)
 
-    def _first(self, index: int) -> int:
-        """Index of the first frame that shows the same picture; under it, the picture and its features are kept."""
+    def _read_frames(self) -> Iterator[tuple[Frame, FrameFeatures | None]]:
+        """Yield the frames; with `batch`, the features of each new image beside it."""
+        frames = self._decode_frames()
+        if self._prefetch:
+            frames = iter(self._background.enter_context(Prefetcher(frames)))
+        while group := list(itertools.islice(frames, self._batch or 1)):
+            squares = [square for _, square in group if square is not None]
+            features = iter(self._encode(squares) if squares else ())
+            for frame, square in group:
+                yield frame, None if square is None else next(features)
+
+    def _decode_frames(self) -> Iterator[tuple[Frame, torch.Tensor | None]]:
+        """Yield the frames; with `batch`, the resized image beside it unless the previous frame shows the same image.
+
+        With `prefetch`, this runs in the background thread.
+        """
+        previous: float | None = None
+        while True:
+            with self._clock.stage("decode"):
+                frame = next(self._reader, None)
+                if frame is None:
+                    return
+                repeated, previous = frame.time == previous, frame.time
+                resize = self._batch is not None and not repeated
+                square = to_square(frame.image, self._network.image_size) if resize else None
+            yield frame, square
+
+    def _encode(self, squares: list[torch.Tensor]) -> tuple[FrameFeatures, ...]:
+        """Encode images of (3, S, S) uint8 in one pass of the image encoder."""
+        with self._clock.stage("encoder"), self._compute():
+            pixels = normalise(torch.stack(squares).to(self._network.device))
+            return self._network.encode(pixels, with_patches=self._with_patches)
+
+    def _first_with_image(self, index: int) -> int:
+        """Return the index of the first frame that shows the same image: the key of image and features."""
         return bisect_left(self._times, self._times[index])
 
-    def _keep_picture(self, index: int, image: np.ndarray) -> None:
+    def _put_picture(self, index: int, image: np.ndarray) -> None:
         self._cache.put(("picture", index), {"image": torch.from_numpy(image)})
 
-    def _picture_at(self, time: float) -> np.ndarray:
-        """The picture of a presentation time, by a reader of its own that goes on where it stands or seeks."""
-        shown = self._shown
-        if self._again is None or shown is None or not shown.time - _SLACK <= time <= shown.time + _FAR:
-            if self._again is not None:
-                self._again.close()
-            self._again = FrameReader(self.source.info.path, fps=None, start=max(0.0, time), end=None)
-            shown = next(self._again, None)
-        while shown is not None and shown.time < time - _SLACK:
-            shown = next(self._again, None)
-        self._shown = shown
-        if shown is None:
-            raise InputError(f"{self.source.info.path}: the picture at {time:.2f} s cannot be read again: open it anew")
-        return shown.image
+    def _decode_again(self, time: float) -> np.ndarray:
+        """Decode the image of a presentation time with a second reader, which continues or seeks."""
+        frame = self._second_frame
+        near = frame is not None and frame.time - _TOLERANCE <= time <= frame.time + _SEEK_DISTANCE
+        if self._second_reader is None or not near:
+            if self._second_reader is not None:
+                self._second_reader.close()
+            self._second_reader = FrameReader(self.source.info.path, fps=None, start=max(0.0, time), end=None)
+            frame = next(self._second_reader, None)
+        while frame is not None and frame.time < time - _TOLERANCE:
+            frame = next(self._second_reader, None)
+        self._second_frame = frame
+        if frame is None:
+            raise InputError(f"{self.source.info.path}: the image at {time:.2f} s cannot be decoded again: reopen it")
+        return frame.image
 
 
-def _locked(image: np.ndarray) -> np.ndarray:
-    """The same picture, which whoever gets it cannot spoil for the next."""
+def _read_only(image: np.ndarray) -> np.ndarray:
+    """Return a read-only view of an image."""
     image = image.view()
     image.flags.writeable = False
     return image

@@ -1,4 +1,4 @@
-"""The cast: the objects there are, with all changes of them that can be taken back."""
+"""Registry of the objects of a session, with undo and redo."""
 
 from __future__ import annotations
 
@@ -13,52 +13,55 @@ from auralsam2.inference.object_state import ObjectState
 
 T = TypeVar("T")
 DEPTH = 100
-"""Steps that can be taken back."""
+"""Number of steps that can be undone."""
 
 
 class UndoHistory(Generic[T]):
-    """The present state, with those before it and those that were undone.
+    """The current state with earlier and undone states.
 
     Args:
         now: the first state.
+
+    Attributes:
+        now: the current state.
     """
 
     def __init__(self, now: T) -> None:
         self.now = now
-        self._before: deque[T] = deque(maxlen=DEPTH)
+        self._earlier: deque[T] = deque(maxlen=DEPTH)
         self._undone: list[T] = []
 
     def push(self, state: T) -> None:
-        """Go on to a new state; what was undone is forgotten."""
-        self._before.append(self.now)
+        """Set a new state and discard the undone ones."""
+        self._earlier.append(self.now)
         self._undone.clear()
         self.now = state
 
     def undo(self) -> None:
-        """Go back.
+        """Return to the state before.
 
         Raises:
-            UsageError: nothing was done, or nothing that is still known.
+            UsageError: there is none, or it is older than `DEPTH` steps.
         """
-        if not self._before:
-            raise UsageError(f"nothing to undo: at most the last {DEPTH} steps are known")
+        if not self._earlier:
+            raise UsageError(f"nothing to undo: at most the last {DEPTH} steps can be undone")
         self._undone.append(self.now)
-        self.now = self._before.pop()
+        self.now = self._earlier.pop()
 
     def redo(self) -> None:
-        """Take an undo back.
+        """Return to the state that was undone last.
 
         Raises:
-            UsageError: nothing was undone since the last step.
+            UsageError: there is none.
         """
         if not self._undone:
             raise UsageError("nothing to redo: nothing was undone since the last step")
-        self._before.append(self.now)
+        self._earlier.append(self.now)
         self.now = self._undone.pop()
 
 
 class ObjectRegistry:
-    """Tracks by number; every change is a step that can be undone."""
+    """Objects by number. Each change is one step of the history."""
 
     def __init__(self) -> None:
         self._history: UndoHistory[Mapping[int, ObjectState]] = UndoHistory({})
@@ -66,56 +69,56 @@ class ObjectRegistry:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Numbers of the objects that are there, ascending."""
+        """Numbers of the current objects, ascending."""
         return tuple(sorted(self._history.now))
 
     def __contains__(self, number: int) -> bool:
         return number in self._history.now
 
     def get(self, number: int) -> ObjectState:
-        """An object.
+        """Return the state of an object.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: there is no such object.
         """
         if number not in self:
-            there = ", ".join(map(str, self.numbers)) or "none yet"
-            raise UsageError(f"no object {number}: there are {there}; point at one, or call hear(), to make it")
+            numbers = ", ".join(map(str, self.numbers)) or "none yet"
+            raise UsageError(f"no object {number}: there are {numbers}; prompt it, or call hear()")
         return self._history.now[number]
 
     def get_or_new(self, number: int) -> ObjectState:
-        """An object, or one of which nothing is said.
+        """Return the state of an object, or an empty state for a new number.
 
         Raises:
-            UsageError: objects have no such numbers.
+            UsageError: the number is negative.
         """
         if number < 0:
-            raise UsageError(f"object {number}: numbers start at 0, which is what sounds")
+            raise UsageError(f"object {number}: numbers start at 0, the sounding object")
         return self._history.now.get(number) or ObjectState(number=number)
 
     def put(self, state: ObjectState) -> ObjectState:
-        """A new state of an object, returned with its version; without anything asked of it, it goes."""
+        """Replace the state of an object, remove it if the state is empty, and return the state with its version."""
         (state,) = self.put_all([state])
         return state
 
     def put_all(self, states: Iterable[ObjectState]) -> tuple[ObjectState, ...]:
-        """New states of several objects in one step."""
+        """Replace the states of several objects in one step; see `put`."""
         new = tuple(dataclasses.replace(state, versions=(next(self._versions), *state.versions)) for state in states)
-        after = {**self._history.now, **{state.number: state for state in new}}
-        self._history.push({number: state for number, state in after.items() if not state.empty})
+        objects = {**self._history.now, **{state.number: state for state in new}}
+        self._history.push({number: state for number, state in objects.items() if not state.empty})
         return new
 
     def remove(self, number: int) -> None:
-        """Forget an object.
+        """Remove an object.
 
         Raises:
-            UsageError: it is not there.
+            UsageError: there is no such object.
         """
         self.get(number)
         self._history.push({other: state for other, state in self._history.now.items() if other != number})
 
     def undo(self) -> None:
-        """Take the last step back.
+        """Undo the last step.
 
         Raises:
             UsageError: there is none.
@@ -123,7 +126,7 @@ class ObjectRegistry:
         self._history.undo()
 
     def redo(self) -> None:
-        """Take the last undo back.
+        """Redo the step that was undone last.
 
         Raises:
             UsageError: there is none.

@@ -1,4 +1,4 @@
-"""The state of one object: what was said of it, and what came of it on the frames where it was said."""
+"""State of one object: its prompts, and the predictions on its prompted frames."""
 
 from __future__ import annotations
 
@@ -9,65 +9,80 @@ from typing import Literal, get_args
 
 import torch
 
+from auralsam2.errors import UsageError
 from auralsam2.inference.feature_prompts import Condition
 from auralsam2.inference.memory_bank import MemoryEntry
 from auralsam2.inference.tracker import TrackedFrame, full_size
 from auralsam2.modeling.prompt_encoder import VisualPrompts
 
+Combine = Literal["joint", "ensemble"]
+COMBINES: tuple[Combine, ...] = get_args(Combine)
 Merge = Literal["mean_prob", "mean_logit", "max_iou_score", "union"]
 MERGES: tuple[Merge, ...] = get_args(Merge)
-_SURE = 1e-6
-"""Probabilities are kept so far from 0 and 1, for their logits to be finite."""
+_EPSILON = 1e-6
+"""Distance of merged probabilities from 0 and 1, which keeps their logits finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class MaskPrediction:
-    """The mask of one object on one frame.
+    """Predicted mask of one object on one frame.
 
     Attributes:
-        low: (4h, 4w) float32 logits at the decoder's size.
+        low_res: (4h, 4w) float32 logits at the decoder's size.
         iou: predicted IoU, in [0, 1].
         object_score: logit of "the object is in the frame".
     """
 
-    low: torch.Tensor
+    low_res: torch.Tensor
     iou: float
     object_score: float
 
     @classmethod
-    def of(cls, tracked: TrackedFrame) -> MaskPrediction:
-        """The chosen mask of a tracked frame."""
-        # A copy, so that the candidates that were not chosen take no memory.
-        low = tracked.decoded.logits[0, tracked.best].float().clone()
-        return cls(low, tracked.iou, tracked.object_score)
+    def of(cls, frame: TrackedFrame) -> MaskPrediction:
+        """Return the chosen mask of a tracked frame."""
+        # A copy frees the other candidates.
+        low_res = frame.decoded.logits[0, frame.best].float().clone()
+        return cls(low_res, frame.iou, frame.object_score)
 
     def logits(self, size: int) -> torch.Tensor:
-        """(S, S) float32, bilinear."""
-        return full_size(self.low[None, None], size)[0, 0]
+        """Return the logits resized to (size, size) float32, bilinear."""
+        return full_size(self.low_res[None, None], size)[0, 0]
 
 
 def merge_predictions(first: MaskPrediction, second: MaskPrediction, rule: Merge) -> MaskPrediction:
-    """One mask of two.
+    """Merge two predictions of one object on one frame.
 
-    `mean_prob` and `mean_logit` draw the same border at the decoder's size, since the mean of two probabilities passes
-    one half where the sum of their logits passes zero; in between pixels and in the logits they differ.
+    `mean_prob` and `mean_logit` give the same mask at the decoder's size: the mean of two probabilities exceeds one
+    half exactly where the sum of their logits exceeds zero. Their logits differ, and so do the resized masks.
 
     Args:
-        first: of one prompting.
-        second: of the other.
-        rule: `mean_prob`, the mean of the probabilities; `mean_logit`, of the logits; `max_iou_score`, the mask that
-            the decoder trusts more, the first on a tie; `union`, whatever is in one of them.
+        first: one prediction.
+        second: the other prediction.
+        rule: `mean_prob`, mean of the probabilities; `mean_logit`, mean of the logits; `max_iou_score`, the prediction
+            with the higher predicted IoU, the first one on a tie; `union`, union of both masks.
     """
     if rule == "max_iou_score":
         return first if first.iou >= second.iou else second
     iou = (first.iou + second.iou) / 2
     if rule == "union":
-        return MaskPrediction(torch.maximum(first.low, second.low), iou, max(first.object_score, second.object_score))
+        score = max(first.object_score, second.object_score)
+        return MaskPrediction(torch.maximum(first.low_res, second.low_res), iou, score)
     score = (first.object_score + second.object_score) / 2
     if rule == "mean_logit":
-        return MaskPrediction((first.low + second.low) / 2, iou, score)
-    mean = (first.low.double().sigmoid() + second.low.double().sigmoid()) / 2
-    return MaskPrediction(mean.logit(_SURE).float(), iou, score)
+        return MaskPrediction((first.low_res + second.low_res) / 2, iou, score)
+    mean = (first.low_res.double().sigmoid() + second.low_res.double().sigmoid()) / 2
+    return MaskPrediction(mean.logit(_EPSILON).float(), iou, score)
+
+
+def check_merging(combine: str, merge: str) -> None:
+    """Check the names of a way to combine prompts and of a merge rule.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    for name, value, choices in (("combine", combine, COMBINES), ("merge", merge, MERGES)):
+        if value not in choices:
+            raise UsageError(f"{name} {value!r}: choose from {', '.join(choices)}")
 
 
 UNCONDITIONED = Condition(False, None)
@@ -75,31 +90,31 @@ UNCONDITIONED = Condition(False, None)
 
 @dataclass(frozen=True, slots=True)
 class ConditioningFrame:
-    """A frame on which the user points at an object; the memory of the object grows from these.
+    """A frame on which an object has visual prompts. The memory of the object starts from these frames.
 
     Attributes:
-        rounds: the visual prompts after each thing said, each with all said before; every round corrects the mask of
-            the one before.
-        corrects: (4h, 4w) logits of the mask on display when the first was said, or None.
-        found: the mask after the last round.
-        remembered: what other frames attend to.
+        rounds: visual prompts after each round of interaction, earlier prompts included. Each round corrects the mask
+            of the round before.
+        initial: (4h, 4w) logits of the mask that the first round corrects, or None.
+        prediction: the mask after the last round.
+        entry: memory of the frame.
     """
 
     rounds: tuple[VisualPrompts, ...]
-    corrects: torch.Tensor | None
-    found: MaskPrediction
-    remembered: MemoryEntry
+    initial: torch.Tensor | None
+    prediction: MaskPrediction
+    entry: MemoryEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObjectState:
-    """One object as far as the user has told of it. Never changed: what is said makes a new one.
+    """State of one object. Immutable: each prompt creates a new state.
 
     Attributes:
-        number: of the object; 0 is what sounds.
-        condition: what the fuser is told.
-        conditioning_frames: by index of the frame.
-        versions: of this state and those it came from, the newest first; the masks they gave are those on display.
+        number: of the object; 0 is the sounding object.
+        condition: audio and text.
+        conditioning_frames: by index of the frame, ascending.
+        versions: numbers of this state and of the states before it, the newest first; keys of the latest masks.
     """
 
     number: int
@@ -109,17 +124,17 @@ class ObjectState:
 
     @property
     def fuses(self) -> bool:
-        """Whether the fuser has anything to tell of it."""
+        """True if the object has audio or text prompts."""
         return self.condition.use_audio or self.condition.text is not None
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is asked of it."""
+        """True if the object has no prompts."""
         return not (self.conditioning_frames or self.fuses)
 
-    def with_conditioning_frame(self, index: int, seed: ConditioningFrame | None) -> ObjectState:
-        """With another seed on a frame, or with none."""
-        conditioning_frames = {kept: value for kept, value in self.conditioning_frames.items() if kept != index}
-        if seed is not None:
-            conditioning_frames[index] = seed
-        return dataclasses.replace(self, conditioning_frames=dict(sorted(conditioning_frames.items())))
+    def with_conditioning_frame(self, index: int, frame: ConditioningFrame | None) -> ObjectState:
+        """Return the state with the conditioning frame of an index replaced, or removed if `frame` is None."""
+        frames = {other: value for other, value in self.conditioning_frames.items() if other != index}
+        if frame is not None:
+            frames[index] = frame
+        return dataclasses.replace(self, conditioning_frames=dict(sorted(frames.items())))

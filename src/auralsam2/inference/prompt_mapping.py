@@ -1,4 +1,4 @@
-"""What the user points at, from pixels of the source to the model's square, checked on the way."""
+"""Mapping of visual prompts from pixels of the video to the model's square."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ XYXY = tuple[float, float, float, float]
 
 
 class PromptMapper:
-    """Makes visual prompts for the model's square.
+    """Checks the prompts of a video and maps them to the model's square.
 
     Args:
         source: the video.
@@ -33,16 +33,22 @@ class PromptMapper:
         self._scale = torch.tensor([size / source.info.width, size / source.info.height])
 
     def points(self, points: Sequence[XY], labels: Sequence[int], time: float, box: XYXY | None) -> VisualPrompts:
-        """Clicks, and a box said in the same breath.
+        """Map clicks and a box of one frame.
+
+        Args:
+            points: (x, y) in pixels of the video.
+            labels: 1 for positive, 0 for negative clicks.
+            time: in seconds.
+            box: (x0, y0, x1, y1) in pixels of the video, or None.
 
         Raises:
-            UsageError: something lies outside, or labels do not fit the points.
+            UsageError: a value lies outside the frame or the processed part, or the labels do not match the points.
         """
         if len(points) != len(labels):
-            raise UsageError(f"{len(points)} points but {len(labels)} labels: give one label a point, 1 or 0")
+            raise UsageError(f"{len(points)} points but {len(labels)} labels: give one label per point, 1 or 0")
         for label in labels:
             if label not in (POSITIVE, NEGATIVE):
-                raise UsageError(f"label {label!r}: give 1 for the object, 0 for what is not part of it")
+                raise UsageError(f"label {label!r}: give 1 for the object, 0 for the background")
         if not points and box is None:
             raise UsageError("no points: give at least one, as (x, y) in pixels")
         clicks = tuple(
@@ -51,29 +57,33 @@ class PromptMapper:
         boxes = () if box is None else (Box(x0=box[0], y0=box[1], x1=box[2], y1=box[3], time=time),)
         prompts = Prompts(points=clicks, boxes=boxes)
         self.check(prompts)
-        return self.at_once(prompts)
+        return self.map_frame(prompts)
 
     def mask(self, mask: Path | str | np.ndarray, time: float) -> VisualPrompts:
-        """A mask from a file, or (H, W) of the frame's size: what is not 0 is the object.
+        """Map a mask of one frame.
+
+        Args:
+            mask: an image file, or (H, W) of the size of the frame; non-zero pixels are the object.
+            time: in seconds.
 
         Raises:
-            UsageError: the time lies outside, or the array has another size.
-            InputError: the file cannot be used.
+            UsageError: the time lies outside the processed part, or the array has another size.
+            InputError: the file cannot be read, or has another size.
         """
         self.check_time(time)
         if not isinstance(mask, np.ndarray):
-            return self.at_once(Prompts(masks=(Mask(path=Path(mask), time=time),)))
+            return self.map_frame(Prompts(masks=(Mask(path=Path(mask), time=time),)))
         shape = (self._source.info.height, self._source.info.width)
         if mask.shape != shape:
             raise UsageError(f"mask of shape {mask.shape}: give (height, width) of the frame, {shape}")
         return from_mask(label_to_square((mask != 0).astype(np.uint8), self._size))
 
-    def at_once(self, prompts: Prompts) -> VisualPrompts:
-        """All points, the box and the mask of one frame together.
+    def map_frame(self, prompts: Prompts) -> VisualPrompts:
+        """Map all points, the box and the mask of one frame.
 
         Raises:
             UsageError: there are two boxes, or two masks.
-            InputError: the file of the mask cannot be used.
+            InputError: the mask file cannot be read, or has another size.
         """
         for kind, several in (("boxes", prompts.boxes), ("masks", prompts.masks)):
             if len(several) > 1:
@@ -82,59 +92,59 @@ class PromptMapper:
                 )
         box = mask = None
         if prompts.boxes:
-            (drawn,) = prompts.boxes
-            box = self._on_square([[drawn.x0, drawn.y0], [drawn.x1, drawn.y1]]).flatten()
+            (corners,) = prompts.boxes
+            box = self._scaled([[corners.x0, corners.y0], [corners.x1, corners.y1]]).flatten()
         if prompts.masks:
-            (given,) = prompts.masks
-            label = read_label(given.path, self._source.info.width, self._source.info.height)
+            (file,) = prompts.masks
+            label = read_label(file.path, self._source.info.width, self._source.info.height)
             mask = label_to_square(label, self._size)
         return VisualPrompts(
-            points=self._on_square([[point.x, point.y] for point in prompts.points]),
+            points=self._scaled([[point.x, point.y] for point in prompts.points]),
             labels=torch.tensor([POSITIVE if point.positive else NEGATIVE for point in prompts.points]).long(),
             box=box,
             mask=mask,
         )
 
     def by_frame(self, prompts: Prompts, index_at: Callable[[float], int]) -> dict[int, VisualPrompts]:
-        """What is said of each frame, all at once.
+        """Map the prompts of a video, grouped by frame.
 
         Args:
             prompts: of the whole video.
-            index_at: the frame that a moment means.
+            index_at: returns the index of the frame at a time in seconds.
 
         Returns:
-            by index of the frame, ascending; but frames on which something is only taken away come after the others, so
-            that there is something to take it from.
+            visual prompts by index of the frame: ascending, but frames with negative clicks only come last, so that
+            there is a mask that they correct.
 
         Raises:
-            UsageError: something lies outside, or two boxes, or two masks, fall on one frame.
-            InputError: the file of a mask cannot be used.
+            UsageError: a value lies outside the frame or the processed part, or two boxes or two masks share a frame.
+            InputError: a mask file cannot be read, or has another size.
         """
         self.check(prompts)
         index = {prompt.time: index_at(prompt.time) for prompt in prompts.visual}
         frames = {
-            here: self.at_once(
+            frame: self.map_frame(
                 Prompts(
-                    points=tuple(point for point in prompts.points if index[point.time] == here),
-                    boxes=tuple(box for box in prompts.boxes if index[box.time] == here),
-                    masks=tuple(mask for mask in prompts.masks if index[mask.time] == here),
+                    points=tuple(point for point in prompts.points if index[point.time] == frame),
+                    boxes=tuple(box for box in prompts.boxes if index[box.time] == frame),
+                    masks=tuple(mask for mask in prompts.masks if index[mask.time] == frame),
                 )
             )
-            for here in sorted(set(index.values()))
+            for frame in sorted(set(index.values()))
         }
-        return dict(sorted(frames.items(), key=lambda frame: is_negative_only(frame[1])))
+        return dict(sorted(frames.items(), key=lambda item: is_negative_only(item[1])))
 
-    def _on_square(self, places: list[list[float]]) -> torch.Tensor:
-        """(n, 2) x, y."""
-        return torch.tensor(places, dtype=torch.float32).reshape(-1, 2) * self._scale
+    def _scaled(self, points: list[list[float]]) -> torch.Tensor:
+        """Return (n, 2) x, y in pixels of the model's square."""
+        return torch.tensor(points, dtype=torch.float32).reshape(-1, 2) * self._scale
 
     def check_time(self, time: float) -> None:
-        """Check that a moment lies in the processed part of the video.
+        """Check that a time lies in the processed part of the video.
 
         Raises:
             UsageError: it does not; the message names the limits.
         """
-        # A point that lies in any frame.
+        # (0, 0) lies inside every frame.
         self.check(Prompts(points=(Point(x=0, y=0, time=time),)))
 
     def check(self, prompts: Prompts) -> None:
@@ -145,46 +155,51 @@ class PromptMapper:
         """
         for prompt in prompts.visual:
             if not math.isfinite(prompt.time):
-                raise UsageError(f"time {prompt.time}: give seconds on the clock of the video")
+                raise UsageError(f"time {prompt.time}: give seconds from the start of the video")
         prompts.check_inside(self._source.info, self._source.start, self._source.end)
 
 
 def from_mask(mask: torch.Tensor) -> VisualPrompts:
-    """A mask on the square, (S, S) bool, as the one prompt of a frame."""
+    """Return a mask on the model's square, (S, S) bool, as visual prompts."""
     return VisualPrompts(points=torch.zeros(0, 2), labels=torch.zeros(0, dtype=torch.int64), mask=mask)
 
 
 def is_negative_only(visual: VisualPrompts) -> bool:
-    """Whether nothing is said but what is not part of the object."""
+    """Return whether the prompts are negative clicks only."""
     return visual.box is None and visual.mask is None and not visual.labels.any()
 
 
-def with_positive_anchor(visual: VisualPrompts, low: torch.Tensor, size: int) -> VisualPrompts:
-    """Clicks that only take away, with one that holds on to what stays: in the middle of the mask's largest other part.
+def with_positive_anchor(visual: VisualPrompts, mask: torch.Tensor, size: int) -> VisualPrompts:
+    """Add a positive click to negative ones: inside the largest component of the mask that contains none of them.
 
-    SAM 2 was not trained to begin a frame with a negative click alone, and small models then ignore it.
+    SAM 2 was not trained to start a frame with a negative click alone, and small models ignore it.
 
     Args:
-        visual: clicks, all negative.
-        low: (4h, 4w) logits of the mask.
+        visual: negative clicks.
+        mask: (4h, 4w) logits of the mask that they correct.
         size: S.
+
+    Returns:
+        all clicks, the positive one first; `visual` itself if each component contains a negative click.
     """
-    scale = size / len(low)
-    clicked = [(int(y / scale), int(x / scale)) for x, y in visual.points.clamp(0, size - 1).tolist()]
-    staying = [
-        part for part in connected_components(low.cpu().numpy() > 0, 1) if not any(part[click] for click in clicked)
+    scale = size / len(mask)
+    clicks = [(int(y / scale), int(x / scale)) for x, y in visual.points.clamp(0, size - 1).tolist()]
+    components = [
+        component
+        for component in connected_components(mask.cpu().numpy() > 0, 1)
+        if not any(component[click] for click in clicks)
     ]
-    if not staying:
+    if not components:
         return visual
-    row, column = interior_point(staying[0])
-    hold = torch.tensor([[(column + 0.5) * scale, (row + 0.5) * scale]])
+    row, column = interior_point(components[0])
+    anchor = torch.tensor([[(column + 0.5) * scale, (row + 0.5) * scale]])
     return VisualPrompts(
-        points=torch.cat([hold, visual.points]), labels=torch.cat([torch.tensor([POSITIVE]), visual.labels])
+        points=torch.cat([anchor, visual.points]), labels=torch.cat([torch.tensor([POSITIVE]), visual.labels])
     )
 
 
 def concat_prompts(before: VisualPrompts, more: VisualPrompts) -> VisualPrompts:
-    """What was said of a frame, and more clicks."""
+    """Return the prompts of a frame with more clicks."""
     return VisualPrompts(
         points=torch.cat([before.points, more.points]),
         labels=torch.cat([before.labels, more.labels]),

@@ -1,9 +1,10 @@
-"""Predict objects on prompted frames and propagate them in both directions."""
+"""Prediction of objects on single frames, and propagation of one or several objects through a video."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Literal, get_args
@@ -11,37 +12,44 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
+from auralsam2.errors import UsageError
 from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.feature_prompts import FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
-from auralsam2.inference.object_state import ConditioningFrame, MaskPrediction, Merge, ObjectState, merge_predictions
+from auralsam2.inference.object_state import (
+    Combine,
+    ConditioningFrame,
+    MaskPrediction,
+    Merge,
+    ObjectState,
+    merge_predictions,
+)
 from auralsam2.inference.prompt_mapping import concat_prompts, is_negative_only, with_positive_anchor
 from auralsam2.inference.results import LatestMasks
-from auralsam2.inference.tracker import ObjectTracker, TrackedFrame, processing_order
-from auralsam2.inference.windows import FrameTime, Window
+from auralsam2.inference.tracker import FrameInput, ObjectTracker, processing_order
+from auralsam2.inference.windows import Window
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.prompt_encoder import VisualPrompts
-from auralsam2.types import FeaturePrompts, Segmentation
+from auralsam2.types import Segmentation
 from auralsam2.utils.mask_geometry import connected_components
 from auralsam2.utils.timing import StageTimer
 
-Combine = Literal["joint", "ensemble"]
-COMBINES: tuple[Combine, ...] = get_args(Combine)
+Direction = Literal["forward", "backward", "both"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 class Propagator:
-    """Predict the masks of objects on frames.
+    """Predicts the masks of one object on frames.
 
     Args:
-        network: decodes and remembers.
-        frames: the frames.
-        feature_prompts: the feature prompts.
-        compute: makes the context in which the network runs.
+        network: provides prompt encoder, mask decoder and memory.
+        frames: provides image features.
+        feature_prompts: provides feature prompts.
+        compute: returns the context in which the network runs, without gradients.
         clock: counts seconds per stage.
-        combine: what becomes of an object that is both heard (or named) and pointed at: `joint`, the decoder gets all
-            prompts at once; `ensemble`, it is called twice, for the fuser's prompts and for those of the user, and the
-            two masks are merged.
-        rule: by which they are merged.
+        combine: for objects with visual prompts beside audio or text. `joint`: one decoder call gets all prompts.
+            `ensemble`: one call gets the feature prompts, another one the visual prompts, and the masks are merged.
+        rule: merge rule of an ensemble.
     """
 
     def __init__(
@@ -60,164 +68,160 @@ class Propagator:
         self._compute, self._clock = compute, clock
 
     def predict_prompted(
-        self, state: ObjectState, index: int, rounds: tuple[VisualPrompts, ...], corrects: torch.Tensor | None
+        self, state: ObjectState, index: int, rounds: tuple[VisualPrompts, ...], initial: torch.Tensor | None
     ) -> ConditioningFrame:
-        """Find an object on a frame where the user points at it.
+        """Predict an object on a frame with visual prompts.
 
         Args:
-            state: what is told of it beside.
+            state: of the object; provides audio and text.
             index: of the frame.
-            rounds: one or more; all rounds that an earlier seed of this frame has answered are answered again.
-            corrects: (4h, 4w) logits of the mask on display before the first round.
+            rounds: one or more rounds of visual prompts; see `ConditioningFrame`. All are decoded.
+            initial: (4h, 4w) logits of the mask that the first round corrects, or None.
         """
-        seed = self._answer(state, index, rounds[:1], corrects, corrects)
-        for number in range(2, len(rounds) + 1):
-            seed = self._answer(state, index, rounds[:number], corrects, seed.found.low)
-        return seed
+        frame = self._decode_round(state, index, rounds[:1], initial, initial)
+        for count in range(2, len(rounds) + 1):
+            frame = self._decode_round(state, index, rounds[:count], initial, frame.prediction.low_res)
+        return frame
 
     def correct(self, state: ObjectState, index: int, visual: VisualPrompts) -> ConditioningFrame:
-        """Answer one more round on a frame that has a seed."""
-        seed = state.conditioning_frames[index]
-        return self._answer(state, index, (*seed.rounds, visual), seed.corrects, seed.found.low)
+        """Decode one more round of visual prompts on a conditioning frame."""
+        frame = state.conditioning_frames[index]
+        rounds = (*frame.rounds, visual)
+        return self._decode_round(state, index, rounds, frame.initial, frame.prediction.low_res)
 
     def recompute_prompted(self, state: ObjectState) -> ObjectState:
-        """Predict all prompted frames of an object again, after its audio or text condition changed."""
-        for index, seed in state.conditioning_frames.items():
-            corrects = None
-            if seed.corrects is not None and state.fuses:
-                corrects = self.predict_unprompted(state, index).low
-            state = state.with_conditioning_frame(index, self.predict_prompted(state, index, seed.rounds, corrects))
+        """Predict all conditioning frames of an object again, after its audio or text condition changed."""
+        for index, frame in state.conditioning_frames.items():
+            initial = None
+            if frame.initial is not None and state.fuses:
+                initial = self.predict_unprompted(state, index).low_res
+            state = state.with_conditioning_frame(index, self.predict_prompted(state, index, frame.rounds, initial))
         return state
 
     def predict_unprompted(self, state: ObjectState, index: int) -> MaskPrediction:
-        """The mask of what the fuser is told alone, on one frame."""
-        window = self._frames.window(index)
-        return next(self._within(state, window, [self._frames.moment(index)]))
+        """Predict an object on one frame from audio and text alone."""
+        return next(self._in_window(state, self._frames.window(index), [index]))
 
     def predict_frame(self, state: ObjectState, index: int) -> MaskPrediction:
-        """Predict the mask of an object on one frame from its prompted frames, without the frames between."""
+        """Predict an object on one frame from its conditioning frames, without the frames between."""
         return next(self.propagate(state, [index], reverse=False))
 
     def components(self, state: ObjectState, index: int | None, least: int) -> tuple[int, list[np.ndarray]]:
-        """The connected parts of an object's mask on one frame.
+        """Return the connected components of an object's mask on one frame.
 
         Args:
-            state: not empty.
-            index: of the frame; None for the one with the most parts, for which all frames are looked at.
-            least: pixels of the square that a part must have.
+            state: of the object, not empty.
+            index: of the frame; None for the frame with the most components, which predicts all frames.
+            least: smallest area of a component, in pixels of the model's square.
 
         Returns:
-            (index, (S, S) bool masks, the largest first).
+            index of the frame, and (S, S) bool masks, sorted by descending area.
         """
-        indices = self._frames.upward(0) if index is None else iter([index])
-        where, most = index or 0, list[np.ndarray]()
-        here, there = itertools.tee(indices)
-        for number, found in zip(here, self.propagate(state, there, reverse=False), strict=True):
-            these = connected_components(found.logits(self._network.image_size).cpu().numpy() > 0, least)
-            if len(these) > len(most):
-                where, most = number, these
-        return where, most
+        candidates, indices = itertools.tee(self._frames.upward(0) if index is None else [index])
+        best, components = index or 0, list[np.ndarray]()
+        predictions = self.propagate(state, indices, reverse=False)
+        for candidate, prediction in zip(candidates, predictions, strict=True):
+            mask = prediction.logits(self._network.image_size).cpu().numpy() > 0
+            parts = connected_components(mask, least)
+            if len(parts) > len(components):
+                best, components = candidate, parts
+        return best, components
 
     def propagate(self, state: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
-        """The masks of an object on successive frames.
+        """Predict an object on successive frames, lazily.
 
         Args:
-            state: not empty.
-            indices: one after the other, ascending, or descending with `reverse`.
-            reverse: backward in time.
+            state: of the object, not empty.
+            indices: of the frames: ascending, or descending with `reverse`.
+            reverse: propagate backward in time.
         """
         if not state.conditioning_frames:
-            yield from self._by_fuser(state, indices, reverse=reverse)
+            yield from self._by_windows(state, indices, reverse=reverse)
         elif self.combine == "joint" or not state.fuses:
             yield from self._by_memory(state, indices, reverse=reverse)
         else:
-            first, second = itertools.tee(indices)
-            heard = self._by_fuser(state, first, reverse=reverse)
-            for one, other in zip(heard, self._by_memory(state, second, reverse=reverse), strict=True):
-                yield merge_predictions(one, other, self.rule)
+            indices, copy = itertools.tee(indices)
+            fused = self._by_windows(state, indices, reverse=reverse)
+            for first, second in zip(fused, self._by_memory(state, copy, reverse=reverse), strict=True):
+                yield merge_predictions(first, second, self.rule)
 
-    def _by_fuser(self, state: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
-        """By sound and words alone: each window afresh, as a clip in training."""
+    def _by_windows(self, state: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
+        """Predict from audio and text; the memory starts anew in each window, as in a training clip."""
         window: Window | None = None
-        results: Iterator[MaskPrediction] = iter(())
+        predictions: Iterator[MaskPrediction] = iter(())
         for index in indices:
-            found = self._frames.window(index)
-            if found != window:
-                window = found
-                wanted = [m for m in window.moments[:: -1 if reverse else 1] if m.index >= window.first_new]
-                results = self._within(state, window, wanted[wanted.index(self._frames.moment(index)) :])
-            yield next(results)
+            if (current := self._frames.window(index)) != window:
+                window = current
+                new = range(window.first_new, window.moments[-1].index + 1)
+                order = range(index, new[0] - 1, -1) if reverse else range(index, new[-1] + 1)
+                predictions = self._in_window(state, window, order)
+            yield next(predictions)
 
-    def _within(self, state: ObjectState, window: Window, wanted: list[FrameTime]) -> Iterator[MaskPrediction]:
-        """Frames of a window in the wanted order, each as soon as it is known."""
-        conditioning = self._network.config.clip.conditioning
-        tracker = new_tracker(self._network, len(window.moments), self._clock)
+    def _in_window(self, state: ObjectState, window: Window, indices: Sequence[int]) -> Iterator[MaskPrediction]:
+        """Predict frames of a window in the given order, each as soon as it is tracked."""
+        conditioning, count, first = (
+            self._network.config.clip.conditioning,
+            len(window.moments),
+            window.moments[0].index,
+        )
         if conditioning == "each":
-            for moment in wanted:
-                yield MaskPrediction.of(self._step(tracker, state, moment.index, window=window, conditioning=True))
-            return
-        early: dict[int, MaskPrediction] = {}
-        left = list(wanted)
-        for number, t in enumerate(processing_order(len(window.moments), conditioning)):
-            moment = window.moments[t]
-            early[moment.index] = MaskPrediction.of(
-                self._step(tracker, state, moment.index, t=t, window=window, conditioning=number == 0)
-            )
-            while left and left[0].index in early:
-                yield early.pop(left.pop(0).index)
+            order = start = [index - first for index in indices]
+        else:
+            order = processing_order(count, conditioning)
+            start = order[:1]
+        tracked = self._tracker(count).track(order, lambda t: self._input(state, first + t, window=window), start)
+        waiting: dict[int, MaskPrediction] = {}
+        remaining = deque(indices)
+        for frame in tracked:
+            waiting[first + frame.t] = MaskPrediction.of(frame)
+            while remaining and remaining[0] in waiting:
+                yield waiting.pop(remaining.popleft())
 
     def _by_memory(self, state: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
-        """Propagate from the prompted frames by SAM 2's memory; backward, frames have negative numbers."""
+        """Propagate from the conditioning frames with SAM 2's memory; backward, frames have negative numbers."""
         sign = -1 if reverse else 1
-        tracker = new_tracker(self._network, timer=self._clock)
-        for index, seed in sorted(state.conditioning_frames.items(), reverse=reverse):
-            tracker.bank.add(sign * index, seed.remembered, conditioning=True)
+        tracker = self._tracker()
+        for index, frame in sorted(state.conditioning_frames.items(), reverse=reverse):
+            tracker.bank.add(sign * index, frame.entry, conditioning=True)
+        indices, copy = itertools.tee(indices)
+        order = (sign * index for index in copy if index not in state.conditioning_frames)
+        tracked = tracker.track(order, lambda t: self._input(state, sign * t))
         for index in indices:
-            seed = state.conditioning_frames.get(index)
-            yield (
-                seed.found if seed is not None else MaskPrediction.of(self._step(tracker, state, index, t=sign * index))
-            )
+            frame = state.conditioning_frames.get(index)
+            yield MaskPrediction.of(next(tracked)) if frame is None else frame.prediction
 
-    def _answer(
+    def _decode_round(
         self,
         state: ObjectState,
         index: int,
         rounds: tuple[VisualPrompts, ...],
-        corrects: torch.Tensor | None,
-        before: torch.Tensor | None,
+        initial: torch.Tensor | None,
+        previous: torch.Tensor | None,
     ) -> ConditioningFrame:
-        visual = dataclasses.replace(rounds[-1], logits=before)
-        tracker = new_tracker(self._network, timer=self._clock)
-        tracked = self._step(tracker, state, index, visual=visual, conditioning=True)
-        return ConditioningFrame(rounds, corrects, MaskPrediction.of(tracked), tracked.remembered)
+        """Decode the last of some rounds, which corrects the `previous` mask."""
+        visual = dataclasses.replace(rounds[-1], logits=previous)
+        (frame,) = self._tracker().track([index], lambda t: self._input(state, t, visual=visual), [index])
+        return ConditioningFrame(rounds, initial, MaskPrediction.of(frame), frame.entry)
 
-    def _step(
-        self,
-        tracker: ObjectTracker,
-        state: ObjectState,
-        index: int,
-        *,
-        t: int | None = None,
-        window: Window | None = None,
-        visual: VisualPrompts | None = None,
-        conditioning: bool = False,
-    ) -> TrackedFrame:
-        """One frame. `window` tells that the fuser's prompts go alone, as part of that window."""
+    def _tracker(self, frames: int | None = None) -> ObjectTracker:
+        return new_tracker(self._network, frames, self._clock, self._compute)
+
+    def _input(
+        self, state: ObjectState, index: int, *, window: Window | None = None, visual: VisualPrompts | None = None
+    ) -> FrameInput:
+        """Return the input of the tracker for one frame; with `window`, its feature prompts from that window."""
         features = self._frames.features(index)
-        prompts: FeaturePrompts | None = None
         if state.fuses and (window is not None or self.combine == "joint"):
-            prompts = self._feature_prompts.prompts(state.condition, index, window)
-        # The tracker counts its own stages.
-        with torch.inference_mode(), self._compute():
-            return tracker.step(index if t is None else t, features, prompts, visual, conditioning=conditioning)
+            return FrameInput(features, self._feature_prompts.prompts(state.condition, index, window), visual)
+        return FrameInput(features, None, visual)
 
 
 class PromptApplier:
-    """Apply visual prompts to frames.
+    """Applies visual prompts to frames.
 
     Args:
-        propagator: finds objects by them.
-        latest_masks: knows the masks that clicks correct.
+        propagator: predicts the masks.
+        latest_masks: provides the masks that clicks correct.
         size: S.
     """
 
@@ -225,51 +229,76 @@ class PromptApplier:
         self._propagator, self._latest_masks, self._size = propagator, latest_masks, size
 
     def apply_prompts(self, state: ObjectState, index: int, visual: VisualPrompts) -> ObjectState:
-        """Return the state with one more round of prompts on a frame; a box or a mask starts the first round."""
-        seed = state.conditioning_frames.get(index)
+        """Return the state after one more round of prompts on a frame; a box or a mask starts the first round."""
+        frame = state.conditioning_frames.get(index)
         if visual.box is not None or visual.mask is not None:
-            seed = self._propagator.predict_prompted(state, index, (visual,), None)
-        elif seed is not None:
-            seed = self._propagator.correct(state, index, concat_prompts(seed.rounds[-1], visual))
+            frame = self._propagator.predict_prompted(state, index, (visual,), None)
+        elif frame is not None:
+            frame = self._propagator.correct(state, index, concat_prompts(frame.rounds[-1], visual))
         else:
-            shown = self._latest_masks.shown(state, index)
-            corrects = None if shown is None else shown.low
-            if corrects is None and is_negative_only(visual) and not state.empty:
-                # Clicks that only take away need something to take from.
-                corrects = self._propagator.predict_frame(state, index).low
-            if corrects is not None and is_negative_only(visual) and state.fuses:
-                visual = with_positive_anchor(visual, corrects, self._size)
-            seed = self._propagator.predict_prompted(state, index, (visual,), corrects)
-        return state.with_conditioning_frame(index, seed)
+            latest = self._latest_masks.get(state, index)
+            initial = None if latest is None else latest.low_res
+            if initial is None and is_negative_only(visual) and not state.empty:
+                # Negative clicks alone need a mask that they correct.
+                initial = self._propagator.predict_frame(state, index).low_res
+            if initial is not None and is_negative_only(visual) and state.fuses:
+                visual = with_positive_anchor(visual, initial, self._size)
+            frame = self._propagator.predict_prompted(state, index, (visual,), initial)
+        return state.with_conditioning_frame(index, frame)
 
 
 class MultiObjectPropagation:
-    """Goes through the film with all objects abreast.
+    """Propagates all objects frame by frame.
 
     Args:
         frames: the frames.
-        propagator: follows each object.
-        latest_masks: gives the masks out.
+        propagator: predicts each object.
+        latest_masks: stores the masks and returns the segmentations.
     """
 
     def __init__(self, frames: FrameStore, propagator: Propagator, latest_masks: LatestMasks) -> None:
         self._frames, self._propagator, self._latest_masks = frames, propagator, latest_masks
 
+    def propagate(
+        self, states: Sequence[ObjectState], start: int | None, direction: Direction
+    ) -> Iterator[Segmentation]:
+        """Propagate in one or both directions; see `VideoSession.propagate`.
+
+        Args:
+            states: of the objects, none of them empty.
+            start: index of the first frame, or None.
+            direction: `forward`, `backward` or `both`.
+
+        Raises:
+            UsageError: the direction is unknown, or the session was closed meanwhile.
+        """
+        if direction not in DIRECTIONS:
+            raise UsageError(f"direction {direction!r}: choose from {', '.join(DIRECTIONS)}")
+        backward = direction == "backward"
+        first = self.start(states, reverse=backward) if start is None else start
+        masks = self.run(states, first, reverse=backward)
+        if direction == "both":
+            return itertools.chain(masks, self.run(states, first - 1, reverse=True))
+        return masks
+
     def start(self, states: Sequence[ObjectState], *, reverse: bool) -> int:
-        """The frame at which to start where the user names none."""
+        """Return the default start frame: see `VideoSession.propagate`."""
         if not reverse:
             return min(min(state.conditioning_frames, default=0) for state in states)
         if all(state.conditioning_frames for state in states):
             return max(max(state.conditioning_frames) for state in states)
         return self._frames.last()
 
-    def run(self, states: Sequence[ObjectState], first: int, *, reverse: bool) -> Iterator[Segmentation]:
-        """Frame by frame, the objects of a frame in the order of `states`.
+    def run(
+        self, states: Sequence[ObjectState], first: int, *, reverse: bool, free: bool = False
+    ) -> Iterator[Segmentation]:
+        """Propagate frame by frame, lazily; the objects of a frame in the order of `states`.
 
         Args:
-            states: none of them empty.
+            states: of the objects, none of them empty.
             first: index of the first frame.
-            reverse: backward in time.
+            reverse: propagate backward in time.
+            free: drop cached data that later frames do not need.
 
         Raises:
             UsageError: the session was closed meanwhile.
@@ -278,54 +307,56 @@ class MultiObjectPropagation:
         def indices() -> Iterator[int]:
             return iter(range(first, -1, -1)) if reverse else self._frames.upward(first)
 
-        results = [self._propagator.propagate(state, indices(), reverse=reverse) for state in states]
+        predictions = [self._propagator.propagate(state, indices(), reverse=reverse) for state in states]
         for index in indices():
             self._frames.check_open()
-            for state, result in zip(states, results, strict=True):
-                yield self._latest_masks.show(state, index, next(result))
+            for state, prediction in zip(states, predictions, strict=True):
+                yield self._latest_masks.show(state, index, next(prediction))
+            if free:
+                # A later window may overlap this one, and needs the features alone.
+                self._frames.forget(range(index, index + 1), "picture", "prompts", "audible", "mask")
+                self._frames.forget_before(self._needed_frames(states, index).start)
 
     def stream(self, states: Sequence[ObjectState], first: int) -> Iterator[Segmentation]:
-        """All frames in the order of time, each for the last time: what is kept of it is dropped.
+        """Propagate through the whole video in the order of time, and drop the cached data of each yielded frame.
 
-        Those before the start are found backward from there, and given out when all of them are known: a memory that
-        came to the prompt from afar would have lost the object on the way.
+        Frames before `first` are predicted backward from it before any frame is yielded, as the object may be lost on
+        the way from the start of the video to the prompt.
 
         Args:
-            states: none of them empty.
-            first: index of the frame at which to start.
+            states: of the objects, none of them empty.
+            first: index of the frame at which propagation starts.
 
         Raises:
             UsageError: the session was closed meanwhile.
         """
         if not self._frames.has(first):
             return
-        begin = self._clip(states, first).start
-        results = [self._propagator.propagate(state, range(first - 1, -1, -1), reverse=True) for state in states]
-        end = begin
-        for index in range(first - 1, -1, -1):
-            self._frames.check_open()
-            for state, result in zip(states, results, strict=True):
-                self._latest_masks.put(state, index, next(result))
-            done = self._clip(states, index).stop
-            # What is audible there stays: it is told with the mask.
-            self._frames.forget(range(done, end), "features", "picture", "prompts")
-            end = min(end, done)
-        gone = 0
+        kept = self._needed_frames(states, first).start
+        self._predict_before(states, first)
         for index in range(first):
             self._frames.check_open()
             for state in states:
-                found = self._latest_masks.shown(state, index) or self._propagator.predict_frame(state, index)
-                yield self._latest_masks.show(state, index, found)
-            self._frames.forget(range(gone, min(index, begin)))
-            gone = max(gone, min(index, begin))
-        for shown in self.run(states, first, reverse=False):
-            yield shown
-            begin = self._clip(states, shown.index).start
-            self._frames.forget(range(gone, begin))
-            gone = max(gone, begin)
+                prediction = self._latest_masks.get(state, index) or self._propagator.predict_frame(state, index)
+                yield self._latest_masks.show(state, index, prediction)
+            self._frames.forget_before(min(index, kept))
+        yield from self.run(states, first, reverse=False, free=True)
 
-    def _clip(self, states: Sequence[ObjectState], index: int) -> range:
-        """The frames that the fuser needs for one; the frame alone where it has nothing to tell."""
+    def _predict_before(self, states: Sequence[ObjectState], first: int) -> None:
+        """Predict the frames before `first`, backward; of each, keep only the masks and whether audio is audible."""
+        indices = range(first - 1, -1, -1)
+        predictions = [self._propagator.propagate(state, indices, reverse=True) for state in states]
+        end = self._needed_frames(states, first).start
+        for index in indices:
+            self._frames.check_open()
+            for state, prediction in zip(states, predictions, strict=True):
+                self._latest_masks.put(state, index, next(prediction))
+            stop = self._needed_frames(states, index).stop
+            self._frames.forget(range(stop, end), "features", "picture", "prompts")
+            end = min(end, stop)
+
+    def _needed_frames(self, states: Sequence[ObjectState], index: int) -> range:
+        """Return the frames whose features a frame needs: its window with audio or text, else the frame alone."""
         if not any(state.fuses for state in states):
             return range(index, index + 1)
         moments = self._frames.window(index).moments

@@ -1,4 +1,4 @@
-"""The masks on display: the last one given out of each frame, in the course of what was said of an object."""
+"""Results of a session: segmentations at the size of the video, and the latest mask of each object and frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from auralsam2.modeling.network import AuralNetwork
 from auralsam2.types import Segmentation
 
 NOTHING = -10.0
-"""Logit and object score of a frame for which nobody asked anything; what SAM 2 writes for an empty mask."""
+"""Logit and object score of a frame without prompts, as SAM 2 writes them for an empty mask."""
 SILENT = "the sound track is silent"
 SILENT_SO_FAR = "nothing was audible where the sound track was heard"
 
@@ -33,16 +33,16 @@ def make_segmentation(
     audible: bool,
     number: int = 0,
 ) -> Segmentation:
-    """The mask of one object on one frame, at the size of the source.
+    """Return the mask of one object on one frame at the size of the video.
 
     Args:
         index: of the frame.
-        time: of its picture, in seconds.
-        image: (H, W, 3) uint8, the picture.
+        time: presentation time of the frame, in seconds.
+        image: (H, W, 3) uint8.
         logits: (S, S) float32 on the CPU.
         iou: predicted IoU of the mask.
         object_score: logit of "the object is in the frame".
-        audible: whether something sounds, or nobody listens.
+        audible: true if the audio around the frame is audible, or no audio is used.
         number: of the object.
     """
     mask = logits > 0
@@ -61,32 +61,32 @@ def make_segmentation(
     )
 
 
-def damage_notes(video: Sequence[float], sound: Sequence[float]) -> list[str]:
-    """A line for each stream that is damaged.
+def damage_notes(video: Sequence[float], audio: Sequence[float]) -> list[str]:
+    """Return one line for each damaged stream.
 
     Args:
-        video: seconds of damage in the pictures.
-        sound: the same in the sound.
+        video: times of damaged images, in seconds.
+        audio: times of damaged audio, in seconds.
     """
     return [
-        f"{what} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s"
-        for what, times in (("video", video), ("sound", sound))
+        f"{stream} damaged at {', '.join(f'{time:.1f}' for time in times[:8])} s"
+        for stream, times in (("video", video), ("sound", audio))
         if times
     ]
 
 
 _STRIDE = 4
-"""Pixels of the model's square for each pixel of a mask."""
+"""Stride of the predicted masks: pixels of the model's square for each of their pixels."""
 
 
 class LatestMasks:
-    """Gives masks out, and knows which ones.
+    """The latest mask of each object and frame, which further clicks correct.
 
     Args:
-        network: tells the size of its square.
-        frames: the frames.
-        feature_prompts: know whether something is audible.
-        cache: owned by the caller; holds what is on display.
+        network: gives the size of the masks.
+        frames: provides times and images.
+        feature_prompts: provides audibility.
+        cache: owned by the caller; stores the masks.
     """
 
     def __init__(
@@ -95,38 +95,39 @@ class LatestMasks:
         self._size = network.image_size
         self._frames, self._feature_prompts, self._cache = frames, feature_prompts, cache
 
-    def show(self, state: ObjectState, index: int, found: MaskPrediction) -> Segmentation:
-        """Make a mask the newest of its frame, and return it at the size of the video.
+    def show(self, state: ObjectState, index: int, prediction: MaskPrediction) -> Segmentation:
+        """Store the latest mask of an object on a frame, and return it at the size of the video.
 
         Raises:
-            UsageError: the mask has another size than those of the decoder.
+            UsageError: the mask has another size than those of the model.
         """
-        if found.low.shape != (self._size // _STRIDE, self._size // _STRIDE):
-            raise UsageError(
-                f"a mask of {tuple(found.low.shape)}: this model's masks have {self._size // _STRIDE} rows and columns"
-            )
-        self.put(state, index, found)
+        side = self._size // _STRIDE
+        if prediction.low_res.shape != (side, side):
+            shape = tuple(prediction.low_res.shape)
+            raise UsageError(f"a mask of {shape}: this model's masks have {side} rows and columns")
+        self.put(state, index, prediction)
         return make_segmentation(
             index,
             self._frames.time(index),
             self._frames.picture(index),
-            found.logits(self._size).cpu(),
-            iou=found.iou,
-            object_score=found.object_score,
+            prediction.logits(self._size).cpu(),
+            iou=prediction.iou,
+            object_score=prediction.object_score,
             audible=self._feature_prompts.audible(state.condition, index),
             number=state.number,
         )
 
-    def put(self, state: ObjectState, index: int, found: MaskPrediction) -> None:
-        """Put a mask on display, as the latest of its frame."""
-        scores = torch.tensor([found.iou, found.object_score], dtype=torch.float64)
-        self._cache.put(("display", state.number, state.versions[0], index), {"low": found.low, "scores": scores})
+    def put(self, state: ObjectState, index: int, prediction: MaskPrediction) -> None:
+        """Store the latest mask of an object on a frame."""
+        scores = torch.tensor([prediction.iou, prediction.object_score], dtype=torch.float64)
+        key = ("mask", state.number, state.versions[0], index)
+        self._cache.put(key, {"low_res": prediction.low_res, "scores": scores})
 
-    def shown(self, state: ObjectState, index: int) -> MaskPrediction | None:
-        """The newest mask that was given out of a frame of an object; None without one."""
+    def get(self, state: ObjectState, index: int) -> MaskPrediction | None:
+        """Return the latest mask of an object on a frame; None without one."""
         for version in state.versions:
-            kept = self._cache.get(("display", state.number, version, index))
-            if kept is not None:
-                iou, object_score = kept["scores"].tolist()
-                return MaskPrediction(kept["low"], iou, object_score)
+            cached = self._cache.get(("mask", state.number, version, index))
+            if cached is not None:
+                iou, object_score = cached["scores"].tolist()
+                return MaskPrediction(cached["low_res"], iou, object_score)
         return None

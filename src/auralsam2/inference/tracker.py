@@ -1,9 +1,10 @@
-"""The tracker: masks of one target from frame to frame. It knows time and holds no layers."""
+"""Tracker of one object: attends to memory, decodes the mask and remembers, frame after frame."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -22,16 +23,32 @@ from auralsam2.utils.timing import StageTimer
 
 
 @dataclass(frozen=True, slots=True)
-class TrackedFrame:
-    """What the tracker found in frame t.
+class FrameInput:
+    """Input of the tracker for one frame.
 
     Attributes:
-        t: the frame.
-        decoded: of B = 1.
+        features: of the frame.
+        prompts: feature prompts, T = 1; None without audio and text. A visual mask or the logits of an earlier mask
+            replace their coarse mask.
+        visual: points, box and mask.
+    """
+
+    features: FrameFeatures
+    prompts: FeaturePrompts | None = None
+    visual: VisualPrompts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFrame:
+    """Output of the tracker for frame t.
+
+    Attributes:
+        t: number of the frame.
+        decoded: output of the mask decoder, B = 1.
         best: index of the chosen mask among the decoded ones.
         logits: (S, S) float32, the chosen mask, bilinear from the decoder's size.
-        conditioned: (1, C, h, w), the stride-16 map with memory in it.
-        remembered: what goes into the memory bank.
+        conditioned: (1, C, h, w), the stride-16 map after memory attention.
+        entry: memory of the frame.
     """
 
     t: int
@@ -39,7 +56,7 @@ class TrackedFrame:
     best: int
     logits: torch.Tensor
     conditioned: torch.Tensor
-    remembered: MemoryEntry
+    entry: MemoryEntry
 
     @property
     def iou(self) -> float:
@@ -53,26 +70,27 @@ class TrackedFrame:
 
 
 def full_size(logits: torch.Tensor, size: int) -> torch.Tensor:
-    """(B, M, 4h, 4w) to (B, M, S, S), bilinear in float32."""
+    """Resize (B, M, 4h, 4w) to (B, M, S, S), bilinear in float32."""
     return F.interpolate(logits.float(), size=(size, size), mode="bilinear", align_corners=False)
 
 
 def processing_order(frames: int, conditioning: Conditioning) -> list[int]:
-    """The conditioning frame of a clip, then all others in ascending order."""
+    """Return the conditioning frame of a clip, then all others in ascending order."""
     first = frames // 2 if conditioning == "middle" else 0
     return [first, *(t for t in range(frames) if t != first)]
 
 
 class ObjectTracker:
-    """One target's memory, frame by frame.
+    """Masks of one object on successive frames.
 
     Args:
         sam2: frozen; its prompt encoder is used.
-        decoder: the prompted decoder.
+        decoder: the mask decoder.
         memory: the memory network.
         position: (1, C, h, w) sine position map.
-        frames: length of the clip if it is known and short; bounds the reach of the pointers.
+        frames: length of the clip if it is known and short; limits the distance of the object pointers.
         clock: counts the time of decoder and memory.
+        compute: returns the context in which each step runs.
     """
 
     def __init__(
@@ -83,12 +101,62 @@ class ObjectTracker:
         position: torch.Tensor,
         frames: int | None = None,
         clock: StageTimer | None = None,
+        compute: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self.sam2, self.decoder, self.memory, self.position = sam2, decoder, memory, position
         self.clock = clock or StageTimer()
+        self.compute = compute
         pointers = memory.pointers if frames is None else min(memory.pointers, frames)
         self.reach = pointers - 1
         self.bank = MemoryBank(memory.slots, memory.pointers)
+
+    def track(
+        self, order: Iterable[int], frame_input: Callable[[int], FrameInput], conditioning: Collection[int] = ()
+    ) -> Iterator[TrackedFrame]:
+        """Track the object through frames, lazily.
+
+        Args:
+            order: numbers of the frames in processing order; ascending, except that conditioning frames may come first.
+            frame_input: returns the input for a frame.
+            conditioning: numbers of the conditioning frames.
+
+        Yields:
+            the frames in processing order.
+
+        Raises:
+            ValueError: a frame is processed before any conditioning frame.
+        """
+        for t in order:
+            frame = frame_input(t)
+            yield self.step(t, frame.features, frame.prompts, frame.visual, conditioning=t in conditioning)
+
+    def track_sequence(
+        self,
+        features: Sequence[FrameFeatures],
+        prompts: FeaturePrompts | None,
+        conditioning: Conditioning,
+        visual: Mapping[int, VisualPrompts] | None = None,
+    ) -> Iterator[TrackedFrame]:
+        """Track the object through a whole clip.
+
+        Args:
+            features: of the T frames.
+            prompts: feature prompts of the T frames; None without audio and text.
+            conditioning: conditioning frames without visual prompts: the `first`, the `middle`, or `each`.
+            visual: visual prompts by frame. These frames become the conditioning frames.
+
+        Yields:
+            the conditioning frames in ascending order, then all others.
+        """
+        prompted = visual or {}
+        order = processing_order(len(features), conditioning)
+        start = sorted(prompted) or (order if conditioning == "each" else order[:1])
+        order = [*start, *(t for t in range(len(features)) if t not in start)]
+
+        def frame_input(t: int) -> FrameInput:
+            return FrameInput(features[t], None if prompts is None else prompts.frame(t), prompted.get(t))
+
+        return self.track(order, frame_input, start)
 
     def step(
         self,
@@ -99,73 +167,51 @@ class ObjectTracker:
         *,
         conditioning: bool = False,
     ) -> TrackedFrame:
-        """Find the target in frame t and remember the frame.
+        """Attend to the memory, decode the mask of frame t and add the frame to the memory.
 
         Args:
-            t: its number; numbers ascend, but for a conditioning frame, which may come first.
-            features: of the frame.
-            prompts: the fuser's, T = 1; None where nothing is heard or read. Their rough mask is for frames where none
-                is given.
-            visual: points, box, mask of the user.
-            conditioning: start from this frame: it attends to no memory, and all others attend to it.
+            t: number of the frame; see `track`.
+            features: see `FrameInput`.
+            prompts: see `FrameInput`.
+            visual: see `FrameInput`.
+            conditioning: process the frame without memory, and let all other frames attend to it.
 
         Raises:
-            ValueError: no conditioning frame came before.
+            ValueError: the memory has no conditioning frame.
         """
         if prompts is not None and visual is not None and visual.masked:
             prompts = dataclasses.replace(prompts, coarse_mask=None)
-        with self.clock.stage("memory"):
-            conditioned = self._condition(t, features, conditioning=conditioning)
-        with self.clock.stage("decoder"):
-            decoded = self.decoder(
-                conditioned,
-                features.fine,
-                features.middle,
-                embed_prompts(self.sam2, visual, padded=prompts is None),
-                prompts,
-                multimask=visual is None or visual.ambiguous,
-            )
-            if self.decoder.extensions.empty_when_absent:
-                decoded = decoded.gated()
-            best = int(decoded.best[0])
-            chosen = full_size(decoded.logits[:, best : best + 1], input_side(self.sam2))
-        with self.clock.stage("memory"):
-            token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
-            remembered = MemoryEntry(
-                self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
-                self.memory.object_pointer(token, decoded.object_score),
-            )
-        self.bank.add(t, remembered, conditioning=conditioning)
-        return TrackedFrame(t, decoded, best, chosen[0, 0], conditioned, remembered)
+        with self.compute():
+            with self.clock.stage("memory"):
+                conditioned = self._attend(t, features, conditioning=conditioning)
+            with self.clock.stage("decoder"):
+                decoded = self.decoder(
+                    conditioned,
+                    features.fine,
+                    features.middle,
+                    embed_prompts(self.sam2, visual, padded=prompts is None),
+                    prompts,
+                    multimask=visual is None or visual.ambiguous,
+                )
+                if self.decoder.extensions.empty_when_absent:
+                    decoded = decoded.gated()
+                best = int(decoded.best[0])
+                chosen = full_size(decoded.logits[:, best : best + 1], input_side(self.sam2))
+            with self.clock.stage("memory"):
+                token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
+                entry = MemoryEntry(
+                    self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
+                    self.memory.object_pointer(token, decoded.object_score),
+                )
+        self.bank.add(t, entry, conditioning=conditioning)
+        return TrackedFrame(t, decoded, best, chosen[0, 0], conditioned, entry)
 
-    def _condition(self, t: int, features: FrameFeatures, *, conditioning: bool) -> torch.Tensor:
-        """The stride-16 map with what the bank holds for frame t."""
+    def _attend(self, t: int, features: FrameFeatures, *, conditioning: bool) -> torch.Tensor:
+        """Return the stride-16 map of frame t after memory attention."""
         if conditioning:
             return self.memory.without_memory(features.embedding)
         if self.bank.empty:
-            raise ValueError(f"frame {t} has nothing to remember: the first frame of a clip is a conditioning one")
+            raise ValueError(f"frame {t} has no memory: process a conditioning frame first")
         return self.memory.attend(
             features.embedding, self.position, self.bank.memories(t), self.bank.pointers(t, self.reach), self.reach
         )
-
-    def track(
-        self,
-        features: Sequence[FrameFeatures],
-        prompts: FeaturePrompts | None,
-        conditioning: Conditioning,
-        visual: Mapping[int, VisualPrompts] | None = None,
-    ) -> Iterator[TrackedFrame]:
-        """A whole clip in processing order.
-
-        Args:
-            features: of its T frames.
-            prompts: the fuser's, of T frames.
-            conditioning: which frame starts, where there are no visual prompts.
-            visual: by frame; the prompted frames start, in ascending order, and all others follow.
-        """
-        given = visual or {}
-        order = processing_order(len(features), conditioning)
-        first = sorted(given) or (order if conditioning == "each" else order[:1])
-        for t in (*first, *(t for t in range(len(features)) if t not in first)):
-            frame = None if prompts is None else prompts.frame(t)
-            yield self.step(t, features[t], frame, given.get(t), conditioning=t in first)

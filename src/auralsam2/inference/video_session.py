@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 
 from auralsam2.errors import UsageError
-from auralsam2.inference.exclusive_access import exclusive_method
+from auralsam2.inference.exclusive_access import exclusive, exclusive_method
 from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT, FeatureCache
 from auralsam2.inference.feature_prompts import Condition, FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.object_history import ObjectRegistry
-from auralsam2.inference.object_state import MERGES, MaskPrediction, Merge, ObjectState
+from auralsam2.inference.object_state import Combine, MaskPrediction, Merge, ObjectState, check_merging
 from auralsam2.inference.prompt_mapping import XY, XYXY, PromptMapper, from_mask
-from auralsam2.inference.propagation import COMBINES, Combine, MultiObjectPropagation, PromptApplier, Propagator
+from auralsam2.inference.propagation import Direction, MultiObjectPropagation, PromptApplier, Propagator
 from auralsam2.inference.results import SILENT_SO_FAR, LatestMasks, damage_notes
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.modeling.network import AuralNetwork
@@ -30,8 +27,6 @@ from auralsam2.modeling.prompt_encoder import VisualPrompts
 from auralsam2.types import MediaInfo, Prompts, Segmentation
 from auralsam2.utils.timing import StageTimer
 
-Direction = Literal["forward", "backward", "both"]
-DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 SOUNDING = 0
 """Number of the object that is prompted by audio."""
 MIN_AREA = 0.002
@@ -43,17 +38,19 @@ class VideoSession:
     """An interactive session; a context manager. A call while another thread's call runs raises a `UsageError`.
 
     Each frame is encoded once, when it is first needed; later prompts only run the decoder. Object 0 is the sounding
-    object.
+    object. `AuralSAM2.open` returns a session; the constructor is not part of the public API.
 
     Args:
         network: in evaluation mode.
         source: the video.
-        compute: returns the context in which the network runs, for instance autocast.
+        compute: returns the context in which the network runs, without gradients.
         combine: `joint` or `ensemble`: how audio and text combine with visual prompts; see `Propagator`.
         merge: rule of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
         memory: limit of cached data in memory, in bytes.
-        disk: limit of cached data in a temporary file, in bytes; older data is computed again.
+        disk: limit of cached data in a temporary file, in bytes, or None; older data is computed again.
         clock: counts seconds per stage.
+        prefetch: see `FrameStore`.
+        batch: see `FrameStore`.
 
     Raises:
         InputError: the video cannot be opened.
@@ -64,22 +61,25 @@ class VideoSession:
         self,
         network: AuralNetwork,
         source: VideoSource,
-        compute: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+        compute: Callable[[], AbstractContextManager[object]] = torch.inference_mode,
         *,
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
         memory: int = DEFAULT_LIMIT,
-        disk: int = DISK_LIMIT,
+        disk: int | None = DISK_LIMIT,
         clock: StageTimer | None = None,
+        prefetch: bool = False,
+        batch: int | None = None,
     ) -> None:
-        _check_choice("combine", combine, COMBINES)
-        _check_choice("merge", merge, MERGES)
+        check_merging(combine, merge)
         self.source, self.clock = source, clock or StageTimer()
         self._network = network
         self._reads_text = network.config.fuser.modality == "audio+text"
         self._cache = FeatureCache(memory, disk)
-        listen = source.sound is not None or self._reads_text
-        self._frames = FrameStore(network, source, compute, self.clock, self._cache, listen=listen)
+        with_patches = source.sound is not None or self._reads_text
+        self._frames = FrameStore(
+            network, source, compute, self.clock, self._cache, with_patches=with_patches, prefetch=prefetch, batch=batch
+        )
         self._feature_prompts = FeaturePromptProvider(network, self._frames, compute, self.clock, self._cache)
         self._propagator = Propagator(network, self._frames, self._feature_prompts, compute, self.clock, combine, merge)
         self._latest_masks = LatestMasks(network, self._frames, self._feature_prompts, self._cache)
@@ -91,9 +91,7 @@ class VideoSession:
     def __enter__(self) -> VideoSession:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -116,9 +114,9 @@ class VideoSession:
     def warnings(self) -> list[str]:
         """Notes about the part of the video that was read."""
         notes = [*damage_notes(self._frames.damage, self._feature_prompts.damage), *self._frames.notes]
-        if self._feature_prompts.asked and not self._feature_prompts.any_audible:
+        if self._feature_prompts.uses_audio and not self._feature_prompts.any_audible:
             notes.append(SILENT_SO_FAR)
-        if self._cache.dropped:
+        if self._cache.evicted:
             notes.append(f"more frames than fit in {self._cache.limit >> 20} MiB: some may have to be encoded again")
         return notes
 
@@ -261,24 +259,6 @@ class VideoSession:
         index = self._index(time)
         return self._latest_masks.show(state, index, self._propagator.predict_frame(state, index))
 
-    def shown(self, time: float, object_id: int = SOUNDING) -> MaskPrediction | None:
-        """Return the latest mask of an object on a frame, which the next clicks correct; None without one.
-
-        Raises:
-            UsageError: there is no such object, or the time lies outside the processed part.
-        """
-        state = self._state(object_id)
-        return self._latest_masks.shown(state, self._index(time))
-
-    def show(self, prediction: MaskPrediction, time: float, object_id: int = SOUNDING) -> Segmentation:
-        """Set the latest mask of an object on a frame, for instance from an earlier session.
-
-        Raises:
-            UsageError: there is no such object, or the time lies outside the processed part.
-        """
-        state = self._state(object_id)
-        return self._latest_masks.show(state, self._index(time), prediction)
-
     def propagate(self, start: float | None = None, *, direction: Direction = "forward") -> Iterator[Segmentation]:
         """Propagate all objects through the video, lazily, with the prompts of the time of the call.
 
@@ -294,14 +274,8 @@ class VideoSession:
         Raises:
             UsageError: there is no object, the direction is unknown, or the time lies outside the processed part.
         """
-        _check_choice("direction", direction, DIRECTIONS)
         states = self._states()
-        backward = direction == "backward"
-        first = self._propagation.start(states, reverse=backward) if start is None else self._index(start)
-        masks = self._propagation.run(states, first, reverse=backward)
-        if direction == "both":
-            masks = itertools.chain(masks, self._propagation.run(states, first - 1, reverse=True))
-        return masks
+        return self._propagation.propagate(states, None if start is None else self._index(start), direction)
 
     def stream(self) -> Iterator[Segmentation]:
         """Propagate all objects through the whole video, lazily, in the order of time, in bounded memory.
@@ -394,6 +368,23 @@ class VideoSession:
         return self._propagator.recompute_prompted(state) if self._propagator.combine == "joint" else state
 
 
-def _check_choice(name: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} {value!r}: choose from {', '.join(choices)}")
+@exclusive
+def latest_mask(session: VideoSession, time: float, object_id: int = SOUNDING) -> MaskPrediction | None:
+    """Return the latest mask of an object on a frame, which the next clicks correct; None without one.
+
+    Raises:
+        UsageError: there is no such object, or the time lies outside the processed part.
+    """
+    return session._latest_masks.get(session._state(object_id), session._index(time))
+
+
+@exclusive
+def set_latest_mask(
+    session: VideoSession, prediction: MaskPrediction, time: float, object_id: int = SOUNDING
+) -> Segmentation:
+    """Set the latest mask of an object on a frame, for instance from an earlier session.
+
+    Raises:
+        UsageError: there is no such object, the time lies outside the processed part, or the mask has another size.
+    """
+    return session._latest_masks.show(session._state(object_id), session._index(time), prediction)

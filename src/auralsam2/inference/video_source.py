@@ -1,4 +1,4 @@
-"""What is read of a video, checked before any model is loaded."""
+"""Input of a session: a video, its audio and the processed part, checked before a model is loaded."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from auralsam2.types import MediaInfo, Prompts
 
 
 def read_label(path: Path, width: int, height: int) -> np.ndarray:
-    """Read the picture of a mask.
+    """Read a mask from an image file.
 
     Args:
-        path: an 8-bit picture, in any form that Pillow reads.
-        width: of the video's frames, in pixels.
-        height: the same.
+        path: an 8-bit image in a format that Pillow reads.
+        width: of the frames, in pixels.
+        height: of the frames, in pixels.
 
     Returns:
-        (height, width) uint8; what is not 0 is the object.
+        (height, width) uint8; non-zero pixels are the object.
 
     Raises:
-        InputError: the file cannot be read, or has another size than the video's frames.
+        InputError: the file cannot be read, or has another size than the frames.
     """
     try:
         with Image.open(path) as picture:
             size = picture.size
-            # Told by the header, before a picture of another size takes memory.
+            # The header gives the size, so that an image of another size is not decoded.
             label = np.array(picture.convert("L")) if size == (width, height) else None
-    # Pillow lets what its decoders stumble over in a damaged file through as it is.
+    # Pillow raises errors of many types for damaged files.
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a mask: give an 8-bit PNG") from error
     if label is None:
@@ -46,9 +46,9 @@ def read_label(path: Path, width: int, height: int) -> np.ndarray:
 
 
 DEFAULT_FPS = 1.0
-"""Frames a second: the rate of the training data."""
+"""Processed frames per second: the rate of the training data."""
 Audio = Path | Literal["track", "none"]
-"""Where the sound comes from: another file, the video's own track, or nowhere."""
+"""Source of the audio: another file, the audio track of the video, or no audio."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,12 +56,12 @@ class VideoSource:
     """A video and the part of it that is processed.
 
     Attributes:
-        info: of the video.
-        sound: file whose sound is heard; None where hearing is off.
+        info: metadata of the video.
+        sound: file with the audio; None without audio.
         fps: processed frames per second; None for every frame.
         start, end: processed part, in seconds; None for the end of the video.
-        audio_track: number or language of the sound track; None for the default one.
-        notes: sentences about the choice of the sound track.
+        audio_track: number or language of the audio track; None for the default one.
+        notes: notes on the choice of the audio track.
     """
 
     info: MediaInfo
@@ -85,13 +85,22 @@ class VideoSource:
         audio_track: AudioChoice = None,
         prompts_later: bool = False,
     ) -> VideoSource:
-        """Look at the files and at what is asked of them.
+        """Check the files and the options.
 
-        A video without a sound track is taken where text or visual prompts say what to look for, or will, with
-        `prompts_later`; hearing is off then.
+        A video without an audio track needs text or visual prompts, or `prompts_later`.
+
+        Args:
+            path: the video.
+            prompts: checked against the video.
+            audio: a file, `track` or `none`.
+            fps: processed frames per second; None for every frame.
+            start: start of the processed part, in seconds.
+            end: end of the processed part, in seconds; None for the end of the video.
+            audio_track: number or language of the audio track; None for the default one.
+            prompts_later: prompts follow when the source is open.
 
         Raises:
-            InputError: a file cannot be used, or there is nothing to hear and no prompt.
+            InputError: a file cannot be read, or there is neither audio nor another prompt.
             UsageError: times, rate or prompts do not fit the video.
         """
         if fps is not None and not (math.isfinite(fps) and fps > 0):

@@ -1,12 +1,12 @@
-"""Clip windows: how a video of any length and frame rate becomes clips like those the model was trained on.
+"""Clip windows: division of a video of any length and frame rate into clips of the training length.
 
-A window is as long as a training clip: T slots of a second (of 1 / fps seconds below one frame a second). The frames
-of a window that have the same rank within their slots lie one slot apart; they are one clip for the fuser, so at 1
-frame a second a window is exactly one clip, and at f frames a second it is f clips side by side. The tracker goes
-through all frames of the window in the order of time.
+A window is as long as a training clip: T slots of one second each, or of 1 / fps seconds below one frame per second.
+Frames with the same rank within their slots are one slot apart and form one clip for the fuser. At 1 frame per second,
+a window is one clip; at f frames per second, it consists of f interleaved clips. The tracker processes all frames of a
+window in the order of time.
 
-At the end of the video the last window is moved back to end with it, so that it is a whole clip too; what it covers a
-second time is not given out again.
+The last window of a video is moved back so that it ends with the video and is a whole clip. It does not yield again the
+frames that it shares with the window before it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 EXAMPLE_DRIFT = 0.04
-"""Seconds by which the sound of a training clip runs ahead from frame to frame: examples come every 0.96 s."""
+"""Drift of the audio against the frames of a training clip, in seconds per frame: examples begin every 0.96 s."""
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTime:
-    """One processed frame in time.
+    """Position of one processed frame in time.
 
     Attributes:
         index: among the processed frames, from 0.
-        instant: the moment it stands for, in seconds.
-        slot: number of the slot it lies in, from the start of the processed part.
+        instant: time that the frame represents, in seconds.
+        slot: number of its slot, counted from the start of the processed part.
     """
 
     index: int
@@ -37,13 +37,13 @@ class FrameTime:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of the video that is processed at once.
+    """Successive frames that are fused and tracked together.
 
     Attributes:
-        moments: its frames, in the order of time.
-        first_slot: its first slot.
-        slots: T, how many slots it has.
-        first_new: index of the first frame that no earlier window gave out.
+        moments: frames of the window, in the order of time.
+        first_slot: number of its first slot.
+        slots: T, its number of slots.
+        first_new: index of the first frame that no earlier window yields.
     """
 
     moments: tuple[FrameTime, ...]
@@ -52,10 +52,10 @@ class Window:
     first_new: int
 
     def clips(self) -> Iterator[tuple[FrameTime, ...]]:
-        """The clips for the fuser: clip r holds the r-th frame of each slot.
+        """Yield the clips for the fuser: clip r contains the r-th frame of each slot.
 
-        A slot with fewer frames lends its last one; an empty slot (a gap in the video) the nearest frame of the window.
-        The first clip in which a frame appears is the one whose prompts it takes.
+        A slot with fewer frames repeats its last one. An empty slot (a gap in the video) repeats the nearest frame of
+        the window. A frame uses the feature prompts of the first clip that contains it.
         """
         by_slot: list[list[FrameTime]] = [[] for _ in range(self.slots)]
         for moment in self.moments:
@@ -69,49 +69,49 @@ class Window:
 
 
 def slot_length(fps: float | None) -> float:
-    """Seconds of a slot: one, or the distance of the frames where it is longer. None: every frame of the video."""
+    """Return the length of a slot in seconds: 1, or 1 / fps if this is longer; `fps` None means every frame."""
     return 1.0 if fps is None else max(1.0, 1.0 / fps)
 
 
 def slot_of(instant: float, start: float, length: float) -> int:
-    """Number of the slot an instant lies in."""
+    """Return the number of the slot of an instant."""
     return max(0, math.floor((instant - start) / length + _ROUNDING))
 
 
 def sound_begin(moment: FrameTime, window: Window, length: float) -> float:
-    """Second at which the sound of a frame begins: half a second before its instant.
+    """Return the start of the audio of a frame in seconds: half a second before its instant.
 
-    Where slots are seconds, as in training, the sound runs ahead by 0.04 s from slot to slot, so that a window at one
-    frame a second hears the examples of the released code: 0.96 i … 0.96 i + 0.975 s.
+    With slots of one second, as in training, the audio drifts by 0.04 s per slot. At one frame per second, a window
+    then has the examples of the released code: 0.96 i … 0.96 i + 0.975 s.
     """
     drift = EXAMPLE_DRIFT * (moment.slot - window.first_slot) if length == 1.0 else 0.0
     return moment.instant - 0.5 - drift
 
 
 def windows(moments: Iterable[FrameTime], slots: int) -> Iterator[Window]:
-    """Cut a stream of frames into windows; holds the frames of two at most.
+    """Divide frames into windows, lazily; buffers the frames of at most two windows.
 
     Args:
-        moments: in the order of time.
-        slots: T.
+        moments: frames in the order of time.
+        slots: T, slots of a window.
     """
-    before: list[FrameTime] = []
-    now: list[FrameTime] = []
+    previous: list[FrameTime] = []
+    current: list[FrameTime] = []
     first_slot = 0
     for moment in moments:
         if moment.slot >= first_slot + slots:
-            if now:
-                yield Window(tuple(now), first_slot, slots, now[0].index)
-                before = now
-            now = []
+            if current:
+                yield Window(tuple(current), first_slot, slots, current[0].index)
+                previous = current
+            current = []
             first_slot += slots * ((moment.slot - first_slot) // slots)
-        now.append(moment)
-    if not now:
+        current.append(moment)
+    if not current:
         return
-    new = now[0].index
-    end = now[-1].slot + 1
-    used = end - first_slot
-    borrowed = [moment for moment in before if moment.slot >= end - slots] if used < slots else []
-    if borrowed:
-        first_slot, used, now = end - slots, slots, borrowed + now
-    yield Window(tuple(now), first_slot, used, new)
+    first_new = current[0].index
+    end = current[-1].slot + 1
+    length = end - first_slot
+    overlap = [moment for moment in previous if moment.slot >= end - slots] if length < slots else []
+    if overlap:
+        first_slot, length, current = end - slots, slots, overlap + current
+    yield Window(tuple(current), first_slot, length, first_new)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from auralsam2.errors import UsageError
 from auralsam2.inference.object_state import MaskPrediction
-from auralsam2.inference.video_session import VideoSession
+from auralsam2.inference.video_session import VideoSession, latest_mask, set_latest_mask
 from auralsam2.modeling.prompt_encoder import MAX_MASK_LOGIT
 from auralsam2.studio import mask_codec
 from auralsam2.studio.commands import (
@@ -85,8 +85,8 @@ def predict_mask(conversation: VideoSession, clip: StoredClip, number: int, tick
 def displayed_mask(conversation: VideoSession, clip: StoredClip, number: int, tick: int) -> Segmentation | None:
     """The mask that an object has on display on a frame now, after an undo for instance."""
     time = _time(clip, tick)
-    found = conversation.shown(time, number)
-    return None if found is None else conversation.show(found, time, number)
+    found = latest_mask(conversation, time, number)
+    return None if found is None else set_latest_mask(conversation, found, time, number)
 
 
 def start_time(clip: StoredClip, tick: int) -> float:
@@ -135,10 +135,10 @@ def _click(
         if entry.shown is not None:
             header, low = mask_codec.unpack_mask(_decode(entry.shown))
             found = MaskPrediction(torch.from_numpy(low), header.iou, header.object_score)
-            conversation.show(found, time, entry.object)
-        elif (shown := conversation.shown(time, entry.object)) is not None:
+            set_latest_mask(conversation, found, time, entry.object)
+        elif (shown := latest_mask(conversation, time, entry.object)) is not None:
             low = mask_codec.pack_mask(
-                shown.low.float().cpu().numpy(),
+                shown.low_res.float().cpu().numpy(),
                 object=entry.object,
                 tick=entry.tick,
                 iou=shown.iou,

@@ -84,7 +84,7 @@ def run_studio(
     with _listening(host, port) as listener:
         import torch
 
-        from auralsam2.model import AuralSAM2
+        from auralsam2.model import AuralSAM2, streaming_network
         from auralsam2.studio.storage import SessionStore
 
         if threads is not None:
@@ -94,8 +94,7 @@ def run_studio(
         with SessionStore(settings.home) as store:
             _note(f"loading model {model}")
             loaded = AuralSAM2.from_pretrained(model, device, dtype)
-            # Sessions need a model that takes videos of any length.
-            loaded.streaming()
+            streaming_network(loaded)  # raises for a baseline
             _serve(settings, loaded, store, listener, video=video, open_page=open_page)
     _note("stopped; the sessions are saved")
     return signals.exit_code() or EXIT_DONE

@@ -14,7 +14,7 @@ from typing import Any
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import VideoSource
-from auralsam2.model import AuralSAM2
+from auralsam2.model import AuralSAM2, open_session
 from auralsam2.studio import apply_command, mask_codec
 from auralsam2.studio.commands import (
     CancelCommand,
@@ -337,10 +337,7 @@ class SessionWorker:
                 self._audience.tell({"is": "note", "text": "Going through what was said before …"})
             video = state.folder.path / state.clip.video
             source = VideoSource.open(video, Prompts(), fps=state.clip.fps, prompts_later=True)
-            model = network.model
-            conversation = VideoSession(
-                model.streaming(), source, model.compute, memory=network.memory, disk=network.disk
-            )
+            conversation = open_session(network.model, source, memory=network.memory, disk=network.disk)
             try:
                 for entry in state.log:
                     shown = isinstance(entry, PointsCommand) and entry.shown is not None

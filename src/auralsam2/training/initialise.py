@@ -8,16 +8,15 @@ from typing import cast
 
 import torch
 
-from auralsam2.baselines.network import AdapterNetwork, assemble_network
+from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.config import ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.hub import download
 from auralsam2.hub.registry import REGISTRY
+from auralsam2.model_folder import assemble_model
 from auralsam2.modeling.extensions import ChannelStandardizer
 from auralsam2.modeling.image_encoder import encode_pyramid
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
-from auralsam2.modeling.sam2 import load_sam2
-from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.utils.weights import load_weights
 
@@ -32,11 +31,7 @@ def build_network(recipe: TrainingRecipe) -> AudioVisualNetwork:
     Raises:
         AuralError: a part is not here, or does not fit.
     """
-    config = resolve_paths(recipe.model)
-    sam2 = load_sam2(download.fetch_sam2(config.sam2), config.image_size)
-    text = TextEncoder(download.fetch_text(config.text)) if config.text is not None else None
-    torch.manual_seed(recipe.trainer.seed)
-    made = assemble_network(config, sam2, text)
+    made = assemble_model(resolve_paths(recipe.model), seed=recipe.trainer.seed)
     if recipe.audio_from is not None:
         load_audio_encoder(made, recipe.audio_from)
     if recipe.fuser_from is not None and isinstance(made, AuralNetwork):

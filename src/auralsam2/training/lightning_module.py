@@ -17,7 +17,7 @@ from auralsam2.data.load import load_audio, load_clip
 from auralsam2.data.sample import Sample
 from auralsam2.errors import ConfigError
 from auralsam2.evaluation.metrics import PixelCounts, jaccard
-from auralsam2.inference.clip import new_tracker
+from auralsam2.inference.clip import track_frames
 from auralsam2.inference.tracker import full_size
 from auralsam2.modeling.aural_fuser import FuserOutput
 from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, frame_features
@@ -258,11 +258,9 @@ class AuralModule(ClipModule):
         if prompts.coarse_mask is not None and self.recipe.contrast.matching:
             # Matching teaches the drawn mask. What comes back through the decoder is far louder and less sure.
             prompts = dataclasses.replace(prompts, coarse_mask=prompts.coarse_mask.detach())
-        tracker = new_tracker(network, len(frames))
         if conditioning == "each":
             return fused, network.decode_independently(frames, prompts)
-        tracked = tracker.track(frames, prompts, conditioning)
-        found = [frame.decoded for frame in sorted(tracked, key=lambda frame: frame.t)]
+        found = [frame.decoded for frame in track_frames(network, frames, prompts, conditioning=conditioning)]
         return fused, DecoderOutput(
             logits=torch.cat([one.logits for one in found]),
             ious=torch.cat([one.ious for one in found]),

@@ -11,8 +11,9 @@ from auralsam2.data.audio import read_sound
 from auralsam2.data.sample import LoadedClip
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, Prediction
-from auralsam2.inference.clip import new_tracker
+from auralsam2.inference.clip import track_frames
 from auralsam2.inference.results import NOTHING
+from auralsam2.model import inference_context, streaming_network
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.modeling.prompt_encoder import VisualPrompts
 from auralsam2.types import AUDIO_RATE, Frame
@@ -49,7 +50,7 @@ class ZeroShotPredictor:
     @torch.inference_mode()
     def predict(self, clip: LoadedClip, prepared: torch.Tensor) -> Prediction:
         """Segment the clip."""
-        network = self.pipeline.model.streaming()
+        network = streaming_network(self.pipeline.model)
         starts = self.pipeline.choose(
             f"{clip.sample.dataset} {clip.sample.clip}", _frames(clip), lambda: _seconds(clip)
         )
@@ -58,12 +59,11 @@ class ZeroShotPredictor:
         ious, scores = torch.zeros(count), torch.full((count,), NOTHING)
         if not starts:
             return Prediction(logits=logits, ious=ious, object_scores=scores)
-        with self.pipeline.model.compute():
+        with inference_context(self.pipeline.model):
             frames = network.encode(normalise(prepared.to(network.device)), with_patches=False)
             for start in starts:
                 box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
-                tracker = new_tracker(network, count)
-                for tracked in tracker.track(frames, None, "first", {start.proposal.index: box}):
+                for tracked in track_frames(network, frames, None, {start.proposal.index: box}):
                     if start.sounds(tracked.t):
                         logits[tracked.t] = torch.maximum(logits[tracked.t], tracked.logits)
                         ious[tracked.t] = max(float(ious[tracked.t]), tracked.iou)
