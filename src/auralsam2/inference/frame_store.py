@@ -105,7 +105,7 @@ class FrameStore:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about corrections and conversions of the pictures, as far as they were read."""
+        """Notes on corrections and conversions of the images, as far as the file was read, and on the audio track."""
         return [*self._reader.notes, *self.source.notes]
 
     def has(self, index: int) -> bool:

@@ -60,8 +60,8 @@ class VideoSource:
         sound: file with the audio; None without audio.
         fps: processed frames per second; None for every frame.
         start, end: processed part, in seconds; None for the end of the video.
-        audio_track: number or language of the sound track; None for the default one.
-        notes: sentences about the choice of the sound track.
+        audio_track: number or language of the audio track; None for the default one.
+        notes: notes on the choice of the audio track.
     """
 
     info: MediaInfo
