@@ -1,4 +1,4 @@
-"""The paper's ablations in miniature: trains each row of ablations.yaml on StampAVS, evaluates it, prints the tables.
+"""Ablations of the paper in miniature: train and evaluate each row of ablations.yaml on StampAVS, print the tables.
 
     python experiments/ablations.py RECIPE [--tables pyramid,prompts] [--seeds 3] [--set KEY=VALUE] [--write DOCUMENT]
 
@@ -32,19 +32,20 @@ from auralsam2.model import AuralSAM2
 from auralsam2.training.callbacks import BEST, LAST
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.training.run import RECIPE_FILE, train
-from marked import table, write_marked, write_whole
+from auralsam2.utils.atomic_io import write_file
+from marked import table, write_marked
 from runs import Runs, dataset_and_split
 
 ROWS = Path(__file__).with_suffix(".yaml")
 READS = "model.fuser.modality=audio+text"
 SCORES = ("M_J", "M_F", "J&F")
 DECIDES = "J&F"
-"""The score by which orderings are told."""
+"""Score that decides orderings."""
 QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Of Student's t at 97.5 %, for 1 to 9 degrees of freedom."""
+"""Quantiles of Student's t at 97.5 %, for 1 to 9 degrees of freedom."""
 
 Scores = dict[tuple[str, int], dict[str, dict[str, float]]]
-"""By row and seed: by split: by name of the score."""
+"""Scores by row and seed, split, and name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How rows are trained and evaluated.
+    """Settings of training and evaluation.
 
     Attributes:
         recipe: that each row changes.
@@ -94,7 +95,7 @@ class Plan:
 
 
 def interval(values: list[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean of a few seeds, by Student's t; None for a single one.
+    """Compute the 95 % interval of the mean over seeds by Student's t; None for a single seed.
 
     Raises:
         ValueError: more than ten values.
@@ -108,7 +109,7 @@ def interval(values: list[float]) -> tuple[float, float] | None:
 
 
 def verdict(differences: list[float]) -> str:
-    """Whether an ordering holds, of the differences seed by seed."""
+    """Return whether an ordering holds, from the differences of each seed."""
     found = interval(differences)
     if found is None:
         return "one seed: " + ("gain" if differences[0] > 0 else "no gain")
@@ -120,7 +121,7 @@ def verdict(differences: list[float]) -> str:
 
 
 def markdown(chosen: Table, scores: Scores, seeds: int) -> str:
-    """A table and its orderings."""
+    """Format a table and its orderings."""
     theirs = _published(chosen)
     beside = SCORES if theirs else ()
     rows = []
@@ -141,7 +142,7 @@ def markdown(chosen: Table, scores: Scores, seeds: int) -> str:
 
 
 def recipe_of(path: Path, changes: list[str], seed: int, text: Path | None) -> TrainingRecipe:
-    """The recipe of a row.
+    """Return the recipe of a row.
 
     Args:
         path: of the recipe that is changed.
@@ -157,7 +158,7 @@ def recipe_of(path: Path, changes: list[str], seed: int, text: Path | None) -> T
 
 
 def trained(recipe: TrainingRecipe, folder: Path) -> Path:
-    """The model of a training, which is done where it is not done yet.
+    """Train a row if needed, and return its model.
 
     Raises:
         AuralError: it cannot be trained, or the folder is of another recipe.
@@ -171,7 +172,7 @@ def trained(recipe: TrainingRecipe, folder: Path) -> Path:
 def measure(
     chosen: Table, row: str, recipe: TrainingRecipe, folder: Path, clips: int | None
 ) -> dict[str, dict[str, float]]:
-    """The scores of a row of one seed, by split.
+    """Return the scores of a row for one seed, by split.
 
     Args:
         chosen: the table.
@@ -189,17 +190,17 @@ def measure(
 
 
 def known_rows() -> dict[str, list[str]]:
-    """The changes of each row."""
+    """Return the changes of each row."""
     return yaml.safe_load(ROWS.read_text(encoding="utf-8"))["rows"]
 
 
 def known_tables() -> dict[str, Table]:
-    """The tables by name."""
+    """Read the tables by name."""
     return {name: Table(**each) for name, each in yaml.safe_load(ROWS.read_text(encoding="utf-8"))["tables"].items()}
 
 
 def compare(name: str, chosen: Table, plan: Plan) -> str:
-    """Train and evaluate what is not there yet; the table with its heading, which is kept in the plan's folder.
+    """Train and evaluate the missing rows, write the table to the plan's folder and return it with its heading.
 
     Seed by seed, so that a table of one seed is whole before the next one begins.
 
@@ -217,15 +218,15 @@ def compare(name: str, chosen: Table, plan: Plan) -> str:
         head = about(plan, seed + 1)
         text = f"{chosen.title}. {head}\n\n{markdown(chosen, scores, seed + 1)}"
         print(f"\n{text}\n", flush=True)
-        write_whole(plan.out / f"{name}.md", text + "\n")
+        write_file(plan.out / f"{name}.md", (text + "\n").encode())
         found = {row: [scores[row, s] for s in range(seed + 1)] for row in chosen.rows}
         whole = {"table": name, "about": head, "rows": found}
-        write_whole(plan.out / f"{name}.json", json.dumps(whole, indent=1) + "\n")
+        write_file(plan.out / f"{name}.json", (json.dumps(whole, indent=1) + "\n").encode())
     return text
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--tables", help="comma-separated; left out, all for which the text encoder is not missing")
@@ -261,7 +262,7 @@ def main() -> int:
 
 
 def about(plan: Plan, seeds: int) -> str:
-    """What the figures depend on, in a sentence."""
+    """Describe the conditions of the figures in a sentence."""
     on = describe_machine("cpu")
     changes = "".join(f", {change}" for change in plan.changes if change.startswith("trainer."))
     clips = "all clips" if plan.clips is None else f"the first {plan.clips} clips"
@@ -272,12 +273,12 @@ def about(plan: Plan, seeds: int) -> str:
 
 
 def _reads(chosen: Table, rows: dict[str, list[str]]) -> bool:
-    """Whether a row of the table reads text."""
+    """Return whether a row of the table uses text."""
     return any(READS in rows[row] for row in chosen.rows)
 
 
 def _published(chosen: Table) -> dict[str, dict[str, float]]:
-    """What the paper has of the table, by row and score."""
+    """Return the paper's figures of the table, by row and score."""
     if chosen.paper is None:
         return {}
     found = published_figures(*dataset_and_split(chosen.place), tables=[chosen.paper])

@@ -1,4 +1,4 @@
-"""Tables whose rows are evaluations: of what is given of models and data, with what was published beside.
+"""Tables of evaluations of the available models and data, beside published figures.
 
 The scores are those of `auralsam2 evaluate`; one report a run, and a second call goes on where the first one stopped.
 Frames a second: clips in memory go through all rows in turn, so that all rows meet the same machine; counted are
@@ -32,7 +32,7 @@ DEFINED = Path(__file__).with_name("tables.yaml")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One way to find the target.
+    """One method.
 
     Attributes:
         name: of the method.
@@ -51,13 +51,13 @@ class Row:
     backbone: str | None = None
 
     def told(self, place: Place) -> str:
-        """The prompts at a place."""
+        """Prompts at a place."""
         return self.prompts or place.prompts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A split on which rows are evaluated.
+    """Split on which rows are evaluated.
 
     Attributes:
         at: `DATASET/SPLIT`.
@@ -106,7 +106,7 @@ class Table:
 
 
 def defined() -> dict[str, Table]:
-    """All tables by number."""
+    """Return all tables by number."""
     known = yaml.safe_load(DEFINED.read_text(encoding="utf-8"))
     rows = {name: Row(**values) for name, values in known["rows"].items()}
     found = {}
@@ -119,7 +119,7 @@ def defined() -> dict[str, Table]:
 
 
 def possible(chosen: Table, root: Path, models: Mapping[str, AuralSAM2]) -> Table:
-    """The same with the rows of which there are models, at the places of which there are data."""
+    """Return the table with the available models and data only."""
     rows = [row for row in chosen.rows if row.model in models]
     return replace(chosen, rows=rows, places=[place for place in chosen.places if _here(place, root)])
 
@@ -133,7 +133,7 @@ def _here(place: Place, root: Path) -> bool:
 
 
 def measured(chosen: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, float]) -> str:
-    """A table as Markdown.
+    """Format a table as Markdown.
 
     Args:
         chosen: of what is possible.
@@ -171,7 +171,7 @@ def measured(chosen: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, floa
 
 
 def speed(models: Mapping[str, AuralSAM2], root: Path, chosen: Table, clips: int) -> dict[Row, float]:
-    """Processor seconds a frame of each row at the first place, the median over clips; one more clip warms up."""
+    """Measure processor seconds per frame of each row at the first place, median over clips after a warm-up."""
     place = chosen.places[0]
     dataset, split = place.names
     taken: dict[Row, list[float]] = {row: [] for row in chosen.rows}
@@ -197,7 +197,7 @@ def _gain(one: dict[str, Any], other: dict[str, Any]) -> Number | None:
 
 
 def _published(chosen: Table, place: Place, row: Row) -> dict[str, float]:
-    """What was published of a row at a place, by name of the score."""
+    """Return the published figures of a row at a place, by name."""
     for entry in published_figures(*place.beside, row.told(place), [chosen.published]):
         if (entry["method"], entry["backbone"]) == (row.paper, row.backbone or chosen.backbone):
             return entry["values"]

@@ -1,12 +1,14 @@
-"""Text between two comments of a document, written by commands alone: `<!-- begin NAME -->` and `<!-- end NAME -->`."""
+"""Generated text of a document between the comments `<!-- begin NAME -->` and `<!-- end NAME -->`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from auralsam2.utils.atomic_io import write_file
+
 
 def replace_marked(text: str, name: str, inner: str) -> str:
-    """The document with other text between the marks of a name.
+    """Replace the text between the marks of a name.
 
     Raises:
         ValueError: the two marks do not stand there once each, in this order.
@@ -19,7 +21,7 @@ def replace_marked(text: str, name: str, inner: str) -> str:
 
 
 def write_marked(document: Path, name: str, inner: str) -> None:
-    """The same in a file.
+    """Replace the text between the marks in a file.
 
     Raises:
         ValueError: as of `replace_marked`; names the file.
@@ -28,16 +30,9 @@ def write_marked(document: Path, name: str, inner: str) -> None:
         text = replace_marked(document.read_text(encoding="utf-8"), name, inner)
     except ValueError as error:
         raise ValueError(f"{document}: {error}") from None
-    write_whole(document, text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    write_file(document, text.encode())
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Markdown."""
+    """Format a Markdown table."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

@@ -1,4 +1,4 @@
-"""Differences between two runs over the same clips, with 95 % intervals by resampling clips, and their cells."""
+"""Differences between two runs over the same clips, with bootstrap intervals over clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Number = dict[str, Any]
 
 
 def clip_sums(samples: list[dict[str, Any]], *, with_target: bool = False) -> dict[str, tuple[float, float]]:
-    """By clip: the sum of the IoU of its frames, and how many they are.
+    """Return the sum and number of the frames' IoU by clip.
 
     Args:
         samples: rows of a report of `evaluate`.
@@ -31,7 +31,7 @@ def clip_sums(samples: list[dict[str, Any]], *, with_target: bool = False) -> di
 
 
 def difference(one: dict[str, tuple[float, float]], other: dict[str, tuple[float, float]], seed: int) -> Number | None:
-    """Mean of one run minus that of the other over the clips of both: `value`, `low`, `high`, `count`.
+    """Compute the difference of the means of two runs over their common clips: `value`, `low`, `high`, `count`.
 
     Args:
         one: sums and counts by clip.
@@ -46,7 +46,7 @@ def difference(one: dict[str, tuple[float, float]], other: dict[str, tuple[float
 
 
 def ratio(terms: dict[str, tuple[float, float]], seed: int) -> Number | None:
-    """The sum of the first entries over the sum of the second; None where there is nothing to divide by."""
+    """Divide the sum of the first entries by that of the second; None if the latter is 0."""
     units = sorted(terms)
     top, bottom = (math.fsum(terms[unit][part] for unit in units) for part in (0, 1))
     if not bottom:
@@ -58,7 +58,7 @@ def ratio(terms: dict[str, tuple[float, float]], seed: int) -> Number | None:
 
 
 def cell(number: Number | None, digits: int = 3) -> str:
-    """A number with its interval, as in a table; a dash for none."""
+    """Format a number with its interval; a dash for None."""
     if number is None:
         return "-"
     return f"{number['value']:.{digits}f} [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"

@@ -1,4 +1,4 @@
-"""Qualitative panels, as in the paper's Figures 4 and 9 to 14: frames, truth, each method's masks, the sound beneath.
+"""Qualitative panels as in the paper's Figures 4 and 9 to 14: frames, ground truth, masks of each method, waveform.
 
     python experiments/panels.py ROOT OUT.jpg --models AuralSAM2=mini [GAVS=DIR …] [--dataset stampavs-ref]
         [--clips test-seen:2,test-unseen:2]
@@ -36,7 +36,7 @@ TRUTH, INK, PAPER, SOUND = (64, 200, 120), (40, 40, 40), (255, 255, 255), (70, 1
 
 
 def panel(clip: LoadedClip, found: dict[str, torch.Tensor]) -> Image.Image:
-    """The panel of one clip.
+    """Draw the panel of one clip.
 
     Args:
         clip: with its pictures.
@@ -74,14 +74,14 @@ def panel(clip: LoadedClip, found: dict[str, torch.Tensor]) -> Image.Image:
 
 
 def _envelopes(path: Path, seconds: int, columns: int) -> np.ndarray:
-    """(2, seconds · columns) the largest sample of each stretch, in [0, 1]."""
+    """Return the largest sample of each column, (2, seconds · columns) in [0, 1]."""
     with SoundTrack(path) as sound:
         pieces = [sound.read(n / columns, (n + 1) / columns) for n in range(seconds * columns)]
     return np.stack([np.abs(piece).max(axis=0, initial=0) for piece in pieces], axis=1)
 
 
 def clips(dataset: str, root: Path, wanted: str, size: int) -> Iterator[LoadedClip]:
-    """The first clips with a target of each split in `split:count,…`, each once."""
+    """Return the first different clips with a target of each split in `split:count,…`."""
     for part in wanted.split(","):
         split, _, count = part.partition(":")
         taken: set[str] = set()
@@ -93,7 +93,7 @@ def clips(dataset: str, root: Path, wanted: str, size: int) -> Iterator[LoadedCl
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder of the data set")
     parser.add_argument("out", type=Path, help="the picture")

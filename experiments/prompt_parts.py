@@ -21,8 +21,9 @@ import torch
 from auralsam2.errors import UsageError
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.network import AuralNetwork
+from auralsam2.utils.atomic_io import write_file
 from auralsam2.utils.json_stream import plain
-from marked import table, write_marked, write_whole
+from marked import table, write_marked
 from paired import Number, cell, clip_sums, difference, ratio
 from runs import OWN, Runs, heading, line
 
@@ -147,7 +148,7 @@ def main() -> int:
     rows = evaluate_parts(model, arguments.root, arguments.out, splits, arguments.clips, arguments.seed)
     text = f"{line(heading(model, arguments.seed), data)}\n\n{parts_table(rows)}"
     print(text, flush=True)
-    write_whole(arguments.out / "parts.json", json.dumps(plain(rows), indent=1) + "\n")
+    write_file(arguments.out / "parts.json", (json.dumps(plain(rows), indent=1) + "\n").encode())
     if arguments.write:
         write_marked(arguments.write, "prompt-parts", text)
     return 0

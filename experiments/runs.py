@@ -1,4 +1,4 @@
-"""Evaluations of a model on a data set, one report each, which a second call takes as they are."""
+"""Evaluations of a model on a data set, one report each; existing reports are reused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Runs:
     def report(
         self, dataset: str, split: str, prompts: str = "audio", sound: str = OWN, combine: str = JOINT
     ) -> dict[str, Any]:
-        """The report of a run; it is made where it is not there yet, or of another model or other options."""
+        """Return the report of a run; evaluate if it is missing, or of another model or other options."""
         listing = self._listing(dataset, split)
         clips = list(dict.fromkeys(sample.clip for sample in listing.samples))[: self.clips]
         limit = sum(sample.clip in set(clips) for sample in listing.samples)
@@ -80,11 +80,11 @@ class Runs:
         return known
 
     def masks(self, split: str, sound: str) -> Path:
-        """Where masks of a run are."""
+        """Return the folder of a run's masks."""
         return self.out / "masks" / split / sound
 
     def outlines(self, split: str, sound: str, samples: list[dict[str, Any]]) -> dict[str, Terms]:
-        """By clip, what its masks tell."""
+        """Return the terms of the masks by clip."""
         folder = self.masks(split, sound)
         return {row["clip"]: clip_terms(self.root / "gt_mask" / row["clip"], folder / row["id"]) for row in samples}
 
@@ -96,19 +96,19 @@ class Runs:
 
 
 def dataset_and_split(place: str) -> tuple[str, str]:
-    """The two parts of `DATASET/SPLIT`."""
+    """Split `DATASET/SPLIT`."""
     dataset, _, split = place.partition("/")
     return dataset, split
 
 
 def heading(model: AuralSAM2, seed: int) -> dict[str, Any]:
-    """What the figures depend on."""
+    """Return the conditions of the figures."""
     on = describe_machine(model.network.device.type)
     return on | {"model": Path(model.name).name, "dtype": model.dtype, "seed": seed, "date": date.today().isoformat()}
 
 
 def line(head: dict[str, Any], data: str) -> str:
-    """The same as a sentence."""
+    """Describe the conditions in a sentence."""
     return (
         f"Model {head['model']} on {data}; {head['cpu']}, {head['threads']} threads, {head['dtype']}, torch "
         f"{head['torch']}; seed {head['seed']}; {head['date']}."

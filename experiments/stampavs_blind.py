@@ -1,4 +1,4 @@
-"""Does StampAVS need hearing? What guesses without ears reach, for every split and mix.
+"""Scores of guesses without audio on StampAVS, for each split and preset.
 
     python experiments/stampavs_blind.py ROOT [--write docs/benchmarks/stampavs.md]
 
@@ -27,13 +27,13 @@ GUESSES = ("all objects", "largest object", "nothing", "random object")
 
 
 def read(folder: Path) -> np.ndarray:
-    """The masks of a folder, (T, S, S) bool."""
+    """Read the masks of a folder, (T, S, S) bool."""
     files = sorted(folder.glob("*.png"))
     return np.stack([np.asarray(Image.open(file)) > 0 for file in files])
 
 
 def scores(clip: Path) -> list[tuple[float, float, float, float]]:
-    """J of each guess in each frame of a clip that has a target."""
+    """Compute J of each guess in each frame of a clip with a target."""
     target = read(clip / "sounding")
     objects = np.stack([read(folder) for folder in sorted(clip.glob("fid_*"))])
     found = []
@@ -47,7 +47,7 @@ def scores(clip: Path) -> list[tuple[float, float, float, float]]:
 
 
 def measure(root: Path) -> dict[tuple[str, str], tuple[int, int, list[tuple[float, float, float, float]]]]:
-    """Clips, frames, and the scores of the frames with a target, by split and mix."""
+    """Return clips, frames, and scores of the frames with a target, by split and preset."""
     clips: dict[tuple[str, str], int] = defaultdict(int)
     frames: dict[tuple[str, str], int] = defaultdict(int)
     found: dict[tuple[str, str], list[tuple[float, float, float, float]]] = defaultdict(list)
@@ -61,7 +61,7 @@ def measure(root: Path) -> dict[tuple[str, str], tuple[int, int, list[tuple[floa
 
 
 def table(results: dict[tuple[str, str], tuple[int, int, list[tuple[float, float, float, float]]]]) -> str:
-    """As Markdown."""
+    """Format as Markdown."""
     lines = [
         f"| split | mix | clips | frames | with target | {' | '.join(GUESSES)} |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -73,7 +73,7 @@ def table(results: dict[tuple[str, str], tuple[int, int, list[tuple[float, float
 
 
 def main() -> int:
-    """Measure, print, and say by the exit code whether hearing decides."""
+    """Run the command line; the exit code is 0 if audio is needed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
     parser.add_argument("--write", type=Path, help="document whose table is to be replaced")

@@ -1,4 +1,4 @@
-"""What saved masks of StampAVS tell beside their scores, for which the outline of every object must be known."""
+"""Statistics of saved StampAVS masks that need the masks of all objects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import stampavs_blind
 from auralsam2.evaluation.metrics import mask_iou
 
 Terms = dict[str, tuple[float, int]]
-"""By name: a sum, and of how many."""
+"""Sum and count by name."""
 
 
 def clip_terms(truth: Path, masks: Path | None) -> Terms:
-    """Of one clip.
+    """Compute the terms of one clip.
 
     Args:
         truth: its folder under `gt_mask`.
@@ -59,7 +59,7 @@ def clip_terms(truth: Path, masks: Path | None) -> Terms:
 
 
 def _boxes(objects: np.ndarray) -> np.ndarray:
-    """The boxes around masks (n, H, W), filled: (H, W)."""
+    """Fill the bounding boxes of masks (n, H, W): (H, W)."""
     filled = np.zeros(objects.shape[1:], dtype=bool)
     for mask in objects:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
@@ -68,7 +68,7 @@ def _boxes(objects: np.ndarray) -> np.ndarray:
 
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
-    """Intersection over union; two empty masks count as 0."""
+    """Compute the intersection over union; 0 for two empty masks."""
     return float(mask_iou(one, other)) if (one | other).any() else 0.0
 
 

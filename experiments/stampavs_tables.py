@@ -1,4 +1,4 @@
-"""What a model hears and reads on StampAVS: the tables of docs/models/mini.md.
+"""Tables of docs/models/mini.md: scores on StampAVS by audio condition and by prompts.
 
     python experiments/stampavs_tables.py ROOT [--model mini] [--ref-model MODEL] [--clips N]
         [--write docs/models/mini.md]
@@ -24,8 +24,9 @@ import torch
 
 from auralsam2.evaluation.options import SOUNDS
 from auralsam2.model import AuralSAM2
+from auralsam2.utils.atomic_io import write_file
 from auralsam2.utils.json_stream import plain
-from marked import table, write_marked, write_whole
+from marked import table, write_marked
 from paired import Number, cell, clip_sums, difference, ratio
 from runs import OWN, Runs, heading, line
 from stampavs_masks import Terms
@@ -39,7 +40,7 @@ KINDS = ("silence", "noise", "offscreen")
 
 
 def hearing(runs: Runs, split: str) -> dict[str, Any]:
-    """All numbers of one split: by sound, the differences to the clip's own sound, and the bounds."""
+    """Return all numbers of a split: by audio condition, differences to the clip's own audio, and bounds."""
     found: dict[str, Any] = {"sounds": {}, "differences": {}}
     sums: dict[str, Any] = {}
     for sound in SOUNDS:
@@ -65,7 +66,7 @@ def hearing(runs: Runs, split: str) -> dict[str, Any]:
 
 
 def reading(runs: Runs, split: str) -> dict[str, Any]:
-    """All numbers of the expressions of one split, by prompts, and what sound and text together gain in J."""
+    """Return all numbers of a split's expressions: by prompts, and the gain in J of audio and text together."""
     reports = {prompts: runs.report("stampavs-ref", split, prompts) for prompts in REF_PROMPTS}
     sums = {prompts: clip_sums(report["samples"]) for prompts, report in reports.items()}
     both = REF_PROMPTS[0]
@@ -76,7 +77,7 @@ def reading(runs: Runs, split: str) -> dict[str, Any]:
 
 
 def hearing_tables(results: dict[str, Any]) -> str:
-    """The tables of `hearing`, as Markdown."""
+    """Format the tables of `hearing` as Markdown."""
     scores, differences, robust, bounds = [], [], [], []
     for split, found in results.items():
         for sound, run in found["sounds"].items():
@@ -108,7 +109,7 @@ def hearing_tables(results: dict[str, Any]) -> str:
 
 
 def reading_tables(results: dict[str, Any]) -> str:
-    """The tables of `reading`, as Markdown."""
+    """Format the tables of `reading` as Markdown."""
     scores = [
         [split, prompts, str(run["scored"]), *(cell(run["numbers"].get(name)) for name in ("M_J", "M_F", "J&F", "S"))]
         for split, found in results.items()
@@ -132,7 +133,7 @@ def _ratio(terms: dict[str, Terms], name: str, seed: int) -> Number | None:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
     parser.add_argument("--model", default="mini")
@@ -163,8 +164,8 @@ def main() -> int:
         result[name] = {"head": head, "splits": found}
         parts[name] = f"{line(head, data)}\n\n{tables(found)}"
         print(parts[name], flush=True)
-    write_whole(arguments.out / "tables.json", json.dumps(plain(result), indent=1) + "\n")
-    write_whole(arguments.out / "tables.md", "\n\n".join(parts.values()) + "\n")
+    write_file(arguments.out / "tables.json", (json.dumps(plain(result), indent=1) + "\n").encode())
+    write_file(arguments.out / "tables.md", ("\n\n".join(parts.values()) + "\n").encode())
     if arguments.write:
         for name, text in parts.items():
             write_marked(arguments.write, name, text)

@@ -1,4 +1,4 @@
-"""The paper's tables by command: ours beside what was published, of whatever data and models there are.
+"""Tables of the paper from the available data and models, beside published figures.
 
     python experiments/tables.py --root ROOT [--table 1,2,7] [--model KEY=MODEL …] [--clips N]
         [--write docs/benchmarks/results.md]
@@ -27,19 +27,20 @@ import torch
 import ablations
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.model import AuralSAM2
+from auralsam2.utils.atomic_io import write_file
 from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
 from evaluated import Row, Table, defined, measured, possible, speed
-from marked import write_marked, write_whole
+from marked import write_marked
 from runs import Runs, heading, line
 
 RECIPE = Path(__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
 BUNDLED = {"ours": "mini", "words": "mini"}
 ZERO_SHOT = "zero-shot"
-"""Key of a zero-shot pipeline on the SAM 2 of `ours`: not a model, but a file."""
+"""Key of a zero-shot pipeline on the SAM 2 of `ours`, which is a file, not a model."""
 
 
 def given(pairs: list[str], keys: set[str], bundled: dict[str, str]) -> dict[str, str]:
-    """Models by key.
+    """Return the models by key.
 
     Raises:
         UsageError: a key is unknown, or there is no model behind it.
@@ -56,7 +57,7 @@ def given(pairs: list[str], keys: set[str], bundled: dict[str, str]) -> dict[str
 
 
 def trained(asked: list[str]) -> dict[str, tuple[str, ablations.Table]]:
-    """Of the tables that are asked for those that are trained, by number: name and table."""
+    """Return the requested tables with trained rows, by number: name and table."""
     known = ablations.known_tables()
     numbers = {each.paper or name: (name, each) for name, each in known.items()}
     return {number: numbers[number] for number in asked if number in numbers}
@@ -65,7 +66,7 @@ def trained(asked: list[str]) -> dict[str, tuple[str, ablations.Table]]:
 def evaluate(
     asked: dict[str, Table], arguments: argparse.Namespace, names: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
-    """The tables that are possible, one by one, with their numbers."""
+    """Yield the possible tables with their numbers."""
     needed = {row.model for each in asked.values() for row in each.rows}
     models, runs = {}, {}
     for key in sorted(names.keys() & needed):
@@ -90,12 +91,12 @@ def evaluate(
         about = line(head, " and ".join(dict.fromkeys(place.names[0] for place in chosen.places)))
         text = f"{chosen.title}. {about}\n\n{measured(chosen, runs, seconds if timed else {})}"
         print(f"{text}\n", flush=True)
-        write_whole(arguments.out / f"table-{number}.md", text + "\n")
+        write_file(arguments.out / f"table-{number}.md", (text + "\n").encode())
         yield number, text
 
 
 def train(asked: dict[str, tuple[str, ablations.Table]], arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
-    """The tables whose rows are trained, likewise."""
+    """Yield the tables with trained rows and their numbers."""
     plan = ablations.Plan(
         recipe=RECIPE,
         changes=(f"data.root={arguments.root}", *arguments.set),
@@ -108,7 +109,7 @@ def train(asked: dict[str, tuple[str, ablations.Table]], arguments: argparse.Nam
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     known = defined()
     keys = {row.model for each in known.values() for row in each.rows}
     everything = list(dict.fromkeys([*known, *trained(["3", "4", "5", "fusion"])]))
