@@ -76,6 +76,13 @@ def test_boundary_f_equals_the_plain_form(seed, radius):
     assert boundary_f(mask, label, radius).tolist() == pytest.approx(expected)
 
 
+def test_contours_far_apart_do_not_match_in_a_narrow_map():
+    """The width of the map is below the radius; the contours are 15 rows apart."""
+    mask, label = torch.zeros(2, 1, 20, 3, dtype=torch.bool)
+    mask[0, 1], label[0, 16] = True, True
+    assert boundary_f(mask, label, radius=5).item() == plain_boundary_f(mask, label, 5) == 0
+
+
 def test_the_radius_follows_the_picture():
     """0.008 of the diagonal of 256 x 256 is 2.9 pixels, so 3."""
     label = square(100, 100, 50, 256)

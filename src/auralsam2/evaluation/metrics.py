@@ -183,7 +183,7 @@ def contours(masks: torch.Tensor) -> torch.Tensor:
 
 
 def _cropped(found: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The part of both in which any contour lies: the rest costs time and tells nothing."""
+    """Crop both to the region of their contours."""
     drawn = (found | true).any(0)
     rows, columns = drawn.any(1).nonzero()[:, 0], drawn.any(0).nonzero()[:, 0]
     if not len(rows):
@@ -193,13 +193,9 @@ def _cropped(found: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, tor
 
 
 def _met(contour: torch.Tensor, other: torch.Tensor, radius: int) -> torch.Tensor:
-    """(N,) float64: pixels of one contour within the radius of the other's.
-
-    A disc is a stack of rows: with the distance to the other's nearest pixel in the same row known everywhere, each
-    pixel of the contour asks 2 · radius + 1 rows.
-    """
+    """Count the pixels of one contour within the radius of the other, (N,) float64, row by row of the disc."""
     frame, row, column = contour.nonzero(as_tuple=True)
-    distance = F.pad(_row_distance(other), (0, 0, radius, radius), value=float(contour.shape[2]))
+    distance = F.pad(_row_distance(other), (0, 0, radius, radius), value=math.inf)
     near = torch.zeros_like(row, dtype=torch.bool)
     for step in range(-radius, radius + 1):
         reach = math.isqrt(radius * radius - step * step)
@@ -208,12 +204,11 @@ def _met(contour: torch.Tensor, other: torch.Tensor, radius: int) -> torch.Tenso
 
 
 def _row_distance(pixels: torch.Tensor) -> torch.Tensor:
-    """(N, H, W) float32: steps along the row to the nearest pixel that is set; the width where there is none."""
-    width = pixels.shape[2]
-    place = torch.arange(width, device=pixels.device, dtype=torch.float32)
-    left = torch.where(pixels, place, -float(width)).cummax(2).values
-    right = torch.where(pixels, place, 2.0 * width).flip(2).cummin(2).values.flip(2)
-    return torch.minimum(place - left, right - place).clamp(max=width)
+    """Return the distance to the nearest set pixel of the row, (N, H, W) float32; infinite in a row without one."""
+    place = torch.arange(pixels.shape[2], device=pixels.device, dtype=torch.float32)
+    left = torch.where(pixels, place, -math.inf).cummax(2).values
+    right = torch.where(pixels, place, math.inf).flip(2).cummin(2).values.flip(2)
+    return torch.minimum(place - left, right - place)
 
 
 def auroc(scores: torch.Tensor, present: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
