@@ -1,4 +1,4 @@
-"""Hook of mkdocs: add the generated reference pages to the site."""
+"""Hook of mkdocs: add the generated reference pages, and hide sidebars where tables need the width."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import docs_pages
+
+HIDDEN = {
+    "index.md": ["navigation", "toc"],
+    "benchmarks/results.md": ["toc"],
+    "models/mini.md": ["toc"],
+}
+"""Sidebars that a page does without. Front matter would show as a table on the code host."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -18,3 +26,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name, page in (("cli", docs_pages.cli_page()), ("config", docs_pages.config_page())):
         files.append(File.generated(config, f"reference/{name}.md", content=page))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Set the sidebars that the theme hides."""
+    page.meta["hide"] = HIDDEN.get(page.file.src_uri, [])
+    return markdown

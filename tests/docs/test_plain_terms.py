@@ -39,9 +39,8 @@ def test_a_private_term_is_found():
 
 def test_figures_of_the_model_card_are_those_of_its_tables():
     card = (REPOSITORY / "docs" / "models" / "mini.md").read_text(encoding="utf-8")
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in card.splitlines() if line[:7] == "| test-"
-    ]
+    lines = [line.strip("|") for line in card.splitlines() if line.startswith("| test-")]
+    rows = [[cell.strip() for cell in line.split("|")] for line in lines]
     own = {row[0]: row for row in reversed(rows) if row[1] == "own" and row[2].isdigit()}
     quoted = dict(re.findall(r"(\.\d{3}) on\s+`(test-[\w-]+)`", card.replace("mini.md", "")))
     assert len(quoted) == 4
