@@ -178,9 +178,7 @@ with ResultFolder(Path("dog"), info, frozenset(OUTPUT_FILES), header) as folder:
 
 @pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
 @pytest.mark.parametrize("earlier", [False, True])
-def test_next_run_removes_hidden_files_of_a_killed_run(
-    run: Run, tmp_path: Path, fork: Callable, earlier: bool
-) -> None:
+def test_next_run_removes_hidden_files_of_a_killed_run(run: Run, tmp_path: Path, fork: Callable, earlier: bool) -> None:
     folder = tmp_path / "dog"
     if earlier:
         run(2)

@@ -57,9 +57,7 @@ def test_port_in_use_is_reported(studio_command: Callable[..., Any]) -> None:
     assert "--port 0" in outcome.error
 
 
-def test_missing_extra_names_the_command(
-    studio_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_extra_names_the_command(studio_command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fastapi", None)
     outcome = studio_command()
     assert outcome.code == EXIT_UNAVAILABLE
