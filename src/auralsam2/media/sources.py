@@ -99,11 +99,7 @@ def media_file(
             path = Path(folder) / "source.mov"
             moments = times if times is not None else (number / (rate or 1) for number in _count())
             _write(path, pictures, moments, sound, sound_rate or 0)
-<<<<<<< HEAD
         elif file is not None:
-=======
-        else:
->>>>>>> media
             path = Path(folder) / "source"
             with path.open("wb") as target:
                 shutil.copyfileobj(file, target)
@@ -133,12 +129,8 @@ def _remote(address: str) -> IO[bytes]:
     except ImportError as error:
         raise InputError(f"{address}: needs the package fsspec: pip install fsspec, or download the file") from error
     try:
-<<<<<<< HEAD
         filesystem, path = fsspec.core.url_to_fs(address)
         return filesystem.open(path, "rb")
-=======
-        return fsspec.open(address, "rb").open()
->>>>>>> media
     except Exception as error:  # fsspec raises errors of many libraries
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{address}: cannot be opened ({reason}): check the address, or download the file") from error
