@@ -51,7 +51,7 @@ def test_baseline_overfits_one_clip(parts, tmp_path, method, rate):
     asked["model"][method]["start_block"] = 0  # a random encoder needs all its blocks bent
     asked["optimiser"]["rate"] = rate
     news: list[str] = []
-    module = train(TrainingRecipe.from_dict(asked), tmp_path / "run", tell=news.append)
+    module = train(TrainingRecipe.from_dict(asked), tmp_path / "run", on_message=news.append)
     assert float(module.trainer.callback_metrics["val/J"]) > 0.9, news
     state = torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["state_dict"]
     assert {name.split(".")[0] for name in state} == ({"adapters"} if method == "gavs" else {"adapters", "tuned"})
