@@ -10,7 +10,7 @@ from transformers import Sam2VideoModel
 
 from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, Modality, ModelConfig
 from auralsam2.inference.clip import ClipOutput, segment_clip
-from auralsam2.model import AuralSAM2
+from auralsam2.model import AuralSAM2, inference_context
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.log_mel import log_mel_examples
 from auralsam2.modeling.network import AuralNetwork
@@ -71,7 +71,7 @@ def rule_clip(modality: str, image_size: int, dtype: str = "fp32") -> ClipOutput
     text = tensor("text_features", (1, 25, 768))[0] if modality == "audio+text" else None
     frames = tensor(f"frames_{image_size}", (5, 3, image_size, image_size))
     mel = log_mel_examples(samples(wave(5, "wave_5s")))
-    with torch.inference_mode(), AuralSAM2(network, "rule", dtype).compute():  # type: ignore[arg-type]
+    with inference_context(AuralSAM2(network, "rule", dtype)):
         return segment_clip(network, frames, mel, text)
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks work on: a generated video, models with random weights, and the description of the machine."""
+"""Inputs of the benchmarks: a generated video, models with random weights, and the description of the machine."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ _SOUND_FRAME = 1024
 
 
 def write_bench_clip(path: Path, seconds: float, fps: int) -> Path:
-    """Write a video of 1280 × 720 pixels with stereo sound: H.264 and AAC; a square that moves over a still ground.
+    """Write a video of 1280 × 720 pixels with stereo audio, H.264 and AAC: a square moves over a still background.
 
-    Picture by picture, sound beside it, so that memory does not grow with the length.
+    Images and audio are written alternately, so that memory does not grow with the length.
 
     Args:
-        path: its name; the ending chooses the container.
-        seconds: its length.
-        fps: pictures a second.
+        path: of the video; its suffix selects the container.
+        seconds: length of the video.
+        fps: frames per second.
     """
     with av.open(str(path), "w") as output:
         video: Any = output.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         audio: Any = output.add_stream("aac", rate=SOUND_RATE, layout="stereo")
-        ground = _ground()
-        heard = 0
+        background = _background()
+        written = 0
         for number in range(round(seconds * fps)):
-            frame = VideoFrame.from_ndarray(_with_square(ground, number / fps), format="yuv420p")
+            frame = VideoFrame.from_ndarray(_with_square(background, number / fps), format="yuv420p")
             frame.pts, frame.time_base = number, Fraction(1, fps)
             output.mux(video.encode(frame))
-            while heard < (number + 1) * SOUND_RATE / fps:
-                output.mux(audio.encode(_sound(heard)))
-                heard += _SOUND_FRAME
+            while written < (number + 1) * SOUND_RATE / fps:
+                output.mux(audio.encode(_sound(written)))
+                written += _SOUND_FRAME
         output.mux(video.encode(None))
         output.mux(audio.encode(None))
     return path
 
 
-def _ground() -> np.ndarray:
-    """A 4:2:0 picture, its planes one above the other, (1080, 1280) uint8: slopes of grey with grain, one tint."""
+def _background() -> np.ndarray:
+    """Return a 4:2:0 image with its planes stacked, (1080, 1280) uint8: grey gradients with noise, one tint."""
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     grain = np.random.default_rng(0).integers(0, 24, (HEIGHT, WIDTH))
     picture = np.empty((HEIGHT * 3 // 2, WIDTH), np.uint8)
@@ -65,18 +65,18 @@ def _ground() -> np.ndarray:
     return picture
 
 
-def _with_square(ground: np.ndarray, time: float) -> np.ndarray:
-    """The picture of a moment: the square goes round an ellipse in eight seconds."""
+def _with_square(background: np.ndarray, time: float) -> np.ndarray:
+    """Return the image at a time in seconds: the square moves along an ellipse once in eight seconds."""
     angle = 2 * np.pi * time / 8
     top = int((HEIGHT - _SQUARE) * (1 + np.sin(angle)) / 2)
     left = int((WIDTH - _SQUARE) * (1 + np.cos(angle)) / 2)
-    picture = ground.copy()
+    picture = background.copy()
     picture[top : top + _SQUARE, left : left + _SQUARE] = 220
     return picture
 
 
 def _sound(begin: int) -> AudioFrame:
-    """1024 samples of a tone left and another one right, from sample `begin` on."""
+    """Return 1024 samples from sample `begin` on: one tone on the left, another on the right."""
     t = np.arange(begin, begin + _SOUND_FRAME) / SOUND_RATE
     tones = 0.3 * np.stack([np.sin(2 * np.pi * 440 * t), np.sin(2 * np.pi * 1200 * t)])
     frame = AudioFrame.from_ndarray(tones.astype(np.float32), format="fltp", layout="stereo")
@@ -85,10 +85,9 @@ def _sound(begin: int) -> AudioFrame:
 
 
 def build_full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
-    """AuralSAM2 of sound on a SAM 2.0 of 1024 pixels, with random weights.
+    """Build AuralSAM2 for audio on a SAM 2.0 of 1024 pixels, with random weights.
 
-    On hiera-large it is what the released checkpoints are; on hiera-base-plus, for which none are released, the variant
-    that a new training takes.
+    On hiera-large, it has the architecture of the released checkpoints. On hiera-base-plus, it has that of the paper.
 
     Args:
         backbone: `large` or `base-plus`.
@@ -104,7 +103,7 @@ def build_full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
 
 
 def build_small_network(image_size: int = 128, seed: int = 0) -> AuralNetwork:
-    """A model with all parts of the released one but few layers, and random weights: milliseconds a frame on a CPU."""
+    """Build a network with all parts of the released one, few layers and random weights: milliseconds per CPU frame."""
     torch.manual_seed(seed)
     config = sam2_config(
         "tiny", image_size=image_size, hidden_size=16, blocks_per_stage=[1, 1, 2, 1], global_attention_blocks=[3]
@@ -118,7 +117,7 @@ def build_small_network(image_size: int = 128, seed: int = 0) -> AuralNetwork:
 
 
 def write_small_model(folder: Path, image_size: int = 128) -> Path:
-    """Write `small_network` as a model folder with its SAM 2 inside."""
+    """Write the network of `build_small_network` as a model folder that includes its SAM 2."""
     from auralsam2.model import AuralSAM2
 
     network = build_small_network(image_size)
@@ -127,10 +126,10 @@ def write_small_model(folder: Path, image_size: int = 128) -> Path:
 
 
 def _spread(sam2: Sam2VideoModel) -> Sam2VideoModel:
-    """Random weights under which activations keep their size.
+    """Set random weights that preserve the scale of activations.
 
-    Those of a fresh configuration make them vanish from layer to layer, down to numbers so small that the processor
-    takes a slower path for them.
+    With the default initialisation, activations vanish from layer to layer down to subnormal numbers, which processors
+    compute slowly.
     """
     for parameter in sam2.parameters():
         if parameter.ndim > 1:
@@ -139,7 +138,7 @@ def _spread(sam2: Sam2VideoModel) -> Sam2VideoModel:
 
 
 def describe_machine(device: str) -> dict[str, Any]:
-    """What a measured number depends on: processor, threads, device, versions."""
+    """Return processor, number of threads, device and versions, for the report."""
     return {
         "cpu": _cpu(),
         "threads": torch.get_num_threads(),
@@ -150,7 +149,7 @@ def describe_machine(device: str) -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """The processor's name where the system tells it."""
+    """Return the name of the processor, if the system provides it."""
     try:
         with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:

@@ -1,7 +1,7 @@
-"""Whether memory grows with the length of a video: the peak of a process for each of two videos.
+"""Peak memory of a process for two videos of different length.
 
-As a program, `python -m auralsam2.bench.memory MODEL VIDEO OUT`, this is the measured process: it segments the
-video with all outputs and prints one JSON object. It needs a Unix system.
+`python -m auralsam2.bench.memory MODEL VIDEO OUT` is the measured process: it segments the video with all outputs and
+prints one JSON object. It needs a Unix system.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ import auralsam2
 from auralsam2.errors import AuralError
 
 LIMIT = 1.05
-"""What the longer video may take of the shorter one's peak."""
+"""Largest ratio of the peaks of the longer and the shorter video."""
 OUTPUTS = frozenset({"overlay", "masks", "json", "coco", "frames"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPeak:
-    """What one process took.
+    """Memory of one process.
 
     Attributes:
         video_seconds: length of the video.
         frames: processed frames.
-        loaded_bytes: peak resident memory before the first frame, the model loaded.
-        peak_bytes: peak resident memory of all.
+        loaded_bytes: peak resident memory after loading the model, before the first frame.
+        peak_bytes: peak resident memory of the whole run.
     """
 
     video_seconds: float
@@ -48,12 +48,12 @@ class MemoryComparison:
 
     @property
     def ratio(self) -> float:
-        """Peak of the long video over that of the short one."""
+        """Peak of the long video divided by that of the short one."""
         return self.long.peak_bytes / self.short.peak_bytes
 
     @property
     def passed(self) -> bool:
-        """Whether memory does not grow with the length, up to noise."""
+        """True if memory does not grow with the length, within `LIMIT`."""
         return self.ratio <= LIMIT
 
     def summary(self) -> dict[str, Any]:
@@ -68,16 +68,16 @@ class MemoryComparison:
 
 
 def measure_memory(model: str, video: Path, seconds: float, out: Path) -> MemoryPeak:
-    """Segment a video in a process of its own, one frame a second, with all outputs.
+    """Segment a video in a separate process, one frame per second, with all outputs.
 
     Args:
         model: name, folder or hub id.
-        video: with sound.
-        seconds: its length, for the report.
+        video: a video with audio.
+        seconds: length of the video, for the report.
         out: folder for the results.
 
     Raises:
-        AuralError: the process failed; its own message is on stderr.
+        AuralError: the process failed; its message is on stderr.
     """
     source = str(Path(auralsam2.__file__).parents[1])
     search = os.pathsep.join(filter(None, [source, os.environ.get("PYTHONPATH")]))
@@ -89,18 +89,18 @@ def measure_memory(model: str, video: Path, seconds: float, out: Path) -> Memory
         check=False,
     )
     if done.returncode:
-        raise AuralError(f"{video}: the measured process ended with code {done.returncode}; its message stands above")
+        raise AuralError(f"{video}: the measured process ended with code {done.returncode}; see its message above")
     return MemoryPeak(video_seconds=seconds, **json.loads(done.stdout))
 
 
 def peak_bytes() -> int:
-    """The most resident memory this process has had so far.
+    """Return the peak resident memory of this process so far.
 
     Raises:
-        AuralError: the system does not tell.
+        AuralError: the system does not provide it.
     """
     try:
-        # Of this program alone: what getrusage tells on Linux includes the process that started it.
+        # On Linux, getrusage includes the memory of the parent process before exec.
         with Path("/proc/self/status").open(encoding="utf-8") as status:
             return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))
     except (OSError, StopIteration):
@@ -109,14 +109,14 @@ def peak_bytes() -> int:
         import resource
     except ImportError as error:
         raise AuralError(
-            "bench memory: this system does not tell the peak memory of a process; use Linux or macOS"
+            "bench memory: this system does not provide the peak memory of a process; use Linux or macOS"
         ) from error
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _segment(model_name: str, video: str, out: str) -> dict[str, int]:
-    """The work of the measured process."""
+    """Segment the video in the measured process."""
     from auralsam2.model import AuralSAM2
 
     model = AuralSAM2.from_pretrained(model_name)

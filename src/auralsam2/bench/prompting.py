@@ -1,4 +1,4 @@
-"""What a conversation costs: the first pass over the frames, what hearing adds to it, and a click afterwards."""
+"""Time of an interactive session: first propagation with and without audio, and later clicks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _POINT = (WIDTH / 2, HEIGHT / 2)
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTiming:
-    """One conversation about one video.
+    """Times of one session.
 
     Attributes:
         prompts: `points+box` or `audio+points+box`.
         frames: of the video.
-        seconds: of the first pass: from the opened video to the masks of all frames.
-        clicks: seconds of each correction after it, to the mask of its frame.
+        seconds: time of the first propagation through all frames.
+        clicks: time of each later click, in seconds.
     """
 
     prompts: str
@@ -37,25 +37,25 @@ class PromptTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptingTimes:
-    """All conversations.
+    """Times of all sessions.
 
     Attributes:
-        passes: in the order of time, without and with sound in turn.
+        passes: in the order of time, alternately without and with audio.
     """
 
     passes: tuple[PromptTiming, ...]
 
     def first_pass(self, prompts: str) -> float:
-        """Seconds a frame of the first pass, the median over the conversations."""
+        """Return the median time of the first propagation, in seconds per frame."""
         return median(one.seconds / one.frames for one in self.passes if one.prompts == prompts)
 
     @property
     def click(self) -> float:
-        """Seconds of a correction beside sound, the median."""
+        """Median time of a click in sessions with audio, in seconds."""
         return median(click for one in self.passes if one.prompts == HEARD for click in one.clicks)
 
     def summary(self) -> dict[str, Any]:
-        """All numbers, ready for JSON; times in seconds."""
+        """Return all values for JSON; times in seconds."""
         return {
             "first_pass_pointed": self.first_pass(POINTED),
             "first_pass_heard": self.first_pass(HEARD),
@@ -72,32 +72,32 @@ class PromptingTimes:
 def measure_prompting(
     model: AuralSAM2, video: Path, frames: int, rounds: int, note: Callable[[str], None]
 ) -> PromptingTimes:
-    """Talk about a video with and without sound, in turn, after a warm-up.
+    """Measure sessions alternately without and with audio, after a warm-up.
 
     Args:
-        model: computes in its own precision.
-        video: of 1280 × 720 pixels with sound.
-        frames: seconds of it, a frame each.
-        rounds: conversations of each kind.
-        note: told of progress.
+        model: the model.
+        video: of 1280 × 720 pixels with audio.
+        frames: number of frames, one per second.
+        rounds: number of sessions of each kind.
+        note: receives progress messages.
     """
     note(f"{model.dtype}: warming up")
-    _talk(model, video, HEARD, 1)
+    _run_session(model, video, HEARD, 1)
     passes = []
     for _ in range(rounds):
         for prompts in (POINTED, HEARD):
-            passes.append(_talk(model, video, prompts, frames))
+            passes.append(_run_session(model, video, prompts, frames))
             note(f"{model.dtype}, {prompts}: {passes[-1].seconds / frames:.3g} s a frame")
     return PromptingTimes(passes=tuple(passes))
 
 
-def _talk(model: AuralSAM2, video: Path, prompts: str, frames: int) -> PromptTiming:
+def _run_session(model: AuralSAM2, video: Path, prompts: str, frames: int) -> PromptTiming:
     with model.open(video, end=float(frames)) as session:
         begun = time.perf_counter()
         if prompts == HEARD:
             session.hear()
         session.add_points([_POINT], [1], time=0.0, object_id=0, box=_BOX)
-        found = sum(1 for _ in session.propagate())
+        count = sum(1 for _ in session.propagate())
         seconds = time.perf_counter() - begun
         clicks = []
         for number in range(CLICKS):
@@ -106,4 +106,4 @@ def _talk(model: AuralSAM2, video: Path, prompts: str, frames: int) -> PromptTim
                 [(_POINT[0] + 10 * number, _POINT[1])], [number % 2], time=float(number % frames), object_id=0
             )
             clicks.append(time.perf_counter() - begun)
-    return PromptTiming(prompts=prompts, frames=found, seconds=seconds, clicks=tuple(clicks))
+    return PromptTiming(prompts=prompts, frames=count, seconds=seconds, clicks=tuple(clicks))

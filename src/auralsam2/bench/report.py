@@ -28,9 +28,9 @@ from auralsam2.modeling.sam2 import Size
 from auralsam2.utils.timing import STAGES
 
 SPEED_FPS = 25
-"""Pictures a second of the video for speed, as of a camera: all are decoded, one a second is segmented."""
+"""Frames per second of the video for speed: all are decoded, one per second is segmented."""
 MEMORY_FPS = 5
-"""Pictures a second of the videos for memory; few, so that ten minutes are made in seconds."""
+"""Frames per second of the videos for memory; few, so that ten minutes are encoded in seconds."""
 SHORT_MINUTES = 1.0
 _LABELS = (
     ("network", "network, all four"),
@@ -59,23 +59,22 @@ def report_speed(
     threads: int | None = None,
     as_json: bool = False,
 ) -> None:
-    """Measure the seconds per frame of each stage, and what hearing costs beside a click.
+    """Measure the time per frame of each stage, prompted by audio and by a click.
 
-    The whole pipeline runs, from the file to the files, on stretches of one clip window each. Each stretch runs twice,
-    prompted by sound and then by one point; the numbers are medians over the stretches, so that a neighbour's
-    short load on the machine counts little.
+    The whole pipeline runs, files included, on parts of one clip window each. Each part runs twice, prompted by audio
+    and by one point. Medians over the parts reduce the influence of other load on the machine.
 
     Args:
         model: name, folder or hub id; None for random weights at the released size.
         dtypes: precisions to measure, of fp32, bf16 and fp16.
-        frames: of the generated video, at one a second; at least 2.
+        frames: number of frames of the generated video, one per second; at least 2.
         device: auto, cpu, cuda or mps.
-        threads: of the CPU; None leaves it to torch.
+        threads: CPU threads; None for torch's default.
         as_json: print one JSON object instead of a table.
 
     Raises:
-        UsageError: device or precision cannot be had.
-        UnavailableError: the model is not here.
+        UsageError: the device or the precision is not available.
+        UnavailableError: the model is missing.
     """
     loaded = _loaded(model, "large", dtypes, device, threads)
     window = loaded.config.clip.frames
@@ -111,21 +110,21 @@ def report_prompting(
     threads: int | None = None,
     as_json: bool = False,
 ) -> None:
-    """Measure what hearing adds to points and a box, and what a correction costs on a frame that was encoded before.
+    """Measure interactive sessions: points and a box with and without audio, and later clicks on encoded frames.
 
     Args:
         model: name, folder or hub id; None for random weights.
         dtypes: precisions to measure, of fp32, bf16 and fp16.
         backbone: of random weights: `large` or `base-plus`.
-        frames: of the generated video, at one a second.
-        rounds: conversations of each kind.
+        frames: number of frames of the generated video, one per second.
+        rounds: number of sessions of each kind.
         device: auto, cpu, cuda or mps.
-        threads: of the CPU; None leaves it to torch.
+        threads: CPU threads; None for torch's default.
         as_json: print one JSON object instead of a table.
 
     Raises:
-        UsageError: device or precision cannot be had.
-        UnavailableError: the model is not here.
+        UsageError: the device or the precision is not available.
+        UnavailableError: the model is missing.
     """
     loaded = _loaded(model, backbone, dtypes, device, threads)
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
@@ -148,19 +147,19 @@ def report_prompting(
 
 
 def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = False) -> None:
-    """Compare the peak memory of a long video with that of a short one, 1280 × 720 pixels, all outputs.
+    """Compare the peak memory of a long and a short video of 1280 × 720 pixels, with all outputs.
 
-    The short one has a minute, or a tenth of the long one where that is less.
+    The short video has one minute, or a tenth of the long one if that is less.
 
     Args:
-        model: name, folder or hub id; None for a small one with random weights: what grows does not depend on it.
+        model: name, folder or hub id; None for a small one with random weights. Growth does not depend on the model.
         minutes: length of the long video.
         as_json: print one JSON object instead of lines.
 
     Raises:
-        UnavailableError: the model is not here.
+        UnavailableError: the model is missing.
         AuralError: a measured process failed.
-        typer.Exit: with code 1, after the report: the ratio is above the limit.
+        typer.Exit: with code 1, after the report, if the ratio is above the limit.
     """
     if minutes <= 0:
         raise UsageError(f"`minutes={minutes:g}` must be above 0")
@@ -182,44 +181,44 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
 
 
 def compare_memory(model: str | None, short: float, long: float) -> memory.MemoryComparison:
-    """Measure both videos.
+    """Measure the peak memory for both videos.
 
     Args:
         model: name, folder or hub id; None for a small one with random weights.
-        short: length of one video in seconds.
-        long: length of the other.
+        short: length of the short video, in seconds.
+        long: length of the long video, in seconds.
     """
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
         name = model or str(write_small_model(Path(folder) / "model"))
 
         def measured(length: str, seconds: float) -> memory.MemoryPeak:
-            _note(f"making a video of {seconds:g} s")
+            _note(f"writing a video of {seconds:g} s")
             video = write_bench_clip(Path(folder) / f"{length}.mp4", seconds, MEMORY_FPS)
-            _note(f"segmenting {seconds:g} s in a process of its own")
+            _note(f"segmenting {seconds:g} s in a separate process")
             return memory.measure_memory(name, video, seconds, Path(folder) / "results")
 
         return memory.MemoryComparison(short=measured("short", short), long=measured("long", long))
 
 
 def _loaded(model: str | None, backbone: Size, dtypes: tuple[str, ...], device: str, threads: int | None) -> AuralSAM2:
-    """The model that is measured, on its device, random weights where none is named; all is checked before."""
-    where = pick_device(device)
+    """Check the options and load the model; without a name, build one with random weights."""
+    torch_device = pick_device(device)
     for dtype in dtypes:
-        pick_dtype(dtype, where)
+        pick_dtype(dtype, torch_device)
     if threads is not None:
         torch.set_num_threads(threads)
     if model is not None:
         return AuralSAM2.from_pretrained(model, device, "fp32")
-    _note(f"making random weights at hiera-{backbone} size")
-    return AuralSAM2(build_full_network(backbone).to(where), f"random hiera-{backbone}")
+    _note(f"initialising random weights at hiera-{backbone} size")
+    return AuralSAM2(build_full_network(backbone).to(torch_device), f"random hiera-{backbone}")
 
 
 def _prompting_lines(report: dict[str, Any]) -> list[str]:
-    """The report of `prompting` for people."""
+    """Return the report of `report_prompting` as lines of text."""
     dtypes = report["dtypes"]
     return [
         _machine_line(report["machine"]),
-        f"{report['model']} at {report['image_size']} px; {report['rounds']} conversations of each kind about "
+        f"{report['model']} at {report['image_size']} px; {report['rounds']} sessions of each kind on "
         f"{report['frames']} frames",
         "",
         *_columns("seconds", 34, dtypes, ((label, key) for key, label in _PROMPTING_LABELS)),
@@ -227,7 +226,7 @@ def _prompting_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _speed_lines(report: dict[str, Any]) -> list[str]:
-    """The report of `speed` for people."""
+    """Return the report of `report_speed` as lines of text."""
     video = report["video"]
     dtypes = {dtype: numbers | numbers["stages"] for dtype, numbers in report["dtypes"].items()}
     rows = [(name, name) for name in STAGES] + [(label, key) for key, label in _LABELS]
@@ -243,12 +242,12 @@ def _speed_lines(report: dict[str, Any]) -> list[str]:
 def _columns(
     head: str, width: int, dtypes: dict[str, dict[str, Any]], rows: Iterable[tuple[str, str]]
 ) -> Iterator[str]:
-    """A column for each precision, under its name.
+    """Yield the lines of a table with one column per precision.
 
     Args:
-        head: stands over the labels.
-        width: characters of the labels.
-        dtypes: numbers by key, by precision.
+        head: heading of the labels.
+        width: of the labels, in characters.
+        dtypes: values by precision and key.
         rows: labels and keys.
     """
     yield f"{head:{width}}" + "".join(f"{dtype:>10}" for dtype in dtypes)

@@ -1,4 +1,4 @@
-"""How long the pipeline takes per frame, stage by stage, and what hearing costs beside a click."""
+"""Time per frame of each stage of `segment`, prompted by audio and by a click."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from auralsam2.types import Point, Prompts
 from auralsam2.utils.timing import STAGES
 
 HEARING, CLICK = "sound", "click"
-"""Prompted by the sound track; prompted by one point on the first frame, deaf."""
+"""Prompted by the audio track; prompted by one point on the first frame, without audio."""
 WARM_UP = 2
-"""Frames before anything counts: the second one is the first that attends to a memory."""
+"""Frames of the warm-up: the second one is the first that attends to memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedRun:
-    """One stretch of the video through the whole pipeline, files included.
+    """Times of one part of the video through the whole pipeline, files included.
 
     Attributes:
         prompts: `sound` or `click`.
         frames: processed frames.
-        wall: seconds from the first byte read to the last file written.
-        network: seconds of these inside calls of the network.
-        seconds: by stage; decode and write run beside the network.
+        wall: wall time from opening the video to the last written file, in seconds.
+        network: time inside calls of the network, in seconds.
+        seconds: time by stage; decode and write run in other threads.
     """
 
     prompts: str
@@ -42,37 +42,37 @@ class SpeedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class SpeedReport:
-    """The runs in one precision.
+    """Times in one precision.
 
     Attributes:
         dtype: fp32, bf16 or fp16.
-        runs: in the order of time, sound and click in turn.
+        runs: in the order of time, alternately prompted by audio and by a click.
     """
 
     dtype: str
     runs: tuple[SpeedRun, ...]
 
     def per_frame(self, what: Callable[[SpeedRun], float], prompts: str = HEARING) -> float:
-        """Seconds a frame: the median over the runs with these prompts."""
+        """Return the median of a time over the runs with these prompts, in seconds per frame."""
         return median(what(run) / run.frames for run in self.runs if run.prompts == prompts)
 
     @property
     def network_share(self) -> float:
-        """Share of the wall time spent inside calls of the network, hearing."""
+        """Median share of the wall time inside calls of the network, prompted by audio."""
         return median(run.network / run.wall for run in self.runs if run.prompts == HEARING)
 
     @property
     def hearing_overhead(self) -> float:
-        """Time inside the network when prompted by sound, over that when prompted by a click."""
+        """Time inside the network prompted by audio, divided by that prompted by a click."""
         return self.per_frame(lambda run: run.network) / self.per_frame(lambda run: run.network, CLICK)
 
     @property
     def hearing_overhead_wall(self) -> float:
-        """The same of the whole pipeline, decoding of the sound and files included."""
+        """Wall time prompted by audio, divided by that prompted by a click."""
         return self.per_frame(lambda run: run.wall) / self.per_frame(lambda run: run.wall, CLICK)
 
     def summary(self) -> dict[str, Any]:
-        """All numbers, ready for JSON; times are seconds a frame."""
+        """Return all values for JSON; times in seconds per frame."""
         return {
             "stages": {name: self.per_frame(lambda run, name=name: run.seconds[name]) for name in STAGES},
             "network": self.per_frame(lambda run: run.network),
@@ -90,14 +90,14 @@ class SpeedReport:
 
 
 def stretches(frames: int, window: int) -> list[tuple[int, int]]:
-    """Stretches of whole windows, all of one length so that they compare; one shorter one where there are fewer frames.
+    """Return parts of the video of one window each; a single shorter one if the video has fewer frames.
 
     Args:
-        frames: of the video, at one a second.
-        window: frames of a clip window.
+        frames: number of frames of the video, one per second.
+        window: number of frames of a clip window.
 
     Returns:
-        (first second, second at which to stop).
+        (start, end) in seconds.
     """
     length = min(window, frames)
     return [(begin, begin + length) for begin in range(0, frames - length + 1, length)]
@@ -106,14 +106,14 @@ def stretches(frames: int, window: int) -> list[tuple[int, int]]:
 def measure_speed(
     model: AuralSAM2, video: Path, scratch: Path, parts: Iterable[tuple[int, int]], note: Callable[[str], None]
 ) -> SpeedReport:
-    """Run each stretch of a video prompted by sound and by a click, in turn, after a warm-up.
+    """Segment each part of a video prompted by audio and by a click, after a warm-up.
 
     Args:
-        model: computes in its own precision.
-        video: of 1280 × 720 pixels with sound.
+        model: the model.
+        video: of 1280 × 720 pixels with audio.
         scratch: folder for the results, which are removed after each run.
-        parts: stretches in seconds.
-        note: told of progress.
+        parts: (start, end) in seconds.
+        note: receives progress messages.
     """
     note(f"{model.dtype}: warming up")
     for prompts in (HEARING, CLICK):

@@ -332,14 +332,14 @@ class MultiObjectPropagation:
         """
         if not self._frames.has(first):
             return
-        kept = self._needed_frames(states, first).start
+        needed = self._needed_frames(states, first).start
         self._predict_before(states, first)
         for index in range(first):
             self._frames.check_open()
             for state in states:
                 prediction = self._latest_masks.get(state, index) or self._propagator.predict_frame(state, index)
                 yield self._latest_masks.show(state, index, prediction)
-            self._frames.forget_before(min(index, kept))
+            self._frames.forget_before(min(index, needed))
         yield from self.run(states, first, reverse=False, free=True)
 
     def _predict_before(self, states: Sequence[ObjectState], first: int) -> None:
