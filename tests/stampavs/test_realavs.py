@@ -159,9 +159,9 @@ def test_equal_settings_give_equal_bytes_and_an_interrupted_build_is_resumed(tre
         def __call__(self, _: object) -> None:
             self.left -= 1
             if not self.left:
-                raise InterruptedError
+                raise KeyboardInterrupt
 
-    with pytest.raises(InterruptedError):
+    with pytest.raises(KeyboardInterrupt):
         build_realavs(root, plan, progress=StopAfterTwo)
     assert not (root / "realavs.json").exists()
     build_realavs(root, plan)

@@ -30,7 +30,7 @@ def test_logits_round_trip(spread: float) -> None:
     header, back = unpack_mask(pack_mask(logits, **SCORES))
     assert (header.height, header.width, header.sounding) == (16, 20, False)
     np.testing.assert_allclose(back, logits.clip(-10, 10), atol=10 / 254 + 1e-6)
-    _, more = unpack_mask(pack_mask(logits, most=32.0, **SCORES))
+    _, more = unpack_mask(pack_mask(logits, limit=32.0, **SCORES))
     np.testing.assert_allclose(more, logits.clip(-32, 32), atol=32 / 254 + 1e-6)
 
 
