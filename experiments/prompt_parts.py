@@ -1,7 +1,7 @@
-"""Score a model with parts of its prompts on StampAVS: the table `prompt-parts` of docs/benchmarks/results.md.
+"""Score a model with parts of its prompts on StampAVS.
 
     python experiments/prompt_parts.py ROOT [--model mini] [--splits NAMES] [--clips N]
-        [--write docs/benchmarks/results.md]
+        [--write DOCUMENT]
 
 Each row evaluates the same weights with the prompts of Eq. 5 or the coarse mask of `extensions.predict_coarse_mask`
 switched on or off. A report that --out already holds is used again.
