@@ -45,7 +45,7 @@ class CsvCases:
         from auralsam2.data.registry import open_dataset
 
         reader = open_dataset(case.name.partition("-")[2], case)
-        reader.strays()
+        reader.rows_without_split()
         for split in reader.splits:
             with suppress(AuralError):
                 check_split(reader, reader.listing(split))

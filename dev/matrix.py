@@ -41,7 +41,7 @@ SUITE = (
 )
 """Fast tests of files, outputs, data sets, commands and configuration, and runs of the demo clip."""
 LEFT_OUT = (
-    "--deselect=tests/cli/test_help.py::test_help_comes_at_once",  # measures the machine, not the dependencies
+    "--deselect=tests/cli/test_help.py::test_help_is_fast",  # measures the machine, not the dependencies
 )
 OPTIONS = ("-q", "--numprocesses=auto", "--dist=worksteal", "-p", "no:cacheprovider")
 """Options of pytest: one process a core, no files in the checkout."""
