@@ -63,7 +63,7 @@ def test_documented_keys_exist():
     sections = "fuser|prompting|extensions|gavs|sama|losses|contrast|optimiser|augment|distillation|trainer"
     pages = [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
     keys = {key for page in pages for key in re.findall(rf"`(?:model\.)?({sections})\.(\w+)", page.read_text("utf-8"))}
-    assert len(keys) > 25
+    assert len(keys) > 15
     assert [key for key in keys if key[1] not in known[key[0]]] == []
 
 
