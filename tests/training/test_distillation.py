@@ -207,6 +207,6 @@ def test_a_run_stopped_and_resumed_gives_the_same_weights(parts, tmp_path):
     assert not (tmp_path / "run" / LAST).exists()
     news: list[str] = []
     train(recipe, tmp_path / "run", resume=True, on_message=news.append)
-    assert any("going on from" in line for line in news)
+    assert any("continuing from" in line for line in news)
     one, other = (load_file(tmp_path / run / LAST / "model.safetensors") for run in ("undisturbed", "run"))
     assert all(torch.equal(one[name], other[name]) for name in one)

@@ -142,7 +142,7 @@ def test_a_run_killed_and_resumed_gives_the_same_weights(parts, undisturbed, for
     process = fork(*arguments, "--resume")
     said, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    assert "going on from" in err
+    assert "continuing from" in err
     assert str(out / LAST) in said
     assert difference(weights(undisturbed), weights(out)) <= 1e-6
 
