@@ -125,7 +125,7 @@ def _type_name(hint: Any) -> str:
         return names.get(hint, str(hint))
     if typing.get_origin(hint) is tuple:
         count = "" if Ellipsis in arguments else f"{len(arguments)} "
-        return f"list of {count}{names.get(arguments[0], str(arguments[0]))} values"
+        return f"list of {count}{names[arguments[0]]}s"
     return " or ".join(map(_type_name, arguments))
 
 

@@ -54,12 +54,26 @@ def test_config_page_describes_every_key(kind):
     assert missing == []
 
 
+def test_documented_keys_exist():
+    known = {
+        name.rpartition(".")[2]: {field.name for field in dataclasses.fields(kind)}
+        for *_, root in docs_pages.PAGES
+        for name, kind in docs_pages.sections(root)
+    }
+    sections = "fuser|prompting|extensions|gavs|sama|losses|contrast|optimiser|augment|distillation|trainer"
+    pages = [REPOSITORY / "README.md", *DOCS.rglob("*.md")]
+    keys = {key for page in pages for key in re.findall(rf"`(?:model\.)?({sections})\.(\w+)", page.read_text("utf-8"))}
+    assert len(keys) > 15
+    assert [key for key in keys if key[1] not in known[key[0]]] == []
+
+
 def test_values_are_written_as_in_yaml():
     page = docs_pages.config_page()
     assert '| `variant` | `released`, `paper` | `"released"` |' in page
     assert "| `dropout` | number, 0 to 1 | `0.1` |" in page
     assert "| `fuser` | [FuserConfig](#fuserconfig) | its defaults |" in page
     assert "| `text` | text or `null` | `null` |" in page
+    assert "| `clip_jitter` | list of 3 numbers | `[0.0, 0.0, 0.0]` |" in page
 
 
 def test_attributes_with_several_names_and_lines_are_read():

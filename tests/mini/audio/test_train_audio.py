@@ -53,7 +53,7 @@ def test_a_network_takes_the_encoder(undisturbed, short):
     load_audio_encoder(network, str(undisturbed))
     for name, value in network.audio_encoder.state_dict().items():
         assert torch.equal(value, weights(undisturbed)[f"audio_encoder.{name}"])
-    with pytest.raises(ConfigError, match="another encoder"):
+    with pytest.raises(ConfigError, match="another audio encoder"):
         load_audio_encoder(AuralNetwork(small_config(), small_sam2()), str(undisturbed))
 
 
