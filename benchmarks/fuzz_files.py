@@ -71,9 +71,9 @@ class RecipeCases:
 
     def run(self, case: Path) -> None:
         """Train with a recipe; its data are missing, so that no valid one starts."""
-        from auralsam2.cli.train import train
+        from auralsam2.cli.train import train_command
 
-        train(case)
+        train_command(case)
 
     def leftovers(self, case: Path) -> list[Path]:
         """Unfinished files beside the case."""
