@@ -339,6 +339,7 @@ def test_a_slide_show_costs_one_encoding_a_picture(
 
 MEMORY = """
 import sys
+from pathlib import Path
 from auralsam2.bench.material import build_small_network
 from auralsam2.bench.memory import peak_bytes
 from auralsam2.inference.streaming import VideoStream
@@ -347,7 +348,8 @@ from auralsam2.types import Prompts
 
 network = build_small_network(64)
 for video in sys.argv[1:]:
-    stream = VideoStream(network, VideoSource.open(video, Prompts(), fps=None), Prompts(), memory=16 << 20)
+    source = VideoSource.open(Path(video), Prompts(), fps=None)
+    stream = VideoStream(network, source, Prompts(), memory=16 << 20)
     frames = sum(1 for _ in stream)
     print(frames, peak_bytes() / (1 << 20))
 """
