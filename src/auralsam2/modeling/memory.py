@@ -137,5 +137,4 @@ class MemoryNetwork(nn.Module):
 
 
 def _sequence(image: torch.Tensor) -> torch.Tensor:
-    """Reshape (B, C, h, w) to (h·w, B, C)."""
     return image.flatten(2).permute(2, 0, 1)

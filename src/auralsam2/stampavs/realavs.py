@@ -242,7 +242,6 @@ def _describe(
 
 
 def _digest(sources: PhotographSources) -> str:
-    """Return the SHA-256 of names and contents of all files, and of the masks."""
     digest = hashlib.sha256()
     for item in (*sources.masks, *sources.backgrounds, *sources.sounds):
         digest.update(item.path.name.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())

@@ -87,7 +87,6 @@ def _seconds(clip: LoadedClip) -> np.ndarray:
 
 
 def _on_square(box: DetectionBox, image: np.ndarray, side: int) -> VisualPrompts:
-    """Convert a box in source pixels to a prompt in pixels of the model's input."""
     height, width = image.shape[:2]
     scale = torch.tensor([side / width, side / height]).repeat(2)
     return VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), torch.tensor(box) * scale)
