@@ -9,9 +9,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 STAMP ?= stamp
-# The tests of `make check`: packages whose tests read no video and start no process.
+# The tests of `make check`: packages of unit tests.
 FAST ?= tests/test_architecture.py tests/test_public_api.py tests/docs/test_reference.py tests/docs/test_datasets_doc.py \
-	tests/utils tests/modeling tests/outputs
+	tests/utils tests/modeling tests/outputs tests/data tests/media tests/evaluation
 BASELINES = gavs sama gavs-words sama-words
 IN = $(VENV)/bin
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 import ablations
 import evaluated
 import tables
-from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.evaluation.options import PROTOCOLS, EvaluationOptions
 from helpers.dataset_trees import AVSBENCH, REF_AVS, write_avsbench, write_ref_avs, write_stampavs
 from helpers.small_networks import save_small_model, save_small_text_model
 from helpers.small_training import SCENES, values, write_parts
@@ -19,7 +20,12 @@ from helpers.small_zero_shot import save_small_roles
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The command, with reports and a document in a folder of its own; returns exit code and document."""
+    """The command, with reports and a document in a folder of its own; returns exit code and document.
+
+    Masks are compared at 64 x 64 pixels, the size of the toy models.
+    """
+    for name, protocol in PROTOCOLS.items():
+        monkeypatch.setitem(PROTOCOLS, name, dataclasses.replace(protocol, size=64))
 
     def run(root: Path, numbers: str, *more: str) -> tuple[int, str]:
         document = tmp_path / "results.md"
