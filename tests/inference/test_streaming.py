@@ -348,7 +348,8 @@ from auralsam2.types import Prompts
 
 network = build_small_network(64)
 for video in sys.argv[1:]:
-    stream = VideoStream(network, VideoSource.open(Path(video), Prompts(), fps=None), Prompts(), memory=16 << 20)
+    source = VideoSource.open(Path(video), Prompts(), fps=None)
+    stream = VideoStream(network, source, Prompts(), memory=16 << 20)
     frames = sum(1 for _ in stream)
     print(frames, peak_bytes() / (1 << 20))
 """

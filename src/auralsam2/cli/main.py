@@ -104,7 +104,6 @@ def _parameters(command: Any, arguments: list[str]) -> set[str]:
 
 
 def _explain(error: Exception, command: Any, arguments: list[str]) -> tuple[str, int]:
-    """Return the message for an exception, and the exit code."""
     # Depending on the version of typer, the parser's errors come from click or from typer.
     formatted = getattr(error, "format_message", None)
     if formatted is not None:

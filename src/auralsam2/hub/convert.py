@@ -170,18 +170,8 @@ def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | Non
 def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
     """Convert a released checkpoint to a model folder, as `auralsam2 convert FILE.pth OUT_DIR` does.
 
-    Args:
-        source: `.pth` or `.safetensors` file.
-        out_dir: folder to write, see `write_model_folder`.
-        sam2: hub id or folder of the frozen SAM 2, see `write_model_folder`.
-
-    Returns:
-        `out_dir`.
-
-    Raises:
-        ConfigError: the file is damaged, could run code, or is no released checkpoint.
-        UsageError: the file is missing, or another argument is invalid.
-        OutputError: the folder cannot be written.
+    `source` is a `.pth` or `.safetensors` file. Other arguments, result and errors are those of `read_checkpoint` and
+    `write_model_folder`.
     """
     _check_replaceable(out_dir.expanduser().resolve())
     return write_model_folder(read_checkpoint(source), out_dir, sam2=sam2)
@@ -236,7 +226,6 @@ def _invalid_reason(name: object, tensor: object) -> str:
 
 
 def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
-    """Return the tensors with a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
@@ -270,7 +259,6 @@ def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[s
 
 
 def _sam2_config() -> Sam2VideoConfig:
-    """Return the configuration of the release's SAM 2: 2.0, hiera-large."""
     from auralsam2.modeling.sam2 import sam2_config
 
     config = sam2_config("large", "2.0")
@@ -279,7 +267,6 @@ def _sam2_config() -> Sam2VideoConfig:
 
 
 def _empty_sam2() -> Sam2VideoModel:
-    """Build the release's SAM 2 without storage."""
     import torch
     from transformers import Sam2VideoModel
 
@@ -302,7 +289,6 @@ def _shapes(tensors: Mapping[str, torch.Tensor]) -> Shapes:
 
 
 def _compare(checks: Iterable[tuple[str, Mapping[str, torch.Tensor], Shapes]], source: str) -> None:
-    """Raise ConfigError if tensors differ from the expected shapes; see `weights.describe_mismatch`."""
     mismatch = describe_mismatch((prefix, _shapes(actual), expected) for prefix, actual, expected in checks)
     if mismatch:
         raise ConfigError(f"{source}: not a released AuralSAM2 checkpoint; {mismatch}")

@@ -132,16 +132,7 @@ def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
 
 
 def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
-    """Return the folder of a frozen text encoder with its tokeniser in transformers' format.
-
-    Args:
-        id_or_dir: folder, hub id `owner/name[@revision]`, or name of a bundled model.
-        base: model folder, which contains relative folders; None: they are relative to the working directory.
-
-    Raises:
-        ConfigError: a relative folder is outside the model folder.
-        UnavailableError: it is neither on this machine nor downloadable.
-    """
+    """Return the folder of a frozen text encoder with its tokeniser; arguments and errors as in `fetch_sam2`."""
     remedy = f'name its folder as "text" in the {CONFIG_FILE} of the model'
     return _part(id_or_dir, base, "text", _TEXT_NEEDS, _TEXT_FILES, remedy)
 
@@ -179,7 +170,6 @@ def weights_hash(folder: Path) -> str:
 
 
 def _files_hash(folder: Path) -> str:
-    """Return names and hashes of the JSON, text and safetensors files directly in a folder."""
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix in (".json", ".txt", ".safetensors"))
         return " ".join(f"{path.name} {file_hash(path)}" for path in paths)

@@ -206,7 +206,6 @@ class AuralFuser(nn.Module):
         return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in audio)
 
     def _attend_tokens(self, level: int, tokens: torch.Tensor, frames: int) -> torch.Tensor:
-        """Apply the self-attention of a level to the tokens (N, L)."""
         blocks = self.a_blocks[level]
         if not self.framewise:
             return blocks(tokens[None])[0]

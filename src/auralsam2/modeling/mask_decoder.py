@@ -108,18 +108,10 @@ class MaskDecoder(nn.Module):
         embeddings: PromptEmbeddings,
         prompts: FeaturePrompts | None = None,
     ) -> tuple[DecoderOutput, torch.Tensor]:
-        """Decode B frames and return all masks.
+        """Decode B frames and return all M = 4 masks, of which the first is for unambiguous prompts.
 
-        Args:
-            embedding: (B, C, h, w), with memory or the no-memory term added.
-            fine: (B, C/8, 4h, 4w).
-            middle: (B, C/4, 2h, 2w).
-            embeddings: embedded points, boxes and masks.
-            prompts: feature prompts, T = B; None for the stock decoder.
-
-        Returns:
-            M = 4 masks, of which the first is for unambiguous prompts, and the image tokens after the last block as a
-            map (B, C, h, w).
+        The arguments are those of `forward`. The second result is the map (B, C, h, w) of image tokens after the last
+        block.
         """
         decoder = self.decoder
         batch, _, height, width = embedding.shape

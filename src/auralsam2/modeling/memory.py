@@ -80,7 +80,7 @@ class MemoryNetwork(nn.Module):
         position: torch.Tensor,
         memories: Sequence[tuple[int, torch.Tensor]],
         pointers: Sequence[tuple[int, torch.Tensor]],
-        reach: int,
+        max_distance: int,
     ) -> torch.Tensor:
         """Attend from B frames to their memories; B targets, or frames of B clips, each with its own memories.
 
@@ -90,7 +90,7 @@ class MemoryNetwork(nn.Module):
             memories: (distance in frames, memory (B, 64, h, w)) in the order of the keys; distance 0 is a conditioning
                 frame.
             pointers: (distance in frames, pointer (B, C)).
-            reach: maximum distance of a pointer; SAM 2.1 encodes distances as fractions of it.
+            max_distance: maximum distance of a pointer; SAM 2.1 encodes distances as fractions of it.
 
         Returns:
             (B, C, h, w).
@@ -110,7 +110,9 @@ class MemoryNetwork(nn.Module):
             split = embedding.shape[1] // sam2.mem_dim
             keys.append(torch.cat([pointer.unflatten(1, (split, -1)).transpose(0, 1) for _, pointer in pointers]))
             positions.append(
-                self._pointer_positions([distance for distance, _ in pointers], reach).repeat_interleave(split, 0)
+                self._pointer_positions([distance for distance, _ in pointers], max_distance).repeat_interleave(
+                    split, 0
+                )
             )
             pointer_tokens = len(pointers) * split
         remembered = sam2.memory_attention(
@@ -122,14 +124,14 @@ class MemoryNetwork(nn.Module):
         )
         return remembered.squeeze(0).transpose(1, 2).reshape(embedding.shape)
 
-    def _pointer_positions(self, distances: list[int], reach: int) -> torch.Tensor:
+    def _pointer_positions(self, distances: list[int], max_distance: int) -> torch.Tensor:
         """Return the temporal positions of pointers, (n, 1, 64): zeros in SAM 2.0, a projected sinusoid in SAM 2.1."""
         sam2 = self.sam2
         weight = sam2.no_object_pointer
         if not sam2.config.enable_temporal_pos_encoding_for_object_pointers:
             return weight.new_zeros(len(distances), 1, sam2.mem_dim)
         half = sam2.hidden_dim // 2
-        fraction = torch.tensor(distances, device=weight.device, dtype=torch.float32)[:, None] / max(reach, 1)
+        fraction = torch.tensor(distances, device=weight.device, dtype=torch.float32)[:, None] / max(max_distance, 1)
         step = torch.arange(half, device=weight.device, dtype=torch.float32).div(2, rounding_mode="floor")
         angle = fraction * torch.exp(-math.log(10_000.0) * 2 * step / half)
         sinusoid = torch.cat([angle.sin(), angle.cos()], dim=1).to(weight.dtype)
@@ -137,5 +139,4 @@ class MemoryNetwork(nn.Module):
 
 
 def _sequence(image: torch.Tensor) -> torch.Tensor:
-    """Reshape (B, C, h, w) to (h·w, B, C)."""
     return image.flatten(2).permute(2, 0, 1)

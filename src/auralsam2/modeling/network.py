@@ -150,15 +150,7 @@ class AudioVisualNetwork(nn.Module):
         return {name: value.contiguous() for name, value in self.state_dict().items() if name.startswith(prefixes)}
 
     def load_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
-        """Load the trained modules, strictly.
-
-        Args:
-            state: names and shapes of `trained_state`.
-            source: origin of the tensors, for the message.
-
-        Raises:
-            ConfigError: missing or unexpected names, or different shapes.
-        """
+        """Load the trained modules, strictly; arguments and errors as in `check_trained`."""
         self.check_trained(state, source)
         self.load_state_dict(state, strict=False)
 
@@ -182,12 +174,7 @@ class AudioVisualNetwork(nn.Module):
 
 
 class AuralNetwork(AudioVisualNetwork):
-    """AuralSAM2: AuralFuser and the audio encoder are trained.
-
-    Args:
-        config: configuration of the model.
-        sam2: SAM 2 of transformers with any backbone and width.
-        text_encoder: for fusers that read text.
+    """AuralSAM2: AuralFuser and the audio encoder are trained; arguments as in `AudioVisualNetwork`.
 
     Raises:
         ConfigError: the width of SAM 2 differs from the fuser's, or the configuration is of a baseline.
@@ -215,16 +202,10 @@ class AuralNetwork(AudioVisualNetwork):
         return frame_features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if with_patches else ())
 
     def encode_text(self, expression: str | None) -> torch.Tensor | None:
-        """Encode the text that describes the object.
+        """Encode the text; see `AudioVisualNetwork.encode_text`.
 
         Without text, a model that reads text takes `DEFAULT_EXPRESSION`; with attention scope `frame` it takes audio
         alone.
-
-        Args:
-            expression: None without text.
-
-        Returns:
-            features (n, width), or None if nothing is encoded.
         """
         audio_only = expression is None and self.fuser.framewise
         if self.text_encoder is None or audio_only:
@@ -264,12 +245,7 @@ class AuralNetwork(AudioVisualNetwork):
         """Compute the feature prompts of one clip for the decoder: those of `fuse`, with capped object scores.
 
         With text and an `extensions.object_score_offset`, one more decoder pass scores whether the clip contains the
-        object.
-
-        Args:
-            frames: T frames one second apart, with patch maps.
-            log_mel: (N, 2, 96, 64), N >= T; example t is the audio of frame t.
-            text_features: output of `encode_text`.
+        object. The arguments are those of `fuse`.
         """
         return self.cap_object_scores(frames, self.fuse(frames, log_mel, text_features).prompts, text_features)
 

@@ -196,7 +196,6 @@ class ResultFolder:
             _log.warning("%s: %s from an earlier run may not fit the new results", self.folder, ", ".join(stale))
 
     def _write_frame(self, segmentation: Segmentation) -> None:
-        """Write the image of a frame; an image that several frames share is encoded once."""
         if segmentation.time != self._jpeg_time:
             buffer = io.BytesIO()
             Image.fromarray(segmentation.image).save(buffer, format="JPEG", quality=_JPEG_QUALITY)

@@ -135,7 +135,6 @@ def _key(path: Path, folder: Path) -> str:
 def _from_catalogue(
     folder: Path, pictures: dict[str, Path], sounds: dict[str, Path], catalogue: dict[str, Any]
 ) -> tuple[dict[str, Category], list[StampImage]]:
-    """Collect the package's folder by the catalogue."""
     categories = {}
     used: set[str] = set()
     for name, entry in catalogue["categories"].items():

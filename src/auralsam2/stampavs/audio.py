@@ -163,7 +163,6 @@ _RAMP = np.linspace(0.0, 1.0, _FADE, dtype=np.float32)
 
 
 def _fade(piece: np.ndarray) -> None:
-    """Fade a piece in and out, in place."""
     piece[:_FADE] *= _RAMP
     piece[-_FADE:] *= _RAMP[::-1]
 

@@ -233,7 +233,6 @@ def ignore_progress(_: ClipRows) -> None:
 
 
 def _make_clips(context: _WorkerContext, tasks: list[_Task], workers: int) -> Iterator[ClipRows]:
-    """Build all clips and yield their rows in the order of the tasks."""
     if workers == 1:
         yield from map(context.make_clip, tasks)
         return
@@ -253,7 +252,6 @@ def _make_clips(context: _WorkerContext, tasks: list[_Task], workers: int) -> It
 def _manifest(
     plan: BuildPlan, collection: AssetCollection, held_out: SplitAssets, counts: dict[str, dict[str, int]]
 ) -> dict[str, Any]:
-    """Return the content of `stampavs.json`."""
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -278,7 +276,6 @@ def _manifest(
 
 
 def _digest(collection: AssetCollection) -> str:
-    """Return the SHA-256 of names and contents of all used files."""
     digest = hashlib.sha256()
     files = [item for category in collection.categories.values() for item in (*category.pictures, *category.recordings)]
     for item in (*files, *collection.silent):

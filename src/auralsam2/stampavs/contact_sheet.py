@@ -77,7 +77,6 @@ def _samples(root: Path) -> list[SheetSample]:
 
 
 def _tile(root: Path, sample: SheetSample) -> Image.Image:
-    """Draw the tile of one clip."""
     media, masks = root / "media" / sample.uid, root / "gt_mask" / sample.uid
     try:
         scene = strict_json.read_json(media / "scene.json")
@@ -150,7 +149,6 @@ def _draw_sound(draw: ImageDraw.ImageDraw, sound: np.ndarray, top: int) -> None:
 
 
 def _read_sound(path: Path) -> np.ndarray:
-    """Read a wave file as (n, 2) float32 in [-1, 1]."""
     with wave.open(str(path), "rb") as file:
         samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
     return samples.reshape(-1, 2).astype(np.float32) / 32768

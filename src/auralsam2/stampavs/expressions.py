@@ -152,7 +152,6 @@ def _evaluate_place(claim: Claim, item: SceneObject, scene: Scene) -> bool | Non
 
 
 def _evaluate_sound(claim: Claim, item: SceneObject, scene: Scene) -> bool | None:
-    """Evaluate the claim about sound; comparisons are with the other sounding objects."""
     if claim.hearing is None:
         return True
     if claim.hearing in ("sounding", "silent"):
@@ -168,7 +167,6 @@ def _evaluate_sound(claim: Claim, item: SceneObject, scene: Scene) -> bool | Non
 
 
 def _comparison_value(hearing: str, item: SceneObject) -> float:
-    """Return the value that a comparison maximises."""
     assert item.track is not None
     start = int(np.argmax(item.track.sounding))
     return {
@@ -180,7 +178,6 @@ def _comparison_value(hearing: str, item: SceneObject) -> float:
 
 
 def _visible_claims(scene: Scene) -> Iterator[Claim]:
-    """Yield all claims about the visible objects."""
     kinds: set[tuple[str | None, str]] = {(None, "")}
     for item in scene.objects:
         if item.role.picture.name:
@@ -232,7 +229,6 @@ def _form(claim: Claim) -> tuple[bool, bool, str | None]:
 
 
 def _phrase(claim: Claim, rng: np.random.Generator) -> str:
-    """Phrase a claim."""
     parts = ["the", claim.name or str(rng.choice(["object", "thing"]))]
     if claim.place:
         parts.append(PLACES[claim.place])

@@ -91,20 +91,20 @@ def read_sources(folder: Path, split: str, excluded: frozenset[str] = frozenset(
     Raises:
         InputError: a file is missing or damaged.
     """
-    wanted = SOURCE_SPLITS[split]
+    source_split = SOURCE_SPLITS[split]
     backgrounds = _read_table(folder / "backgrounds.csv", _BACKGROUND_COLUMNS)
     sounds = _read_table(folder / "sounds.csv", _SOUND_COLUMNS)
     return PhotographSources(
-        masks=tuple(mask for mask in _read_masks(folder, wanted) if mask.kind not in excluded),
+        masks=tuple(mask for mask in _read_masks(folder, source_split) if mask.kind not in excluded),
         backgrounds=tuple(
             SourceFile(path=folder / "backgrounds" / row["file"], category="", credit=_credit(row))
             for row in backgrounds
-            if row["split"] == wanted
+            if row["split"] == source_split
         ),
         sounds=tuple(
             SourceFile(path=folder / "sounds" / row["file"], category=row["category"], credit=_credit(row))
             for row in sounds
-            if row["split"] == wanted and row["folder"] != AMBIENT and row["category"] not in excluded
+            if row["split"] == source_split and row["folder"] != AMBIENT and row["category"] not in excluded
         ),
     )
 
@@ -231,8 +231,8 @@ def photograph_pool(sources: PhotographSources, cutouts: Path, least: int = 2) -
         if sound.category in pictures and _is_usable(sound.path):
             recordings[sound.category].append(Recording(key=sound.path.stem, path=sound.path))
     categories = tuple(
-        Category(name=name, group=groups[name], verb="", pictures=tuple(pictures[name]), recordings=tuple(found))
-        for name, found in sorted(recordings.items())
+        Category(name=name, group=groups[name], verb="", pictures=tuple(pictures[name]), recordings=tuple(items))
+        for name, items in sorted(recordings.items())
     )
     if len(categories) < least:
         raise InputError(

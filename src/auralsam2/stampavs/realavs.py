@@ -127,10 +127,10 @@ def build_realavs(
         raise InputError(f"{plan.sources}: no such folder: name a folder with photos.json, backgrounds.csv, sounds.csv")
     counts = {split: getattr(plan, split) for split in SOURCE_SPLITS if getattr(plan, split)}
     sources = {split: read_sources(plan.sources, split, plan.left_out) for split in counts}
-    for split, found in sources.items():
-        if not found.backgrounds:
+    for split, source in sources.items():
+        if not source.backgrounds:
             raise InputError(f"{plan.sources}: backgrounds.csv has no {SOURCE_SPLITS[split]} file")
-    pools = {split: photograph_pool(found, root / CUTOUTS / split) for split, found in sources.items()}
+    pools = {split: photograph_pool(source, root / CUTOUTS / split) for split, source in sources.items()}
     manifest = _describe(plan, counts, sources, pools)
     if read_manifest(root / MANIFEST) == manifest:
         return manifest
@@ -141,8 +141,8 @@ def build_realavs(
     tasks = [(split, index) for split, count in counts.items() for index in range(count)]
     with Staging(root) as staging, writing(root):
         (root / UNFINISHED).write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
-        for split, found in sources.items():
-            _save_cutouts(found, root / CUTOUTS / split)
+        for split, source in sources.items():
+            _save_cutouts(source, root / CUTOUTS / split)
         for name in ("media", "gt_mask"):
             (root / name).mkdir(exist_ok=True)
         with (
@@ -236,13 +236,12 @@ def _describe(
             for split, pool in pools.items()
         },
         "silent": {split: len(pool.silent) for split, pool in pools.items()},
-        "backgrounds": {split: len(found.backgrounds) for split, found in sources.items()},
-        "sha256": {split: _digest(found) for split, found in sources.items()},
+        "backgrounds": {split: len(source.backgrounds) for split, source in sources.items()},
+        "sha256": {split: _digest(source) for split, source in sources.items()},
     }
 
 
 def _digest(sources: PhotographSources) -> str:
-    """Return the SHA-256 of names and contents of all files, and of the masks."""
     digest = hashlib.sha256()
     for item in (*sources.masks, *sources.backgrounds, *sources.sounds):
         digest.update(item.path.name.encode() + b"\0" + hashlib.sha256(item.path.read_bytes()).digest())
@@ -252,7 +251,7 @@ def _digest(sources: PhotographSources) -> str:
 
 
 def _licence(sources: dict[str, PhotographSources]) -> str:
-    credit = sorted({line for found in sources.values() for line in found.credits})
+    credit = sorted({line for source in sources.values() for line in source.credits})
     return (
         "# Licence of this data set\n\n"
         "Frames and sounds are made from the photographs and recordings below, and are under their licences. "

@@ -140,7 +140,6 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _gradient(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw a linear or radial gradient between two colours."""
     first, second = _colour(rng), _colour(rng)
     line = (np.arange(side, dtype=np.float32) + 0.5) / side
     if rng.random() < 0.7:
@@ -154,7 +153,6 @@ def _gradient(side: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _texture(side: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw noise of four octaves between two colours."""
     cells = int(rng.integers(2, 5))
     sheet = np.zeros((side, side), dtype=np.float32)
     for octave in range(4):

@@ -111,7 +111,6 @@ def _choose(items: Sequence[Item], rng: np.random.Generator) -> Item:
 
 
 def _sample(items: Sequence[Item], count: int, rng: np.random.Generator) -> list[Item]:
-    """Draw different items, fewer if there are not enough."""
     return [items[int(number)] for number in rng.permutation(len(items))[:count]]
 
 
@@ -314,7 +313,6 @@ def _object_name(role: ObjectRole) -> str:
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Return the bounding box of a mask; zeros for an empty one."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
     if not len(rows):
         return 0, 0, 0, 0

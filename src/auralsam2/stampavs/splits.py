@@ -156,7 +156,6 @@ def possible_splits(collection: AssetCollection, held_out: SplitAssets) -> tuple
 
 
 def _select_categories(collection: AssetCollection, is_selected, pictures=(), recordings=()) -> tuple[Category, ...]:
-    """Select categories by name, without some of their images and recordings."""
     return tuple(
         replace(
             category,

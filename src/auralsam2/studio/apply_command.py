@@ -152,11 +152,6 @@ def _click(
 
 
 def _decode(text: str) -> bytes:
-    """Decode base64.
-
-    Raises:
-        UsageError: invalid base64.
-    """
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:

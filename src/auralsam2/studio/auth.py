@@ -93,7 +93,6 @@ class AccessGuard:
         return name in _LOOPBACK or name == self._host
 
     async def _set_cookie(self, name: str, session: str, send: Send) -> None:
-        """Set the cookie and redirect to the address without the token."""
         target = f"/?open={session}" if ID.fullmatch(session) else "/"
         cookie = f"{name}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
         headers = [(b"location", target.encode()), (b"set-cookie", cookie.encode())]

@@ -180,11 +180,6 @@ def _is_loopback(host: str) -> bool:
 
 @contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
-    """Open a listening socket.
-
-    Raises:
-        UsageError: the host has no such address, or the port cannot be used.
-    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)

@@ -104,11 +104,6 @@ def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
 
 
 def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> None:
-    """Unpack a member into a new file.
-
-    Raises:
-        RefusalError: the member is larger than the limit of uploads.
-    """
     size = 0
     with archive.open(name) as source, path.open("xb") as target:
         while chunk := source.read(_CHUNK):

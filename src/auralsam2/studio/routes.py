@@ -125,7 +125,6 @@ def _add_error_handlers(app: FastAPI) -> None:
 
 
 def _add_page(app: FastAPI, web: Path) -> None:
-    """Serve the page and its files, a fixed list."""
     files = {path.name: path for path in sorted(web.glob("*")) if path.suffix in _PAGE_TYPES}
 
     def file(name: str) -> Response:
@@ -144,8 +143,6 @@ def _add_page(app: FastAPI, web: Path) -> None:
 
 
 def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
-    """Add the endpoints of the session list, uploads and sessions."""
-
     @app.get("/api/state")
     async def state(request: Request) -> Any:
         manager = _manager(request)
@@ -217,8 +214,6 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
 
 
 def _add_media(app: FastAPI) -> None:
-    """Add the endpoints of frames, masks, video and audio."""
-
     @app.get("/api/sessions/{name}/frame/{tick}.jpg")
     async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
         path = _manager(request).store.get(name).frame(tick)
@@ -253,8 +248,6 @@ def _add_media(app: FastAPI) -> None:
 
 
 def _add_exports(app: FastAPI) -> None:
-    """Add the endpoints of exports."""
-
     @app.post("/api/sessions/{name}/export")
     async def export(request: Request, name: str) -> Any:
         order = await _read(request, ExportCommand)
@@ -289,7 +282,6 @@ def _checked(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read(request: Request, kind: type[T]) -> T:
-    """Read and validate a small JSON body."""
     data = b""
     async for chunk in request.stream():
         data += chunk
@@ -317,11 +309,6 @@ def _summaries(manager: SessionManager) -> list[dict[str, Any]]:
 
 
 def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
-    """Return a file of a session.
-
-    Raises:
-        RefusalError: it is missing.
-    """
     path = folder.path / name
     if not path.is_file():
         raise RefusalError(404, f"session {folder.id}: {name} is missing: restore it from an export, or delete it")

@@ -302,11 +302,6 @@ class SessionState:
         }
 
     def _entry(self, values: object) -> LoggedCommand:
-        """Validate a log entry.
-
-        Raises:
-            UsageError: it is no command, or the clip lacks its frame.
-        """
         entry = read_logged(values)
         if getattr(entry, "tick", 0) >= len(self.clip.times):
             raise UsageError(f"the clip has no frame {getattr(entry, 'tick', 0)}")

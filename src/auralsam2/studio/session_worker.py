@@ -196,7 +196,6 @@ class SessionWorker:
         return {}
 
     def _change_prompts(self, entry: LoggedCommand) -> dict[str, Any]:
-        """Apply a command that changes the prompts."""
         state = self._state
         prompts = state.objects.get(entry.object)
         if isinstance(entry, TextCommand):
@@ -224,7 +223,6 @@ class SessionWorker:
         return {"made": entry.made} if isinstance(entry, SplitCommand) else {}
 
     def _undo_or_redo(self, command: UndoCommand | RedoCommand) -> None:
-        """Undo or redo, and send the resulting mask."""
         state = self._state
         if isinstance(command, UndoCommand) and not state.can_undo:
             raise UsageError("nothing to undo")
@@ -275,7 +273,6 @@ class SessionWorker:
         return {}
 
     def _compute_mask(self, run: PropagationJob) -> None:
-        """Compute one mask of a propagation."""
         if self._cancel.is_set():
             self._end_propagation("cancelled")
             return
@@ -350,7 +347,6 @@ class SessionWorker:
         return self._session
 
     def _send_mask(self, segmentation: Segmentation) -> None:
-        """Send a mask to the page and store it."""
         data = mask_codec.pack_mask(
             segmentation.logits,
             object_id=segmentation.object_id,

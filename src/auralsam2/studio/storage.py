@@ -283,7 +283,6 @@ def public_message(error: AuralError, folder: SessionFolder, name: str) -> str:
 
 @contextmanager
 def _disk_full_errors() -> Iterator[None]:
-    """Convert the error of a full disk."""
     try:
         yield
     except OSError as error:

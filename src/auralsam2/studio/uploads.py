@@ -136,7 +136,6 @@ def import_video(
 
 
 def _kind(file: Path) -> tuple[str, str]:
-    """Return suffix and content type, by the content of the file."""
     with open_input(file) as container:
         names = container.format.name.split(",")
     if names[0] == "matroska":

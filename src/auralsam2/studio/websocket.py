@@ -55,7 +55,6 @@ async def _send_state(name: str, manager: SessionManager, subscriber: Subscriber
 
 
 async def _execute(text: str | None, name: str, manager: SessionManager, subscriber: Subscriber) -> None:
-    """Execute a command; the reply is sent when it is done."""
     try:
         number, command = parse_command(text or "")
     except AuralError as error:

@@ -106,6 +106,5 @@ class ClapTagger:
 
 
 def _unit(features: Any) -> torch.Tensor:
-    """Normalise rows to length 1."""
     rows = features if isinstance(features, torch.Tensor) else features.pooler_output
     return torch.nn.functional.normalize(rows, dim=-1)

@@ -162,7 +162,6 @@ class ZeroShotPipeline:
                 yield self._merge(frame, sounding)
 
     def _detect(self, clip: str, frame: Frame, label: str, previous: np.ndarray | None) -> list[Detection]:
-        """Detect a label in a frame."""
         question = f"{clip} {frame.index} {label} {self.proposer.name}"
         boxes = self._proposals.get(question, lambda: self.proposer.propose(frame.image, label))
         height, width = frame.image.shape[:2]
@@ -227,6 +226,5 @@ def _seconds(video: Path) -> np.ndarray:
 
 
 def _identity(video: Path) -> str:
-    """Return an identifier of a file and its state."""
     state = video.stat()
     return f"{video.resolve()} {state.st_size} {state.st_mtime_ns}"

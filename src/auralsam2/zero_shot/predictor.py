@@ -63,11 +63,11 @@ class ZeroShotPredictor:
             frames = network.encode(normalise(prepared.to(network.device)), with_patches=False)
             for start in starts:
                 box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
-                for found in track_frames(network, frames, None, {start.proposal.index: box}):
-                    if start.sounds(found.t):
-                        logits[found.t] = torch.maximum(logits[found.t], found.logits)
-                        ious[found.t] = max(float(ious[found.t]), found.iou)
-                        scores[found.t] = max(float(scores[found.t]), found.object_score)
+                for tracked in track_frames(network, frames, None, {start.proposal.index: box}):
+                    if start.sounds(tracked.t):
+                        logits[tracked.t] = torch.maximum(logits[tracked.t], tracked.logits)
+                        ious[tracked.t] = max(float(ious[tracked.t]), tracked.iou)
+                        scores[tracked.t] = max(float(scores[tracked.t]), tracked.object_score)
         return Prediction(logits=logits, ious=ious, object_scores=scores)
 
 
@@ -87,7 +87,6 @@ def _seconds(clip: LoadedClip) -> np.ndarray:
 
 
 def _on_square(box: DetectionBox, image: np.ndarray, side: int) -> VisualPrompts:
-    """Convert a box in source pixels to a prompt in pixels of the model's input."""
     height, width = image.shape[:2]
     scale = torch.tensor([side / width, side / height]).repeat(2)
     return VisualPrompts(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int32), torch.tensor(box) * scale)
