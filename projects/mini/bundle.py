@@ -68,7 +68,7 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_
     folder = _model_folder(model)
     config = ModelConfig.load(folder)
     if (config.text is None) != (text is None):
-        raise UsageError(f"{folder}: reads no text: leave `text` out" if text else f"{folder}: reads text: give `text`")
+        raise UsageError(f"{folder}: reads no text: omit `text`" if text else f"{folder}: reads text: give `text`")
     if out.exists() and not (out / CONFIG_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"{out}: holds something else: give a new folder, or that of a model")
     network = _network(folder, config, sam2, text)
