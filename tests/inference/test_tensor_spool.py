@@ -173,3 +173,13 @@ def test_the_order_of_dimensions_is_kept() -> None:
     assert torch.equal(entry["turned"], turned)
     assert entry["turned"].stride() == turned.stride()
     assert bool(entry["one"]) is True
+
+
+def test_an_entry_does_not_hold_the_batch_that_it_was_cut_from() -> None:
+    batch = torch.rand(8, 3, 4, 5).to(memory_format=torch.channels_last)
+    with TensorSpool(batch.nbytes) as spool:
+        spool.put(0, {"x": batch[2:3], "whole": batch})
+        spool.put(1, {"x": batch[2:3]})
+        assert torch.equal(spool.get(1)["x"], batch[2:3])
+        assert spool.get(1)["x"].stride() == batch[2:3].stride()
+        assert spool.get(1)["x"].untyped_storage().nbytes() == batch[2:3].nbytes == spool.in_memory

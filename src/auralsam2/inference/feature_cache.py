@@ -93,7 +93,7 @@ class TensorSpool:
         self.drop(key)
         size = sum(tensor.nbytes for tensor in tensors.values())
         if self.in_memory + size <= self.limit:
-            self._tensors[key] = dict(tensors)
+            self._tensors[key] = {name: _owned(tensor) for name, tensor in tensors.items()}
             self.in_memory += size
             return
         offset = self._space(size)
@@ -154,6 +154,11 @@ class TensorSpool:
                 return offset
         offset, self._end = self._end, self._end + size
         return offset
+
+
+def _owned(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that shares no larger storage, such as that of a batch, which it would keep in memory."""
+    return tensor.clone() if tensor.untyped_storage().nbytes() > tensor.nbytes else tensor
 
 
 Key = tuple[*tuple[Hashable, ...], int]
