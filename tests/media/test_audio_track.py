@@ -137,6 +137,7 @@ def test_gap_is_silent_and_later_sound_keeps_its_time(tmp_path):
     assert np.array_equal(result[:48_000], sound[:48_000] / np.float32(32_768))
 
 
+@pytest.mark.slow
 def test_late_start_by_seeking_equals_reading_through(tmp_path):
     sound = (tone(80.0) * np.linspace(0, 1, 80 * 16_000)[:, None]).astype(np.int16)
     path = write_media(tmp_path / "long.mp4", [numbered(n % 90) for n in range(80)], fps=1, sound=sound)

@@ -115,6 +115,7 @@ def index_first(path, **options):
     return write_clip(path, 1.0, container_options={"movflags": "+faststart"}, **options)
 
 
+@pytest.mark.slow
 def test_fuzzed_files_end_in_frames_or_an_input_error(tmp_path):
     """400 mutated files; each within seconds. The seeds are fixed, so a failure repeats."""
     logging.getLogger("auralsam2.media.stream_decoder").setLevel(logging.ERROR)
@@ -221,6 +222,7 @@ def test_a_picture_does_not_stay_for_hours_after_the_sound(tmp_path):
     assert reader.damage == [pytest.approx(62.0, abs=1.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sound", [None, tone(200.0, 8000)], ids=["silent", "with sound"])
 def test_a_slide_show_is_whole(tmp_path, sound):
     path = write_media(
@@ -232,6 +234,7 @@ def test_a_slide_show_is_whole(tmp_path, sound):
     assert not reader.damage
 
 
+@pytest.mark.slow
 def test_an_error_of_the_library_is_damage(tmp_path):
     """An FLV file whose second half redefines its streams: PyAV raises IndexError when it is read on."""
     path = write_clip(tmp_path / "clip.flv", 2.0, codec="flv", audio_codec="mp3", rate=44_100, sound=tone(2.0, 44_100))

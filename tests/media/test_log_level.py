@@ -35,6 +35,7 @@ except KeyError:
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_no_deadlock(tmp_path, way):
     clip = write_clip(tmp_path / "clip.mp4", 4.0, pictures=[numbered(n, 640, 480) for n in range(40)])
