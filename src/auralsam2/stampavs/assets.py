@@ -207,6 +207,19 @@ def _is_usable(path: Path) -> bool:
     return min(alpha.shape) >= MIN_SIDE and bool(opaque > 0.2) and bool(translucent < 0.25 * opaque)
 
 
+def read_picture(path: Path, mode: str) -> Image.Image:
+    """Read an image file and convert it to a mode of Pillow.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with Image.open(path) as opened:
+            return opened.convert(mode)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: not a picture ({error}): remove it from the folder") from error
+
+
 @lru_cache(maxsize=256)
 def read_stamp(path: Path) -> np.ndarray:
     """Read the image of a stamp, cropped to its opaque pixels.
@@ -216,13 +229,8 @@ def read_stamp(path: Path) -> np.ndarray:
 
     Raises:
         InputError: it cannot be read, or has no opaque pixels.
-        InputError: it cannot be read, or nothing of it is solid.
     """
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert("RGBA")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a picture ({error}): remove it from the folder") from error
+    image = read_picture(path, "RGBA")
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     array = np.array(image)
     array[array[..., 3] < MIN_ALPHA] = 0

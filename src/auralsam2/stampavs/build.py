@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from auralsam2.errors import OutputError, UsageError
-from auralsam2.stampavs import clip_files, expressions, splits
+from auralsam2.stampavs import expressions, splits
 from auralsam2.stampavs import scene as scene_module
 from auralsam2.stampavs.assets import AssetCollection, collect_assets
-from auralsam2.stampavs.clip_files import ClipRows
+from auralsam2.stampavs.clip_files import ClipRows, build_clip
 from auralsam2.stampavs.licence import licence_notice
 from auralsam2.stampavs.presets import PRESETS, SHARES, scene_kind
 from auralsam2.stampavs.splits import SplitAssets
@@ -43,8 +44,12 @@ CLIPS = 2000
 TEST_CLIPS = 100
 HARD_DIVISOR = 4
 
+UNFINISHED = "unfinished.json"
 CLIP_COLUMNS = ("uid", "split", "mix", "kind", "frames", "objects")
 EXPRESSION_COLUMNS = ("vid", "uid", "split", "fid", "exp")
+
+Progress = Callable[[int], AbstractContextManager[Callable[[Any], None]]]
+"""Given a number of clips, returns a context with a function to call after each clip."""
 
 _EXPRESSION_COUNTS = {"test-null": (0, 4), "test-robust": (2, 2), "train": (4, 1), "val": (4, 1)}
 _ABSENT_CATEGORIES = 6
@@ -107,19 +112,7 @@ class _WorkerContext:
 
     def make_clip(self, task: _Task) -> ClipRows:
         """Build a clip unless it exists, and return its table rows."""
-        media, masks = self.root / "media" / task.uid, self.root / "gt_mask" / task.uid
-        if media.is_dir() and masks.is_dir():
-            try:
-                return clip_files.clip_rows(strict_json.read_json(media / "scene.json"))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
-        scene, texts = self.draw_clip(task)
-        hidden = self.staging / task.uid
-        clip_files.save_clip(hidden / "media", hidden / "gt_mask", task.uid, task.split, scene, texts)
-        if not masks.is_dir():
-            (hidden / "gt_mask").rename(masks)
-        (hidden / "media").rename(media)
-        return clip_files.clip_rows(clip_files.describe_clip(task.uid, task.split, scene, texts))
+        return build_clip(self.root, self.staging, task.uid, task.split, partial(self.draw_clip, task))
 
     def draw_clip(self, task: _Task) -> tuple[scene_module.Scene, list[expressions.Expression]]:
         """Draw the scene of a clip and its expressions."""
@@ -168,7 +161,7 @@ def build_stampavs(
     plan: BuildPlan,
     *,
     workers: int | None = None,
-    progress: Callable[[int], AbstractContextManager[Callable[[Any], None]]] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Build the data set.
 
@@ -190,46 +183,76 @@ def build_stampavs(
     held_out = splits.split_assets(collection, plan.seed)
     counts = plan.counts(splits.possible_splits(collection, held_out))
     manifest = _manifest(plan, collection, held_out, counts)
-    unfinished = root / UNFINISHED
-    if read_manifest(root / "stampavs.json") == manifest:
-        unfinished.unlink(missing_ok=True)
-        return manifest
     tasks = [
         _Task(split=split, mix=mix, index=index)
         for split, by_mix in counts.items()
         for mix in range(len(PRESETS))
         for index in range(by_mix[PRESETS[mix].name])
     ]
-    _check_folder(root, manifest)
-    with Staging(root) as staging, writing(root):
-        unfinished.write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
-        for name in ("media", "gt_mask"):
-            (root / name).mkdir(exist_ok=True)
+
+    def make_clips(staging: Path) -> Iterator[ClipRows]:
         context = _WorkerContext(
-            root=root, staging=staging.path, collection=collection, held_out=held_out, seed=plan.seed, size=plan.size
+            root=root, staging=staging, collection=collection, held_out=held_out, seed=plan.seed, size=plan.size
         )
+        return _make_clips(context, tasks, workers or os.cpu_count() or 1)
+
+    notice = licence_notice(collection)
+    write_data_set(root, "stampavs.json", manifest, notice, len(tasks), make_clips, progress=progress)
+    return manifest
+
+
+def write_data_set(
+    root: Path,
+    name: str,
+    manifest: dict[str, Any],
+    licence: str,
+    clips: int,
+    make_clips: Callable[[Path], Iterable[ClipRows]],
+    *,
+    progress: Progress | None = None,
+) -> None:
+    """Write the clips, tables, licence and manifest of a data set, unless it is complete.
+
+    Args:
+        root: its folder; missing, empty, or with an unfinished build of the same manifest.
+        name: file of the manifest, which is written last.
+        manifest: settings and contents; equal manifests give equal bytes.
+        licence: text of `LICENCE.md`.
+        clips: number of clips.
+        make_clips: given a folder for unfinished files, builds the clips in order.
+        progress: given the number of clips, returns a context with a function to call after each clip.
+
+    Raises:
+        OutputError: the folder contains other files, or cannot be written.
+    """
+    unfinished = root / UNFINISHED
+    if _read_manifest(root / name) == manifest:
+        unfinished.unlink(missing_ok=True)
+        return
+    _check_folder(root, manifest)
+    text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+    with Staging(root) as staging, writing(root):
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+        for folder in ("media", "gt_mask"):
+            (root / folder).mkdir(exist_ok=True)
         with (
-            open_table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
-            open_table(staging.path / "expressions.csv", EXPRESSION_COLUMNS) as add_expression,
-            progress(len(tasks)) if progress else nullcontext(ignore_progress) as advance,
+            _open_table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
+            _open_table(staging.path / "expressions.csv", EXPRESSION_COLUMNS) as add_expression,
+            progress(clips) if progress else nullcontext(_ignore_progress) as advance,
         ):
-            for rows in _make_clips(context, tasks, workers or os.cpu_count() or 1):
+            for rows in make_clips(staging.path):
                 add_clip(rows.clip)
                 for row in rows.expressions:
                     add_expression(row)
                 advance(rows)
-        (staging.path / "LICENCE.md").write_text(licence_notice(collection), encoding="utf-8", newline="\n")
-        (staging.path / "stampavs.json").write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
-        staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", "stampavs.json"])
+        (staging.path / "LICENCE.md").write_text(licence, encoding="utf-8", newline="\n")
+        (staging.path / name).write_text(text, encoding="utf-8", newline="\n")
+        staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", name])
         unfinished.unlink()
-    return manifest
 
 
-UNFINISHED = "unfinished.json"
-
-
-def ignore_progress(_: ClipRows) -> None:
-    """Ignore progress."""
+def _ignore_progress(_: ClipRows) -> None:
+    pass
 
 
 def _make_clips(context: _WorkerContext, tasks: list[_Task], workers: int) -> Iterator[ClipRows]:
@@ -287,11 +310,11 @@ def _check_folder(root: Path, manifest: dict[str, Any]) -> None:
     """Raise OutputError for a folder with other files than an unfinished build of the same settings."""
     with writing(root):
         occupied = root.exists() and (not root.is_dir() or any(not p.name.startswith(".") for p in root.iterdir()))
-    if occupied and read_manifest(root / UNFINISHED) != manifest:
+    if occupied and _read_manifest(root / UNFINISHED) != manifest:
         raise OutputError(f"{root}: holds something else, or a build with other settings: choose a new folder")
 
 
-def read_manifest(path: Path) -> Any:
+def _read_manifest(path: Path) -> Any:
     """Read a JSON file; None if it is missing or damaged."""
     try:
         return strict_json.read_json(path)
@@ -299,13 +322,8 @@ def read_manifest(path: Path) -> Any:
         return None
 
 
-def manifest_text(value: Any) -> str:
-    """Format a manifest as JSON."""
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
-
-
 @contextmanager
-def open_table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[Iterable[Any]], Any]]:
+def _open_table(path: Path, columns: tuple[str, ...]) -> Iterator[Callable[[Iterable[Any]], Any]]:
     """Open a csv file and yield the function that writes a row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

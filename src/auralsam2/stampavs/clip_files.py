@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import wave
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from auralsam2.errors import OutputError
 from auralsam2.stampavs.expressions import Expression
 from auralsam2.stampavs.scene import Scene, SceneObject, SourceTrack
 from auralsam2.types import AUDIO_RATE
+from auralsam2.utils import strict_json
 
 _QUALITY = 92
 
@@ -65,6 +68,39 @@ def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expr
     description = describe_clip(uid, split, scene, expressions)
     text = json.dumps(description, indent=1, ensure_ascii=False)
     (media / "scene.json").write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def build_clip(
+    root: Path, staging: Path, uid: str, split: str, draw: Callable[[], tuple[Scene, list[Expression]]]
+) -> ClipRows:
+    """Build a clip in `staging` and move it to `root`, unless it exists there.
+
+    Args:
+        root: folder of the data set.
+        staging: folder for the unfinished clip, on the same file system.
+        uid: name of the clip.
+        split: name of its split.
+        draw: returns the scene and its expressions.
+
+    Returns:
+        the table rows of the clip.
+
+    Raises:
+        OutputError: the description of an existing clip is damaged.
+    """
+    media, masks = root / "media" / uid, root / "gt_mask" / uid
+    if media.is_dir() and masks.is_dir():
+        try:
+            return clip_rows(strict_json.read_json(media / "scene.json"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
+    scene, expressions = draw()
+    hidden = staging / uid
+    save_clip(hidden / "media", hidden / "gt_mask", uid, split, scene, expressions)
+    if not masks.is_dir():
+        (hidden / "gt_mask").rename(masks)
+    (hidden / "media").rename(media)
+    return clip_rows(describe_clip(uid, split, scene, expressions))
 
 
 def describe_clip(uid: str, split: str, scene: Scene, expressions: list[Expression]) -> dict[str, Any]:

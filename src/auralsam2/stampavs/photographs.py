@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageFilter, UnidentifiedImageError
+from PIL import Image, ImageFilter
 from pycocotools import mask as coco
 
 from auralsam2.errors import InputError
-from auralsam2.stampavs.assets import MIN_SIDE, Category, Recording, StampImage
+from auralsam2.stampavs.assets import MIN_SIDE, Category, Recording, StampImage, read_picture
 from auralsam2.stampavs.audio import read_recording
 from auralsam2.stampavs.splits import AssetPool
 from auralsam2.utils import strict_json
@@ -182,25 +182,12 @@ def cut_out(source: PhotographMask) -> Image.Image:
     Raises:
         InputError: the photograph cannot be read, or has another size than its mask.
     """
-    image = read_photograph(source.path)
+    image = read_picture(source.path, "RGB")
     if image.size != source.mask.shape[::-1]:
         raise InputError(f"{source.path}: {image.size} pixels, but its mask has {source.mask.shape[::-1]}")
     alpha = Image.fromarray(source.mask.astype(np.uint8) * 255).filter(ImageFilter.GaussianBlur(FEATHER))
     image.putalpha(alpha)
     return image
-
-
-def read_photograph(path: Path) -> Image.Image:
-    """Read a photograph as RGB.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        with Image.open(path) as opened:
-            return opened.convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a picture ({error}): remove it from the folder") from error
 
 
 def crop_background(image: Image.Image, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -9,27 +9,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter
 
-from auralsam2.errors import InputError, OutputError, UsageError
-from auralsam2.stampavs import clip_files
+from auralsam2.errors import InputError, UsageError
 from auralsam2.stampavs import scene as scene_module
-from auralsam2.stampavs.build import (
-    CLIP_COLUMNS,
-    EXPRESSION_COLUMNS,
-    UNFINISHED,
-    ignore_progress,
-    manifest_text,
-    open_table,
-    read_manifest,
-)
+from auralsam2.stampavs.assets import read_picture
+from auralsam2.stampavs.build import Progress, write_data_set
+from auralsam2.stampavs.clip_files import ClipRows, build_clip
+from auralsam2.stampavs.expressions import Expression
 from auralsam2.stampavs.layout import LayoutLimits
 from auralsam2.stampavs.photographs import (
     SOURCE_SPLITS,
@@ -37,13 +31,10 @@ from auralsam2.stampavs.photographs import (
     crop_background,
     cut_out,
     photograph_pool,
-    read_photograph,
     read_sources,
 )
 from auralsam2.stampavs.presets import DifficultyPreset, scene_kind
 from auralsam2.stampavs.splits import AssetPool, read_splits
-from auralsam2.utils import strict_json
-from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.version import __version__
 
 REAL_SCHEMA = "realavs/1"
@@ -107,7 +98,7 @@ def build_realavs(
     root: Path,
     plan: RealPlan,
     *,
-    progress: Callable[[int], AbstractContextManager[Callable[[Any], None]]] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Build the data set.
 
@@ -132,32 +123,18 @@ def build_realavs(
             raise InputError(f"{plan.sources}: backgrounds.csv has no {SOURCE_SPLITS[split]} file")
     pools = {split: photograph_pool(source, root / CUTOUTS / split) for split, source in sources.items()}
     manifest = _describe(plan, counts, sources, pools)
-    if read_manifest(root / MANIFEST) == manifest:
-        return manifest
-    with writing(root):
-        occupied = root.exists() and any(not path.name.startswith(".") for path in root.iterdir())
-    if occupied and read_manifest(root / UNFINISHED) != manifest:
-        raise OutputError(f"{root}: holds something else, or a build with other settings: choose a new folder")
-    tasks = [(split, index) for split, count in counts.items() for index in range(count)]
-    with Staging(root) as staging, writing(root):
-        (root / UNFINISHED).write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
+
+    def draw(split: str, index: int) -> tuple[scene_module.Scene, list[Expression]]:
+        return draw_real_scene(plan, pools[split], sources[split], split, index), []
+
+    def make_clips(staging: Path) -> Iterator[ClipRows]:
         for split, source in sources.items():
             _save_cutouts(source, root / CUTOUTS / split)
-        for name in ("media", "gt_mask"):
-            (root / name).mkdir(exist_ok=True)
-        with (
-            open_table(staging.path / "metadata.csv", CLIP_COLUMNS) as add_clip,
-            open_table(staging.path / "expressions.csv", EXPRESSION_COLUMNS),
-            progress(len(tasks)) if progress else nullcontext(ignore_progress) as advance,
-        ):
-            for split, index in tasks:
-                rows = _save_clip(root, staging.path, plan, pools[split], sources[split], split, index)
-                add_clip(rows.clip)
-                advance(rows)
-        (staging.path / "LICENCE.md").write_text(_licence(sources), encoding="utf-8", newline="\n")
-        (staging.path / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8", newline="\n")
-        staging.publish(["metadata.csv", "expressions.csv", "LICENCE.md", MANIFEST])
-        (root / UNFINISHED).unlink()
+        for split, count in counts.items():
+            for index in range(count):
+                yield build_clip(root, staging, f"{split}-{index:05d}", split, partial(draw, split, index))
+
+    write_data_set(root, MANIFEST, manifest, _licence(sources), sum(counts.values()), make_clips, progress=progress)
     return manifest
 
 
@@ -170,7 +147,7 @@ def draw_real_scene(
     blur = float(rng.uniform(0.0, 0.8)) * plan.size / 256
 
     def background(size: int, image_rng: np.random.Generator) -> np.ndarray:
-        return crop_background(read_photograph(place), size, image_rng)
+        return crop_background(read_picture(place, "RGB"), size, image_rng)
 
     kind = scene_kind(_KINDS[split], index)
     scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=plan.size, background=background)
@@ -181,30 +158,6 @@ def draw_real_scene(
 def _film(frame: np.ndarray, blur: float, rng: np.random.Generator) -> np.ndarray:
     soft = np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32)
     return np.clip(np.rint(soft + rng.normal(0.0, NOISE, soft.shape)), 0, 255).astype(np.uint8)
-
-
-def _save_clip(
-    root: Path,
-    staging: Path,
-    plan: RealPlan,
-    pool: AssetPool,
-    sources: PhotographSources,
-    split: str,
-    index: int,
-) -> clip_files.ClipRows:
-    """Build a clip unless it exists, and return its table rows."""
-    uid = f"{split}-{index:05d}"
-    media, masks = root / "media" / uid, root / "gt_mask" / uid
-    if not (media.is_dir() and masks.is_dir()):
-        scene = draw_real_scene(plan, pool, sources, split, index)
-        clip_files.save_clip(staging / uid / "media", staging / uid / "gt_mask", uid, split, scene, [])
-        if not masks.is_dir():
-            (staging / uid / "gt_mask").rename(masks)
-        (staging / uid / "media").rename(media)
-    try:
-        return clip_files.clip_rows(strict_json.read_json(media / "scene.json"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
 
 
 def _save_cutouts(sources: PhotographSources, folder: Path) -> None:
