@@ -9,7 +9,6 @@ switched on or off. A report that --out already holds is used again.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -25,7 +24,7 @@ from auralsam2.utils.atomic_io import write_file
 from auralsam2.utils.json_stream import plain
 from marked import table, write_marked
 from paired import Number, cell, clip_sums, difference, ratio
-from runs import OWN, Runs, heading, line
+from runs import OWN, Runs, describe_stampavs, heading, line, stampavs_parser
 
 SPLITS = ("test-seen", "test-new-image", "test-unseen")
 
@@ -129,24 +128,14 @@ def parts_table(rows: list[dict[str, Number | str | None]]) -> str:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--splits", default=",".join(SPLITS), help="comma-separated")
-    parser.add_argument("--clips", type=int, help="only the first ones of each split")
-    parser.add_argument("--out", type=Path, default=Path("runs/prompt-parts"), help="folder of the reports")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = stampavs_parser((__doc__ or "").partition("\n")[0], SPLITS, "runs/prompt-parts")
     parser.add_argument("--write", type=Path, help="document with the marks of the table `prompt-parts`")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = AuralSAM2.from_pretrained(arguments.model, "cpu", arguments.dtype)
-    about = json.loads((arguments.root / "stampavs.json").read_text(encoding="utf-8"))
-    data = f"StampAVS, seed {about.get('seed')}, {about.get('size')} px"
     splits = arguments.splits.split(",")
     rows = evaluate_parts(model, arguments.root, arguments.out, splits, arguments.clips, arguments.seed)
-    text = f"{line(heading(model, arguments.seed), data)}\n\n{parts_table(rows)}"
+    text = f"{line(heading(model, arguments.seed), describe_stampavs(arguments.root))}\n\n{parts_table(rows)}"
     print(text, flush=True)
     write_file(arguments.out / "parts.json", (json.dumps(plain(rows), indent=1) + "\n").encode())
     if arguments.write:

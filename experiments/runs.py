@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from datetime import date
@@ -99,6 +100,32 @@ def dataset_and_split(place: str) -> tuple[str, str]:
     """Split `DATASET/SPLIT`."""
     dataset, _, split = place.partition("/")
     return dataset, split
+
+
+def stampavs_parser(description: str, splits: tuple[str, ...], out: str) -> argparse.ArgumentParser:
+    """Return the command line of a table of StampAVS.
+
+    Args:
+        description: of the command.
+        splits: default splits.
+        out: default folder of the reports.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
+    parser.add_argument("--model", default="mini")
+    parser.add_argument("--splits", default=",".join(splits), help="comma-separated")
+    parser.add_argument("--clips", type=int, help="only the first ones of each split")
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder of the reports")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def describe_stampavs(root: Path) -> str:
+    """Describe the data in a folder of StampAVS."""
+    about = json.loads((root / "stampavs.json").read_text(encoding="utf-8"))
+    return f"StampAVS, seed {about.get('seed')}, {about.get('size')} px"
 
 
 def heading(model: AuralSAM2, seed: int) -> dict[str, Any]:

@@ -14,7 +14,6 @@ model that reads, `<!-- begin stampavs-ref -->`, `<!-- end stampavs-ref -->`.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ from auralsam2.utils.atomic_io import write_file
 from auralsam2.utils.json_stream import plain
 from marked import table, write_marked
 from paired import Number, cell, clip_sums, difference, ratio
-from runs import OWN, Runs, heading, line
+from runs import OWN, Runs, describe_stampavs, heading, line, stampavs_parser
 from stampavs_masks import Terms
 
 SPLITS = (
@@ -134,21 +133,12 @@ def _ratio(terms: dict[str, Terms], name: str, seed: int) -> Number | None:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
-    parser.add_argument("--model", default="mini")
+    parser = stampavs_parser((__doc__ or "").partition("\n")[0], SPLITS, "runs/stampavs-tables")
     parser.add_argument("--ref-model", help="a model that reads, for the expressions; left out, they are left out")
-    parser.add_argument("--splits", default=",".join(SPLITS), help="comma-separated")
-    parser.add_argument("--clips", type=int, help="only the first ones of each split")
-    parser.add_argument("--out", type=Path, default=Path("runs/stampavs-tables"), help="folder of the reports")
-    parser.add_argument("--dtype", default="auto")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path, help="document with the marks of the tables")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    about = json.loads((arguments.root / "stampavs.json").read_text(encoding="utf-8"))
-    data = f"StampAVS, seed {about.get('seed')}, {about.get('size')} px"
+    data = describe_stampavs(arguments.root)
     result: dict[str, Any] = {"data": data}
     parts: dict[str, str] = {}
     jobs = [("stampavs", arguments.model, hearing, tuple(arguments.splits.split(",")), hearing_tables)]
