@@ -23,12 +23,9 @@ _MAX_SCAN = 64 * 1024**2
 """Bytes of the largest file whose packets are counted where its clock may jump."""
 
 
-def _duration(path: Path) -> float:
-    """Seconds of the longer stream: announced, or those of the packets where the clock of the format may jump."""
+def _duration_of_packets(path: Path, announced: float) -> float:
+    """Return the seconds of the longer stream by its packets where the clock jumps, else the announced ones."""
     with open_input(path) as container:
-        announced = announced_duration(container)
-        if not PacketClock.applies_to(container) or path.stat().st_size > _MAX_SCAN:
-            return announced
         jumps: list[str] = []
         clock = PacketClock(container, jumps.append)
         for packet in demux(container, main_streams(container), lambda: None):
@@ -52,6 +49,9 @@ def probe(path: Path | str, audio_track: AudioChoice = None) -> MediaInfo:
         audio = audio_stream(container, path, audio_track)
         if video is None and audio is None:
             raise InputError(f"{path}: holds neither pictures nor sound that can be decoded")
+        duration = announced_duration(container)
+        if PacketClock.applies_to(container) and path.stat().st_size <= _MAX_SCAN:
+            duration = _duration_of_packets(path, duration)
         width = height = 0
         fps = 0.0
         if video is not None:
@@ -66,7 +66,7 @@ def probe(path: Path | str, audio_track: AudioChoice = None) -> MediaInfo:
             width=width,
             height=height,
             fps=fps,
-            duration=_duration(path),
+            duration=duration,
             audio_rate=audio.codec_context.sample_rate or None if audio is not None else None,
             audio_channels=audio.codec_context.layout.nb_channels if audio is not None else 0,
         )

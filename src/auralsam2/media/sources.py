@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,7 +98,7 @@ def media_file(
     with tempfile.TemporaryDirectory(prefix="auralsam2-") as folder:
         if pictures is not None:
             path = Path(folder) / "source.mov"
-            moments = times if times is not None else (number / (rate or 1) for number in _count())
+            moments = times if times is not None else (number / (rate or 1) for number in count())
             _write(path, pictures, moments, sound, sound_rate or 0)
         elif file is not None:
             path = Path(folder) / "source"
@@ -150,13 +151,6 @@ def _picture(path: Path) -> np.ndarray:
             return np.asarray(picture.convert("RGB"))
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a picture") from error
-
-
-def _count() -> Iterator[int]:
-    number = 0
-    while True:
-        yield number
-        number += 1
 
 
 def _array(picture: Any) -> np.ndarray:
