@@ -23,13 +23,11 @@ class FusionOutput(NamedTuple):
         visual: (T, h·w, L), fused visual tokens.
         tokens: (N, L), fused audio and text tokens.
         visual_residual: (T, h·w, L), the residual added to the visual input before the normalisation.
-        token_residual: (N, L), the same for the tokens.
     """
 
     visual: torch.Tensor
     tokens: torch.Tensor
     visual_residual: torch.Tensor
-    token_residual: torch.Tensor
 
 
 def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: int) -> torch.Tensor:
@@ -154,7 +152,6 @@ class CrossFusion(nn.Module):
             visual=self.norm_layer((frames + residual_v).transpose(1, 2)),
             tokens=self.norm_layer2((aligned + residual_a).squeeze(2)),
             visual_residual=residual_v.transpose(1, 2),
-            token_residual=residual_a.squeeze(2),
         )
 
 
@@ -214,4 +211,4 @@ class TPAVI(nn.Module):
         audio = self.phi(aligned[: len(visual)])
         mixed = self.out(tpavi_attention(self.theta(visual), audio, self.g(visual), framewise=self.framewise))
         residual = self.batch_norm(mixed.flatten(0, 1)).view_as(visual)
-        return FusionOutput(self.norm_layer(visual + residual), aligned, residual, torch.zeros_like(aligned))
+        return FusionOutput(self.norm_layer(visual + residual), aligned, residual)

@@ -15,11 +15,9 @@ class FramePyramid:
 
     Attributes:
         maps: (T, C, 4h, 4w), (T, C, 2h, 2w), (T, C, h, w).
-        position: (1, C, h, w) sine position map of the last one.
     """
 
     maps: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-    position: torch.Tensor
 
 
 def encode_pyramid(model: Sam2VideoModel, pixels: torch.Tensor, *, with_gradients: bool = False) -> FramePyramid:
@@ -33,7 +31,7 @@ def encode_pyramid(model: Sam2VideoModel, pixels: torch.Tensor, *, with_gradient
     with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
         output = model.vision_encoder(pixels, return_dict=True)
     fine, middle, coarse = output.fpn_hidden_states
-    return FramePyramid((fine, middle, coarse), output.fpn_position_encoding[-1][:1])
+    return FramePyramid((fine, middle, coarse))
 
 
 def sine_position(width: int, grid: tuple[int, int], like: torch.Tensor) -> torch.Tensor:
@@ -56,11 +54,6 @@ class FrameFeatures:
     fine: torch.Tensor
     middle: torch.Tensor
     patches: tuple[torch.Tensor, ...] = ()
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the tensors in bytes."""
-        return sum(tensor.nbytes for tensor in (self.embedding, self.fine, self.middle, *self.patches))
 
 
 def frame_features(

@@ -329,7 +329,7 @@ class AuralModule(ClipModule):
             if self.cache is not None and clip.keys is not None:
                 self.cache.put(clip.keys, maps)
         fine, middle, coarse = maps
-        pyramid = FramePyramid((fine, middle, coarse), network.position)
+        pyramid = FramePyramid((fine, middle, coarse))
         return frame_features(network.sam2, pyramid, network.fuser.embed(pyramid.maps))
 
 
