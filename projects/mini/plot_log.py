@@ -1,83 +1,64 @@
-"""Draw the log of a run: `python -m projects.mini.plot_log LOG.csv PICTURE.png --columns val/J,val/J_target`."""
+"""Plot the log of a run: `python -m projects.mini.plot_log LOG.csv IMAGE.png --columns val/J,val/J_target`."""
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from matplotlib.figure import Figure
 
-from auralsam2.errors import AuralError, InputError, message_line
+from auralsam2.errors import InputError
 from auralsam2.utils.atomic_io import writing
-from projects.mini.stage_loop import read_log
-
-COLOURS = ((200, 60, 50), (60, 110, 210), (60, 150, 80), (230, 150, 40), (150, 90, 180), (130, 130, 130))
-SIZE = (900, 420)
-_LEFT, _TOP, _RIGHT, _BOTTOM = 50, 20, 140, 40
-_INK, _RULE = (40, 40, 40), (225, 225, 225)
+from projects.mini.stage_loop import exit_code, read_log
 
 
-def draw_curve(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Image.Image:
-    """Draw rows of a log over the minutes of training, or over its steps where it has no column `seconds`.
+def plot_log(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Figure:
+    """Plot columns of a log over training time, or over steps if there is no column `seconds`.
 
-    A grey line parts the phases, where there are any.
+    Vertical lines separate the phases.
 
     Args:
-        rows: of the log; an empty value is passed over.
-        columns: what is drawn, of 0 to 1.
+        rows: rows of the log; empty values are left out.
+        columns: names of columns with values in [0, 1].
 
     Raises:
-        InputError: the log has fewer than two rows, or no such column.
+        InputError: the log has fewer than two rows, or lacks a column.
     """
     if len(rows) < 2:
-        raise InputError("the log has fewer than two rows: train on, and draw it later")
+        raise InputError("the log has fewer than two rows: train longer first")
     if missing := [name for name in columns if name not in rows[0]]:
         raise InputError(f"the log has no column {missing[0]}; it has {', '.join(rows[0])}")
     timed = "seconds" in rows[0]
-    at = [float(row["seconds"]) / 60 if timed else float(row["step"]) for row in rows]
-    image = Image.new("RGB", SIZE, "white")
-    pen = ImageDraw.Draw(image)
-    width, height = SIZE[0] - _LEFT - _RIGHT, SIZE[1] - _TOP - _BOTTOM
-    last = max(at[-1], 1e-6)
-
-    def place(when: float, value: float) -> tuple[float, float]:
-        return _LEFT + width * when / last, _TOP + height * (1 - value)
-
-    for tenth in range(0, 11, 2):
-        pen.line((*place(0, tenth / 10), *place(last, tenth / 10)), fill=_RULE)
-        pen.text((_LEFT - 8, place(0, tenth / 10)[1]), f"{tenth / 10:.1f}", fill=_INK, anchor="rm")
-    for part in range(5):
-        label = f"{last * part / 4:.1f} min" if timed else f"step {last * part / 4:.0f}"
-        pen.text((place(last * part / 4, 0)[0], SIZE[1] - _BOTTOM + 8), label, _INK, anchor="mt")
-    for before, now, when in zip(rows, rows[1:], at, strict=False):
-        if before.get("phase") != now.get("phase"):
-            pen.line((*place(when, 0), *place(when, 1)), fill=(120, 120, 120))
-    for number, (name, colour) in enumerate(zip(columns, itertools.cycle(COLOURS), strict=False)):
-        points = [place(when, float(row[name])) for when, row in zip(at, rows, strict=True) if row.get(name)]
-        if points:
-            pen.line(points, fill=colour, width=2)
-            pen.text((SIZE[0] - _RIGHT + 12, _TOP + 20 * number), name, fill=colour)
-    return image
+    x = [float(row["seconds"]) / 60 if timed else float(row["step"]) for row in rows]
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.add_subplot(xlabel="minutes" if timed else "step", ylim=(0, 1), xlim=(0, max(x[-1], 1e-6)))
+    axes.grid(axis="y", color="0.9")
+    for before, after, end in zip(rows, rows[1:], x, strict=False):
+        if before.get("phase") != after.get("phase"):
+            axes.axvline(end, color="0.5", linewidth=0.8)
+    for name in columns:
+        points = [(at, float(row[name])) for at, row in zip(x, rows, strict=True) if row[name]]
+        axes.plot(*zip(*points, strict=True) if points else ((), ()), label=name)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m projects.mini.plot_log")
     parser.add_argument("log", type=Path)
-    parser.add_argument("picture", type=Path)
-    parser.add_argument("--columns", required=True, help="comma-separated, each with values of 0 to 1")
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--columns", required=True, help="comma-separated names of columns with values in [0, 1]")
     options = parser.parse_args(arguments)
-    try:
-        image = draw_curve(read_log(options.log), options.columns.split(","))
-        with writing(options.picture):
-            image.save(options.picture)
-    except AuralError as error:
-        print(message_line("error", error), file=sys.stderr)
-        return error.exit_code
-    return 0
+
+    def plot() -> None:
+        figure = plot_log(read_log(options.log), options.columns.split(","))
+        with writing(options.image):
+            figure.savefig(options.image)
+
+    return exit_code(plot)
 
 
 if __name__ == "__main__":

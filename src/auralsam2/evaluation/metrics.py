@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from scipy.spatial import KDTree
 
 LEVELS = 255
 """Number of thresholds of the F score."""
@@ -165,12 +165,8 @@ def boundary_f(masks: torch.Tensor, labels: torch.Tensor, radius: int | None = N
     """
     if radius is None:
         radius = math.ceil(RADIUS * math.hypot(*masks.shape[1:]))
-    found, true = _cropped(contours(masks), contours(labels))
-    near_true, near_found = _met(found, true, radius), _met(true, found, radius)
-    found_pixels, true_pixels = count_pixels(found), count_pixels(true)
-    precision, recall = near_true / found_pixels, near_found / true_pixels
-    score = torch.nan_to_num(2 * precision * recall / (precision + recall), nan=0.0)
-    return torch.where(found_pixels + true_pixels == 0, 1.0, score)
+    pairs = zip(contours(masks).cpu().numpy(), contours(labels).cpu().numpy(), strict=True)
+    return torch.tensor([_contour_f(mask, label, radius) for mask, label in pairs], dtype=torch.float64)
 
 
 def contours(masks: torch.Tensor) -> torch.Tensor:
@@ -182,33 +178,17 @@ def contours(masks: torch.Tensor) -> torch.Tensor:
     return edges
 
 
-def _cropped(found: torch.Tensor, true: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Crop both to the region of their contours."""
-    drawn = (found | true).any(0)
-    rows, columns = drawn.any(1).nonzero()[:, 0], drawn.any(0).nonzero()[:, 0]
-    if not len(rows):
-        return found[:, :1, :1], true[:, :1, :1]
-    part = (slice(None), slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
-    return found[part], true[part]
-
-
-def _met(contour: torch.Tensor, other: torch.Tensor, radius: int) -> torch.Tensor:
-    """Count the pixels of one contour within the radius of the other, (N,) float64, row by row of the disc."""
-    frame, row, column = contour.nonzero(as_tuple=True)
-    distance = F.pad(_row_distance(other), (0, 0, radius, radius), value=math.inf)
-    near = torch.zeros_like(row, dtype=torch.bool)
-    for step in range(-radius, radius + 1):
-        reach = math.isqrt(radius * radius - step * step)
-        near |= distance[frame, row + radius + step, column] <= reach
-    return torch.bincount(frame[near], minlength=len(contour)).double()
-
-
-def _row_distance(pixels: torch.Tensor) -> torch.Tensor:
-    """Return the distance to the nearest set pixel of the row, (N, H, W) float32; infinite in a row without one."""
-    place = torch.arange(pixels.shape[2], device=pixels.device, dtype=torch.float32)
-    left = torch.where(pixels, place, -math.inf).cummax(2).values
-    right = torch.where(pixels, place, math.inf).flip(2).cummin(2).values.flip(2)
-    return torch.minimum(place - left, right - place)
+def _contour_f(mask: np.ndarray, label: np.ndarray, radius: int) -> float:
+    points, targets = np.argwhere(mask), np.argwhere(label)
+    if not len(points) or not len(targets):
+        return float(len(points) == len(targets))
+    bound = math.sqrt(radius**2 + 0.5)  # squared distances are integers, and the bound of a query is exclusive
+    distances = (
+        KDTree(targets).query(points, distance_upper_bound=bound)[0],
+        KDTree(points).query(targets, distance_upper_bound=bound)[0],
+    )
+    precision, recall = (np.isfinite(distance).mean() for distance in distances)
+    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
 def auroc(scores: torch.Tensor, present: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
