@@ -18,6 +18,7 @@ REPOSITORY = Path(__file__).parents[1]
 ORDER = (
     "errors",
     "version",
+    "paths",
     "samples",
     "types",
     "utils",

@@ -26,9 +26,16 @@ _ALLOCATION = re.compile(r"(?:tried|unable) to allocate ([0-9.]+ ?[a-z]+)", re.I
 
 
 class AuralError(Exception):
-    """Base of all errors that carry a message for the user."""
+    """Base of all errors that carry a message for the user.
+
+    Args:
+        arguments: the message; its line breaks, such as those of a file's name or header, become spaces.
+    """
 
     exit_code = EXIT_UNUSABLE
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(" ".join(text.splitlines()) if isinstance(text, str) else text for text in arguments))
 
 
 class UsageError(AuralError):

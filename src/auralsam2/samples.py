@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from auralsam2.errors import UsageError
+from auralsam2.paths import exists
 
 PACKAGE = Path(__file__).parent
 CLIP = "demo.mp4"
@@ -59,14 +60,6 @@ def find_recipe(path: Path, folder: str = "") -> Path:
             f"give a YAML file or one of {', '.join(listed)}"
         )
     return packaged
-
-
-def exists(path: Path) -> bool:
-    """Return whether a path exists; False for names that the file system refuses, such as too long ones."""
-    try:
-        return path.exists()
-    except (OSError, ValueError):
-        return False
 
 
 def _find(name: str) -> Path | None:

@@ -389,7 +389,7 @@ def test_folder_is_resolved_to_itself(tmp_path: Path) -> None:
         resolve(str(folder / "config.json"))
 
 
-@pytest.mark.parametrize("name", ["nothing", "./nothing", "/no/such/place", "a/b/c", "../x/y", ""])
+@pytest.mark.parametrize("name", ["nothing", "./nothing", "/no/such/place", "a/b/c", "../x/y", "", "a" * 5000])
 def test_unknown_name_lists_known_names(
     server: LocalHub, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

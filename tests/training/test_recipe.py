@@ -199,6 +199,12 @@ def test_a_circle_of_bases_is_named(tmp_path):
         TrainingRecipe.load(tmp_path / "a.yaml")
 
 
+def test_a_base_whose_name_the_file_system_refuses_is_a_missing_file(tmp_path):
+    for name in ("a" * 5000, "a" * 300, r'"\0"'):
+        with pytest.raises(UsageError, match="no such file"):
+            TrainingRecipe.load(write(tmp_path, f"base: [{name}]\n"))
+
+
 def test_bases_are_bounded(tmp_path):
     for number in range(12):
         write(tmp_path, f"base: [{number + 1}.yaml]\n", f"{number}.yaml")

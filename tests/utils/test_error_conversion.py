@@ -96,3 +96,8 @@ def test_other_errors(error: Exception, kind: type[AuralError], text: str) -> No
     failure = as_aural(error, "dog.mp4")
     assert type(failure) is kind
     assert str(failure) == text
+
+
+@pytest.mark.parametrize("kind", [AuralError, InputError, OutOfMemoryError])
+def test_a_message_is_one_line_whatever_it_quotes(kind):
+    assert str(kind("a\nb\r\nc.mp4: damaged")) == "a b c.mp4: damaged"

@@ -109,8 +109,8 @@ class Table:
             elif position is not None:
                 self._columns[column] = position
             else:
-                told = ", ".join(header)[:300] or "nothing"
-                raise InputError(f"{path}: no column {column} in the header, which has {told}")
+                names = ", ".join(header)[:300] or "nothing"
+                raise InputError(f"{path}: no column {column} in the header, which has {names}")
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows in order; blank lines are skipped.

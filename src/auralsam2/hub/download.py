@@ -39,6 +39,7 @@ from auralsam2.hub.snapshots import (
     snapshot,
     unavailable,
 )
+from auralsam2.paths import is_file, is_folder
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, file_hash, verify_blob
 
 logger = logging.getLogger(__name__)
@@ -106,9 +107,9 @@ def _local(name_or_dir: str) -> Path | None:
     if entry is not None:
         return _bundled(entry) if entry.repo is None else None
     folder = Path(name_or_dir).expanduser()
-    if folder.is_dir():
+    if is_folder(folder):
         return checked(folder, _MODEL_NEEDS, "give a model folder, as `auralsam2 convert` writes it")
-    if folder.is_file():
+    if is_file(folder):
         raise UnavailableError(f"{folder}: a file, not a model folder; run: auralsam2 convert {folder} DIR")
     if not HUB_ID.fullmatch(name_or_dir):
         names = ", ".join(REGISTRY)
@@ -291,7 +292,7 @@ def _part(id_or_dir: str, base: Path | None, key: str, needs: Needs, files: list
     if entry is not None and entry.repo is None:
         return checked(_bundled(entry) / key, needs, remedy)
     folder = _inside(id_or_dir, base, key)
-    if folder.is_dir():
+    if is_folder(folder):
         return checked(folder, needs, remedy)
     if not HUB_ID.fullmatch(id_or_dir):
         raise UnavailableError(f"{folder}: no such folder, which the model names as its {key}; {remedy}")

@@ -17,6 +17,7 @@ from auralsam2.model_folder import assemble_model
 from auralsam2.modeling.extensions import ChannelStandardizer
 from auralsam2.modeling.image_encoder import encode_pyramid
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.paths import is_folder
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.utils.weights import load_weights
 
@@ -80,8 +81,8 @@ def resolve_paths(config: ModelConfig) -> ModelConfig:
     """Make folders absolute, so that a saved model loads from any directory; names of models are unchanged."""
 
     def absolute(name: str | None) -> str | None:
-        is_folder = name is not None and name not in REGISTRY and Path(name).is_dir()
-        return str(Path(name).resolve()) if name is not None and is_folder else name
+        local = name is not None and name not in REGISTRY and is_folder(Path(name))
+        return str(Path(name).resolve()) if name is not None and local else name
 
     return dataclasses.replace(config, sam2=absolute(config.sam2), text=absolute(config.text))
 

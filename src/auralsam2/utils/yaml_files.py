@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from auralsam2.errors import ConfigError, UnavailableError, UsageError, quoted
+from auralsam2.paths import exists
 from auralsam2.samples import find_recipe
 from auralsam2.utils import strict_json
 from auralsam2.utils.configs import build_config
@@ -89,7 +90,7 @@ def _read(path: Path, above: tuple[Path, ...], count: list[int]) -> dict[str, An
     merged: dict[str, Any] = {}
     for base in bases:
         beside = path.parent / base
-        file = beside if beside.exists() else find_recipe(Path(base))
+        file = beside if exists(beside) else find_recipe(Path(base))
         merged = _over(merged, _read(file, (*above, path), count))
     return _over(merged, values)
 
