@@ -5,7 +5,7 @@
 # `make results` fills docs/benchmarks/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
 # `make matrix` tests the wheel with each Python of this machine and the lowest and newest dependencies, which it downloads:
 # gigabytes for each Python. `make matrix MATRIX='--python 3.13 --newest'` limits it.
-# `make browser` installs what the tests of the Studio's page need beside; without it they are skipped, and say so.
+# `make test-tools` installs the programs that tests need: ffmpeg, and Chromium for the tests of the Studio's page.
 PYTHON ?= python3
 VENV ?= .venv
 STAMP ?= stamp
@@ -23,7 +23,7 @@ PYTEST = $(IN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
 
-.PHONY: demo test check docs browser lint matrix results clean $(BASELINES:%=trained-%)
+.PHONY: demo test check docs test-tools lint matrix results clean $(BASELINES:%=trained-%)
 
 demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
@@ -37,15 +37,18 @@ check: lint
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(IN)/mkdocs build --strict --quiet
 
-# Never fails: who cannot install a browser tests the rest. Only downloading is cut short, never installing.
-browser:
-	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+# Never fails: without these programs the other tests still run. The time limit is for downloads, not for installing.
+test-tools:
+	@missing=" ffmpeg chromium"; \
+	command -v ffmpeg >/dev/null && missing=" chromium"; \
+	for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && missing="$${missing%% chromium}"; done; \
+	test -z "$$missing" && exit 0; \
 	{ test "$$(id -u)" = 0 && command -v apt-get \
 	&& timeout $(PATIENCE) $(APT) update \
-	&& timeout $(PATIENCE) $(APT) install --yes --no-install-recommends --download-only chromium \
-	&& DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends --no-download chromium; \
+	&& timeout $(PATIENCE) $(APT) install --yes --no-install-recommends --download-only $$missing \
+	&& DEBIAN_FRONTEND=noninteractive $(APT) install --yes --no-install-recommends --no-download $$missing; \
 	} </dev/null >/dev/null \
-	|| echo "No Chromium, so the Studio's page will not be tested. To have it: apt-get install chromium (as root)"
+	|| echo "Missing for some tests:$$missing. Install with (as root): apt-get install$$missing"
 
 lint: $(VENV)/installed-dev
 	$(IN)/ruff check .

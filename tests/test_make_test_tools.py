@@ -1,4 +1,4 @@
-"""`make browser`: installs Chromium where it can, and where it cannot says so in one line, and fails nothing."""
+"""`make test-tools` installs the programs that tests need; where it cannot, it prints one line and does not fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="no make")
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[..., tuple[str, float]]:
-    """A machine that has nothing but these commands; the answer is what `make browser` says there, and its seconds."""
+    """Return a function that runs `make test-tools` with the given commands alone on the path: its output and seconds."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in NEEDED:
@@ -34,7 +34,7 @@ def machine(tmp_path: Path) -> Callable[..., tuple[str, float]]:
             path.chmod(0o755)
         began = time.monotonic()
         done = subprocess.run(
-            [str(MAKE), "--no-print-directory", "-C", str(REPOSITORY), "browser", "PATIENCE=1"],
+            [str(MAKE), "--no-print-directory", "-C", str(REPOSITORY), "test-tools", "PATIENCE=1"],
             env={"PATH": str(folder), "SHELL": str(folder / "sh")},
             capture_output=True,
             text=True,
@@ -46,31 +46,33 @@ def machine(tmp_path: Path) -> Callable[..., tuple[str, float]]:
     return run
 
 
-def told(text: str) -> bool:
-    return text.count("\n") == 1 and "apt-get install chromium" in text
+def names_the_remedy(text: str) -> bool:
+    return text.count("\n") == 1 and "apt-get install ffmpeg chromium" in text
 
 
 ROOT, USER = "echo 0", "echo 1000"
 
 
 @pytest.mark.parametrize("name", ["chromium", "chromium_browser", "google_chrome"])
-def test_a_browser_that_is_there_is_enough(
-    machine: Callable[..., tuple[str, float]], name: str, tmp_path: Path
+def test_installed_programs_are_enough(machine: Callable[..., tuple[str, float]], name: str, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    assert machine(**{name: ""}, ffmpeg="", id=ROOT, apt_get=f"touch {calls}")[0] == ""
+    assert not calls.exists()
+
+
+@pytest.mark.parametrize(
+    ("present", "missing"), [((), "ffmpeg chromium"), (("ffmpeg",), "chromium"), (("chromium",), "ffmpeg")]
+)
+def test_root_installs_the_missing_ones(
+    machine: Callable[..., tuple[str, float]], present: tuple[str, ...], missing: str, tmp_path: Path
 ) -> None:
-    asked = tmp_path / "asked"
-    assert machine(**{name: ""}, id=ROOT, apt_get=f"touch {asked}")[0] == ""
-    assert not asked.exists()
-
-
-def test_root_installs_it(machine: Callable[..., tuple[str, float]], tmp_path: Path) -> None:
-    asked = tmp_path / "asked"
-    assert machine(id=ROOT, apt_get=f'echo "$@" >> {asked}')[0] == ""
-    update, download, install = asked.read_text().splitlines()
+    calls = tmp_path / "calls"
+    assert machine(id=ROOT, apt_get=f'echo "$@" >> {calls}', **dict.fromkeys(present, ""))[0] == ""
+    update, download, install = calls.read_text().splitlines()
     assert update.endswith(" update")
-    assert "--download-only" in download
+    assert download.endswith(f" --download-only {missing}")
     assert "--yes" in install
-    assert "--no-download" in install
-    assert install.endswith(" chromium")
+    assert install.endswith(f" --no-download {missing}")
 
 
 @pytest.mark.parametrize(
@@ -84,14 +86,14 @@ def test_root_installs_it(machine: Callable[..., tuple[str, float]], tmp_path: P
     ],
     ids=["not root", "no apt-get", "no network", "hangs", "asks and fails"],
 )
-def test_where_it_cannot_be_had_one_line_says_so(
+def test_without_installation_one_line_names_the_remedy(
     machine: Callable[..., tuple[str, float]], commands: dict[str, str]
 ) -> None:
     text, seconds = machine(**commands)
-    assert told(text)
+    assert names_the_remedy(text)
     assert seconds < 30
 
 
-def test_the_check_of_a_change_asks_for_it() -> None:
-    assert (REPOSITORY / ".ci/run").read_text().splitlines()[-1] == "exec make browser test"
+def test_ci_installs_them() -> None:
+    assert (REPOSITORY / ".ci/run").read_text().splitlines()[-1] == "exec make test-tools test"
     assert os.access(REPOSITORY / ".ci/run", os.X_OK)
