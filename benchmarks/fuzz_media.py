@@ -13,9 +13,12 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 from auralsam2.bench.material import build_small_network
 from auralsam2.model import AuralSAM2
-from auralsam2.types import OUTPUT_FILES, Point, Prompts
+from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.types import Point, Prompts
 from helpers.media_files import mutated, tone, write_clip
 
+SAVE = frozenset(OUTPUT_FILES) - {"cutout-prores", "cutout-webm", "cutout-png", "matte-prores"}
+"""Formats of each case; `matte` stands for those that read the pictures again."""
 WHOLE = 10
 """Every tenth case is undamaged."""
 
@@ -61,14 +64,14 @@ class Media:
     def run(self, case: Path) -> None:
         """Segment the video and save the results."""
         prompts = Prompts(points=(Point(x=20, y=20),) if int(case.stem) % 2 else ())
-        self._model.segment(case, prompts=prompts, fps=2.0).save(self._out, save=frozenset(OUTPUT_FILES))
+        self._model.segment(case, prompts=prompts, fps=2.0).save(self._out, save=SAVE)
 
     def leftovers(self, case: Path) -> list[Path]:
         """Hidden files, and folders of results that are not whole; removes the results of the case."""
         folder = self._out / case.stem
         left = list(self._out.rglob(".*")) if self._out.exists() else []
         if folder.exists():
-            left += [folder / name for name in OUTPUT_FILES.values() if not (folder / name).exists()]
+            left += [folder / name for name in map(OUTPUT_FILES.__getitem__, SAVE) if not (folder / name).exists()]
         shutil.rmtree(self._out, ignore_errors=True)
         return left
 

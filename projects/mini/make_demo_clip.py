@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from auralsam2.errors import UsageError
-from auralsam2.media.video_writer import OverlayWriter
+from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import rle
 from auralsam2.stampavs import clip_files, splits
 from auralsam2.stampavs import scene as scene_module
@@ -95,7 +95,7 @@ def write_demo_clip(out: Path, clip: DemoClip) -> Path:
     with Staging(out) as staging, writing(out):
         sound = staging.path / "sound.wav"
         clip_files.save_sound(sound, scene.samples)
-        with OverlayWriter(staging.path / CLIP, audio_from=sound) as writer:
+        with VideoWriter(staging.path / CLIP, audio_from=sound) as writer:
             for number in range(len(scene.frames) * FPS):
                 # Frame i of the scene shows time i + 0.5 s.
                 frame = min(max(number / FPS - 0.5, 0.0), last)

@@ -22,7 +22,7 @@ from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.model_folder import check_parts, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
-from auralsam2.outputs.result_folder import BackgroundWriter, ResultFolder
+from auralsam2.outputs.result_folder import BackgroundWriter, OverlayRate, ResultFolder
 from auralsam2.types import Prompts, Segmentation
 from auralsam2.utils.devices import DTYPES, pick_device, pick_dtype
 from auralsam2.utils.timing import StageTimer
@@ -221,6 +221,7 @@ class VideoSegmentation:
         *,
         save: frozenset[str] = DEFAULT_SAVE,
         overlay: bool | None = None,
+        overlay_rate: OverlayRate = "processed",
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
@@ -230,8 +231,10 @@ class VideoSegmentation:
 
         Args:
             out: created if missing.
-            save: kinds of files: overlay, masks, json, coco, frames.
+            save: formats, of `outputs.formats.FORMATS`.
             overlay: write the overlay or not, regardless of `save`; None follows `save`.
+            overlay_rate: `processed` for an overlay of the processed frames, `source` for one of all frames of the
+                video, where each mask holds until the next one.
             options: for `result.json`; with a `request`, see `outputs.request`, a later run can skip this video.
             on_frame: called after each frame.
 
@@ -245,10 +248,16 @@ class VideoSegmentation:
         if overlay is not None:
             save = save - {"overlay"} | ({"overlay"} if overlay else set())
         source = self.source
+        part = {
+            "fps": "all" if source.fps is None else source.fps,
+            "start": source.start,
+            "end": source.end,
+            "audio_track": source.audio_track,
+        }
         header = {
             "model": self.model.name,
             "prompts": {**dataclasses.asdict(self.prompts), "audio": source.sound},
-            "options": (options or {}) | {"save": sorted(save)},
+            "options": part | (options or {}) | {"save": sorted(save)},
             "device": self.model.network.device.type,
             "dtype": self.model.dtype,
         }
@@ -262,6 +271,8 @@ class VideoSegmentation:
             audio_track=source.audio_track,
             start=source.start,
             end=source.end,
+            fps=source.fps,
+            overlay_rate=overlay_rate,
         )
         with folder:
             with BackgroundWriter(folder, self.clock) as writer:

@@ -22,15 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-OUTPUT_FILES = {
-    "overlay": "overlay.mp4",
-    "masks": "masks",
-    "frames": "frames",
-    "coco": "coco.json",
-    "json": "result.json",
-}
-"""Kinds of output and their names in a result folder, in the order of writing. `result.json` is written last."""
-
 AUDIO_RATE = 16_000
 """Sampling rate of decoded audio, in Hz."""
 

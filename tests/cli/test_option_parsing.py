@@ -122,7 +122,7 @@ def test_kinds_of_output():
     assert options.parse_outputs("overlay") == {"overlay"}
     assert options.parse_outputs(" masks, json ,") == {"masks", "json"}
     for text in ("", ",", "video", "masks,video"):
-        with pytest.raises(UsageError, match="choose from overlay,masks,frames,coco,json"):
+        with pytest.raises(UsageError, match=f"--save {text}: choose from overlay,masks,frames,cutout-prores"):
             options.parse_outputs(text)
 
 

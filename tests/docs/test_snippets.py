@@ -60,11 +60,13 @@ def test_quick_start_and_result_json_run(tmp_path, monkeypatch, small_model, cap
     load = auralsam2.load
     monkeypatch.setattr(auralsam2, "load", lambda name: load(small_model), raising=False)
     names: dict[str, object] = {}
-    for code in blocks(DOCS / "quickstart.md") + blocks(DOCS / "reference" / "result-json.md"):
+    pages = ("quickstart.md", "reference/result-json.md", "guide/export.md")
+    for code in (code for page in pages for code in blocks(DOCS / page)):
         exec(compile(code, "documentation", "exec"), names)
     printed = capsys.readouterr().out
     assert printed.count("of the frame, predicted IoU") == 10
     assert printed.count("pixels") == 20, "ten frames, sampled at 2 per second"
+    assert {path.name for path in (tmp_path / "exports").iterdir()} == {"coco.json", "masks"}
 
 
 def test_stampavs_scene_runs(tmp_path, monkeypatch, capsys):

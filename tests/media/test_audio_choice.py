@@ -11,7 +11,7 @@ from auralsam2.media.audio_choice import audio_note
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
-from auralsam2.media.video_writer import OverlayWriter
+from auralsam2.media.video_writer import VideoWriter
 from auralsam2.types import Point, Prompts
 from helpers.media_files import numbered, tone, write_clip
 
@@ -83,7 +83,7 @@ def test_chosen_track(tmp_path):
 def test_overlay_has_the_chosen_track(tmp_path):
     path = with_tracks(tmp_path / "tracks.mkv", (400, DEFAULT, "eng"), (1000, NONE, "fra"))
     overlay = tmp_path / "overlay.mp4"
-    with OverlayWriter(overlay, audio_from=path, audio_track=1) as writer:
+    with VideoWriter(overlay, audio_from=path, audio_track=1) as writer:
         for number in range(10):
             writer.write(numbered(number), number / 10)
     assert pitch(overlay) == pytest.approx(1000, abs=5)
@@ -104,7 +104,7 @@ def test_slow_mp3_is_encoded_for_the_overlay(tmp_path, rate):
         tmp_path / "clip.avi", 2.0, codec="mpeg4", sound=tone(2.0, rate, 1000.0), rate=rate, audio_codec="mp3"
     )
     overlay = tmp_path / "overlay.mp4"
-    with OverlayWriter(overlay, audio_from=source) as writer, read_frames(source) as reader:
+    with VideoWriter(overlay, audio_from=source) as writer, read_frames(source) as reader:
         for frame in reader:
             writer.write(frame.image, frame.time)
     assert pitch(overlay) == pytest.approx(1000, abs=5)

@@ -15,7 +15,7 @@ av.logging.set_level(av.logging.ERROR)
 from auralsam2.media.probe import probe
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.audio_track import SoundTrack
-from auralsam2.media.video_writer import OverlayWriter
+from auralsam2.media.video_writer import VideoWriter
 clip = sys.argv[1]
 """
 WAYS = {
@@ -25,7 +25,7 @@ WAYS = {
     "sound": "with SoundTrack(clip) as track: track.read(0.0, 0.1)",
     "overlay abandoned": """
 try:
-    with read_frames(clip) as reader, OverlayWriter(sys.argv[2], audio_from=None) as writer:
+    with read_frames(clip) as reader, VideoWriter(sys.argv[2], audio_from=None) as writer:
         for frame in reader:
             writer.write(frame.image, frame.time)
         raise KeyError

@@ -8,13 +8,13 @@ import pytest
 from auralsam2.errors import InputError, OutputError
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.media.frame_reader import read_frames
-from auralsam2.media.video_writer import OverlayWriter
+from auralsam2.media.video_writer import VideoWriter
 from helpers.media_files import click, corners, number_of, numbered, tone, write_clip, write_media
 
 
 def write(path, pictures, times, **options):
     options.setdefault("audio_from", None)
-    with OverlayWriter(path, **options) as writer:
+    with VideoWriter(path, **options) as writer:
         for picture, time in zip(pictures, times, strict=True):
             writer.write(picture, time)
     return path
@@ -144,7 +144,7 @@ def test_senseless_pictures(tmp_path):
 
 
 def write_and_fail(path):
-    with OverlayWriter(path, audio_from=None) as writer:
+    with VideoWriter(path, audio_from=None) as writer:
         for number in range(100):
             writer.write(numbered(number), number / 10)
         assert path.read_bytes() == b"older"
@@ -157,7 +157,7 @@ def test_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_and_fail(path)
     assert path.read_bytes() == b"older"
-    with pytest.raises(OutputError, match="no picture"), OverlayWriter(path, audio_from=None):
+    with pytest.raises(OutputError, match="no picture"), VideoWriter(path, audio_from=None):
         pass
     assert [entry.name for entry in tmp_path.iterdir()] == ["o.mp4"]
     write(path, [numbered(1)] * 2, [0.0, 0.1])
@@ -168,13 +168,13 @@ def test_appears_whole_or_not_at_all(tmp_path):
 def test_sound_from_a_file_without_sound(tmp_path):
     source = write_clip(tmp_path / "mute.mp4", 0.5, sound=None)
     with pytest.raises(InputError, match="no audio track"):
-        OverlayWriter(tmp_path / "o.mp4", audio_from=source)
+        VideoWriter(tmp_path / "o.mp4", audio_from=source)
     assert [entry.name for entry in tmp_path.iterdir()] == ["mute.mp4"]
 
 
 def test_folder_that_is_not_there(tmp_path):
     with pytest.raises(OutputError, match="cannot be written") as caught:
-        OverlayWriter(tmp_path / "missing" / "o.mp4", audio_from=None)
+        VideoWriter(tmp_path / "missing" / "o.mp4", audio_from=None)
     assert str(tmp_path / "missing" / "o.mp4") in str(caught.value)
 
 
@@ -202,7 +202,7 @@ def test_no_room_left(tmp_path, limit):
 def test_sound_does_not_wait_in_memory(tmp_path):
     """Sound goes out with the pictures: after half of them, about half of it has been read, and not all."""
     source = write_clip(tmp_path / "clip.mkv", 9.0, audio_codec="pcm_s16le")
-    with OverlayWriter(tmp_path / "o.mp4", audio_from=source) as writer:
+    with VideoWriter(tmp_path / "o.mp4", audio_from=source) as writer:
         for number in range(60):
             writer.write(numbered(number), number / 10)
         reached = next(writer._sound)[0]

@@ -13,7 +13,8 @@ import typer
 from auralsam2.data.registry import NAMES as DATASETS
 from auralsam2.errors import UnexpectedError, UsageError, as_aural
 from auralsam2.hub.registry import REGISTRY as MODELS
-from auralsam2.types import OUTPUT_FILES, Box, Mask, Point
+from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.types import Box, Mask, Point
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -143,12 +144,12 @@ def parse_expression(text: str | None) -> str | None:
     return text
 
 
-def parse_outputs(text: str) -> frozenset[str]:
-    """Parse a comma-separated list of kinds of files, of `OUTPUT_FILES`."""
+def parse_outputs(text: str, option: str = "--save", choices: Collection[str] = OUTPUT_FILES.keys()) -> frozenset[str]:
+    """Parse a comma-separated list of formats."""
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in OUTPUT_FILES]
+    unknown = [name for name in names if name not in choices]
     if unknown or not names:
-        raise UsageError(f"--save {text}: choose from {','.join(OUTPUT_FILES)}")
+        raise UsageError(f"{option} {text}: choose from {','.join(choices)}")
     return frozenset(names)
 
 

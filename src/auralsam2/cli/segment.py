@@ -15,7 +15,8 @@ from auralsam2.cli import options
 from auralsam2.cli.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.cli.segment_batch import VIDEO_EXTENSIONS, Batch, BatchReport, SegmentOptions
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, UnavailableError, UsageError
-from auralsam2.types import OUTPUT_FILES, Prompts
+from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.types import Prompts
 
 EXAMPLES = """
 Examples:
@@ -61,6 +62,10 @@ def segment(
     save: Annotated[
         str, typer.Option(metavar="LIST", help=f"Files to write, of {','.join(OUTPUT_FILES)}.")
     ] = "overlay,masks,json",
+    overlay_rate: Annotated[
+        str,
+        typer.Option(metavar="processed|source", help="Frames of the overlay: the segmented ones, or all."),
+    ] = "processed",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     threads: ThreadsOption = None,
@@ -72,7 +77,7 @@ def segment(
 ) -> None:
     """Segment the sounding objects of videos.
 
-    Writes DIR/NAME/ for each input: overlay.mp4, masks/, result.json; with --save also coco.json and frames/.
+    Writes DIR/NAME/ for each input: overlay.mp4, masks/, result.json, and the other formats of --save.
     Points are pixels of the displayed frame. Times are seconds.
     """
     begin, stop = options.parse_span(start, end)
@@ -91,6 +96,7 @@ def segment(
         start=begin,
         end=stop,
         save=options.parse_outputs(save),
+        overlay_rate=options.parse_choice("--overlay-rate", overlay_rate, ("processed", "source")),
         device=options.parse_device(device),
         dtype=options.parse_dtype(dtype),
         threads=threads,

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from auralsam2.cli.options import error_text
 from auralsam2.errors import DiskFullError, InputError, OutputError, as_aural, message_line
-from auralsam2.types import OUTPUT_FILES, Prompts
+from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.types import Prompts
 
 if TYPE_CHECKING:
     from auralsam2.inference.video_source import VideoSource
+    from auralsam2.outputs.result_folder import OverlayRate
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +42,8 @@ class SegmentOptions:
         audio_track: number or language of the sound track; None for the default one.
         fps: frames per second, or None for all.
         start, end: part of each input in seconds.
-        save: kinds of files.
+        save: formats.
+        overlay_rate: `processed` or `source`.
         device, dtype: names as on the command line.
         threads: number of CPU threads; None for the default of torch.
         resume: skip inputs whose results are complete.
@@ -57,6 +60,7 @@ class SegmentOptions:
     start: float
     end: float | None
     save: frozenset[str]
+    overlay_rate: OverlayRate
     device: str
     dtype: str
     threads: int | None
@@ -98,6 +102,7 @@ class SegmentOptions:
             "end": self.end,
             "dtype": dtype,
             "save": sorted(self.save),
+            "overlay_rate": self.overlay_rate,
         }
 
 
@@ -156,7 +161,7 @@ class Batch:
             result = VideoSegmentation(model, source, job.prompts)
             options = job.options(request, self._dtype)
             with self._report.progress(video, source) as on_frame:
-                result.save(job.out, save=job.save, options=options, on_frame=on_frame)
+                result.save(job.out, save=job.save, overlay_rate=job.overlay_rate, options=options, on_frame=on_frame)
             self._report.done(video, folder, result.warnings)
         return True
 
@@ -180,6 +185,7 @@ class Batch:
             end=job.end,
             dtype=self._dtype,
             save=job.save,
+            overlay_rate=job.overlay_rate,
         )
 
     def _is_done(self, video: Path, request: str) -> bool:

@@ -1,4 +1,4 @@
-"""The sound track of an overlay: the packets of another file, shifted in time, or encoded anew."""
+"""Audio track of a written video: the packets of another file, shifted in time, or encoded again."""
 
 from __future__ import annotations
 
@@ -18,38 +18,40 @@ from auralsam2.errors import InputError
 from auralsam2.media.audio_choice import AudioChoice, audio_stream
 from auralsam2.media.audio_decoder import AudioChunk, read_chunks
 from auralsam2.media.container import open_input
+from auralsam2.media.encodings import AAC, AudioEncoding
 from auralsam2.media.stream_decoder import DamageLog, Decoder
 from auralsam2.media.write_error import write_error
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-_COPIED = {"aac": 1, "mp3": 16_000, "mp3float": 16_000}
-"""Codecs whose packets MP4 takes, and the lowest rate of each."""
-_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
 _RUN_IN = 0.05
 """Seconds of packets copied before the start, which is where the codec settles; the file tells players to skip them."""
 
 
-def overlay_audio(
-    output: OutputContainer, path: Path, start: float, end: float | None, choice: AudioChoice = None
+def mux_audio(
+    output: OutputContainer,
+    path: Path,
+    start: float,
+    end: float | None,
+    choice: AudioChoice = None,
+    encoding: AudioEncoding = AAC,
 ) -> Iterator[tuple[float, Any]]:
-    """Add a sound track of a file to an overlay, and yield its packets for the muxer.
-
-    AAC is copied, and MP3 at rates that MP4 takes; anything else becomes AAC.
+    """Add the audio track of a file to a video, and yield its packets for the muxer.
 
     Args:
-        output: the overlay, before its header is written.
-        path: a file with sound.
-        start: second of the file that is 0 in the overlay.
-        end: second of the file at which the sound stops; None for its own end.
+        output: the video, before its header is written.
+        path: a file with audio.
+        start: second of the file that is 0 in the video.
+        end: second of the file at which the audio stops; None for its own end.
         choice: number or language of the track; None for the default one.
+        encoding: codecs that are copied, and the encoder of all others.
 
     Returns:
-        An iterator over (time, packet), time in seconds of the overlay, rising. The stream is added at once.
+        An iterator over (time, packet), time in seconds of the video, rising. The stream is added at once.
 
     Raises:
-        InputError: the file cannot be opened or has no sound that decodes.
+        InputError: the file cannot be opened or has no audio that decodes.
     """
     with open_input(path) as container:
         stream = audio_stream(container, path, choice)
@@ -57,12 +59,14 @@ def overlay_audio(
             raise InputError(f"{path}: no audio track")
         name = stream.codec_context.name
         rate = stream.codec_context.sample_rate
-        template = output.add_stream_from_template(stream) if rate >= _COPIED.get(name, math.inf) else None
+        copied = rate >= encoding.copied.get(name, math.inf)
+        template = output.add_stream_from_template(stream) if copied else None
     stop = math.inf if end is None else end
     if template is not None:
         return _copied(template, path, start, stop, choice)
-    rate = rate if rate in _RATES else 48_000
-    encoder = output.add_stream("aac", rate=rate, layout="stereo", bit_rate=160_000 if rate > 24_000 else 64_000)
+    rate = rate if rate in encoding.rates else 48_000
+    bits = 160_000 if rate > 24_000 else 64_000
+    encoder = output.add_stream(encoding.encoder, rate=rate, layout="stereo", bit_rate=bits)
     return _encoded(encoder, rate, path, start, stop, choice)
 
 
@@ -167,7 +171,7 @@ def write_audio(path: Path, video: Path, advance: Callable[[float], None]) -> No
     part = path.with_name(f".{path.name}.part")
     try:
         with av.open(f"file:{part}", mode="w", format="mp4", options={"movflags": "+faststart"}) as output:
-            for second, packet in overlay_audio(output, video, 0.0, None):
+            for second, packet in mux_audio(output, video, 0.0, None):
                 output.mux(packet)
                 advance(second)
         part.replace(path)

@@ -1,4 +1,4 @@
-"""A video file that plays in a browser: H.264 pictures at exact times, with the sound of another file."""
+"""Video files with pictures at exact times and the audio of another file."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from auralsam2.errors import OutputError
 from auralsam2.media.audio_choice import AudioChoice
-from auralsam2.media.audio_mux import overlay_audio
+from auralsam2.media.audio_mux import mux_audio
+from auralsam2.media.encodings import H264, VideoEncoding
 from auralsam2.media.write_error import write_error
 
 _TICKS = 90_000
+"""Least time resolution, in ticks per second."""
 _LONE_SECONDS = 1.0
-_MUXER = {"movflags": "+faststart", "movie_timescale": str(_TICKS)}
-"""The index comes first, so that playing can begin before all is there; a late first picture keeps its exact time."""
-
-_ENCODER = {"crf": "20", "preset": "fast", "bf": "0", "g": "60", "rc-lookahead": "10"}
-"""No B-frames, so that decoding order is display order; a short look-ahead, so that few pictures wait in memory."""
 
 
-class OverlayWriter:
-    """Writes an MP4 picture by picture; a context manager.
+class VideoWriter:
+    """Context manager that writes a video picture by picture.
 
-    The file appears at `path` when the writer closes without an error, whole; until then it grows under a hidden name
-    in the same folder, and after an error nothing of it stays. Pictures of odd size get one more row or column, a copy
-    of the last, since H.264 in browsers needs even sizes.
+    The file appears at `path` when the writer closes without an error. Until then it grows under a hidden name in the
+    same folder, which is removed after an error. For codecs that need even sizes, pictures of odd size get one more row
+    or column, a copy of the last.
 
     Args:
         path: the file to write, replaced if it exists.
-        audio_from: a file whose sound is added; None for a silent video.
-        start: the second of the source that is 0 in the overlay.
-        end: the second of the source at which the overlay ends; None where pictures and sound end.
-        pictures_end: the second of the source at which its last picture goes, as far as it is known.
-        audio_track: number or language of the sound track of `audio_from`; None for the default one.
+        audio_from: a file whose audio is added; None for a silent video.
+        start: the second of the source that is 0 in the video.
+        end: the second of the source at which the video ends; None where pictures and audio end.
+        pictures_end: the second of the source at which the last picture ends, where it is known.
+        audio_track: number or language of the audio track of `audio_from`; None for the default one.
+        encoding: container and codecs.
+        rate: pictures per second of the source, whose times are then exact; 0 for 90,000 ticks per second.
 
     Raises:
         OutputError: the file cannot be written.
-        InputError: `audio_from` cannot be opened or has no sound track.
+        InputError: `audio_from` cannot be opened or has no audio track.
     """
 
     def __init__(
@@ -59,8 +58,13 @@ class OverlayWriter:
         end: float | None = None,
         pictures_end: float | None = None,
         audio_track: AudioChoice = None,
+        encoding: VideoEncoding = H264,
+        rate: float = 0.0,
     ) -> None:
         self._path = Path(path)
+        self._encoding = encoding
+        frames = Fraction(rate).limit_denominator(1001)
+        self._ticks = _ticks(frames)
         self._start = start
         self._ends = [second for second in (end, pictures_end) if second is not None]
         self._part = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}.part")
@@ -73,12 +77,19 @@ class OverlayWriter:
         self._closed = False
         with self._writing():
             self._part.touch(exist_ok=False)
-            self._container = av.open(f"file:{self._part}", mode="w", format="mp4", options=dict(_MUXER))
+            options = dict(encoding.muxer_options)
+            if encoding.muxer != "webm":
+                # A late first picture keeps its exact time.
+                options |= {"movie_timescale": str(self._ticks)}
+            self._container = av.open(f"file:{self._part}", mode="w", format=encoding.muxer, options=options)
         try:
             with self._writing():
-                self._stream: Any = self._container.add_stream("libx264", rate=25, options=dict(_ENCODER))
+                self._stream: Any = self._container.add_stream(
+                    encoding.encoder, rate=frames or 25, options=dict(encoding.options)
+                )
+                self._stream.metadata.update(encoding.metadata)
             if audio_from is not None:
-                self._sound = overlay_audio(self._container, audio_from, start, end, audio_track)
+                self._sound = mux_audio(self._container, audio_from, start, end, audio_track, encoding.audio)
         except BaseException:
             self._abandon()
             raise
@@ -98,20 +109,22 @@ class OverlayWriter:
         """Add a picture, shown from `time` until the next.
 
         Args:
-            image: (H, W, 3) uint8 RGB, all of one size; must not change afterwards.
-            time: second of the source; before start counts as start. At the time of the picture before, it takes that
-                picture's place.
+            image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA with straight alpha for an encoding with alpha; all of one
+                size; must not change afterwards.
+            time: second of the source; a time before `start` becomes `start`. A picture at the time of the previous one
+                replaces it.
 
         Raises:
             OutputError: the file cannot be written.
             InputError: the sound cannot be read.
             ValueError: another shape or type, or a time before that of the last picture.
         """
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-            raise ValueError(f"image of {image.dtype} {image.shape}: give (H, W, 3) uint8")
+        channels = 4 if self._encoding.alpha else 3
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or 0 in image.shape:
+            raise ValueError(f"image of {image.dtype} {image.shape}: give (H, W, {channels}) uint8")
         if self._shape is not None and image.shape != self._shape:
             raise ValueError(f"image of shape {image.shape} after images of shape {self._shape}")
-        ticks = max(0, round((time - self._start) * _TICKS))
+        ticks = max(0, round((time - self._start) * self._ticks))
         held = self._held
         if held is not None and ticks < held[1]:
             raise ValueError(f"picture at {time:g} s comes after a later one")
@@ -150,33 +163,37 @@ class OverlayWriter:
 
     def _configure(self, image: np.ndarray) -> None:
         context = self._stream.codec_context
-        context.height, context.width = (size + size % 2 for size in image.shape[:2])
-        context.pix_fmt = "yuv420p"
-        context.time_base = Fraction(1, _TICKS)
+        context.height, context.width = (size + self._margin(size) for size in image.shape[:2])
+        context.pix_fmt = self._encoding.pixels
+        context.time_base = Fraction(1, self._ticks)
         context.color_range = ColorRange.MPEG
         context.colorspace = Colorspace.ITU709
         context.color_primaries = ColorPrimaries.BT709
         context.color_trc = ColorTrc.BT709
-        self._stream.time_base = Fraction(1, _TICKS)
+        self._stream.time_base = Fraction(1, self._ticks)
+
+    def _margin(self, size: int) -> int:
+        """Rows or columns that a size needs to be even."""
+        return size % 2 if self._encoding.even else 0
 
     def _last_duration(self, ticks: int) -> int:
         """Ticks for which the last picture stays: as long as the one before, but not beyond an end."""
-        duration = self._gap or round(_LONE_SECONDS * _TICKS)
-        left = [round((second - self._start) * _TICKS) - ticks for second in self._ends]
+        duration = self._gap or round(_LONE_SECONDS * self._ticks)
+        left = [round((second - self._start) * self._ticks) - ticks for second in self._ends]
         # An end before the picture is a wrong announcement.
         return min([duration, *(ticks_left for ticks_left in left if ticks_left > 0)])
 
     def _encode(self, image: np.ndarray, ticks: int, duration: int) -> None:
-        height, width = image.shape[:2]
-        padded = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        bottom, right = (self._margin(size) for size in image.shape[:2])
+        padded = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
         frame = self._reformatter.reformat(
-            VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24"),
-            format="yuv420p",
+            VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgba" if self._encoding.alpha else "rgb24"),
+            format=self._encoding.pixels,
             dst_colorspace=Colorspace.ITU709,
             dst_color_range=ColorRange.MPEG,
         )
         frame.pts = ticks
-        frame.time_base = Fraction(1, _TICKS)
+        frame.time_base = Fraction(1, self._ticks)
         self._durations[ticks] = duration
         self._mux(self._stream.encode(frame))
 
@@ -184,7 +201,7 @@ class OverlayWriter:
         """Write pictures, and the sound that belongs before them, so that neither has to wait in memory."""
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts)
-            until = (packet.pts + packet.duration) / _TICKS
+            until = (packet.pts + packet.duration) / self._ticks
             self._container.mux(packet)
             for time, sound in self._sound:
                 self._container.mux(sound)
@@ -210,3 +227,9 @@ class OverlayWriter:
             yield
         except (OSError, av.error.FFmpegError) as error:
             raise write_error(self._path, error) from error
+
+
+def _ticks(rate: Fraction) -> int:
+    """Return ticks per second, of which a frame of a constant rate lasts a whole number."""
+    frames = rate.numerator
+    return frames * -(-_TICKS // frames) if 0 < frames <= _TICKS else _TICKS

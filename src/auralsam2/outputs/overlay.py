@@ -8,6 +8,22 @@ from PIL import Image
 COLOUR = (255, 64, 160)
 """RGB of the tint."""
 
+OBJECT_COLOURS = (
+    "#ff40a0",
+    "#2fa8ff",
+    "#ffb000",
+    "#35d07f",
+    "#a56bff",
+    "#ff6a3d",
+    "#16c7c7",
+    "#e5e04a",
+    "#ff8fc7",
+    "#7d9bff",
+    "#9be15d",
+    "#d98cff",
+)
+"""Colours of objects 0, 1, …, repeated; that of object 0 is `COLOUR`."""
+
 _OPACITY = 0.45
 _LIGHT, _DARK = (255, 255, 255), (16, 16, 16)
 _SHORT_SIDES_PER_PIXEL = 240  # pixels of the frame's shorter side per pixel of outline
@@ -25,7 +41,6 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
         colour: RGB of the tint, 8 bits per channel.
 
     Returns:
-        (H, W, 3) uint8 RGB, a new array.
         (H, W, 3) uint8 RGB, a new array.
 
     Raises:
@@ -49,6 +64,12 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     picture.paste(_DARK, mask=_alpha(dark, 1.0))
     overlay[region] = np.asarray(picture)
     return overlay
+
+
+def object_colour(number: int) -> tuple[int, int, int]:
+    """Return the RGB colour of an object in overlays."""
+    red, green, blue = bytes.fromhex(OBJECT_COLOURS[number % len(OBJECT_COLOURS)][1:])
+    return red, green, blue
 
 
 def outline_width(height: int, width: int) -> int:

@@ -26,6 +26,7 @@ def request_hash(
     dtype: str,
     save: Collection[str],
     audio_track: int | str | None = None,
+    overlay_rate: str = "processed",
 ) -> str:
     """Return a hash of everything that a result depends on, including the version of this package.
 
@@ -43,6 +44,7 @@ def request_hash(
         dtype: fp32, bf16 or fp16.
         save: kinds of files to write.
         audio_track: number or language of the audio track; None for the default one.
+        overlay_rate: `processed` or `source`.
 
     Returns:
         64 hexadecimal digits.
@@ -65,6 +67,7 @@ def request_hash(
         "end": end,
         "dtype": dtype,
         "save": sorted(save),
+        "overlay_rate": overlay_rate,
     }
     return hashlib.sha256(dump(request).encode()).hexdigest()
 

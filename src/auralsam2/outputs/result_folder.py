@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
-import re
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from PIL import Image
 
-from auralsam2.errors import AuralError, OutputError, UsageError
-from auralsam2.outputs import coco, result_json
+from auralsam2.errors import AuralError, UsageError
+from auralsam2.outputs import result_json
+from auralsam2.outputs.export import ExportOptions, check_replaceable, encode_jpeg, visible_names, write_format
+from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
+from auralsam2.outputs.mask_table import MaskTable
 from auralsam2.outputs.overlay import draw_overlay
-from auralsam2.types import OUTPUT_FILES, MediaInfo, Segmentation
+from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.utils import json_stream
 from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.utils.background import BoundedQueue
 from auralsam2.utils.timing import StageTimer
 
 if TYPE_CHECKING:
-    from auralsam2.media.video_writer import OverlayWriter
+    from auralsam2.media.video_writer import VideoWriter
 
 _log = logging.getLogger(__name__)
 
-_SERIES = {"masks": ".png", "frames": ".jpg"}  # folders with one file per frame
-_JPEG_QUALITY = 95
-_FILE_BROWSERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # files that desktops create in folders
+_IMMEDIATE = frozenset({"overlay", "masks", "frames"})  # written frame by frame; others follow the last frame
+OverlayRate = Literal["processed", "source"]
+"""Frames of the overlay: the processed ones, or all frames of the source."""
 
 
 class ResultFolder:
@@ -43,7 +44,8 @@ class ResultFolder:
     moves them, `result.json` last; an exception removes them. An earlier result remains until it is replaced. The next
     run removes the hidden folder of a killed one.
 
-    Frames are encoded in the thread that calls `write`. Memory depends on the size of a frame alone.
+    Overlay, masks and frames are encoded in the thread that calls `write`, all other formats by `close`. Memory depends
+    on the size of a frame alone.
     """
 
     def __init__(
@@ -57,28 +59,37 @@ class ResultFolder:
         audio_track: int | str | None = None,
         start: float = 0.0,
         end: float | None = None,
+        fps: float | None = None,
+        overlay_rate: OverlayRate = "processed",
+        export: ExportOptions | None = None,
     ) -> None:
         """Check the arguments; files are created on entering the `with` block.
 
         Args:
             folder: result folder, created if missing.
             info: properties of the video.
-            save: kinds of files to write, of `OUTPUT_FILES`.
+            save: formats to write, of `FORMATS`.
             header: `model`, `prompts`, `options`, `device` and `dtype` for `result.json`; paths, tuples, sets and
                 dataclasses are converted. With a `request` in `options`, a later run can skip the input; see
                 `is_complete`.
-            audio_from: file with the audio of the overlay; None for a silent one.
+            audio_from: file with the audio of written videos; None for silent ones.
             audio_track: number or language of its audio track; None for the default one.
             start: first processed second.
             end: last processed second; None for the end of the video.
+            fps: processed frames per second; None for every frame.
+            overlay_rate: `processed` for an overlay of the processed frames, `source` for one of all frames, where a
+                mask holds until the next one.
+            export: options of the formats.
 
         Raises:
-            UsageError: `save` is empty or contains an unknown kind.
+            UsageError: `save` is empty or contains an unknown format, or `overlay_rate` is unknown.
         """
         if unknown := sorted(save - OUTPUT_FILES.keys()):
             raise UsageError(f"cannot save {', '.join(unknown)}: choose from {', '.join(OUTPUT_FILES)}")
         if not save:
             raise UsageError(f"nothing to save: choose from {', '.join(OUTPUT_FILES)}")
+        if overlay_rate not in ("source", "processed"):
+            raise UsageError(f"`overlay_rate={overlay_rate}`: choose from processed, source")
         self.folder = folder
         self._info = info
         self._save = save
@@ -93,11 +104,22 @@ class ResultFolder:
             "end": end,
             "pictures_end": info.duration or None,
         }
+        self._table = MaskTable(
+            info=info,
+            rows=self._read_rows,
+            fps=fps,
+            start=start,
+            end=end,
+            sound=audio_from,
+            audio_track=audio_track,
+        )
+        self._export = export or ExportOptions()
+        self._immediate = _IMMEDIATE - ({"overlay"} if overlay_rate == "source" else set())
         self._staging = Staging(folder)
         self._sinks = ExitStack()  # writers to close before the results are moved
         self._all = ExitStack()  # the same and the hidden folder around them
         self._rows: TextIO | None = None
-        self._overlay: OverlayWriter | None = None
+        self._overlay: VideoWriter | None = None
         self._count = 0
         self._jpeg = b""
         self._jpeg_time: float | None = None  # presentation time of the picture in `_jpeg`
@@ -115,16 +137,17 @@ class ResultFolder:
             self._sinks = stack.enter_context(ExitStack())
             with writing(self.folder):
                 for kind in self._save:
-                    self._check_free(kind)
-                for kind in self._save & _SERIES.keys():
-                    self._hidden(kind).mkdir()
-                if self._save & {"json", "coco"}:
+                    check_replaceable(self._final(kind), kind)
+                for kind in self._save:
+                    if FORMATS[kind].members is not None:
+                        self._hidden(kind).mkdir()
+                if self._save - self._immediate:
                     self._rows = self._sinks.enter_context(self._rows_path.open("w", encoding="utf-8"))
-            if "overlay" in self._save:
-                from auralsam2.media.video_writer import OverlayWriter
+            if "overlay" in self._save & self._immediate:
+                from auralsam2.media.video_writer import VideoWriter
 
                 with self._visible_names():
-                    writer = OverlayWriter(self._hidden("overlay"), **self._overlay_options)
+                    writer = VideoWriter(self._hidden("overlay"), **self._overlay_options)
                     self._overlay = self._sinks.enter_context(writer)
             self._all = stack.pop_all()
         return self
@@ -154,7 +177,7 @@ class ResultFolder:
         if segmentation.index != self._count:
             raise ValueError(f"got frame {segmentation.index}, expected frame {self._count}")
         if "masks" in self._save:
-            self._write_picture("masks", segmentation.mask * np.uint8(255))
+            self._write_mask(segmentation.mask)
         if "frames" in self._save:
             self._write_frame(segmentation)
         if self._rows is not None:
@@ -181,8 +204,9 @@ class ResultFolder:
             if "json" in self._save:
                 members = result_json.result_members(self._info, self._header, self._read_rows, timing or {}, warnings)
                 json_stream.write_object(self._hidden("json"), members)
-            if "coco" in self._save:
-                json_stream.write_object(self._hidden("coco"), coco.coco_members(self._info, self._read_rows))
+            for kind in FORMATS:
+                if kind in self._save - self._immediate - {"json"}:
+                    write_format(kind, self._hidden(kind), self._table, self._export)
             self._publish()
 
     def _publish(self) -> None:
@@ -197,43 +221,23 @@ class ResultFolder:
 
     def _write_frame(self, segmentation: Segmentation) -> None:
         if segmentation.time != self._jpeg_time:
-            buffer = io.BytesIO()
-            Image.fromarray(segmentation.image).save(buffer, format="JPEG", quality=_JPEG_QUALITY)
-            self._jpeg, self._jpeg_time = buffer.getvalue(), segmentation.time
-        name = f"{self._count:06d}{_SERIES['frames']}"
+            self._jpeg, self._jpeg_time = encode_jpeg(segmentation.image), segmentation.time
+        name = f"{self._count:06d}.jpg"
         with writing(self._final("frames") / name):
             (self._hidden("frames") / name).write_bytes(self._jpeg)
 
-    def _write_picture(self, kind: str, pixels: np.ndarray, **options: Any) -> None:
-        name = f"{self._count:06d}{_SERIES[kind]}"
-        with writing(self._final(kind) / name):
-            Image.fromarray(pixels).save(self._hidden(kind) / name, **options)
+    def _write_mask(self, mask: np.ndarray) -> None:
+        name = f"{self._count:06d}.png"
+        with writing(self._final("masks") / name):
+            Image.fromarray(mask * np.uint8(255)).save(self._hidden("masks") / name)
 
-    @contextmanager
-    def _visible_names(self) -> Iterator[None]:
-        """Replace the hidden folder by the result folder in the overlay's errors."""
-        try:
-            yield
-        except OutputError as error:
-            raise OutputError(str(error).replace(str(self._staging.path), str(self.folder))) from error
+    def _visible_names(self) -> AbstractContextManager[None]:
+        return visible_names(self._staging.path, self.folder)
 
     def _read_rows(self) -> Iterator[result_json.Row]:
         with self._rows_path.open(encoding="utf-8") as file:
             for line in file:
                 yield json.loads(line)
-
-    def _check_free(self, kind: str) -> None:
-        """Raise OutputError instead of replacing files that this package did not create."""
-        path = self._final(kind)
-        if not os.path.lexists(path):
-            return
-        if path.is_dir() != (kind in _SERIES):
-            raise OutputError(f"{path}: is in the way of a result: move it or choose another `out`")
-        if kind in _SERIES:
-            names = (entry.name for entry in path.iterdir())
-            foreign = (name for name in names if name not in _FILE_BROWSERS and not _is_numbered(name, kind))
-            if name := next(foreign, None):
-                raise OutputError(f"{path}: holds {name}, not made by auralsam2: move it or choose another `out`")
 
     @property
     def _rows_path(self) -> Path:
@@ -273,18 +277,16 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
                 return False
             members.add(name)
             frames += name == "frames"
-        return {"schema", "options"} <= members and all(
-            sum(_is_numbered(entry.name, kind) for entry in path.iterdir()) == frames
-            if kind in _SERIES
-            else path.is_file()
-            for kind, path in kinds
-        )
+        return {"schema", "options"} <= members and all(_is_whole(kind, path, frames) for kind, path in kinds)
     except (OSError, ValueError):  # missing, truncated or damaged
         return False
 
 
-def _is_numbered(name: str, kind: str) -> bool:
-    return re.fullmatch(r"[0-9]{6,}" + re.escape(_SERIES[kind]), name) is not None
+def _is_whole(kind: str, path: Path, frames: int) -> bool:
+    if FORMATS[kind].members is None:
+        return path.is_file()
+    count = sum(FORMATS[kind].owns(entry.name) for entry in path.iterdir())
+    return count == frames if FORMATS[kind].numbered else count > 0
 
 
 QUEUE_LENGTH = 4

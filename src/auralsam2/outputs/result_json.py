@@ -67,10 +67,20 @@ def result_members(
     for name in ("prompts", "options", "device", "dtype"):
         yield name, header[name]
     yield "frames", rows()
-    visible = ((row["time"], row["sounding"] and rle.rle_area(row["rle"]) > 0) for row in rows())
-    yield "intervals", intervals(visible, spacing=1 / info.fps if info.fps > 0 else 0.0, end=info.duration or math.inf)
+    yield "intervals", sounding_intervals(rows(), info)
     yield "warnings", list(warnings)
     yield "timing", {stage: _rounded(seconds) for stage, seconds in timing.items()}
+
+
+def sounding_intervals(rows: Iterable[Row], info: MediaInfo) -> Iterator[list[float]]:
+    """Yield the intervals in which an object sounds and is visible; see `intervals`.
+
+    Args:
+        rows: rows of the object, one per processed frame.
+        info: properties of the video.
+    """
+    visible = ((row["time"], row["sounding"] and rle.rle_area(row["rle"]) > 0) for row in rows)
+    return intervals(visible, spacing=1 / info.fps if info.fps > 0 else 0.0, end=info.duration or math.inf)
 
 
 def intervals(frames: Iterable[tuple[float, bool]], *, spacing: float, end: float) -> Iterator[list[float]]:

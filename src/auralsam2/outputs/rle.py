@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -50,6 +51,18 @@ def decode_rle(rle: Rle) -> np.ndarray:
 def rle_area(rle: Rle) -> int:
     """Return the number of pixels in the mask."""
     return int(coco.area(_coded(rle)))
+
+
+def merge_rles(rles: Sequence[Rle]) -> Rle:
+    """Return the union of masks of one size.
+
+    Raises:
+        ValueError: there is no mask.
+    """
+    if not rles:
+        raise ValueError("the union of no masks has no size")
+    merged: Any = coco.merge([_coded(rle) for rle in rles])
+    return Rle(size=[int(side) for side in merged["size"]], counts=merged["counts"].decode("ascii"))
 
 
 def bounding_box(rle: Rle) -> list[float]:

@@ -18,7 +18,7 @@ from PIL import Image
 from auralsam2.errors import UsageError
 from auralsam2.inference.results import make_segmentation
 from auralsam2.media.frame_reader import read_frames
-from auralsam2.media.video_writer import OverlayWriter
+from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import davis
 from auralsam2.outputs.coco import write_coco
 from auralsam2.outputs.overlay import draw_overlay
@@ -107,7 +107,7 @@ def write_export(order: ExportOrder, advance: Advance) -> Path:
 def _overlay(order: ExportOrder, advance: Advance) -> None:
     clip = order.clip
     video = order.folder.path / clip.video
-    writer = OverlayWriter(order.file, audio_from=video if clip.audio else None, pictures_end=clip.duration or None)
+    writer = VideoWriter(order.file, audio_from=video if clip.audio else None, pictures_end=clip.duration or None)
     with writer, read_frames(video, fps=clip.fps) as frames:
         for frame in frames:
             picture = frame.image

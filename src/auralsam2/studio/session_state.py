@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.inference.object_history import DEPTH
+from auralsam2.outputs.overlay import OBJECT_COLOURS
 from auralsam2.outputs.result_json import intervals
 from auralsam2.studio.commands import (
     MAX_OBJECTS,
@@ -24,22 +25,6 @@ from auralsam2.studio.prompt_summary import ObjectPrompts, as_json, summarise_pr
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_atomically
 from auralsam2.utils import strict_json
 from auralsam2.version import __version__
-
-COLOURS = (
-    "#ff40a0",
-    "#2fa8ff",
-    "#ffb000",
-    "#35d07f",
-    "#a56bff",
-    "#ff6a3d",
-    "#16c7c7",
-    "#e5e04a",
-    "#ff8fc7",
-    "#7d9bff",
-    "#9be15d",
-    "#d98cff",
-)
-"""Colours of objects 0, 1, …, repeated; the sounding object has the colour of the overlays of `segment`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +45,7 @@ class ObjectStyle:
     def default(cls, number: int) -> ObjectStyle:
         """Return the default style of an object."""
         name = "What sounds" if number == 0 else f"Object {number}"
-        return cls(name=name, colour=COLOURS[number % len(COLOURS)])
+        return cls(name=name, colour=OBJECT_COLOURS[number % len(OBJECT_COLOURS)])
 
     @property
     def rgb(self) -> tuple[int, int, int]:

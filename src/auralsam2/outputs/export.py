@@ -1,0 +1,197 @@
+"""Exports: write the masks of a video in a format of the registry."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from auralsam2.errors import InputError, OutputError, UsageError
+from auralsam2.media import encodings
+from auralsam2.media.video_writer import VideoWriter
+from auralsam2.outputs import coco, cutouts, rle
+from auralsam2.outputs.cutouts import AlphaOptions
+from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
+from auralsam2.outputs.mask_table import MaskTable, object_of, read_mask_table, union
+from auralsam2.outputs.overlay import draw_overlay, object_colour
+from auralsam2.utils import json_stream
+from auralsam2.utils.atomic_io import Staging, writing
+
+_FILE_BROWSERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # files that desktops create in folders
+JPEG_QUALITY = 95
+"""Quality of the JPEG files of `frames`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Options of the formats.
+
+    Attributes:
+        alpha: of cut-outs and mattes.
+    """
+
+    alpha: AlphaOptions = field(default_factory=AlphaOptions)
+
+
+Writer = Callable[[Path, MaskTable, ExportOptions], None]
+
+
+def write_format(name: str, path: Path, table: MaskTable, options: ExportOptions | None = None) -> None:
+    """Write the masks of a video in a format.
+
+    Args:
+        name: of `formats.FORMATS`, without `json`.
+        path: file to write, or an empty folder for formats of several files.
+        table: the masks.
+        options: None for the defaults.
+
+    Raises:
+        InputError: the format needs the pictures of the video, which cannot be read.
+        OutputError: a file cannot be written.
+    """
+    WRITERS[name](path, table, options or ExportOptions())
+
+
+def export_result(
+    folder: Path,
+    names: Collection[str],
+    *,
+    out: Path | None = None,
+    objects: Collection[int] = (),
+    video: Path | None = None,
+    options: ExportOptions | None = None,
+) -> list[Path]:
+    """Write the masks of a finished result in other formats; all files appear, or none.
+
+    Args:
+        folder: result folder with `result.json`.
+        names: formats, of `formats.FORMATS` without `json`.
+        out: folder for the exports; None for the result folder.
+        objects: numbers of the exported objects; none for all objects.
+        video: the video, if it has been moved.
+        options: options of the formats.
+
+    Returns:
+        the written files and folders, in the order of `formats.FORMATS`.
+
+    Raises:
+        UsageError: a format or an object is unknown.
+        InputError: there is no complete `result.json`, or the video cannot be read.
+        OutputError: a file cannot be written.
+    """
+    if unknown := sorted(set(names) - WRITERS.keys()):
+        raise UsageError(f"cannot export {', '.join(unknown)}: choose `to` from {', '.join(WRITERS)}")
+    chosen = [name for name in FORMATS if name in names]
+    table = read_mask_table(folder, video)
+    if objects:
+        table = table.select(objects)
+    if any(FORMATS[name].pictures for name in chosen) and not table.info.path.is_file():
+        raise InputError(f"{table.info.path}: the video of {folder} is missing: name it with `video`")
+    out = out or folder
+    paths = [out / OUTPUT_FILES[name] for name in chosen]
+    with Staging(out) as staging:
+        for name, path in zip(chosen, paths, strict=True):
+            check_replaceable(path, name)
+            hidden = staging.path / path.name
+            with visible_names(staging.path, out), writing(path):
+                if FORMATS[name].members is not None:
+                    hidden.mkdir()
+                write_format(name, hidden, table, options)
+        with writing(out):
+            staging.publish([path.name for path in paths])
+    return paths
+
+
+@contextmanager
+def visible_names(hidden: Path, folder: Path) -> Iterator[None]:
+    """Name the result folder in place of the hidden folder in the errors of writers."""
+    try:
+        yield
+    except OutputError as error:
+        raise type(error)(str(error).replace(str(hidden), str(folder))) from error
+
+
+def check_replaceable(path: Path, name: str) -> None:
+    """Raise OutputError instead of replacing files that this package did not create.
+
+    Args:
+        path: of the file or folder, which may be missing.
+        name: its format.
+    """
+    if not os.path.lexists(path):
+        return
+    if path.is_dir() != (FORMATS[name].members is not None):
+        raise OutputError(f"{path}: is in the way of a result: move it or choose another `out`")
+    if path.is_dir():
+        members = (entry.name for entry in path.iterdir())
+        foreign = (member for member in members if member not in _FILE_BROWSERS and not FORMATS[name].owns(member))
+        if member := next(foreign, None):
+            raise OutputError(f"{path}: holds {member}, not made by auralsam2: move it or choose another `out`")
+
+
+def encode_jpeg(image: np.ndarray) -> bytes:
+    """Encode a (H, W, 3) uint8 RGB image as JPEG."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _overlay(path: Path, table: MaskTable, options: ExportOptions) -> None:
+    writer = VideoWriter(
+        path,
+        audio_from=table.sound,
+        audio_track=table.audio_track,
+        start=table.start,
+        end=table.end,
+        pictures_end=table.info.duration or None,
+        rate=table.info.fps,
+    )
+    with writer:
+        for frame, rows in table.pictures():
+            image = frame.image
+            for row in rows:
+                image = draw_overlay(image, rle.decode_rle(row["rle"]), object_colour(object_of(row)))
+            writer.write(image, frame.time)
+
+
+def _masks(folder: Path, table: MaskTable, options: ExportOptions) -> None:
+    for rows in table.frames():
+        path = folder / f"{rows[0]['index']:06d}.png"
+        with writing(path):
+            Image.fromarray(rle.decode_rle(union(rows)) * np.uint8(255)).save(path)
+
+
+def _frames(folder: Path, table: MaskTable, options: ExportOptions) -> None:
+    for frame, rows in table.processed_pictures():
+        path = folder / f"{rows[0]['index']:06d}.jpg"
+        with writing(path):
+            path.write_bytes(encode_jpeg(frame.image))
+
+
+def _coco(path: Path, table: MaskTable, options: ExportOptions) -> None:
+    with writing(path):
+        json_stream.write_object(path, coco.coco_members(table.info, table.rows))
+
+
+WRITERS: dict[str, Writer] = {
+    "overlay": _overlay,
+    "masks": _masks,
+    "frames": _frames,
+    "cutout-prores": lambda path, table, options: cutouts.write_cutout_video(
+        path, table, encodings.PRORES_4444, options.alpha
+    ),
+    "cutout-webm": lambda path, table, options: cutouts.write_cutout_video(
+        path, table, encodings.VP9_ALPHA, options.alpha
+    ),
+    "cutout-png": lambda path, table, options: cutouts.write_cutout_images(path, table, options.alpha),
+    "matte": lambda path, table, options: cutouts.write_matte(path, table, encodings.H264_MATTE, options.alpha),
+    "matte-prores": lambda path, table, options: cutouts.write_matte(path, table, encodings.PRORES_422, options.alpha),
+    "coco": _coco,
+}
+"""Writers by format; `result.json` is the source of all of them."""

@@ -1,0 +1,62 @@
+"""Registry of the output formats, which the commands `segment` and `export` and the Studio share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFormat:
+    """A format of results.
+
+    Attributes:
+        path: name of the file or folder in a result folder.
+        content: one line for users.
+        members: regular expression for the names in the folder; None for a file.
+        numbered: the folder has one file for each processed frame.
+        pictures: the pictures of the video are read again.
+    """
+
+    path: str
+    content: str
+    members: str | None = None
+    numbered: bool = False
+    pictures: bool = False
+
+    def owns(self, name: str) -> bool:
+        """Return whether a name in the folder is one that this package writes."""
+        return self.members is not None and re.fullmatch(self.members, name) is not None
+
+
+_IMAGES = r"[0-9]{6,}\.png"
+
+FORMATS = {
+    "overlay": OutputFormat(path="overlay.mp4", content="H.264 with audio: masks tinted and outlined", pictures=True),
+    "masks": OutputFormat(path="masks", content="one PNG per processed frame", members=_IMAGES, numbered=True),
+    "frames": OutputFormat(
+        path="frames",
+        content="one JPEG per processed frame",
+        members=r"[0-9]{6,}\.jpg",
+        numbered=True,
+        pictures=True,
+    ),
+    "cutout-prores": OutputFormat(
+        path="cutout.mov", content="ProRes 4444 with alpha and audio, for video editors", pictures=True
+    ),
+    "cutout-webm": OutputFormat(path="cutout.webm", content="VP9 with alpha and audio, for browsers", pictures=True),
+    "cutout-png": OutputFormat(
+        path="cutout-png",
+        content="RGBA PNG sequence with timestamps.txt",
+        members=_IMAGES + r"|timestamps\.txt",
+        pictures=True,
+    ),
+    "matte": OutputFormat(path="matte.mp4", content="H.264 luma matte with audio", pictures=True),
+    "matte-prores": OutputFormat(path="matte.mov", content="ProRes 422 HQ luma matte with audio", pictures=True),
+    "coco": OutputFormat(path="coco.json", content="COCO instances with run lengths and video fields"),
+    "json": OutputFormat(path="result.json", content="scores, intervals and masks as run lengths"),
+}
+"""Formats by name, in the order of writing. `result.json` is written last."""
+
+OUTPUT_FILES = {name: entry.path for name, entry in FORMATS.items()}
+"""File or folder in a result folder, by format."""
