@@ -4,7 +4,7 @@
         [--write DOCUMENT]
 
 Each row evaluates the same weights with the prompts of Eq. 5 or the coarse mask of `extensions.predict_coarse_mask`
-switched on or off. A report that --out already holds is used again.
+switched on or off. Reports in --out are reused.
 """
 
 from __future__ import annotations
@@ -22,9 +22,17 @@ from auralsam2.model import AuralSAM2
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.utils.atomic_io import write_file
 from auralsam2.utils.json_stream import plain
-from marked import table, write_marked
-from paired import Number, cell, clip_sums, difference, ratio
-from runs import OWN, Runs, describe_stampavs, heading, line, stampavs_parser
+from paired import clip_sums, difference, ratio
+from reporting import (
+    Number,
+    conditions_sentence,
+    describe_stampavs,
+    format_number,
+    markdown_table,
+    measurement_conditions,
+    write_section,
+)
+from runs import OWN, Runs, stampavs_parser
 
 SPLITS = ("test-seen", "test-new-image", "test-unseen")
 
@@ -34,7 +42,7 @@ class PromptParts:
     """Prompts that reach the mask decoder.
 
     Attributes:
-        name: of the row.
+        name: name of the row.
         dense: dense prompts r_v, added to the image embedding.
         sparse: sparse prompts r_a, added to the mask tokens.
         coarse: the coarse mask, through SAM 2's mask prompt.
@@ -54,14 +62,14 @@ PARTS = (
     PromptParts(name="coarse mask only", coarse=True),
     PromptParts(name="dense, sparse and coarse mask", dense=True, sparse=True, coarse=True),
 )
-"""Rows of the table; differences are to the first one."""
+"""Rows of the table; the first one is the reference of the differences."""
 
 
 def with_parts(model: AuralSAM2, parts: PromptParts) -> AuralSAM2:
-    """Copy a model with some of its prompts; the weights stay the same, but for gains of zero.
+    """Copy a model with some of its prompts; without dense and sparse prompts, their gains are zero.
 
     Raises:
-        UsageError: no fuser with gains, or frame-wise attention is missing for a coarse mask.
+        UsageError: the model has no gains, or no frame-wise attention.
     """
     network = model.network
     extensions = network.config.extensions
@@ -89,16 +97,16 @@ def with_parts(model: AuralSAM2, parts: PromptParts) -> AuralSAM2:
 def evaluate_parts(
     model: AuralSAM2, root: Path, out: Path, splits: list[str], clips: int | None, seed: int
 ) -> list[dict[str, Number | str | None]]:
-    """Evaluate all rows on all splits; a dictionary for each row of the table."""
+    """Evaluate all rows on all splits; return a dictionary for each row of the table."""
     rows: list[dict[str, Number | str | None]] = []
     reference: dict[str, dict[str, tuple[float, float]]] = {}
     for parts in PARTS:
         folder = out / parts.name.replace(",", "").replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
-        runs = Runs(with_parts(model, parts), root, folder, seed, clips, keep_masks=True)
+        runs = Runs(with_parts(model, parts), root, folder, seed, clips, save_masks=True)
         for split in splits:
             report = runs.report("stampavs", split)
-            terms = runs.outlines(split, OWN, report["samples"])
+            terms = runs.mask_terms(split, OWN, report["samples"])
             sums = clip_sums(report["samples"])
             summary = report["summary"]
             rows.append(
@@ -116,30 +124,31 @@ def evaluate_parts(
 
 
 def parts_table(rows: list[dict[str, Number | str | None]]) -> str:
-    """The rows as Markdown."""
+    """Format the rows as Markdown."""
     names = ("M_J", "J with target", "right object", "difference")
     head = ["split", "prompts", *names[:-1], f"M_J minus that of {PARTS[0].name}"]
     cells = [
-        [str(row["split"]), str(row["prompts"]), *(cell(row[name]) for name in names)]  # type: ignore[arg-type]
+        [str(row["split"]), str(row["prompts"]), *(format_number(row[name]) for name in names)]  # type: ignore[arg-type]
         for row in rows
     ]
-    return table(head, cells)
+    return markdown_table(head, cells)
 
 
 def main() -> int:
     """Run the command line."""
     parser = stampavs_parser((__doc__ or "").partition("\n")[0], SPLITS, "runs/prompt-parts")
-    parser.add_argument("--write", type=Path, help="document with the marks of the table `prompt-parts`")
+    parser.add_argument("--write", type=Path, help="document with the section `prompt-parts`")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     model = AuralSAM2.from_pretrained(arguments.model, "cpu", arguments.dtype)
     splits = arguments.splits.split(",")
     rows = evaluate_parts(model, arguments.root, arguments.out, splits, arguments.clips, arguments.seed)
-    text = f"{line(heading(model, arguments.seed), describe_stampavs(arguments.root))}\n\n{parts_table(rows)}"
+    conditions = measurement_conditions(model, arguments.seed)
+    text = f"{conditions_sentence(conditions, describe_stampavs(arguments.root))}\n\n{parts_table(rows)}"
     print(text, flush=True)
     write_file(arguments.out / "parts.json", (json.dumps(plain(rows), indent=1) + "\n").encode())
     if arguments.write:
-        write_marked(arguments.write, "prompt-parts", text)
+        write_section(arguments.write, "prompt-parts", text)
     return 0
 
 

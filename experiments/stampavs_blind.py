@@ -2,10 +2,10 @@
 
     python experiments/stampavs_blind.py ROOT [--write docs/benchmarks/stampavs.md]
 
-J is the IoU of guess and target in one frame, ordinary, averaged over all frames of a split that have a target. The
-guesses know the exact mask of every object: (a) all of them together, (b) the one that is largest in the frame,
-(c) nothing, (d) one of them by chance (the expected value, not a draw). Where hearing decides, all four are low; (a)
-must stay under 0.55.
+J is the IoU of guess and target in one frame, averaged over all frames of a split that have a target. The guesses use
+the exact masks of all objects: (a) all objects together, (b) the object that is largest in the frame, (c) nothing,
+(d) a random object, as the expected value. All four are low if the task needs audio. The exit code is 1 if (a) reaches
+0.55 in a split.
 """
 
 from __future__ import annotations
@@ -17,77 +17,51 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from auralsam2.evaluation.metrics import mask_iou
+from reporting import markdown_table, write_section
+from stampavs_masks import GUESSES, guess_scores, read_masks, read_objects
 
 LIMIT = 0.55
-BEGIN, END = "<!-- blind:begin -->", "<!-- blind:end -->"
-GUESSES = ("all objects", "largest object", "nothing", "random object")
+
+Results = dict[tuple[str, str], tuple[int, int, list[tuple[float, float, float, float]]]]
+"""Number of clips, number of frames, and scores of the frames with a target, by split and preset."""
 
 
-def read(folder: Path) -> np.ndarray:
-    """Read the masks of a folder, (T, S, S) bool."""
-    files = sorted(folder.glob("*.png"))
-    return np.stack([np.asarray(Image.open(file)) > 0 for file in files])
-
-
-def scores(clip: Path) -> list[tuple[float, float, float, float]]:
-    """Compute J of each guess in each frame of a clip with a target."""
-    target = read(clip / "sounding")
-    objects = np.stack([read(folder) for folder in sorted(clip.glob("fid_*"))])
-    found = []
-    for frame in np.flatnonzero(target.any(axis=(1, 2))):
-        masks = objects[:, frame]
-        single = [float(mask_iou(mask, target[frame])) for mask in masks]
-        largest = int(masks.sum(axis=(1, 2)).argmax())
-        union = float(mask_iou(masks.any(axis=0), target[frame]))
-        found.append((union, single[largest], 0.0, float(np.mean(single))))
-    return found
-
-
-def measure(root: Path) -> dict[tuple[str, str], tuple[int, int, list[tuple[float, float, float, float]]]]:
-    """Return clips, frames, and scores of the frames with a target, by split and preset."""
-    clips: dict[tuple[str, str], int] = defaultdict(int)
-    frames: dict[tuple[str, str], int] = defaultdict(int)
-    found: dict[tuple[str, str], list[tuple[float, float, float, float]]] = defaultdict(list)
+def measure(root: Path) -> Results:
+    """Compute the scores of all clips in a folder of StampAVS."""
+    results: Results = defaultdict(lambda: (0, 0, []))
     with (root / "metadata.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            key = row["split"], row["mix"]
-            clips[key] += 1
-            frames[key] += int(row["frames"])
-            found[key] += scores(root / "gt_mask" / row["uid"])
-    return {key: (clips[key], frames[key], found[key]) for key in clips}
+            clip = root / "gt_mask" / row["uid"]
+            clips, frames, scores = results[row["split"], row["mix"]]
+            scores += guess_scores(read_masks(clip / "sounding"), read_objects(clip))
+            results[row["split"], row["mix"]] = clips + 1, frames + int(row["frames"]), scores
+    return results
 
 
-def table(results: dict[tuple[str, str], tuple[int, int, list[tuple[float, float, float, float]]]]) -> str:
-    """Format as Markdown."""
-    lines = [
-        f"| split | mix | clips | frames | with target | {' | '.join(GUESSES)} |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
-    for (split, mix), (clips, frames, found) in results.items():
-        means = [f"{value:.3f}" for value in np.mean(found, axis=0)] if found else ["-"] * len(GUESSES)
-        lines.append(f"| {split} | {mix} | {clips} | {frames} | {len(found)} | {' | '.join(means)} |")
-    return "\n".join(lines)
+def format_results(results: Results) -> str:
+    """Format the scores as Markdown."""
+    rows = []
+    for (split, mix), (clips, frames, scores) in results.items():
+        means = [f"{value:.3f}" for value in np.mean(scores, axis=0)] if scores else ["-"] * len(GUESSES)
+        rows.append([split, mix, str(clips), str(frames), str(len(scores)), *means])
+    return markdown_table(["split", "mix", "clips", "frames", "with target", *GUESSES], rows)
 
 
 def main() -> int:
-    """Run the command line; the exit code is 0 if audio is needed."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
-    parser.add_argument("--write", type=Path, help="document whose table is to be replaced")
+    parser.add_argument("--write", type=Path, help="document with the section `blind`")
     arguments = parser.parse_args()
     results = measure(arguments.root)
-    text = table(results)
+    text = format_results(results)
     print(text)
     if arguments.write:
-        document = arguments.write.read_text(encoding="utf-8")
-        before, after = document.split(BEGIN)[0], document.split(END)[1]
-        arguments.write.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
-    easy = [key for key, (_, _, found) in results.items() if found and np.mean(found, axis=0)[0] >= LIMIT]
+        write_section(arguments.write, "blind", text)
+    easy = [key for key, (_, _, scores) in results.items() if scores and np.mean(scores, axis=0)[0] >= LIMIT]
     for split, mix in easy:
-        print(f"{split} {mix}: all objects reach {LIMIT} or more without hearing", file=sys.stderr)
+        print(f"{split} {mix}: all objects reach {LIMIT} or more without audio", file=sys.stderr)
     return bool(easy)
 
 

@@ -1,4 +1,4 @@
-"""Statistics of saved StampAVS masks that need the masks of all objects."""
+"""Statistics of StampAVS that need the masks of all objects: guesses without audio, and properties of saved masks."""
 
 from __future__ import annotations
 
@@ -8,57 +8,91 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import stampavs_blind
 from auralsam2.evaluation.metrics import mask_iou
 
 Terms = dict[str, tuple[float, int]]
 """Sum and count by name."""
+GUESSES = ("all objects", "largest object", "nothing", "random object")
 
 
-def clip_terms(truth: Path, masks: Path | None) -> Terms:
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask, (S, S) bool."""
+    return np.asarray(Image.open(path)) > 0
+
+
+def read_masks(folder: Path) -> np.ndarray:
+    """Read the masks of a folder, (T, S, S) bool."""
+    return np.stack([read_mask(path) for path in sorted(folder.glob("*.png"))])
+
+
+def read_objects(clip: Path) -> np.ndarray:
+    """Read the masks of all objects of a clip, (n, T, S, S) bool, from the back to the front."""
+    folders = sorted(clip.glob("fid_*"), key=lambda folder: int(folder.name.removeprefix("fid_")))
+    return np.stack([read_masks(folder) for folder in folders if folder.name != "fid_0"])
+
+
+def guess_scores(target: np.ndarray, objects: np.ndarray) -> list[tuple[float, float, float, float]]:
+    """Compute J of each of `GUESSES` in each frame with a target.
+
+    Args:
+        target: (T, S, S) bool, the sounding objects.
+        objects: (n, T, S, S) bool.
+
+    Returns:
+        one entry per frame with a target; the score of a random object is its expected value.
+    """
+    scores = []
+    for frame in np.flatnonzero(target.any(axis=(1, 2))):
+        masks = objects[:, frame]
+        single = [float(mask_iou(mask, target[frame])) for mask in masks]
+        largest = int(masks.sum(axis=(1, 2)).argmax())
+        union = float(mask_iou(masks.any(axis=0), target[frame]))
+        scores.append((union, single[largest], 0.0, float(np.mean(single))))
+    return scores
+
+
+def clip_terms(truth: Path, masks: Path) -> Terms:
     """Compute the terms of one clip.
 
     Args:
-        truth: its folder under `gt_mask`.
-        masks: the folder in which `evaluate` put the masks of the clip; None for the bounds alone.
+        truth: folder of the clip in `gt_mask`.
+        masks: folder of the clip's masks, written by `evaluate`.
 
     Returns:
-        `all objects`, `random object` and `filled boxes`: J with target of guesses that know the exact outlines of all
-            objects, or the boxes of those that sound;
-        `picked`: of the frames with a target, how many masks overlap most with an object that sounds; an empty mask
-            picks nothing;
-        `steady` and `steady truth`: IoU of neighbouring frames' masks, and of their labels, where the same objects
-            sound in both frames and one of the two masks is not empty.
+        `all objects`, `random object` and `filled boxes`: J with target of guesses with the exact masks of all objects,
+            or with the boxes of the sounding objects;
+        `picked`: number of frames with a target whose mask overlaps most with a sounding object; an empty mask
+            overlaps with none;
+        `steady` and `steady truth`: IoU of the masks and of the labels of neighbouring frames in which the same objects
+            sound, unless both masks are empty.
     """
-    target = stampavs_blind.read(truth / "sounding")
-    folders = sorted(truth.glob("fid_*"), key=lambda folder: int(folder.name.removeprefix("fid_")))
-    objects = np.stack([stampavs_blind.read(folder) for folder in folders if folder.name != "fid_0"])
+    target, objects = read_masks(truth / "sounding"), read_objects(truth)
     sounding = (objects & target).any(axis=(2, 3))
-    there = np.flatnonzero(target.any(axis=(1, 2)))
-    blind = stampavs_blind.scores(truth)
-    terms = {
-        "all objects": _sum(score[0] for score in blind),
-        "random object": _sum(score[3] for score in blind),
-        "filled boxes": _sum(_iou(_boxes(objects[sounding[:, t], t]), target[t]) for t in there),
-    }
-    if masks is None:
-        return terms
-    found = np.stack([_read(masks / f"{t}.png") for t in range(len(target))])
-    picks = [[_iou(mask, found[t]) for mask in objects[:, t]] for t in there]
-    right = [bool(max(row) > 0 and sounding[int(np.argmax(row)), t]) for row, t in zip(picks, there, strict=True)]
+    target_frames = np.flatnonzero(target.any(axis=(1, 2)))
+    guesses = guess_scores(target, objects)
+    predicted = np.stack([read_mask(masks / f"{t}.png") for t in range(len(target))])
+    overlaps = [[_iou(mask, predicted[t]) for mask in objects[:, t]] for t in target_frames]
+    picked = [
+        bool(max(row) > 0 and sounding[int(np.argmax(row)), t]) for row, t in zip(overlaps, target_frames, strict=True)
+    ]
     pairs = [
         t
         for t in range(len(target) - 1)
-        if sounding[:, t].any() and (sounding[:, t] == sounding[:, t + 1]).all() and (found[t] | found[t + 1]).any()
+        if sounding[:, t].any()
+        and (sounding[:, t] == sounding[:, t + 1]).all()
+        and (predicted[t] | predicted[t + 1]).any()
     ]
-    return terms | {
-        "picked": _sum(map(float, right)),
-        "steady": _sum(_iou(found[t], found[t + 1]) for t in pairs),
+    return {
+        "all objects": _sum(score[0] for score in guesses),
+        "random object": _sum(score[3] for score in guesses),
+        "filled boxes": _sum(_iou(_fill_boxes(objects[sounding[:, t], t]), target[t]) for t in target_frames),
+        "picked": _sum(map(float, picked)),
+        "steady": _sum(_iou(predicted[t], predicted[t + 1]) for t in pairs),
         "steady truth": _sum(_iou(target[t], target[t + 1]) for t in pairs),
     }
 
 
-def _boxes(objects: np.ndarray) -> np.ndarray:
+def _fill_boxes(objects: np.ndarray) -> np.ndarray:
     """Fill the bounding boxes of masks (n, H, W): (H, W)."""
     filled = np.zeros(objects.shape[1:], dtype=bool)
     for mask in objects:
@@ -67,15 +101,11 @@ def _boxes(objects: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
+def _iou(mask: np.ndarray, other: np.ndarray) -> float:
     """Compute the intersection over union; 0 for two empty masks."""
-    return float(mask_iou(one, other)) if (one | other).any() else 0.0
-
-
-def _read(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path)) > 0
+    return float(mask_iou(mask, other)) if (mask | other).any() else 0.0
 
 
 def _sum(values: Iterable[float]) -> tuple[float, int]:
-    listed = list(values)
-    return float(sum(listed)), len(listed)
+    terms = list(values)
+    return float(sum(terms)), len(terms)

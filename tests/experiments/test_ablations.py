@@ -1,4 +1,4 @@
-"""The paper's ablations in miniature: rows that make recipes, what is said of orderings, and a tiny run."""
+"""The paper's ablations in miniature: recipes of the rows, verdicts on orderings, and a small run."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def rows(name: str, *scores: float) -> dict[tuple[str, int], dict[str, dict[str,
     return {(name, s): {"test": dict.fromkeys(ablations.SCORES, value)} for s, value in enumerate(scores)}
 
 
-def test_each_row_of_each_table_makes_a_recipe_of_its_own(tmp_path: Path) -> None:
+def test_rows_of_a_table_have_different_recipes(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 40}))
-    known = yaml.safe_load(ablations.ROWS.read_text(encoding="utf-8"))
-    found: dict[str, TrainingRecipe] = {
-        row: ablations.recipe_of(RECIPE, changes, 1, tmp_path) for row, changes in known["rows"].items()
+    content = yaml.safe_load(ablations.ABLATIONS_FILE.read_text(encoding="utf-8"))
+    recipes: dict[str, TrainingRecipe] = {
+        row: ablations.recipe_of(RECIPE, changes, 1, tmp_path) for row, changes in content["rows"].items()
     }
-    for values_of in known["tables"].values():
-        table = ablations.Table(**values_of)
-        assert len({found[row].to_yaml() for row in table.rows}) == len(table.rows)
+    for settings in content["tables"].values():
+        table = ablations.Table(**settings)
+        assert len({recipes[row].to_yaml() for row in table.rows}) == len(table.rows)
         assert {row for pair in table.orderings for row in pair} <= set(table.rows)
-        assert {found[row].data.dataset for row in table.rows} == {table.dataset}
-    assert found["sound and text"].model.fuser.text_width == 40
-    assert {recipe.trainer.seed for recipe in found.values()} == {1}
-    assert not found["no dense prompts"].model.prompting.dense
-    assert found["paper"].model.prompting != found["released"].model.prompting
+        assert {recipes[row].data.dataset for row in table.rows} == {table.dataset}
+    assert recipes["sound and text"].model.fuser.text_width == 40
+    assert {recipe.trainer.seed for recipe in recipes.values()} == {1}
+    assert not recipes["no dense prompts"].model.prompting.dense
+    assert recipes["paper"].model.prompting != recipes["released"].model.prompting
 
 
-def test_interval_is_that_of_student() -> None:
+def test_interval_of_student_t() -> None:
     """Mean 2, deviation 1, three values: 2 ± 4.303 / √3."""
     assert ablations.interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 2.4843, 2 + 2.4843), abs=1e-3)
     assert ablations.interval([1.0]) is None
 
 
 @pytest.mark.parametrize(
-    ("differences", "said"),
+    ("differences", "expected"),
     [
         ([0.1, 0.11, 0.12], "holds"),
         ([-0.1, -0.11, -0.12], "is reversed"),
@@ -53,18 +53,18 @@ def test_interval_is_that_of_student() -> None:
         ([0.0], "one seed: no gain"),
     ],
 )
-def test_orderings(differences: list[float], said: str) -> None:
-    assert ablations.verdict(differences) == said
+def test_orderings(differences: list[float], expected: str) -> None:
+    assert ablations.verdict(differences) == expected
 
 
-def test_differences_are_taken_seed_by_seed() -> None:
-    """Seeds differ more than rows do; the ordering holds all the same."""
+def test_differences_are_paired_by_seed() -> None:
+    """The seeds differ more than the rows; the ordering holds nevertheless."""
     table = ablations.Table(title="", dataset="", splits=["test"], rows=["a", "b"], orderings=[["a", "b"]])
-    text = ablations.markdown(table, rows("a", 0.1, 0.5, 0.9) | rows("b", 0.2, 0.61, 1.0), 3)
+    text = ablations.format_table(table, rows("a", 0.1, 0.5, 0.9) | rows("b", 0.2, 0.61, 1.0), 3)
     assert "| a < b | test | 0.103 [0.089, 0.118] | holds |" in text
 
 
-def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_small_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = (("test-seen_00000", "test-seen", "standard", "single", 3),)
     write_parts(tmp_path, (*SCENES, *test))
     recipe = tmp_path / "recipe.yaml"
@@ -87,7 +87,7 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "rows.yaml").write_text(yaml.safe_dump(plan))
     document = tmp_path / "doc.md"
     document.write_text("<!-- begin pyramid -->\n<!-- end pyramid -->\n")
-    monkeypatch.setattr(ablations, "ROWS", tmp_path / "rows.yaml")
+    monkeypatch.setattr(ablations, "ABLATIONS_FILE", tmp_path / "rows.yaml")
     call = ["ablations", str(recipe), "--seeds", "1", "--out", str(tmp_path / "out"), "--write", str(document)]
     monkeypatch.setattr("sys.argv", call)
     assert ablations.main() == 0
@@ -99,10 +99,10 @@ def test_a_tiny_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Mon
     saved = TrainingRecipe.load(tmp_path / "out/no-audio-1-level/seed0/recipe.yaml")
     assert (saved.model.fuser.levels, saved.model.fuser.use_audio) == (1, False)
 
-    def again(*_: object, **__: object) -> None:
+    def train_again(*_: object, **__: object) -> None:
         raise AssertionError("trained twice")
 
-    monkeypatch.setattr(ablations, "train", again)
+    monkeypatch.setattr(ablations, "train", train_again)
     assert ablations.main() == 0
     assert document.read_text() == text
     monkeypatch.setattr("sys.argv", [*call, "--set", "trainer.max_steps=2"])

@@ -1,4 +1,4 @@
-"""The experiments import from their folder and the package alone, so that `python experiments/NAME.py` runs."""
+"""The experiments import only their folder and the package, so that `python experiments/NAME.py` runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BENCHMARKS = {path.stem for path in (REPOSITORY / "benchmarks").glob("*.py")}
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_no_module_of_the_benchmarks_is_imported(script):
+def test_experiments_do_not_import_benchmarks(script):
     imported = set()
     for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""Qualitative panels: what is tinted where, and the command."""
+"""Qualitative panels: colours of the masks, and the command."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from helpers.dataset_trees import write_ref_avs, write_stampavs
 from helpers.small_networks import save_small_model, save_small_text_model
 
 
-def test_truth_is_green_and_what_was_found_pink(tmp_path: Path) -> None:
+def test_truth_is_green_and_predicted_masks_are_pink(tmp_path: Path) -> None:
     root = write_stampavs(tmp_path, (("test-seen_00000", "test-seen", "standard", "single", 3),))
     clip = load_clip(open_dataset("stampavs", root).listing("test-seen").samples[0], 64)
     clip.labels[:] = True
-    found = torch.zeros_like(clip.labels)
-    found[1] = True
-    sheet = np.asarray(panels.panel(clip, {"ours": found})).astype(int)
+    predicted = torch.zeros_like(clip.labels)
+    predicted[1] = True
+    sheet = np.asarray(panels.draw_panel(clip, {"ours": predicted})).astype(int)
     step = panels.SIDE + panels.GAP
     plain, green, *pinks = (
         sheet[row * step + step // 2, panels.LABEL + t * step + step // 2]
@@ -30,7 +30,7 @@ def test_truth_is_green_and_what_was_found_pink(tmp_path: Path) -> None:
     )
     assert (green - plain)[1] - (green - plain)[0] > 20
     assert (pinks[0] - sheet[step // 2, panels.LABEL + step + step // 2])[0] > 20
-    assert np.abs(pinks[1] - plain).max() <= 2, "nothing was found in the first frame"
+    assert np.abs(pinks[1] - plain).max() <= 2, "the mask of the first frame is empty"
 
 
 def test_the_command_draws_the_first_clips_with_a_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,7 +45,7 @@ def test_the_command_draws_the_first_clips_with_a_target(tmp_path: Path, monkeyp
     assert Image.open(tmp_path / "out.jpg").size == (panels.LABEL + 3 * step, 2 * (3 * step + panels.WAVE + pad))
 
 
-def test_a_sentence_stands_above_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sentence_is_written_above_its_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_ref_avs(tmp_path / "ref")
     save_small_text_model(tmp_path / "model")
     call = ["panels", str(root), str(tmp_path / "out.png"), "--models", f"ours={tmp_path / 'model'}"]
@@ -53,5 +53,5 @@ def test_a_sentence_stands_above_its_clip(tmp_path: Path, monkeypatch: pytest.Mo
     assert panels.main() == 0
     sheet = np.asarray(Image.open(tmp_path / "out.png"))
     step, pad = panels.SIDE + panels.GAP, 4 * panels.GAP
-    assert len(sheet) == panels.TITLE + 3 * step + panels.WAVE + pad, "two sentences of one clip: it is shown once"
+    assert len(sheet) == panels.TITLE + 3 * step + panels.WAVE + pad, "a clip with two sentences has one panel"
     assert (sheet[: panels.TITLE, panels.LABEL :] < 128).any(), "the sentence"

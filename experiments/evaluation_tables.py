@@ -1,0 +1,214 @@
+"""Tables of evaluations for the available models and data, beside published figures.
+
+The scores are those of `auralsam2 evaluate`, one report per run. Frames per second are processor seconds on one thread,
+from pixels to masks, of the median clip; each clip goes through all rows in turn, so that all rows meet the same load.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import yaml
+
+from auralsam2.data import open_dataset
+from auralsam2.data.load import load_clip
+from auralsam2.errors import AuralError
+from auralsam2.evaluation.options import EvaluationOptions
+from auralsam2.evaluation.predictor import AuralPredictor
+from auralsam2.evaluation.published import SPEED, published_figures
+from auralsam2.model import AuralSAM2
+from paired import clip_sums, difference
+from reporting import Number, format_number, markdown_table
+from runs import JOINT, Runs, dataset_and_split
+
+TABLES_FILE = Path(__file__).with_name("tables.yaml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Method of a table.
+
+    Attributes:
+        name: name of the method.
+        model: key of its model.
+        prompts, combine: options of `auralsam2 evaluate`; prompts of None are those of the split.
+        paper: name of the method in the published figures; None without such figures.
+        backbone: backbone of these figures; None for the table's.
+    """
+
+    name: str
+    model: str
+    prompts: str | None = None
+    combine: str = JOINT
+    paper: str | None = None
+    backbone: str | None = None
+
+    def prompts_on(self, split: EvaluationSplit) -> str:
+        """Return the prompts of this row on a split."""
+        return self.prompts or split.prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSplit:
+    """Split of a data set.
+
+    Attributes:
+        split: `DATASET/SPLIT`.
+        paper: `DATASET/SPLIT` of the published figures; None for the same.
+        prompts: prompts of rows without their own.
+    """
+
+    split: str
+    paper: str | None = None
+    prompts: str = "audio"
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Data set and split."""
+        return dataset_and_split(self.split)
+
+    @property
+    def published_names(self) -> tuple[str, str]:
+        """Data set and split of the published figures."""
+        return dataset_and_split(self.paper or self.split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Table of evaluations.
+
+    Attributes:
+        title: heading.
+        splits: splits on which the rows are evaluated.
+        scores: names of scores.
+        rows: methods.
+        reference: row that is subtracted from the others; None for no differences.
+        timed: measure frames per second.
+        published: number of the paper's table with figures of the rows.
+        backbone: backbone of these figures.
+    """
+
+    title: str
+    splits: list[EvaluationSplit]
+    scores: list[str]
+    rows: list[Row]
+    reference: Row | None = None
+    timed: bool = False
+    published: str
+    backbone: str = ""
+
+
+def read_tables() -> dict[str, Table]:
+    """Read all tables by number."""
+    content = yaml.safe_load(TABLES_FILE.read_text(encoding="utf-8"))
+    rows = {name: Row(**values) for name, values in content["rows"].items()}
+    tables = {}
+    for number, values in content["tables"].items():
+        parts = {
+            "splits": [EvaluationSplit(**split) for split in values["splits"]],
+            "rows": [rows[name] for name in values["rows"]],
+            "reference": rows[values["reference"]] if "reference" in values else None,
+        }
+        tables[number] = Table(**{"published": number} | values | parts)
+    return tables
+
+
+def available_part(table: Table, root: Path, models: Mapping[str, AuralSAM2]) -> Table:
+    """Return the rows and splits of a table for which there are models and data."""
+    rows = [row for row in table.rows if row.model in models]
+    return replace(table, rows=rows, splits=[split for split in table.splits if _is_available(split, root)])
+
+
+def _is_available(split: EvaluationSplit, root: Path) -> bool:
+    dataset, name = split.names
+    try:
+        return bool(open_dataset(dataset, root).listing(name).samples)
+    except AuralError:
+        return False
+
+
+def format_table(table: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, float]) -> str:
+    """Format a table as Markdown.
+
+    Args:
+        table: output of `available_part`.
+        runs: evaluations by key of the models.
+        seconds: processor seconds per frame; empty for a table without speeds.
+    """
+    published = {(split, row): published_values(table, split, row) for split in table.splits for row in table.rows}
+    paper_scores = [name for name in (*table.scores, SPEED) if any(name in values for values in published.values())]
+    sources = {"/".join(split.published_names) for split in table.splits if split.paper}
+    label = f"paper, {sources.pop()}: " if len(sources) == 1 else "paper: "
+    with_prompts = len({row.prompts for row in table.rows}) > 1
+    reference = table.reference if table.reference in table.rows else None
+    head = ["split", "method", *["prompts"] * with_prompts, *table.scores]
+    if reference is not None:
+        prompts = f" by {_format_prompts(reference.prompts)}" if with_prompts else ""
+        head.append(f"M_J minus that of {reference.name}{prompts}")
+    head += ["FPS", "time"] * bool(seconds) + [f"{label}{name}" for name in paper_scores]
+    lines = []
+    for split in table.splits:
+        dataset, name = split.names
+        reports = {
+            row: runs[row.model].report(dataset, name, row.prompts_on(split), combine=row.combine) for row in table.rows
+        }
+        for row, report in reports.items():
+            line = [f"{dataset} {name}", row.name, *[_format_prompts(row.prompts_on(split))] * with_prompts]
+            line += [format_number(report["summary"].get(score)) for score in table.scores]
+            if reference is not None:
+                line.append("-" if row is reference else format_number(_difference(report, reports[reference])))
+            if seconds:
+                line += [f"{1 / seconds[row]:.1f}", f"{seconds[row] / seconds[reference or table.rows[0]]:.2f}"]
+            values = published[split, row]
+            line += [_format_published(score, values[score]) if score in values else "-" for score in paper_scores]
+            lines.append(line)
+    return markdown_table(head, lines)
+
+
+def measure_speed(models: Mapping[str, AuralSAM2], root: Path, table: Table, clips: int) -> dict[Row, float]:
+    """Measure processor seconds per frame of each row on the first split, median over clips after a warm-up."""
+    split = table.splits[0]
+    dataset, name = split.names
+    seconds: dict[Row, list[float]] = {row: [] for row in table.rows}
+    predictors = {
+        row: AuralPredictor(
+            models[row.model],
+            EvaluationOptions(dataset=dataset, split=name, prompts=row.prompts_on(split), combine=row.combine),
+        )
+        for row in table.rows
+    }
+    size = next(iter(models.values())).network.image_size
+    for number, sample in enumerate(open_dataset(dataset, root).listing(name).samples[: clips + 1]):
+        clip = load_clip(sample, size)
+        for row, predictor in predictors.items():
+            prepared = predictor.prepare(clip)
+            begun = time.process_time()
+            predictor.predict(clip, prepared)
+            if number:
+                seconds[row].append((time.process_time() - begun) / len(prepared))
+    return {row: median(times) for row, times in seconds.items()}
+
+
+def published_values(table: Table, split: EvaluationSplit, row: Row) -> dict[str, float]:
+    """Return the published figures of a row on a split, by score."""
+    for entry in published_figures(*split.published_names, row.prompts_on(split), [table.published]):
+        if (entry["method"], entry["backbone"]) == (row.paper, row.backbone or table.backbone):
+            return entry["values"]
+    return {}
+
+
+def _difference(report: dict[str, Any], reference: dict[str, Any]) -> Number | None:
+    return difference(clip_sums(report["samples"]), clip_sums(reference["samples"]), 0)
+
+
+def _format_published(score: str, value: float) -> str:
+    return f"{value:.1f}" if score == SPEED else f"{value:.4f}"
+
+
+def _format_prompts(prompts: str | None) -> str:
+    return (prompts or "").replace("+", ", ")
