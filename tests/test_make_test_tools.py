@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="no make")
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[..., tuple[str, float]]:
-    """Return a function that runs `make test-tools` with the given commands alone on the path: its output and seconds."""
+    """Return a function that runs `make test-tools` with only the given commands on the path: output and seconds."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in NEEDED:
