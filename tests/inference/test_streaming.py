@@ -359,7 +359,7 @@ for video in sys.argv[1:]:
 def test_memory_does_not_grow_with_the_length_at_30_frames_a_second(
     tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """A window of 10 s has 69 MB of pictures, of which two windows overlap; encoded frames may take 16 MiB of memory."""
+    """A window of 10 s has 69 MB of pictures, and windows overlap; encoded frames may take 16 MiB of memory."""
     clips = []
     for seconds in (1, 30):
         pictures = [numbered(number % 100, 320, 240) for number in range(30 * seconds)]
