@@ -181,8 +181,9 @@ class Segmentation:
         index: position among the processed frames, from 0.
         time: presentation time of the picture, in seconds.
         mask: (H, W) bool at source resolution, display orientation.
-        logits: (S, S) float32 at the model's resolution; resized, values above 0 are `mask`.
-        iou: predicted IoU of the mask, in [0, 1].
+        logits: (S, S) float32 at the model's resolution; resized, values above 0 are `mask`. Those of a mask that the
+            user gave are ±10 and have the size of that mask.
+        iou: predicted IoU of the mask, in [0, 1]; 1 for a mask that the user gave.
         object_score: logit of the object's presence in the frame.
         sounding: the object is in the frame and, for models with audio, the frame's audio is not silent.
         image: (H, W, 3) uint8 RGB, the frame.

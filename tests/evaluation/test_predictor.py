@@ -6,14 +6,19 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
 from auralsam2.errors import UsageError
+from auralsam2.evaluation.clip_scores import score_clip
 from auralsam2.evaluation.options import COMBINES, EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, select_masks, silent_log_mel
+from auralsam2.evaluation.report import save_masks
 from auralsam2.evaluation.run import evaluate
+from auralsam2.evaluation.simulated_prompts import first_target
 from auralsam2.inference.clip import segment_clip
 from auralsam2.inference.object_state import MERGES
 from auralsam2.model import AuralSAM2
@@ -121,6 +126,24 @@ def test_data_without_expressions_cannot_be_read(reading):
         evaluate(AuralPredictor(reading, chosen_options), listing(2), chosen_options, load=Loader())
     listed = Listed([replace(one, expression="the dog") for one in listing(2, frames=2).samples])
     assert evaluate(AuralPredictor(reading, chosen_options), listed, chosen_options, load=Loader()).scored == 2
+
+
+def test_a_given_mask_is_scored_as_it_is(hearing, tmp_path):
+    """The first frame with a target has an IoU of 1, and its saved mask is the label."""
+    clip = Loader()(sample(1, frames=3), 256)
+    t = first_target(clip.labels, clip.supervised)
+    given, boxed = (predict(hearing, clip, prompts=prompts) for prompts in ("mask", "box"))
+    assert list(given.given) == [t]
+    rules = options().rules
+    row, other = (score_clip(prediction, clip, rules)["frames"] for prediction in (given, boxed))
+    at = row["t"].index(t)
+    assert (row["iou"][at], row["object_score"][at], row["predicted_iou"][at]) == (1.0, 10.0, 1.0)
+    assert row["iou"][at + 1 :] != other["iou"][at + 1 :]
+    assert other["iou"][at] < 1
+    save_masks(tmp_path, clip, given, rules.threshold)
+    saved = np.asarray(Image.open(tmp_path / clip.sample.id / f"{t}.png").resize((256, 256), Image.Resampling.NEAREST))
+    assert (saved > 0).any()
+    assert ((saved > 0) != clip.labels[t].numpy()).mean() < 0.02
 
 
 def test_other_weights_are_another_model(hearing):

@@ -64,24 +64,56 @@ def test_as_the_steps_alone(network, frames):
 
 
 @torch.inference_mode()
-def test_what_is_not_there_has_no_mask(network, frames):
-    """SAM 2's own rule: logits of -1024 where the object score is not positive."""
-    plain = track(network, frames, {0: box(8, 8, 40, 40)})
+@pytest.mark.parametrize("empty_when_absent", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_what_is_not_there_has_no_mask(network, frames, fused, empty_when_absent):
+    """SAM 2's rule, logits of -1024 where the object score is not positive: an option with feature prompts."""
     decoder = network.decoder
     head = network.sam2.mask_decoder.pred_obj_score_head.proj_out
     kept = head.bias.data.clone()
+    width = network.config.fuser.width
+    prompts = FeaturePrompts((torch.zeros(1, 16, width),) * 3, (torch.zeros(1, width),) * 3) if fused else None
+
+    def masks(bias):
+        head.bias.data.fill_(bias)
+        tracker = new_tracker(network, len(frames))
+        first = tracker.step(0, frames[0], prompts, box(8, 8, 40, 40), conditioning=True)
+        return [first, tracker.step(1, frames[1], prompts)]
+
     try:
-        decoder.extensions = dataclasses.replace(decoder.extensions, empty_when_absent=True)
-        head.bias.data.fill_(1e4)
-        there = track(network, frames, {0: box(8, 8, 40, 40)})
-        head.bias.data.fill_(-1e4)
-        away = track(network, frames, {0: box(8, 8, 40, 40)})
+        decoder.extensions = dataclasses.replace(decoder.extensions, empty_when_absent=empty_when_absent)
+        there, away = masks(1e4), masks(-1e4)
     finally:
         decoder.extensions = dataclasses.replace(decoder.extensions, empty_when_absent=False)
         head.bias.data.copy_(kept)
-    assert torch.equal(there[0].logits, plain[0].logits)
-    assert all((tracked.logits == -1024).all() and (tracked.decoded.logits == -1024).all() for tracked in away)
-    assert torch.equal(away[0].decoded.ious, plain[0].decoded.ious)
+    assert not any((tracked.logits == -1024).any() for tracked in there)
+    emptied = [bool((tracked.logits == -1024).all()) for tracked in away]
+    assert emptied == [empty_when_absent or not fused] * 2
+    assert torch.equal(away[0].decoded.ious, there[0].decoded.ious)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("fused", [True, False])
+def test_memories_are_binary_where_sam2_or_the_fuser_needs_it(network, frames, fused, monkeypatch):
+    """SAM 2 binarises the masks of prompted frames; the released fuser was trained with binary masks throughout."""
+    width, binary = network.config.fuser.width, []
+    encode = type(network.memory).encode
+
+    def recorded(self, *arguments, **options):
+        binary.append(options.get("binary", True))
+        return encode(self, *arguments, **options)
+
+    monkeypatch.setattr(type(network.memory), "encode", recorded)
+    prompts = FeaturePrompts((torch.zeros(1, 16, width),) * 3, (torch.zeros(1, width),) * 3) if fused else None
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[10:40, 20:50] = True
+    tracker = new_tracker(network, len(frames))
+    tracker.step(0, frames[0], prompts, box(8, 8, 40, 40), conditioning=True)
+    tracker.step(1, frames[1], prompts)
+    no_box = dataclasses.replace(box(8, 8, 40, 40), box=None, mask=mask)
+    given = tracker.step(2, frames[2], prompts, no_box, conditioning=True)
+    assert binary == [True, fused, True]
+    assert torch.equal(given.logits, torch.where(mask, 10.0, -10.0)), "feature prompts do not change a given mask"
 
 
 @torch.inference_mode()

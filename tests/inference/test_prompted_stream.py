@@ -21,7 +21,7 @@ from auralsam2.media.frame_reader import read_frames
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling import log_mel as log_mel_module
 from auralsam2.modeling.image_encoder import FrameFeatures
-from auralsam2.modeling.preprocess import label_to_square, normalise, to_square
+from auralsam2.modeling.preprocess import mask_to_square, normalise, to_square
 from auralsam2.modeling.prompt_encoder import VisualPrompts
 from auralsam2.types import Box, FeaturePrompts, Mask, Point, Prompts, Segmentation
 from helpers.media_files import number_of, numbered, write_media
@@ -86,7 +86,7 @@ def follow(
 
 
 def check(frames: list[Segmentation], expected: list[TrackedFrame]) -> None:
-    assert [frame.index for frame in frames] == list(range(len(expected)))
+    assert [frame.index for frame in frames] == [abs(tracked.t) for tracked in expected]
     assert {frame.object_id for frame in frames} == {0}
     for frame, tracked in zip(frames, expected, strict=True):
         assert np.array_equal(frame.logits, tracked.logits.numpy())
@@ -148,10 +148,31 @@ def test_prompts_of_one_frame_are_one_call(model: AuralSAM2, video: Path, tmp_pa
         torch.tensor([[20.0, 16.0], [40.0, 40.0]]),
         torch.tensor([1, 0]),
         box=torch.tensor([4.0, 4.0, 40.0, 40.0]),
-        mask=label_to_square(label, SIZE),
+        mask=mask_to_square(torch.from_numpy(label > 0), SIZE),
     )
     found = list(model.segment(video, prompts=prompts, audio="none"))
     check(found, follow(model, by_hand(model, video), [None] * SECONDS, {2: visual}))
+
+
+@pytest.mark.parametrize("audio", ["none", "track"])
+def test_a_mask_is_output_unchanged_and_remembered(
+    model: AuralSAM2, video: Path, track: torch.Tensor, tmp_path: Path, audio: str
+) -> None:
+    label = np.zeros((48, 64), np.uint8)
+    label[10:30, 8:40] = label[40, 2:60] = label[3, 50] = 1
+    Image.fromarray(label * 255).save(tmp_path / "mask.png")
+    prompts = Prompts(masks=(Mask(path=tmp_path / "mask.png", time=2.2),))
+    found = list(model.segment(video, prompts=prompts, audio=audio))  # type: ignore[arg-type]
+    assert np.array_equal(found[2].mask, label > 0)
+    assert np.array_equal(found[2].logits, np.where(label > 0, np.float32(10), np.float32(-10)))
+    assert (found[2].iou, found[2].object_score, found[2].sounding) == (1.0, 10.0, True)
+    source = torch.from_numpy(label > 0)
+    visual = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), mask=mask_to_square(source, SIZE), source_mask=source)
+    hears = audio == "track"
+    encoded = by_hand(model, video, listen=hears)
+    expected = follow(model, encoded, fused(model, encoded, track) if hears else [None] * SECONDS, {2: visual})
+    assert any(frame.mask.any() for frame in found[3:])
+    check([found[t] for t in (0, 1, 3, 4, 5, 6)], [expected[t] for t in (0, 1, 3, 4, 5, 6)])
 
 
 def test_all_frames_attend_to_all_prompted_ones(model: AuralSAM2, video: Path) -> None:

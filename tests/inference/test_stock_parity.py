@@ -1,12 +1,14 @@
-"""Our tracker against the video session of transformers, whose modules it re-arranges.
+"""Our tracker without feature prompts against the video session of transformers, whose modules it re-arranges.
 
-The stock session keeps memories in bfloat16, binarises the memory mask of clicked frames alone and writes -1024 over
-the logits of frames without an object. So two trackers that run freely drift apart for reasons that are no errors.
-What is compared instead: every frame of ours with the stock one's past in its memory bank; and the making of a memory
-from the same inputs.
+The stock session stores memories in bfloat16, so small differences may grow from frame to frame. Each frame of ours is
+compared with the stock session's past in its memory bank, and memories with those of the same inputs. Mask prompts are
+also propagated freely, with memories rounded to bfloat16.
 """
 
 from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,16 +21,20 @@ from auralsam2.modeling.image_encoder import encode_pyramid, frame_features, sin
 from auralsam2.modeling.mask_decoder import MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.modeling.sam2 import load_sam2
 from helpers.small_networks import small_sam2
 
 SIZE, FRAMES = 64, 20
 """More frames than the 16 whose pointers are attended to."""
-NO_OBJECT = -1024.0
+MASK = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+MASK[10:41, 17:44] = MASK[50:52, 3:60] = True
 BOX = torch.tensor([5.0, 8.0, 40.0, 60.0])
 PROMPTS = {
     "a point": VisualPrompts(torch.tensor([[20.0, 30.0]]), torch.tensor([1])),
     "two points": VisualPrompts(torch.tensor([[20.0, 30.0], [50.0, 9.0]]), torch.tensor([1, 0])),
     "a box": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), box=BOX),
+    "a mask": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), mask=MASK),
+    "an empty mask": VisualPrompts(torch.zeros(0, 2), torch.zeros(0), mask=torch.zeros_like(MASK)),
     "a box and a point": VisualPrompts(torch.tensor([[20.0, 30.0]]), torch.tensor([1]), box=BOX),
 }
 
@@ -44,10 +50,14 @@ def pictures() -> torch.Tensor:
 
 def stock_session(video: torch.Tensor, clicks: dict[int, VisualPrompts]) -> Sam2VideoInferenceSession:
     """A session with the prompts as its own processor would store them: a box is two points labelled 2 and 3."""
-    session = Sam2VideoInferenceSession(video=video, video_height=SIZE, video_width=SIZE, dtype=torch.float32)
+    height, width = video.shape[2:]
+    session = Sam2VideoInferenceSession(video=video, video_height=height, video_width=width, dtype=torch.float32)
     number = session.obj_id_to_idx(1)
     for t, prompt in clicks.items():
         points, labels = prompt.points, prompt.labels
+        if prompt.mask is not None:
+            session.add_mask_inputs(number, t, prompt.mask[None, None].float())
+            continue
         if prompt.box is not None:
             points = torch.cat([prompt.box.reshape(2, 2), points])
             labels = torch.cat([torch.tensor([2, 3]), labels])
@@ -57,11 +67,9 @@ def stock_session(video: torch.Tensor, clicks: dict[int, VisualPrompts]) -> Sam2
     return session
 
 
-def our_tracker(sam2: Sam2VideoModel, frames: int | None) -> ObjectTracker:
-    decoder = MaskDecoder(sam2, PromptingConfig())
-    return ObjectTracker(
-        sam2, decoder, MemoryNetwork(sam2), sine_position(256, (4, 4), sam2.no_memory_embedding), frames
-    )
+def our_tracker(sam2: Sam2VideoModel, frames: int | None, grid: int = 4) -> ObjectTracker:
+    position = sine_position(sam2.hidden_dim, (grid, grid), sam2.no_memory_embedding)
+    return ObjectTracker(sam2, MaskDecoder(sam2, PromptingConfig()), MemoryNetwork(sam2), position, frames)
 
 
 def as_remembered(stored: dict[str, torch.Tensor]) -> MemoryEntry:
@@ -90,21 +98,60 @@ def test_every_frame_equals_the_stock_one_with_the_same_past(version: str, what:
         stored = session.output_dict_per_obj[0]["cond_frame_outputs" if t in clicks else "non_cond_frame_outputs"][t]
         assert ours.object_score == pytest.approx(score, abs=1e-4)
         torch.testing.assert_close(ours.entry.pointer, stored["object_pointer"][0], atol=1e-4, rtol=0)
-        if score > 0:
-            found += 1
-            mine = ours.decoded.logits[:, ours.best]
-            torch.testing.assert_close(mine, result.pred_masks[:, 0], atol=1e-4, rtol=0)
-            torch.testing.assert_close(ours.logits, stored["high_res_masks"][0, 0], atol=1e-4, rtol=0)
-        else:
-            assert bool((result.pred_masks == NO_OBJECT).all())
+        found += score > 0
+        torch.testing.assert_close(ours.decoded.logits[:, ours.best], result.pred_masks[:, 0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(ours.logits, stored["high_res_masks"][0, 0], atol=1e-4, rtol=0)
+        memory = as_remembered(stored).memory
+        torch.testing.assert_close(ours.entry.memory.to(torch.bfloat16).float(), memory, atol=0.02, rtol=0.01)
         tracker.bank.add(t, as_remembered(stored), conditioning=t in clicks)
-    assert found >= 2, "no frame with an object: the masks were not compared"
+    assert found >= 2 or what == "an empty mask", "no frame with an object: only empty masks were compared"
+
+
+def small(version: str) -> Sam2VideoModel:
+    return small_sam2(SIZE, version)
+
+
+def bundled(_version: str) -> Sam2VideoModel:
+    """The SAM 2 of model mini."""
+    return load_sam2(Path(str(files("auralsam2"))) / "bundled" / "mini" / "sam2", SIZE)
+
+
+@pytest.mark.parametrize(("source", "version"), [(small, "2.0"), (small, "2.1"), (bundled, "mini")])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "backward"])
+@torch.inference_mode()
+def test_a_mask_is_propagated_as_by_the_stock_session(source: object, version: str, reverse: bool) -> None:
+    """The whole session: the mask on its frame, and all frames that follow from it."""
+    sam2, video = source(version), pictures()[:8]  # type: ignore[operator]
+    start = 7 if reverse else 0
+    session = stock_session(video, {start: PROMPTS["a mask"]})
+    session.obj_with_new_inputs.append(1)
+    sam2(inference_session=session, frame_idx=start)
+    stock = list(sam2.propagate_in_video_iterator(session, start_frame_idx=start, reverse=reverse))
+    assert [result.frame_idx for result in stock] == (list(range(7, -1, -1)) if reverse else list(range(8)))
+    frames = frame_features(sam2, encode_pyramid(sam2, video))
+    tracker = our_tracker(sam2, len(video))
+    areas = []
+    for result in stock:
+        t = result.frame_idx
+        first, number = t == start, -t if reverse else t
+        ours = tracker.step(number, frames[t], None, PROMPTS["a mask"] if first else None, conditioning=first)
+        rounded = MemoryEntry(ours.entry.memory.to(torch.bfloat16).float(), ours.entry.pointer)
+        tracker.bank.add(number, rounded, conditioning=first)
+        assert ours.object_score == pytest.approx(float(result.object_score_logits), abs=1e-3)
+        low_res = ours.decoded.logits[0, ours.best]
+        torch.testing.assert_close(low_res, result.pred_masks[0, 0], atol=2e-3, rtol=1e-3)
+        areas.append(int((low_res > 0).sum()))
+        if first:
+            assert torch.equal(ours.logits > 0, MASK)
+            assert (ours.iou, ours.object_score) == (1.0, 10.0)
+    assert sum(area > 0 for area in areas) >= 2, "only empty masks were compared"
 
 
 @pytest.mark.parametrize("version", ["2.0", "2.1"])
 @pytest.mark.parametrize("score", [1.5, -1.5])
+@pytest.mark.parametrize("prompted", [True, False])
 @torch.inference_mode()
-def test_the_memory_of_a_clicked_frame_is_the_stock_one(version: str, score: float) -> None:
+def test_a_memory_is_the_stock_one(version: str, score: float, prompted: bool) -> None:
     sam2 = small_sam2(SIZE, version)
     (frame,) = frame_features(sam2, encode_pyramid(sam2, pictures()[:1]))
     logits = 5 * torch.randn(1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
@@ -113,9 +160,9 @@ def test_the_memory_of_a_clicked_frame_is_the_stock_one(version: str, score: flo
         current_vision_feats=frame.embedding.flatten(2).permute(2, 0, 1),
         pred_masks_high_res=logits,
         object_score_logits=scores,
-        is_mask_from_pts=True,
+        is_mask_from_pts=prompted,
     )
-    ours = MemoryNetwork(sam2).encode(frame.embedding, logits, scores)
+    ours = MemoryNetwork(sam2).encode(frame.embedding, logits, scores, binary=prompted)
     assert torch.equal(ours.to(torch.bfloat16).flatten(2).permute(2, 0, 1), stock)
     where = sam2.memory_encoder.position_encoding(ours.shape, ours.device, ours.dtype)
     assert torch.equal(where.flatten(2).permute(2, 0, 1), position)

@@ -188,6 +188,44 @@ def test_a_box_begins_its_frame_anew(model: AuralSAM2, video: Path) -> None:
         assert not np.array_equal(both.logits, alone.logits)
 
 
+@pytest.mark.parametrize("combine", ["joint", "ensemble"])
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_mask_is_kept_until_a_click_corrects_it(model: AuralSAM2, video: Path, combine: str, hears: bool) -> None:
+    """Thin shapes and holes, which no decoder returns."""
+    mask = np.zeros((48, 64), np.uint8)
+    mask[8:40, 10:50] = 7
+    mask[20:28, 25:35] = 0
+    mask[44, 3:60] = 255
+    with model.open(video, combine=combine) as session:  # type: ignore[arg-type]
+        session.hear(hears, object_id=1)
+        shown = session.add_mask(mask, 2.5)
+        for segmentation in (shown, session.predict(2.5, object_id=1), next(session.propagate(2.5))):
+            assert np.array_equal(segmentation.mask, mask > 0)
+        stored = latest_mask(session, 2.5, 1)
+        assert stored is not None
+        assert stored.given is not None
+        assert np.array_equal(set_latest_mask(session, stored, 2.5, 1).mask, mask > 0)
+        clicked = session.add_points([(20, 12)], [1], 2.5)
+        assert not np.array_equal(clicked.mask, mask > 0)
+        assert latest_mask(session, 2.5, 1).given is None  # type: ignore[union-attr]
+        session.undo()
+        assert np.array_equal(session.predict(2.5, object_id=1).mask, mask > 0)
+
+
+def test_a_click_corrects_the_given_mask(model: AuralSAM2, video: Path) -> None:
+    (frame,) = features(model, video)[2:3]
+    mask = np.zeros((48, 64), bool)
+    mask[8:40, 10:50] = True
+    given = from_mask(torch.from_numpy(mask), SIZE)
+    with torch.inference_mode():
+        first = new_tracker(model.network).step(2, frame, None, given, conditioning=True)
+        click = dataclasses.replace(CLICK, logits=first.decoded.logits[0, 0])
+        expected = new_tracker(model.network).step(2, frame, None, click, conditioning=True)
+    with model.open(video) as session:
+        session.add_mask(mask, 2.5)
+        assert np.array_equal(session.add_points([(20, 12)], [1], 2.5).logits, expected.logits.numpy())
+
+
 def test_later_prompted_frames_are_remembered_too(model: AuralSAM2, video: Path) -> None:
     frames = features(model, video)
     tracker = new_tracker(model.network)
@@ -290,7 +328,7 @@ def test_parts_of_what_sounds_become_objects(model: AuralSAM2, video: Path) -> N
         for number, part in zip(numbers, shown[index], strict=True):
             with torch.inference_mode():
                 expected = new_tracker(model.network).step(
-                    index, frames[index], None, from_mask(torch.from_numpy(part)), conditioning=True
+                    index, frames[index], None, from_mask(torch.from_numpy(part), SIZE), conditioning=True
                 )
             assert np.array_equal(session.predict(index + 0.5, object_id=number).logits, expected.logits.numpy())
         session.undo()

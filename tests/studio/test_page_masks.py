@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from auralsam2.studio import mask_codec
 from helpers.studio_browser import DEMO, GROUND, PIG, Screen, Server, Watch
 
 
@@ -68,13 +72,22 @@ def test_click_with_the_box_tool_adds_no_box(opened: Screen) -> None:
     assert text["box"] == pytest.approx([139.5, 200.5, 239.5, 308.5], abs=1.5)
 
 
-def test_brush_stroke_gives_a_mask(opened: Screen) -> None:
+def test_brush_stroke_is_the_mask(opened: Screen, watch: Watch) -> None:
+    """The server returns the painted mask pixel by pixel, and the page shows and exports it."""
     opened.press("m", "]", "]")
     x, y = PIG
     opened.painted(lambda: opened.drag((x - 25, y), (x + 25, y)))
     (text,) = opened.state()["prompts"]
     assert text["kind"] == "mask"
     assert opened.inside(x, y)
+    (sent,) = [order["png"] for order in map(json.loads, watch.sent) if order["do"] == "brush"]
+    painted = np.asarray(Image.open(io.BytesIO(base64.b64decode(sent))).convert("L")) > 127
+    name, state = opened.page.url.rpartition("#")[2], opened.state()
+    assert painted.shape == (state["height"], state["width"])
+    answer = opened.page.request.get(f"{opened.server.base}api/sessions/{name}/mask/1/0.bin")
+    _, logits = mask_codec.unpack_mask(answer.body())
+    assert 100 < painted.sum() < painted.size / 4
+    assert np.array_equal(logits > 0, painted)
 
 
 def test_undo_and_redo_restore_equal_masks(opened: Screen) -> None:

@@ -65,6 +65,9 @@ def test_box_and_brush_prompts(studio: Studio, clip: Path) -> None:
         assert page.ask("brush", object=2, tick=0, png=base64.b64encode(file.getvalue()).decode())["ok"]
         assert [row["kind"] for row in prompts(page)] == ["box", "mask"]
         assert [header.object_id for header, _ in page.masks] == [1, 2]
+        _, logits = page.masks[1]
+        source = np.asarray(Image.fromarray(painted).resize((64, 48), Image.Resampling.BILINEAR)) >= 128
+        assert np.array_equal(logits > 0, source), "the painted mask, unchanged"
         large = io.BytesIO()
         Image.new("L", (65, 48), 255).save(large, format="PNG")
         gif = io.BytesIO()

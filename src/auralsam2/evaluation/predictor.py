@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import torch
+import torch.nn.functional as F
 
 from auralsam2.data.sample import LoadedClip
 from auralsam2.errors import UsageError
@@ -21,6 +23,7 @@ from auralsam2.model import AuralSAM2, inference_context
 from auralsam2.modeling.log_mel import silent_examples
 from auralsam2.modeling.network import AudioVisualNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
+from auralsam2.modeling.prompt_encoder import mask_logits
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,11 +34,21 @@ class Prediction:
         logits: (T, h, w) float, any size; the object is above 0.
         ious: (T,), predicted IoU of each mask.
         object_scores: (T,), logit of "the object is in this frame".
+        given: masks of the user by frame, (H, W) bool, which are output unchanged instead of the logits.
     """
 
     logits: torch.Tensor
     ious: torch.Tensor
     object_scores: torch.Tensor
+    given: Mapping[int, torch.Tensor] = field(default_factory=dict)
+
+    def frame_logits(self, t: int, size: tuple[int, int]) -> torch.Tensor:
+        """Return the logits of frame t at a size (H, W), float32: bilinear; those of a given mask nearest."""
+        if (mask := self.given.get(t)) is None:
+            logits = self.logits[t, None, None].float()
+            return F.interpolate(logits, size, mode="bilinear", align_corners=False)[0, 0]
+        values = mask_logits(mask.to(self.logits.device))[None, None]
+        return F.interpolate(values, size, mode="nearest-exact")[0, 0]
 
 
 class Predictor(Protocol):
@@ -113,7 +126,10 @@ class AuralPredictor:
             if self.options.combine != "joint" and log_mel is not None and visual is not None:
                 with_audio, with_visual = track_separately(network, pixels, log_mel, text, visual)
                 return merge_masks(with_audio, with_visual, cast(Merge, self.options.combine))
-            return select_masks(track_clip(network, pixels, log_mel, text, visual), self.options.select)
+            prediction = select_masks(track_clip(network, pixels, log_mel, text, visual), self.options.select)
+        if visual is not None and prompted is not None and visual[prompted].given_mask is not None:
+            return replace(prediction, given={prompted: clip.labels[prompted]})
+        return prediction
 
 
 def select_masks(frames: list[TrackedFrame], select: str) -> Prediction:

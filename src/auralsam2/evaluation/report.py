@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 from auralsam2.data.sample import LoadedClip
@@ -186,13 +185,10 @@ def save_masks(out: Path, clip: LoadedClip, prediction: Prediction, threshold: f
         with tempfile.TemporaryDirectory(prefix=".auralsam2-", dir=folder.parent) as hidden:
             whole = Path(hidden) / "masks"
             whole.mkdir()
-            for i, (frame, logits) in enumerate(zip(clip.frames, prediction.logits, strict=True)):
-                Image.fromarray(_pixels(logits, frame.shape[:2], threshold)).save(whole / f"{i}.png")
+            for i, frame in enumerate(clip.frames):
+                logits = prediction.frame_logits(i, (frame.shape[0], frame.shape[1]))
+                pixels = threshold_masks(logits, threshold).cpu().numpy() * np.uint8(255)
+                Image.fromarray(pixels).save(whole / f"{i}.png")
             if folder.exists():
                 shutil.rmtree(folder)
             whole.rename(folder)
-
-
-def _pixels(logits: torch.Tensor, size: tuple[int, ...], threshold: float | None) -> np.ndarray:
-    full = F.interpolate(logits[None, None].float(), size=size, mode="bilinear", align_corners=False)[0]
-    return threshold_masks(full, threshold)[0].cpu().numpy().astype(np.uint8) * 255

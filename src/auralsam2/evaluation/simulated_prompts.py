@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
-import torch.nn.functional as F
 
+from auralsam2.modeling.preprocess import mask_to_square
 from auralsam2.modeling.prompt_encoder import POSITIVE, VisualPrompts
 from auralsam2.utils.mask_geometry import interior_point
 
@@ -41,5 +41,5 @@ def simulate_prompts(label: torch.Tensor, kinds: Collection[str], size: int) -> 
         corners = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
         box = corners.float() * scale
     if "mask" in kinds:
-        mask = F.interpolate(label[None, None].float(), size=(size, size), mode="nearest-exact")[0, 0] > 0
+        mask = mask_to_square(label, size)
     return VisualPrompts(points, torch.full((len(points),), POSITIVE, dtype=torch.int32), box, mask)

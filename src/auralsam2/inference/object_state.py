@@ -13,7 +13,7 @@ from auralsam2.errors import UsageError
 from auralsam2.inference.feature_prompts import Condition
 from auralsam2.inference.memory_bank import MemoryEntry
 from auralsam2.inference.tracker import TrackedFrame, full_size
-from auralsam2.modeling.prompt_encoder import VisualPrompts
+from auralsam2.modeling.prompt_encoder import VisualPrompts, mask_logits
 
 Combine = Literal["joint", "ensemble"]
 COMBINES: tuple[Combine, ...] = get_args(Combine)
@@ -29,23 +29,35 @@ class MaskPrediction:
 
     Attributes:
         low_res: (4h, 4w) float32 logits at the decoder's size.
-        iou: predicted IoU, in [0, 1].
+        iou: predicted IoU, in [0, 1]; 1 for a given mask.
         object_score: logit of "the object is in the frame".
+        given: (H, W) bool, the mask of the user, which is output unchanged; None for a decoded mask.
     """
 
     low_res: torch.Tensor
     iou: float
     object_score: float
+    given: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, frame: TrackedFrame) -> MaskPrediction:
-        """Return the chosen mask of a tracked frame."""
+    def of(cls, frame: TrackedFrame, visual: VisualPrompts | None = None) -> MaskPrediction:
+        """Return the chosen mask of a tracked frame.
+
+        Args:
+            frame: the tracked frame.
+            visual: its visual prompts.
+        """
+        given = None
+        if visual is not None and visual.given_mask is not None:
+            given = visual.given_mask if visual.source_mask is None else visual.source_mask
         # A copy frees the other candidates.
         low_res = frame.decoded.logits[0, frame.best].float().clone()
-        return cls(low_res, frame.iou, frame.object_score)
+        return cls(low_res, frame.iou, frame.object_score, given)
 
     def logits(self, size: int) -> torch.Tensor:
-        """Return the logits resized to (size, size) float32, bilinear."""
+        """Return the logits, float32: (size, size), resized bilinearly; those of a given mask at its own size."""
+        if self.given is not None:
+            return mask_logits(self.given)
         return full_size(self.low_res[None, None], size)[0, 0]
 
 

@@ -11,7 +11,7 @@ import torch
 
 from auralsam2.errors import UsageError
 from auralsam2.inference.video_source import VideoSource, read_label
-from auralsam2.modeling.preprocess import label_to_square
+from auralsam2.modeling.preprocess import mask_to_square
 from auralsam2.modeling.prompt_encoder import NEGATIVE, POSITIVE, VisualPrompts
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.utils.mask_geometry import connected_components, interior_point
@@ -76,7 +76,7 @@ class PromptMapper:
         shape = (self._source.info.height, self._source.info.width)
         if mask.shape != shape:
             raise UsageError(f"mask of shape {mask.shape}: give (height, width) of the frame, {shape}")
-        return from_mask(label_to_square((mask != 0).astype(np.uint8), self._size))
+        return from_mask(torch.from_numpy(mask != 0), self._size)
 
     def map_frame(self, prompts: Prompts) -> VisualPrompts:
         """Map all points, the box and the mask of one frame.
@@ -90,19 +90,21 @@ class PromptMapper:
                 raise UsageError(
                     f"two {kind} fall on the frame at {several[0].time:g} s: all prompts describe one object"
                 )
-        box = mask = None
+        box = mask = source = None
         if prompts.boxes:
             (corners,) = prompts.boxes
             box = self._scaled([[corners.x0, corners.y0], [corners.x1, corners.y1]]).flatten()
         if prompts.masks:
             (file,) = prompts.masks
             label = read_label(file.path, self._source.info.width, self._source.info.height)
-            mask = label_to_square(label, self._size)
+            source = torch.from_numpy(label > 0)
+            mask = mask_to_square(source, self._size)
         return VisualPrompts(
             points=self._scaled([[point.x, point.y] for point in prompts.points]),
             labels=torch.tensor([POSITIVE if point.positive else NEGATIVE for point in prompts.points]).long(),
             box=box,
             mask=mask,
+            source_mask=source,
         )
 
     def by_frame(self, prompts: Prompts, index_at: Callable[[float], int]) -> dict[int, VisualPrompts]:
@@ -159,9 +161,19 @@ class PromptMapper:
         prompts.check_inside(self._source.info, self._source.start, self._source.end)
 
 
-def from_mask(mask: torch.Tensor) -> VisualPrompts:
-    """Return a mask on the model's square, (S, S) bool, as visual prompts."""
-    return VisualPrompts(points=torch.zeros(0, 2), labels=torch.zeros(0, dtype=torch.int64), mask=mask)
+def from_mask(mask: torch.Tensor, size: int) -> VisualPrompts:
+    """Return a mask as visual prompts.
+
+    Args:
+        mask: (H, W) bool, of the size of the video, or (S, S).
+        size: S.
+    """
+    return VisualPrompts(
+        points=torch.zeros(0, 2),
+        labels=torch.zeros(0, dtype=torch.int64),
+        mask=mask_to_square(mask, size),
+        source_mask=mask,
+    )
 
 
 def is_negative_only(visual: VisualPrompts) -> bool:
@@ -205,4 +217,5 @@ def concat_prompts(before: VisualPrompts, more: VisualPrompts) -> VisualPrompts:
         labels=torch.cat([before.labels, more.labels]),
         box=before.box,
         mask=before.mask,
+        source_mask=before.source_mask,
     )

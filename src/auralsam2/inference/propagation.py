@@ -26,7 +26,7 @@ from auralsam2.inference.object_state import (
 )
 from auralsam2.inference.prompt_mapping import concat_prompts, is_negative_only, with_positive_anchor
 from auralsam2.inference.results import LatestMasks
-from auralsam2.inference.tracker import FrameInput, ObjectTracker, processing_order
+from auralsam2.inference.tracker import FrameInput, ObjectTracker, full_size, processing_order
 from auralsam2.inference.windows import Window
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.prompt_encoder import VisualPrompts
@@ -121,7 +121,7 @@ class Propagator:
         best, components = index or 0, list[np.ndarray]()
         predictions = self.propagate(state, indices, reverse=False)
         for candidate, prediction in zip(candidates, predictions, strict=True):
-            mask = prediction.logits(self._network.image_size).cpu().numpy() > 0
+            mask = full_size(prediction.low_res[None, None], self._network.image_size)[0, 0].cpu().numpy() > 0
             parts = connected_components(mask, least)
             if len(parts) > len(components):
                 best, components = candidate, parts
@@ -143,7 +143,7 @@ class Propagator:
             indices, copy = itertools.tee(indices)
             fused = self._by_windows(state, indices, reverse=reverse)
             for first, second in zip(fused, self._by_memory(state, copy, reverse=reverse), strict=True):
-                yield merge_predictions(first, second, self.rule)
+                yield second if second.given is not None else merge_predictions(first, second, self.rule)
 
     def _by_windows(self, state: ObjectState, indices: Iterable[int], *, reverse: bool) -> Iterator[MaskPrediction]:
         """Predict from audio and text; the memory starts anew in each window, as in a training clip."""
@@ -201,7 +201,7 @@ class Propagator:
         """Decode the last of some rounds, which corrects the `previous` mask."""
         visual = dataclasses.replace(rounds[-1], logits=previous)
         (frame,) = self._tracker().track([index], lambda t: self._input(state, t, visual=visual), [index])
-        return ConditioningFrame(rounds, initial, MaskPrediction.of(frame), frame.entry)
+        return ConditioningFrame(rounds, initial, MaskPrediction.of(frame, visual), frame.entry)
 
     def _tracker(self, frames: int | None = None) -> ObjectTracker:
         return new_tracker(self._network, frames, self._clock, self._compute)

@@ -39,7 +39,7 @@ def make_segmentation(
         index: of the frame.
         time: presentation time of the frame, in seconds.
         image: (H, W, 3) uint8.
-        logits: (S, S) float32 on the CPU.
+        logits: (S, S) float32 on the CPU, or (H, W) for a given mask.
         iou: predicted IoU of the mask.
         object_score: logit of "the object is in the frame".
         audible: true if the audio around the frame is audible, or no audio is used.
@@ -120,8 +120,10 @@ class LatestMasks:
     def put(self, state: ObjectState, index: int, prediction: MaskPrediction) -> None:
         """Store the latest mask of an object on a frame."""
         scores = torch.tensor([prediction.iou, prediction.object_score], dtype=torch.float64)
-        key = ("mask", state.number, state.versions[0], index)
-        self._cache.put(key, {"low_res": prediction.low_res, "scores": scores})
+        tensors = {"low_res": prediction.low_res, "scores": scores}
+        if prediction.given is not None:
+            tensors["given"] = prediction.given
+        self._cache.put(("mask", state.number, state.versions[0], index), tensors)
 
     def get(self, state: ObjectState, index: int) -> MaskPrediction | None:
         """Return the latest mask of an object on a frame; None without one."""
@@ -129,5 +131,5 @@ class LatestMasks:
             cached = self._cache.get(("mask", state.number, version, index))
             if cached is not None:
                 iou, object_score = cached["scores"].tolist()
-                return MaskPrediction(cached["low_res"], iou, object_score)
+                return MaskPrediction(cached["low_res"], iou, object_score, cached.get("given"))
         return None

@@ -16,10 +16,13 @@ from auralsam2.inference.memory_bank import MemoryBank, MemoryEntry
 from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
-from auralsam2.modeling.prompt_encoder import VisualPrompts, embed_prompts
+from auralsam2.modeling.prompt_encoder import VisualPrompts, embed_mask, embed_prompts, low_res_logits, mask_logits
 from auralsam2.modeling.sam2 import input_side
 from auralsam2.types import FeaturePrompts
 from auralsam2.utils.timing import StageTimer
+
+GIVEN_LOGIT = 10.0
+"""Object score of a given mask, as in SAM 2; -10 if the mask is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class FrameInput:
         features: of the frame.
         prompts: feature prompts, T = 1; None without audio and text. A visual mask or the logits of an earlier mask
             replace their coarse mask.
-        visual: points, box and mask.
+        visual: points, box and mask. A mask alone is output unchanged.
     """
 
     features: FrameFeatures
@@ -47,7 +50,7 @@ class TrackedFrame:
         decoded: output of the mask decoder, B = 1.
         best: index of the chosen mask among the decoded ones.
         logits: (S, S) float32, the chosen mask, bilinear from the decoder's size.
-        conditioned: (1, C, h, w), the stride-16 map after memory attention.
+        conditioned: (1, C, h, w), the stride-16 map after memory attention; without it for a given mask.
         entry: memory of the frame.
     """
 
@@ -169,6 +172,10 @@ class ObjectTracker:
     ) -> TrackedFrame:
         """Attend to the memory, decode the mask of frame t and add the frame to the memory.
 
+        Without feature prompts, the rules are those of SAM 2: the masks of absent objects are empty, and memories of
+        frames without visual prompts take probabilities instead of a binary mask. A mask without points and box is
+        output unchanged and remembered, with or without feature prompts.
+
         Args:
             t: number of the frame; see `track`.
             features: see `FrameInput`.
@@ -179,6 +186,10 @@ class ObjectTracker:
         Raises:
             ValueError: the memory has no conditioning frame.
         """
+        if visual is not None and (mask := visual.given_mask) is not None:
+            frame = self._remember_mask(t, features, mask, present=visual.source_mask)
+            self.bank.add(t, frame.entry, conditioning=conditioning)
+            return frame
         if prompts is not None and visual is not None and visual.masked:
             prompts = dataclasses.replace(prompts, coarse_mask=None)
         with self.compute():
@@ -193,18 +204,56 @@ class ObjectTracker:
                     prompts,
                     multimask=visual is None or visual.ambiguous,
                 )
-                if self.decoder.extensions.empty_when_absent:
+                if prompts is None or self.decoder.extensions.empty_when_absent:
                     decoded = decoded.gated()
                 best = int(decoded.best[0])
                 chosen = full_size(decoded.logits[:, best : best + 1], input_side(self.sam2))
             with self.clock.stage("memory"):
                 token = decoded.tokens[:, min(best, decoded.tokens.shape[1] - 1)]
-                entry = MemoryEntry(
-                    self.memory.encode(features.embedding, chosen.to(features.embedding.dtype), decoded.object_score),
-                    self.memory.object_pointer(token, decoded.object_score),
+                remembered = self.memory.encode(
+                    features.embedding,
+                    chosen.to(features.embedding.dtype),
+                    decoded.object_score,
+                    binary=prompts is not None or visual is not None,
                 )
+                entry = MemoryEntry(remembered, self.memory.object_pointer(token, decoded.object_score))
         self.bank.add(t, entry, conditioning=conditioning)
         return TrackedFrame(t, decoded, best, chosen[0, 0], conditioned, entry)
+
+    def _remember_mask(
+        self, t: int, features: FrameFeatures, mask: torch.Tensor, *, present: torch.Tensor | None
+    ) -> TrackedFrame:
+        """Output a given mask unchanged and encode it as a memory, as SAM 2 does (`use_mask_input_as_output`).
+
+        The object pointer is that of the decoder for the learned downsampling of the mask, on the map without the
+        no-memory term.
+
+        Args:
+            t: number of the frame.
+            features: of the frame.
+            mask: (S, S) bool.
+            present: (H, W) bool, the mask from which S × S was resized; the object is present if it is not empty.
+        """
+        embedding = features.embedding
+        with self.compute():
+            with self.clock.stage("decoder"):
+                mask = mask.to(embedding.device)
+                appears = bool((mask if present is None else present).any())
+                score = torch.full((1, 1), GIVEN_LOGIT if appears else -GIVEN_LOGIT, device=embedding.device)
+                downsampled = self.sam2.mask_downsample(mask.to(embedding.dtype)[None, None])
+                decoded = self.decoder(
+                    embedding, features.fine, features.middle, embed_mask(self.sam2, downsampled), multimask=True
+                )
+                best = int(decoded.best[0])
+                low_res = low_res_logits(mask, self.sam2.prompt_encoder.mask_input_size)
+            with self.clock.stage("memory"):
+                pointer = self.memory.object_pointer(
+                    decoded.tokens[:, best], torch.minimum(decoded.object_score, score)
+                )
+                logits = mask_logits(mask)
+                memory = self.memory.encode(embedding, logits[None, None].to(embedding.dtype), score)
+        output = DecoderOutput(low_res, torch.ones(1, 1, device=score.device), decoded.tokens[:, best, None], score)
+        return TrackedFrame(t, output, 0, logits, embedding, MemoryEntry(memory, pointer))
 
     def _attend(self, t: int, features: FrameFeatures, *, conditioning: bool) -> torch.Tensor:
         """Return the stride-16 map of frame t after memory attention."""

@@ -163,13 +163,15 @@ class VideoSession:
     def add_mask(self, mask: Path | str | np.ndarray, time: float, object_id: int = 1) -> Segmentation:
         """Prompt an object with a mask. The mask replaces earlier prompts of the object on that frame.
 
+        The mask is output unchanged and remembered, as in SAM 2; later clicks on the frame correct it.
+
         Args:
             mask: an image file, or (H, W) of any type, of the size of the frame; non-zero pixels are the object.
             time: in seconds; selects the nearest frame.
             object_id: number of the object.
 
         Returns:
-            the decoded mask of the object on that frame.
+            the mask of the object on that frame, as given.
 
         Raises:
             UsageError: the time lies outside the processed part, or the mask has another size.
@@ -316,7 +318,7 @@ class VideoSession:
         numbers = tuple(itertools.islice(itertools.count(max(self.objects) + 1), len(components)))
         self._objects.put_all(
             self._prompt_applier.apply_prompts(
-                ObjectState(number=number), index, from_mask(torch.from_numpy(component))
+                ObjectState(number=number), index, from_mask(torch.from_numpy(component), self._network.image_size)
             )
             for number, component in zip(numbers, components, strict=True)
         )

@@ -41,21 +41,24 @@ class MemoryNetwork(nn.Module):
         """Add the no-memory term to a map (1, C, h, w)."""
         return embedding + self.sam2.no_memory_embedding.transpose(1, 2).unsqueeze(3)
 
-    def encode(self, embedding: torch.Tensor, logits: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
+    def encode(
+        self, embedding: torch.Tensor, logits: torch.Tensor, score: torch.Tensor, *, binary: bool = True
+    ) -> torch.Tensor:
         """Encode a frame and its mask as a memory.
-
-        The mask is binarised, as SAM 2 does for masks of clicks; the released models were trained so.
 
         Args:
             embedding: (B, C, h, w), the raw stride-16 map.
             logits: (B, 1, S, S), of the selected mask.
             score: (B, 1), object score.
+            binary: binarise the mask, as SAM 2 does on frames with visual prompts; else take its probabilities, as
+                SAM 2 does on the frames between. The released fuser was trained with binary masks on all frames.
 
         Returns:
             (B, 64, h, w).
         """
         config = self.sam2.config
-        mask = (logits > 0).to(logits.dtype) * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
+        mask = (logits > 0).to(logits.dtype) if binary else logits.sigmoid()
+        mask = mask * config.sigmoid_scale_for_mem_enc + config.sigmoid_bias_for_mem_enc
         memory, _ = self.sam2.memory_encoder(embedding, mask)
         occluded = self.sam2.occlusion_spatial_embedding_parameter
         if occluded is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 MEAN = (0.485, 0.456, 0.406)
@@ -50,3 +51,19 @@ def label_to_square(label: np.ndarray, size: int) -> torch.Tensor:
     """
     square = Image.fromarray(label).resize((size, size), Image.Resampling.NEAREST)
     return torch.from_numpy(np.array(square) > 0)
+
+
+def mask_to_square(mask: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize the mask of a prompt to S × S: bilinear with anti-aliasing, then at least one half, as SAM 2 does.
+
+    Args:
+        mask: (H, W) bool.
+        size: S.
+
+    Returns:
+        (S, S) bool.
+    """
+    if mask.shape == (size, size):
+        return mask
+    values = mask.float()[None, None]
+    return F.interpolate(values, (size, size), mode="bilinear", align_corners=False, antialias=True)[0, 0] >= 0.5

@@ -24,6 +24,7 @@ class VisualPrompts:
         mask: (S, S) bool, or None.
         logits: (4h, 4w) mask logits of an earlier decoder output that the clicks correct, or None. They replace
             `mask`.
+        source_mask: (H, W) bool, `mask` at the size of the video; None if it is only known at S × S.
     """
 
     points: torch.Tensor
@@ -31,11 +32,17 @@ class VisualPrompts:
     box: torch.Tensor | None = None
     mask: torch.Tensor | None = None
     logits: torch.Tensor | None = None
+    source_mask: torch.Tensor | None = None
 
     @property
     def ambiguous(self) -> bool:
-        """True if SAM 2 returns three candidates: at most one click. A box counts as two; a mask is unambiguous."""
-        return self.mask is None and len(self.points) + (2 if self.box is not None else 0) <= 1
+        """True if SAM 2 returns three candidates: at most one click. A box counts as two."""
+        return len(self.points) + (2 if self.box is not None else 0) <= 1
+
+    @property
+    def given_mask(self) -> torch.Tensor | None:
+        """The mask that SAM 2 outputs unchanged: `mask` without points, box and logits; None for other prompts."""
+        return self.mask if self.logits is None and self.box is None and not len(self.points) else None
 
     @property
     def masked(self) -> bool:
@@ -54,6 +61,25 @@ class PromptEmbeddings:
 
     sparse: torch.Tensor
     dense: torch.Tensor
+
+
+def mask_logits(mask: torch.Tensor) -> torch.Tensor:
+    """Return a bool mask as float32 logits of ±10, the range of SAM 2's masks."""
+    return mask.float() * 20.0 - 10.0
+
+
+def low_res_logits(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return a mask (S, S) bool as logits at the decoder's size, bilinear with anti-aliasing, as SAM 2 does.
+
+    Args:
+        mask: (S, S) bool.
+        size: (4h, 4w).
+
+    Returns:
+        (1, 1, 4h, 4w) float32.
+    """
+    logits = mask_logits(mask)[None, None]
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def embed_prompts(sam2: Sam2VideoModel, prompts: VisualPrompts | None, *, padded: bool = False) -> PromptEmbeddings:
@@ -77,19 +103,25 @@ def embed_prompts(sam2: Sam2VideoModel, prompts: VisualPrompts | None, *, padded
         if prompts.logits is not None:
             mask = prompts.logits.to(device, dtype).clamp(-MAX_MASK_LOGIT, MAX_MASK_LOGIT)[None, None]
         elif prompts.mask is not None:
-            # ±10 at a quarter of the image's side: the range of SAM 2's mask logits.
-            soft = F.interpolate(
-                prompts.mask.to(device, torch.float32)[None, None],
-                size=encoder.mask_input_size,
-                mode="bilinear",
-                align_corners=False,
-                antialias=True,
-            )
-            mask = (soft * 20.0 - 10.0).to(dtype)
+            mask = low_res_logits(prompts.mask.to(device), encoder.mask_input_size).to(dtype)
     if points is None and box is None and padded:
-        points = torch.zeros(1, 1, 1, 2, dtype=dtype, device=device)
-        labels = torch.full((1, 1, 1), PADDING, dtype=torch.int32, device=device)
+        points, labels = _padding(dtype, device)
     sparse, dense = encoder(input_points=points, input_labels=labels, input_boxes=box, input_masks=mask)
     if sparse is None:
         sparse = torch.zeros(1, 1, 0, encoder.hidden_size, dtype=dtype, device=device)
     return PromptEmbeddings(sparse, dense)
+
+
+def embed_mask(sam2: Sam2VideoModel, logits: torch.Tensor) -> PromptEmbeddings:
+    """Embed mask logits (1, 1, 4h, 4w) without points and box, with SAM 2's two "not a point" tokens."""
+    encoder = sam2.prompt_encoder
+    points, labels = _padding(logits.dtype, logits.device)
+    return PromptEmbeddings(*encoder(input_points=points, input_labels=labels, input_boxes=None, input_masks=logits))
+
+
+def _padding(dtype: torch.dtype, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return one point, (1, 1, 1, 2), and its label, (1, 1, 1), which say that there is none."""
+    return (
+        torch.zeros(1, 1, 1, 2, dtype=dtype, device=device),
+        torch.full((1, 1, 1), PADDING, dtype=torch.int32, device=device),
+    )

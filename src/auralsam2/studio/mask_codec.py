@@ -21,7 +21,7 @@ _MAGIC = b"AUM1"
 _SOUNDING = 1
 MAX_LOGIT = 10.0
 """Limit of the logits for the page, whose thresholds end at 8; a smaller range gives finer steps."""
-_MAX_SIDE = 4096
+_MAX_SIDE = 8192
 _MAX_SCALE = 1e4
 
 
