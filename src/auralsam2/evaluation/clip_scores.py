@@ -58,9 +58,9 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
     supervised = clip.supervised.nonzero()[:, 0]
     device = prediction.logits.device
     logits = full_size(prediction.logits[None, supervised.to(device)], protocol.size)[0]
-    for row, t in enumerate(supervised.tolist()):
+    for place, t in enumerate(supervised.tolist()):
         if t in prediction.given:
-            logits[row] = prediction.frame_logits(t, (protocol.size, protocol.size))
+            logits[place] = prediction.frame_logits(t, (protocol.size, protocol.size))
     scores = torch.stack([prediction.object_scores, prediction.ious])[:, supervised].double()
     if not (prediction.logits.isfinite().all() and scores.isfinite().all()):
         raise ValueError("the model's masks hold values that are not finite numbers; try `dtype=fp32`")
