@@ -13,6 +13,7 @@ upper left pixel. Times are presentation times in seconds; 0 is the start of the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ class MediaInfo:
         duration: seconds of the longer stream; 0.0 if unknown. Used for progress and prompt checks alone.
         audio_rate: sampling rate of the first audio stream in Hz; None without audio.
         audio_channels: number of its channels; 0 without audio.
+        time_base: seconds per unit of the pictures' time stamps; None without pictures.
     """
 
     path: Path
@@ -46,6 +48,7 @@ class MediaInfo:
     duration: float
     audio_rate: int | None
     audio_channels: int
+    time_base: Fraction | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,13 +59,20 @@ class Frame:
         index: position among the processed frames, from 0.
         time: presentation time of the picture, in seconds.
         instant: requested time in seconds, `time` <= `instant`; the audio around it belongs to the frame.
+        slot: begin and end, in seconds, of the part of the video that the frame represents: a period of the requested
+            rate, or, for every frame, from its own time to that of the next.
         image: (H, W, 3) uint8 RGB, display orientation.
+        source_index: number of the picture in the file, from 0; None if unknown.
+        pts: presentation time stamp of the picture in units of the file's time base; None if unknown.
     """
 
     index: int
     time: float
     instant: float
+    slot: tuple[float, float]
     image: np.ndarray
+    source_index: int | None = None
+    pts: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +190,7 @@ class Segmentation:
     Attributes:
         index: position among the processed frames, from 0.
         time: presentation time of the picture, in seconds.
+        slot: begin and end, in seconds, of the part of the video that the frame represents.
         mask: (H, W) bool at source resolution, display orientation.
         logits: (S, S) float32 at the model's resolution; resized, values above 0 are `mask`. Those of a mask that the
             user gave are ±10 and have the size of that mask.
@@ -188,10 +199,13 @@ class Segmentation:
         sounding: the object is in the frame and, for models with audio, the frame's audio is not silent.
         image: (H, W, 3) uint8 RGB, the frame.
         object_id: number of the object; 0 is the sounding object.
+        source_index: number of the picture in the file, from 0; None if unknown.
+        pts: presentation time stamp of the picture in units of the file's time base; None if unknown.
     """
 
     index: int
     time: float
+    slot: tuple[float, float]
     mask: np.ndarray
     logits: np.ndarray
     iou: float
@@ -199,3 +213,5 @@ class Segmentation:
     sounding: bool
     image: np.ndarray = field(repr=False)
     object_id: int = 0
+    source_index: int | None = None
+    pts: int | None = None

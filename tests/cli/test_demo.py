@@ -14,6 +14,7 @@ from auralsam2.errors import EXIT_UNAVAILABLE, ConfigError
 from auralsam2.hub import download
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
+from auralsam2.model import load
 from auralsam2.outputs import rle
 from helpers.media_files import numbered, tone, write_media
 
@@ -128,3 +129,14 @@ def test_damaged_ground_truth_is_refused(text, tmp_path):
     (tmp_path / "demo.json").write_text(text)
     with pytest.raises(ConfigError, match=r"demo\.json: .*install the package again"):
         demo.read_truth(tmp_path / "demo.json")
+
+
+@pytest.mark.parametrize(("end", "intervals"), [(None, [[0, 6], [8, 10]]), (2.5, [[0, 2.5]])])
+def test_intervals_of_the_bundled_clip_are_exact(tmp_path, end, intervals):
+    folder = load("mini").segment(download.BUNDLED / demo.CLIP, end=end).save(tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["intervals"] == intervals
+    info = probe(folder / "overlay.mp4")
+    assert info.duration == pytest.approx(intervals[-1][1], abs=0.1)
+    with read_frames(folder / "overlay.mp4") as reader:
+        assert [frame.time for frame in reader] == pytest.approx(range(len(result["frames"])), abs=1e-3)

@@ -9,6 +9,7 @@ import signal
 import time
 
 import av
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,10 +18,11 @@ from safetensors.torch import load_file, save_file
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.outputs import rle
 from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.outputs.result_json import SCHEMA_FILE
 from helpers.media_files import click, number_of, numbered, tone, write_clip, write_media
 
 ALL = "overlay,masks,json,coco,frames"
-FRAME = {"index", "time", "area", "iou", "object_score", "sounding", "rle"}
+SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 SIZE = (64, 48)
 
 
@@ -42,15 +44,25 @@ def test_every_file_of_the_contract(segment, clip, tmp_path):
     folder = tmp_path / "out" / "dog"
     assert {path.name for path in folder.iterdir()} == {"overlay.mp4", "masks", "frames", "coco.json", "result.json"}
     result = json.loads((folder / "result.json").read_text())
-    assert result["schema"] == "auralsam2.result/1"
-    assert result["input"] == {"path": str(clip), "size": [*SIZE], "duration": 3.0, "fps": 10.0, "audio_rate": 44_100}
+    assert result["schema"] == "auralsam2.result/2"
+    assert result["input"] == {
+        "path": str(clip),
+        "size": [*SIZE],
+        "duration": 3.0,
+        "fps": 10.0,
+        "time_base": "1/10240",
+        "audio_rate": 44_100,
+    }
+    jsonschema.validate(result, SCHEMA)
     assert result["device"] == "cpu"
     assert result["dtype"] == "fp32"
     assert result["timing"].keys() == {"decode", "encoder", "fuser", "decoder", "memory", "write"}
     assert all(seconds > 0 for seconds in result["timing"].values())
     assert [frame["time"] for frame in result["frames"]] == [0.5, 1.5, 2.5]
+    assert [frame["slot"] for frame in result["frames"]] == [[0, 1], [1, 2], [2, 3]]
+    assert [frame["source_index"] for frame in result["frames"]] == [5, 15, 25]
+    assert [frame["pts"] for frame in result["frames"]] == [5 * 1024, 15 * 1024, 25 * 1024]
     for index, frame in enumerate(result["frames"]):
-        assert frame.keys() == FRAME
         mask = np.array(Image.open(folder / "masks" / f"{index:06d}.png"))
         assert np.array_equal(rle.decode_rle(frame["rle"]), mask == 255)
         assert set(np.unique(mask)) <= {0, 255}
@@ -221,3 +233,24 @@ def test_silent_track_gives_a_warning(segment, tmp_path):
 def test_quiet_prints_nothing(segment, clip):
     outcome = segment(clip, "--quiet")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_one_picture_each_ten_seconds(segment, tmp_path):
+    """Screen recordings and slides: intervals and overlay follow the sound between two pictures.
+
+    The audio of frame 7 begins at 6.72 s, as in training.
+    """
+    sound = np.concatenate([np.zeros((5 * 16_000, 2), np.int16), tone(2.0), np.zeros((6 * 16_000, 2), np.int16)])
+    path = write_media(tmp_path / "slides.mp4", [numbered(3), numbered(60)], [0.0, 10.0], sound=sound)
+    assert segment(path).code == 0
+    folder = tmp_path / "out" / "slides"
+    result = json.loads((folder / "result.json").read_text())
+    rows = result["frames"]
+    assert [row["index"] for row in rows if row["sounding"]] == [5, 6, 7]
+    assert result["intervals"] == [[5, 8]]
+    assert {(row["source_index"], row["time"]) for row in rows[:9]} == {(0, 0.0)}
+    pictures = overlay_pictures(folder / "overlay.mp4")
+    assert [when for when, _ in pictures] == pytest.approx(range(len(rows)), abs=1e-3)
+    for (_, picture), row in zip(pictures, rows, strict=True):
+        expected = draw_overlay(numbered(3 if row["index"] < 10 else 60), rle.decode_rle(row["rle"]))
+        assert np.abs(picture.astype(int) - expected).mean() < 16

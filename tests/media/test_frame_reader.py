@@ -8,7 +8,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.audio_track import SoundTrack
-from auralsam2.media.frame_reader import read_frames
+from auralsam2.media.frame_reader import FrameReader, read_frames
 from helpers.ffmpeg_frames import ffmpeg_frames
 from helpers.media_files import click, corners, number_of, numbered, tone, turn, write_clip, write_media
 
@@ -85,6 +85,26 @@ def test_late_start_by_seeking_equals_reading_through(tmp_path):
     late = frames_of(path, start=25.0, fps=10)
     assert [number_of(frame.image) for frame in late] == list(range(50, 100))
     assert late[0].time == pytest.approx(25.0)
+    assert [frame.source_index for frame in late] == list(range(250, 300))
+    assert [frame.pts for frame in late[:2]] == [250 * 1024, 251 * 1024]
+    with FrameReader(path, fps=None, start=25.0, end=None, numbered=False) as reader:
+        assert next(reader).source_index is None
+
+
+def test_slots_follow_the_rate_or_the_next_frame(tmp_path):
+    times = [0.0, 0.1, 0.4, 1.05, 1.1]
+    path = write_media(tmp_path / "vfr.mkv", [numbered(n) for n in range(5)], times)
+    frames = frames_of(path)
+    assert [frame.slot[0] for frame in frames] == pytest.approx(times, abs=1e-3)
+    assert [frame.slot[1] for frame in frames[:-1]] == [frame.slot[0] for frame in frames[1:]]
+    assert frames[-1].slot[1] > 1.1
+    assert [frame.source_index for frame in frames] == list(range(5))
+    assert frames_of(path, end=0.7)[-1].slot == pytest.approx((0.4, 0.7))
+    frames = frames_of(path, fps=2, start=0.25, end=1.08)
+    assert [frame.slot for frame in frames] == [(0.25, 0.75), (0.75, 1.08)]
+    assert [frame.source_index for frame in frames] == [2, 2]
+    assert [frame.slot for frame in frames_of(path, fps=1, start=0.5, end=0.6)] == [(0.5, 0.6)]
+    assert [frame.slot for frame in frames_of(path, fps=2, end=0.7)] == [(0, 0.7)]
 
 
 @pytest.mark.parametrize("fps", [1, None])

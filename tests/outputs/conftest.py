@@ -21,6 +21,7 @@ def build(index: int, *, radius: float = 10.0, sounding: bool = True, fps: float
     return Segmentation(
         index=index,
         time=index / fps,
+        slot=(index / fps, (index + 1) / fps),
         mask=mask,
         logits=np.where(mask, 4.0, -4.0).astype(np.float32),
         iou=0.912345678,

@@ -23,6 +23,7 @@ def segmentation(index: int, number: int, *, empty: bool = False) -> Segmentatio
     mask[index : index + 2, number : number + 3] = not empty
     return Segmentation(
         index=index,
+        slot=(index / 10, (index + 1) / 10),
         time=index + 0.5,
         mask=mask,
         logits=np.where(mask, 1, -1).astype(np.float32),

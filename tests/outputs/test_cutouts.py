@@ -57,6 +57,7 @@ def write_result(
                 Segmentation(
                     index=index,
                     time=start + (index + 0.4) / RATE,
+                    slot=(start + index / RATE, start + (index + 1) / RATE),
                     mask=mask,
                     logits=mask.astype(np.float32),
                     iou=0.9,

@@ -171,7 +171,8 @@ with ResultFolder(Path("dog"), info, frozenset({"overlay", "masks", "frames", "c
     for index in range(3):
         mask = np.ones((48, 64), bool)
         image = np.zeros((48, 64, 3), np.uint8)
-        folder.write(Segmentation(index=index, time=index / 10, mask=mask, logits=mask.astype("f4"), iou=1.0,
+        slot = (index / 10, (index + 1) / 10)
+        folder.write(Segmentation(index=index, time=index / 10, slot=slot, mask=mask, logits=mask.astype("f4"), iou=1.0,
                                   object_score=1.0, sounding=True, image=image))
     print("ready", flush=True)
     time.sleep(60)
@@ -275,6 +276,7 @@ def test_memory_does_not_grow_with_length(tmp_path: Path, info: MediaInfo, heade
             for index in range(frames):
                 # Every other frame is silent, so that there are as many intervals as can be.
                 result = {"index": index, "time": index / 10, "mask": masks[index % 8], "sounding": index % 2 == 0}
+                result["slot"] = (index / 10, (index + 1) / 10)
                 rest = {name: getattr(frame, name) for name in ("logits", "iou", "object_score", "image")}
                 folder.write(Segmentation(**result, **rest))
             folder.close()
@@ -338,7 +340,7 @@ def test_damaged_result_is_not_complete(run: Run, change: str) -> None:
     if change == "cut":
         path.write_text(text[: len(text) // 2])
     elif change == "schema":
-        path.write_text(text.replace("auralsam2.result/1", "auralsam2.result/2"))
+        path.write_text(text.replace("auralsam2.result/2", "auralsam2.result/3"))
     elif change == "binary":
         path.write_bytes(b"{\n\xff\xfe\x00")
     elif change == "no request":

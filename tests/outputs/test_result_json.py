@@ -21,60 +21,54 @@ from auralsam2.version import __version__
 Make = Callable[..., Segmentation]
 
 
-def stretches(frames: list[tuple[float, bool]], spacing: float = 0.5, end: float = 100.0) -> list[list[float]]:
-    return list(result_json.intervals(frames, spacing=spacing, end=end))
+def stretches(slots: list[tuple[float, float]]) -> list[list[float]]:
+    return list(result_json.intervals(slots))
 
 
-def test_consecutive_frames_form_one_interval() -> None:
-    assert stretches([(0, False), (0.1, True), (0.2, True), (0.3, False), (0.5, True), (0.7, False)]) == [
-        [0.1, 0.3],
-        [0.5, 0.7],
-    ]
+def test_adjacent_slots_form_one_interval() -> None:
+    assert stretches([(0.1, 0.2), (0.2, 0.3), (0.5, 0.7)]) == [[0.1, 0.3], [0.5, 0.7]]
+    third = 1 / 3
+    assert stretches([(0, round(third, 6)), (third, 2 * third)]) == [[0, 0.666667]]
 
 
-def test_last_interval_ends_one_spacing_later() -> None:
-    assert stretches([(0, True), (0.25, True)]) == [[0, 0.5]]
-
-
-def test_last_interval_ends_within_the_video() -> None:
-    assert stretches([(0, True), (0.25, True)], end=0.3) == [[0, 0.3]]
-
-
-def test_wrong_duration_keeps_intervals_ordered() -> None:
-    assert stretches([(0, False), (1.0, True)], end=0.3) == [[1.0, 1.0]]
-
-
-def test_single_frame_lasts_the_given_spacing() -> None:
-    assert stretches([(0.2, True)], spacing=0.04) == [[0.2, 0.24]]
-
-
-def test_repeated_time_does_not_change_the_spacing() -> None:
-    assert stretches([(0, True), (0.2, True), (0.2, True)]) == [[0, 0.4]]
+def test_slots_of_two_objects_on_a_frame_count_once() -> None:
+    assert stretches([(0, 1), (0, 1), (1, 2), (3, 4)]) == [[0, 2], [3, 4]]
 
 
 def test_intervals_without_visible_frames() -> None:
-    assert stretches([(0, False), (1, False)]) == []
     assert stretches([]) == []
 
 
-@given(st.lists(st.tuples(st.integers(1, 1000), st.booleans()), max_size=40), st.integers(1, 2000))
-def test_intervals_contain_exactly_the_visible_frames(steps: list[tuple[int, bool]], left: int) -> None:
-    times = np.cumsum([step for step, _ in steps]) / 1000
-    frames = [(float(time), visible) for time, (_, visible) in zip(times, steps, strict=True)]
-    end = (frames[-1][0] if frames else 0.0) + left / 1000
-    actual = stretches(frames, end=end)
+@given(st.lists(st.tuples(st.integers(1, 1000), st.booleans()), max_size=40))
+def test_intervals_contain_exactly_the_visible_slots(steps: list[tuple[int, bool]]) -> None:
+    edges = [0.0, *(float(edge) / 1000 for edge in np.cumsum([step for step, _ in steps]))]
+    slots = list(itertools.pairwise(edges))
+    actual = stretches([slot for slot, (_, visible) in zip(slots, steps, strict=True) if visible])
     flat = [second for pair in actual for second in pair]
     assert flat == sorted(flat)
-    assert all(second <= end + 1e-6 for second in flat)
     assert all(before[1] < after[0] for before, after in itertools.pairwise(actual))
-    for time, visible in frames:
-        assert any(start <= time < stop for start, stop in actual) == visible
+    for (begin, end), (_, visible) in zip(slots, steps, strict=True):
+        assert any(start <= (begin + end) / 2 < stop for start, stop in actual) == visible
 
 
 def test_row_format(segmentation: Make) -> None:
     frame = dataclasses.replace(segmentation(3), time=0.1 + 0.2, iou=float(np.float32(0.9)), object_score=-1.23456789)
     row = result_json.frame_row(frame)
-    assert list(row) == ["index", "time", "area", "iou", "object_score", "sounding", "rle"]
+    members = [
+        "index",
+        "object_id",
+        "time",
+        "slot",
+        "source_index",
+        "pts",
+        "area",
+        "iou",
+        "object_score",
+        "sounding",
+        "rle",
+    ]
+    assert list(row) == members
+    assert row["slot"] == [0.3, 0.4]
     assert (row["index"], row["time"], row["iou"], row["object_score"]) == (3, 0.3, 0.9, -1.234568)
     assert row["sounding"] is True
     assert row["area"] == pytest.approx(frame.mask.sum() / frame.mask.size, abs=1e-6)
@@ -104,10 +98,17 @@ def test_members_of_result_json(segmentation: Make, info: MediaInfo, header: dic
     )
     result = {name: list(value) if hasattr(value, "__next__") else value for name, value in members}
     assert result == {
-        "schema": "auralsam2.result/1",
+        "schema": "auralsam2.result/2",
         "auralsam2": __version__,
         "model": "mini",
-        "input": {"path": "dog.mp4", "size": [64, 48], "duration": 1.0, "fps": 10.0, "audio_rate": 44_100},
+        "input": {
+            "path": "dog.mp4",
+            "size": [64, 48],
+            "duration": 1.0,
+            "fps": 10.0,
+            "time_base": None,
+            "audio_rate": 44_100,
+        },
         "prompts": {"points": [], "text": None},
         "options": {"fps": "all", "save": ["json"]},
         "device": "cpu",

@@ -123,7 +123,7 @@ def test_overlay_has_object_colours_and_audio(studio: Studio, painted: Any, clip
     assert info.duration == pytest.approx(3.0, abs=0.2)
     pictures = list(read_frames(tmp_path / "overlay.mp4"))
     sources = list(read_frames(clip, fps=FPS))
-    assert [picture.time for picture in pictures] == pytest.approx([source.time for source in sources], abs=0.01)
+    assert [picture.time for picture in pictures] == pytest.approx([source.slot[0] for source in sources], abs=0.01)
     for tick, (picture, source) in enumerate(zip(pictures, sources, strict=True)):
         image = draw_overlay(source.image, expected(studio, name, 1, tick), (0, 255, 0))
         image = draw_overlay(image, expected(studio, name, 3, tick), (255, 0, 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -14,7 +13,7 @@ from auralsam2.inference.feature_prompts import FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.object_state import MaskPrediction, ObjectState
 from auralsam2.modeling.network import AuralNetwork
-from auralsam2.types import Segmentation
+from auralsam2.types import Frame, Segmentation
 
 NOTHING = -10.0
 """Logit and object score of a frame without prompts, as SAM 2 writes them for an empty mask."""
@@ -23,9 +22,7 @@ SILENT_SO_FAR = "nothing was audible where the sound track was heard"
 
 
 def make_segmentation(
-    index: int,
-    time: float,
-    image: np.ndarray,
+    frame: Frame,
     logits: torch.Tensor,
     *,
     iou: float,
@@ -36,9 +33,7 @@ def make_segmentation(
     """Return the mask of one object on one frame at the size of the video.
 
     Args:
-        index: of the frame.
-        time: presentation time of the frame, in seconds.
-        image: (H, W, 3) uint8.
+        frame: with its image.
         logits: (S, S) float32 on the CPU, or (H, W) for a given mask.
         iou: predicted IoU of the mask.
         object_score: logit of "the object is in the frame".
@@ -46,18 +41,21 @@ def make_segmentation(
         number: of the object.
     """
     mask = logits > 0
-    if image.shape[:2] != mask.shape:
-        mask = F.interpolate(logits[None, None], image.shape[:2], mode="bilinear", align_corners=False)[0, 0] > 0
+    if frame.image.shape[:2] != mask.shape:
+        mask = F.interpolate(logits[None, None], frame.image.shape[:2], mode="bilinear", align_corners=False)[0, 0] > 0
     return Segmentation(
-        index=index,
-        time=time,
+        index=frame.index,
+        time=frame.time,
+        slot=frame.slot,
         mask=mask.numpy(),
         logits=logits.numpy(),
         iou=iou,
         object_score=object_score,
         sounding=object_score > 0 and bool(mask.any()) and audible,
-        image=image,
+        image=frame.image,
         object_id=number,
+        source_index=frame.source_index,
+        pts=frame.pts,
     )
 
 
@@ -107,9 +105,7 @@ class LatestMasks:
             raise UsageError(f"a mask of {shape}: this model's masks have {side} rows and columns")
         self.put(state, index, prediction)
         return make_segmentation(
-            index,
-            self._frames.time(index),
-            self._frames.picture(index),
+            self._frames.frame(index),
             prediction.logits(self._size).cpu(),
             iou=prediction.iou,
             object_score=prediction.object_score,

@@ -30,7 +30,7 @@ class Deinterlacer:
         self._active = False
         self._graph: Graph | None = None
         self._key: tuple[int, int, str] | None = None
-        self._waiting: dict[int, tuple[float | None, int, Fraction | None]] = {}
+        self._waiting: dict[int, tuple[float | None, int | None, int, Fraction | None]] = {}
         self._count = 0
 
     def pictures(self, moments: Iterable[Timed]) -> Iterator[Timed]:
@@ -47,7 +47,7 @@ class Deinterlacer:
                 continue
             if self._graph is None:
                 self._graph, self._key = _graph(*key), key
-            self._waiting[self._count] = (moment, picture.duration, picture.time_base)
+            self._waiting[self._count] = (moment, picture.pts, picture.duration, picture.time_base)
             picture.time_base, picture.pts = _BASE, self._count
             self._count += 1
             self._graph.vpush(picture)
@@ -67,7 +67,7 @@ class Deinterlacer:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             number = round((picture.pts or 0) * (picture.time_base or _BASE) / _BASE)
-            moment, picture.duration, picture.time_base = self._waiting.pop(number)
+            moment, picture.pts, picture.duration, picture.time_base = self._waiting.pop(number)
             yield moment, picture
 
 

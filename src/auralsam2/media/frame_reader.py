@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, count, islice, repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from av.video.reformatter import VideoReformatter
 
@@ -22,7 +22,7 @@ from auralsam2.media.container import (
 )
 from auralsam2.media.deinterlacer import Deinterlacer
 from auralsam2.media.rgb import Orientation, display_size, to_rgb
-from auralsam2.media.stream_decoder import DamageLog, Decoder
+from auralsam2.media.stream_decoder import DamageLog, Decoder, demux
 from auralsam2.media.tone_mapping import ColourConversion
 from auralsam2.types import Frame
 
@@ -47,6 +47,11 @@ _MAX_LATE = 100
 """Pictures that are decoded to find out whether the first time stamp, of more than 10 s, is right."""
 
 
+def _shown_at(packet: Any) -> float:
+    """Time stamp of a packet; infinity without one, so that it does not count as earlier."""
+    return next((ticks for ticks in (packet.pts, packet.dts) if ticks is not None), math.inf)
+
+
 def read_frames(
     path: Path | str, *, fps: float | None = None, start: float = 0.0, end: float | None = None
 ) -> FrameReader:
@@ -65,6 +70,28 @@ def read_frames(
     return FrameReader(Path(path), fps=fps, start=start, end=end)
 
 
+def slot_at(index: int, fps: float, start: float, end: float) -> tuple[float, float]:
+    """Return begin and end, in seconds, of the part that a frame represents: a period, or for the last up to the end.
+
+    Args:
+        index: of the frame.
+        fps: frames per second.
+        start: of the processed part, in seconds.
+        end: of the processed part, in seconds; infinity if it is unknown. Ignored before the frame.
+    """
+    begin, instant = start + index / fps, start + (index + 0.5) / fps
+    last = begin < end <= instant + 1 / fps
+    return begin, end if last else start + (index + 1) / fps
+
+
+class _Picture(NamedTuple):
+    """A decoded picture, its time in seconds, and its number among the pictures of the file."""
+
+    time: float
+    frame: VideoFrame
+    number: int | None
+
+
 class FrameReader:
     """Iterator over the `Frame`s of a video, and a context manager that closes it.
 
@@ -72,11 +99,17 @@ class FrameReader:
     on display then: the last that is not later, or the first of all where none is earlier. With variable frame rate
     one picture may thus be yielded several times, with the same `time` and the same `image`; different pictures have
     different times. Without `fps` every frame of [start, end) is yielded and `instant` equals `time`. Where nothing
-    falls into [start, end), the picture on display at start is yielded, once.
+    falls into [start, end), the picture on display at start is yielded, once. `slot` is that of `slot_at`; without
+    `fps`, it lasts until the next frame.
 
     Damaged time stamps are corrected where the next picture contradicts them. The last picture is shown up to the
     announced end of the stream. Frames end with a note of damage where the sound of the file has ended and a picture
     would be shown for more than 60 s after it.
+
+    Args:
+        path: the video.
+        fps, start, end: see `read_frames`.
+        numbered: give each frame its number in the file. For a late start, this reads the file up to there.
 
     Attributes:
         damage: seconds at which the pictures turned out damaged, so far.
@@ -85,7 +118,9 @@ class FrameReader:
         InputError: not one picture could be decoded, or start lies behind the last.
     """
 
-    def __init__(self, path: Path, *, fps: float | None, start: float, end: float | None) -> None:
+    def __init__(
+        self, path: Path, *, fps: float | None, start: float, end: float | None, numbered: bool = True
+    ) -> None:
         if fps is not None and not (math.isfinite(fps) and fps > 0):
             raise UsageError(f"fps {fps:g} must be above 0")
         if not (math.isfinite(start) and start >= 0):
@@ -103,6 +138,7 @@ class FrameReader:
         self._reformatter = VideoReformatter()
         self._video_end = 0.0
         self._index = 0
+        self._numbered = numbered
         self._may_seek = True
         self._starts_late = False
         self._container = open_input(path)
@@ -141,36 +177,42 @@ class FrameReader:
         self._container.close()
 
     def _every_frame(self) -> Generator[Frame, None, None]:
-        shown: tuple[float, VideoFrame] | None = None
-        for time, picture in self._pictures():
-            if time >= self._end:
-                shown = shown or (time, picture)
+        shown: _Picture | None = None
+        held: _Picture | None = None  # its slot ends with the next picture
+        for picture in self._pictures():
+            if held is not None:
+                yield self._frame(held, held.time, (held.time, min(picture.time, self._end)))
+                held = None
+            if picture.time >= self._end:
+                shown = shown or picture
                 break
-            if time < self._start - _SLACK:
-                shown = (time, picture)
+            if picture.time < self._start - _SLACK:
+                shown = picture
                 continue
-            yield self._frame(time, picture, time)
+            held = picture
+        if held is not None:
+            yield self._frame(held, held.time, (held.time, min(self._video_end, self._end)))
         if self._index == 0:
             yield self._only(shown)
 
     def _at_instants(self, fps: float) -> Generator[Frame, None, None]:
-        shown: tuple[float, VideoFrame] | None = None
-        at_start: tuple[float, VideoFrame] | None = None
-        for time, picture in self._pictures():
+        shown: _Picture | None = None
+        at_start: _Picture | None = None
+        for picture in self._pictures():
             if shown is not None:
-                until = self._plausible(time, fps)
-                yield from self._while_shown(*shown, fps, until)
-                if until < min(time, self._end):
+                until = self._plausible(picture.time, fps)
+                yield from self._while_shown(shown, fps, until)
+                if until < min(picture.time, self._end):
                     self._damage.note(until)
                     break
-            if self._instant(fps) >= self._end and time > self._start:
+            if self._instant(fps) >= self._end and picture.time > self._start:
                 break
-            shown = (time, picture)
-            if at_start is None or time <= self._start + _SLACK:
+            shown = picture
+            if at_start is None or picture.time <= self._start + _SLACK:
                 at_start = shown
         else:
             if shown is not None:
-                yield from self._while_shown(*shown, fps, self._plausible(self._video_end, fps))
+                yield from self._while_shown(shown, fps, self._plausible(self._video_end, fps))
         if self._index == 0:
             yield self._only(at_start)
 
@@ -185,15 +227,16 @@ class FrameReader:
         heard = sound_end(self._container, self._path)
         return until if heard is None else min(until, max(heard, begin) + _LONGEST_STILL)
 
-    def _while_shown(self, time: float, picture: VideoFrame, fps: float, until: float) -> Iterator[Frame]:
+    def _while_shown(self, picture: _Picture, fps: float, until: float) -> Iterator[Frame]:
         """The frames of the instants that pass before `until` with this picture on display."""
         image = None
         while (instant := self._instant(fps)) < min(until, self._end):
-            frame = self._frame(time, picture, instant, image)
+            slot = slot_at(self._index, fps, self._start, self._end)
+            frame = self._frame(picture, instant, slot, image)
             image = frame.image
             yield frame
 
-    def _only(self, shown: tuple[float, VideoFrame] | None) -> Frame:
+    def _only(self, shown: _Picture | None) -> Frame:
         """The one frame of a part in which no instant falls."""
         if shown is None:
             raise InputError(f"{self._path}: no picture could be decoded, the file is damaged or incomplete")
@@ -201,10 +244,13 @@ class FrameReader:
             raise InputError(
                 f"{self._path}: the pictures end at {self._video_end:.2f} s, start {self._start:g} must be earlier"
             )
-        time, picture = shown
-        return self._frame(time, picture, time if self._fps is None else max(time, self._start))
+        instant = shown.time if self._fps is None else max(shown.time, self._start)
+        return self._frame(shown, instant, (self._start, min(self._video_end, self._end)))
 
-    def _frame(self, time: float, picture: VideoFrame, instant: float, image: np.ndarray | None = None) -> Frame:
+    def _frame(
+        self, shown: _Picture, instant: float, slot: tuple[float, float], image: np.ndarray | None = None
+    ) -> Frame:
+        picture = shown.frame
         if image is None:
             if self._size is None:
                 self._orientation = Orientation.of(picture)
@@ -219,10 +265,18 @@ class FrameReader:
                 self._damage.correct(conversion.note)
             image = to_rgb(picture, *self._size, self._orientation, self._reformatter, conversion)
         self._index += 1
-        return Frame(index=self._index - 1, time=time, instant=instant, image=image)
+        return Frame(
+            index=self._index - 1,
+            time=shown.time,
+            instant=instant,
+            slot=slot,
+            image=image,
+            source_index=shown.number,
+            pts=picture.pts,
+        )
 
-    def _pictures(self) -> Iterator[tuple[float, VideoFrame]]:
-        """Yield (time, picture) in rising order of time, from the one on display at start or earlier."""
+    def _pictures(self) -> Iterator[_Picture]:
+        """Yield the pictures in rising order of time, from the one on display at start or earlier."""
         spacing = self._spacing()
         with Decoder(self._container, self._stream, self._damage) as decoder:
             sought = self._may_seek and decoder.seek(self._start - _PREROLL)
@@ -233,7 +287,10 @@ class FrameReader:
                 first = self._after_step_back(first, moments)
                 sought = self._starts_late = first is None
             if first is not None and not (sought and (first[0] is None or first[0] > self._start)):
-                yield from self._ordered(chain([first], moments), spacing)
+                before = self._count_before(first[1].pts) if sought else 0
+                numbers = count(before) if before is not None else repeat(None)
+                for time, picture in self._ordered(chain([first], moments), spacing):
+                    yield _Picture(time, picture, next(numbers))
                 first, sought = None, False
         if sought:
             yield from self._from_the_top()
@@ -241,6 +298,15 @@ class FrameReader:
         missing = announced_end(self._container, self._stream) - self._video_end
         if self._video_end > 0 and missing > max(_MAX_MISSING, 3 * spacing):
             self._damage.note(self._video_end)
+
+    def _count_before(self, pts: int | None) -> int | None:
+        """Count the pictures of the file before a time stamp; None if they are not numbered."""
+        if pts is None or not self._numbered:
+            return None
+        with open_input(self._path) as container:
+            stream = video_stream(container)
+            packets = demux(container, [] if stream is None else [stream], lambda: None)
+            return sum(packet.size > 0 and not packet.is_discard and _shown_at(packet) < pts for packet in packets)
 
     def _after_step_back(
         self, first: tuple[float | None, VideoFrame], moments: Iterator[tuple[float | None, VideoFrame]]
@@ -290,7 +356,7 @@ class FrameReader:
         if held is not None:
             yield held
 
-    def _from_the_top(self) -> Iterator[tuple[float, VideoFrame]]:
+    def _from_the_top(self) -> Iterator[_Picture]:
         """Start again without seeking, where the index of the file proved wrong."""
         self._container.close()
         self._container = open_input(self._path)

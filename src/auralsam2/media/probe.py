@@ -69,4 +69,5 @@ def probe(path: Path | str, audio_track: AudioChoice = None) -> MediaInfo:
             duration=duration,
             audio_rate=audio.codec_context.sample_rate or None if audio is not None else None,
             audio_channels=audio.codec_context.layout.nb_channels if audio is not None else 0,
+            time_base=None if video is None else video.time_base,
         )

@@ -124,6 +124,8 @@ class Decoder:
     def frames(self) -> Iterator[tuple[float | None, Any]]:
         """Yield (time, frame); time in seconds from the start of the presentation, None where the file gives none.
 
+        `frame.pts` is the time stamp that the time follows from.
+
         Packets that do not decode are noted as damage and skipped.
 
         Raises:
@@ -136,7 +138,8 @@ class Decoder:
             if packet.is_corrupt:
                 self._damage.note(self._last if time is None else time)
             for frame in self._decode(packet, time):
-                moment = self.seconds(self._times.ticks(frame))
+                frame.pts = self._times.ticks(frame)
+                moment = self.seconds(frame.pts)
                 if moment is not None and moment > max(self._limit, self._last + _MAX_JUMP):
                     moment = None  # a damaged time stamp: the frame follows the one before
                 if moment is not None:

@@ -70,6 +70,7 @@ class VideoWriter:
         self._part = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}.part")
         self._held: tuple[np.ndarray, int] | None = None  # the last picture and its ticks, not yet encoded
         self._reformatter = VideoReformatter()
+        self._until: float | None = None
         self._gap: int | None = None
         self._shape: tuple[int, ...] | None = None
         self._durations: dict[int, int] = {}
@@ -105,14 +106,15 @@ class VideoWriter:
         else:
             self._abandon()
 
-    def write(self, image: np.ndarray, time: float) -> None:
-        """Add a picture, shown from `time` until the next.
+    def write(self, image: np.ndarray, time: float, until: float | None = None) -> None:
+        """Add a picture, shown from `time` until the next, the last one as long as the one before or `until`.
 
         Args:
             image: (H, W, 3) uint8 RGB, or (H, W, 4) RGBA with straight alpha for an encoding with alpha; all of one
                 size; must not change afterwards.
             time: second of the source; a time before `start` becomes `start`. A picture at the time of the previous one
                 replaces it.
+            until: second of the source at which the picture ends, if it is the last one.
 
         Raises:
             OutputError: the file cannot be written.
@@ -136,6 +138,7 @@ class VideoWriter:
                 self._gap = ticks - held[1]
                 self._encode(*held, self._gap)
             self._held = (image, ticks)
+            self._until = until
 
     def close(self) -> None:
         """Finish the file and move it to its place.
@@ -177,8 +180,10 @@ class VideoWriter:
         return size % 2 if self._encoding.even else 0
 
     def _last_duration(self, ticks: int) -> int:
-        """Ticks for which the last picture stays: as long as the one before, but not beyond an end."""
+        """Ticks for which the last picture stays, not beyond an end."""
         duration = self._gap or round(_LONE_SECONDS * self._ticks)
+        if self._until is not None:
+            duration = max(1, round((self._until - self._start) * self._ticks) - ticks)
         left = [round((second - self._start) * self._ticks) - ticks for second in self._ends]
         # An end before the picture is a wrong announcement.
         return min([duration, *(ticks_left for ticks_left in left if ticks_left > 0)])

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class MaskTable:
         following = next(frames, None)
         with read_frames(self.info.path, start=self.start, end=self.end) as pictures:
             for picture in pictures:
-                while following is not None and (not current or self._begin(following[0]) <= picture.time + 1e-6):
+                while following is not None and (not current or following[0]["slot"][0] <= picture.time + 1e-6):
                     current, following = following, next(frames, None)
                 yield picture, current
 
@@ -101,18 +102,12 @@ class MaskTable:
     def intervals(self, number: int) -> list[list[float]]:
         """Return the intervals in which an object sounds and is visible: [start, end] in seconds."""
         rows = (row for row in self.rows() if object_of(row) == number)
-        return list(result_json.sounding_intervals(rows, self.info))
-
-    def _begin(self, row: Row) -> float:
-        """Return the beginning of the slot of a processed frame, in seconds."""
-        if "slot" in row:
-            return row["slot"][0]
-        return row["time"] if self.fps is None else self.start + row["index"] / self.fps
+        return list(result_json.sounding_intervals(rows))
 
 
 def object_of(row: Row) -> int:
     """Return the number of the object of a row."""
-    return row.get("object_id", 0)
+    return row["object_id"]
 
 
 def union(rows: Sequence[Row]) -> rle.Rle:
@@ -152,6 +147,7 @@ def read_mask_table(folder: Path, video: Path | None = None) -> MaskTable:
             duration=source["duration"] or 0.0,
             audio_rate=source["audio_rate"],
             audio_channels=0,
+            time_base=None if source["time_base"] is None else Fraction(source["time_base"]),
         )
         if sound == source["path"] or (sound is None and info.audio_rate is not None):
             sound = info.path

@@ -185,7 +185,8 @@ class ResultFolder:
                 self._rows.write(json_stream.dump(result_json.frame_row(segmentation)) + "\n")
         if self._overlay is not None:
             with self._visible_names():
-                self._overlay.write(draw_overlay(segmentation.image, segmentation.mask), segmentation.time)
+                overlay = draw_overlay(segmentation.image, segmentation.mask)
+                self._overlay.write(overlay, *segmentation.slot)
         self._count += 1
 
     def close(self, *, timing: Mapping[str, float] | None = None, warnings: Sequence[str] = ()) -> None:

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from auralsam2.outputs import rle
 from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.version import __version__
 
-SCHEMA = "auralsam2.result/1"
+SCHEMA = "auralsam2.result/2"
+SCHEMA_FILE = Path(__file__).with_name("result.schema.json")
+"""JSON Schema of `result.json`."""
+
+_GAP = 2e-6
+"""Seconds between slots that count as adjacent, since their ends are rounded."""
 
 Row = dict[str, Any]
 Rows = Callable[[], Iterator[Row]]
@@ -24,13 +30,17 @@ Rows = Callable[[], Iterator[Row]]
 def frame_row(segmentation: Segmentation) -> Row:
     """Return one frame as an entry of `frames` in `result.json`.
 
-    `time` is in seconds, `area` a fraction of the frame, `iou` in [0, 1]; all are rounded to 1e-6. A score that is not
-    finite becomes None, since JSON has no such number.
+    `time` and `slot` are in seconds, `area` a fraction of the frame, `iou` in [0, 1]; all are rounded to 1e-6. A score
+    that is not finite becomes None, since JSON has no such number.
     """
     mask = segmentation.mask
     return {
         "index": segmentation.index,
+        "object_id": segmentation.object_id,
         "time": _rounded(segmentation.time),
+        "slot": [_rounded(second) for second in segmentation.slot],
+        "source_index": segmentation.source_index,
+        "pts": segmentation.pts,
         "area": _rounded(float(mask.mean())),
         "iou": _rounded(segmentation.iou),
         "object_score": _rounded(segmentation.object_score),
@@ -61,57 +71,47 @@ def result_members(
             "size": [info.width, info.height],
             "duration": _rounded(info.duration),
             "fps": _rounded(info.fps),
+            "time_base": None if info.time_base is None else str(info.time_base),
             "audio_rate": info.audio_rate,
         },
     )
     for name in ("prompts", "options", "device", "dtype"):
         yield name, header[name]
     yield "frames", rows()
-    yield "intervals", sounding_intervals(rows(), info)
+    yield "intervals", sounding_intervals(rows())
     yield "warnings", list(warnings)
     yield "timing", {stage: _rounded(seconds) for stage, seconds in timing.items()}
 
 
-def sounding_intervals(rows: Iterable[Row], info: MediaInfo) -> Iterator[list[float]]:
+def sounding_intervals(rows: Iterable[Row]) -> Iterator[list[float]]:
     """Yield the intervals in which an object sounds and is visible; see `intervals`.
 
     Args:
-        rows: rows of the object, one per processed frame.
-        info: properties of the video.
+        rows: rows of one or more objects, in the order of time.
     """
-    visible = ((row["time"], row["sounding"] and rle.rle_area(row["rle"]) > 0) for row in rows)
-    return intervals(visible, spacing=1 / info.fps if info.fps > 0 else 0.0, end=info.duration or math.inf)
+    return intervals(row["slot"] for row in rows if row["sounding"] and rle.rle_area(row["rle"]) > 0)
 
 
-def intervals(frames: Iterable[tuple[float, bool]], *, spacing: float, end: float) -> Iterator[list[float]]:
-    """Join frames into time intervals.
-
-    An interval starts at its first frame and ends at the start of the next frame without a visible object. The last one
-    may end one spacing after the last frame, but not beyond the end of the video.
+def intervals(slots: Iterable[Sequence[float]]) -> Iterator[list[float]]:
+    """Join the slots of frames into time intervals.
 
     Args:
-        frames: time in seconds, ascending, and whether a sounding object is visible, for each processed frame.
-        spacing: seconds of a single frame; with more frames, the last two define it.
-        end: end of the video in seconds.
+        slots: begin and end, in seconds, of each frame with a visible sounding object, in the order of time. Slots of
+            several objects on one frame may be equal.
 
     Yields:
-        [start, end] in seconds, start <= end, ascending and disjoint.
-        [start, end] in seconds, start <= end, ascending and apart.
+        [start, end] in seconds, rounded to 1e-6, ascending and disjoint.
     """
-    start: float | None = None
-    last: float | None = None
-    for time, visible in frames:
-        # At a rate above the video's own, a picture is repeated with the same time.
-        if last is not None and time > last:
-            spacing = time - last
-        if visible and start is None:
-            start = time
-        elif not visible and start is not None:
-            yield [start, time]
-            start = None
-        last = time
-    if start is not None and last is not None:
-        yield [start, round(max(last, min(last + spacing, end)), 6)]
+    current: list[float] | None = None
+    for begin, end in slots:
+        if current is not None and begin <= current[1] + _GAP:
+            current[1] = max(current[1], end)
+            continue
+        if current is not None:
+            yield [round(second, 6) for second in current]
+        current = [begin, end]
+    if current is not None:
+        yield [round(second, 6) for second in current]
 
 
 def _rounded(value: float) -> float | None:

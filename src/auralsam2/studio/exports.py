@@ -25,7 +25,7 @@ from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.studio import mask_codec
 from auralsam2.studio.session_state import ObjectStyle
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
-from auralsam2.types import MediaInfo, Segmentation
+from auralsam2.types import Frame, MediaInfo, Segmentation
 
 KINDS = {
     "overlay": ("overlay.mp4", "video/mp4"),
@@ -113,7 +113,7 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
             picture = frame.image
             for segmentation in _objects(order, frame.index):
                 picture = draw_overlay(picture, segmentation.mask, order.objects[segmentation.object_id].rgb)
-            writer.write(picture, frame.time)
+            writer.write(picture, *clip.slot(frame.index))
             advance(frame.index + 1, len(clip.times))
 
 
@@ -198,9 +198,7 @@ def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
             continue
         header, logits = mask_codec.unpack_mask(data)
         segmentation = make_segmentation(
-            tick,
-            clip.times[tick],
-            blank,
+            Frame(index=tick, time=clip.times[tick], instant=clip.times[tick], slot=clip.slot(tick), image=blank),
             torch.from_numpy(logits - np.float32(order.threshold)),
             iou=header.iou,
             object_score=header.object_score,

@@ -273,14 +273,14 @@ class SessionState:
         return self.live_state() | {"times": self.clip.times, "sound": {"peaks": self.clip.peaks}}
 
     def _object_state(self, number: int) -> dict[str, Any]:
-        prompts, marks, times = self._objects[number], self.marks[number], self.clip.times
-        visible = ((time, marks.get(tick, False)) for tick, time in enumerate(times))
+        prompts, marks = self._objects[number], self.marks[number]
+        visible = (self.clip.slot(tick) for tick in range(len(self.clip.times)) if marks.get(tick, False))
         return {
             "number": number,
             **dataclasses.asdict(self.style(number)),
             "hears": prompts.use_audio,
             "text": prompts.text,
-            "intervals": list(intervals(visible, spacing=1 / self.clip.fps, end=self.clip.duration)),
+            "intervals": list(intervals(visible)),
             "done": len(marks),
             "masks": _runs(sorted(marks)),
             "stale": number in self.stale,

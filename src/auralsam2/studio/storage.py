@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from auralsam2.errors import AuralError, InputError, OutputError, UsageError
+from auralsam2.media.frame_reader import slot_at
 from auralsam2.studio import mask_codec
 from auralsam2.studio.settings import MAX_TICKS, MIN_FPS
 from auralsam2.utils import strict_json
@@ -81,6 +83,10 @@ class StoredClip:
         """Return the requested time of a processed frame, in seconds; see `FrameReader`."""
         instant = (tick + 0.5) / self.fps
         return min(instant, self.duration) if self.duration else instant
+
+    def slot(self, tick: int) -> tuple[float, float]:
+        """Return begin and end, in seconds, of the part of the video that a processed frame represents."""
+        return slot_at(tick, self.fps, 0.0, self.duration or math.inf)
 
 
 _CLIP: TypeAdapter[StoredClip] = TypeAdapter(StoredClip)

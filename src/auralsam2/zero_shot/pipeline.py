@@ -191,6 +191,7 @@ class ZeroShotPipeline:
         return Segmentation(
             index=frame.index,
             time=frame.time,
+            slot=frame.slot,
             mask=mask,
             logits=np.maximum.reduce([segmentation.logits for segmentation in sounding])
             if sounding
@@ -199,6 +200,8 @@ class ZeroShotPipeline:
             object_score=max(scores, default=NOTHING),
             sounding=any(score > 0 for score in scores),
             image=frame.image,
+            source_index=frame.source_index,
+            pts=frame.pts,
         )
 
 

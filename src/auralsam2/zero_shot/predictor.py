@@ -73,7 +73,9 @@ class ZeroShotPredictor:
 
 def _frames(clip: LoadedClip) -> Iterator[Frame]:
     for index, image in enumerate(clip.frames):
-        yield Frame(index=index, time=float(index), instant=index + 0.5, image=np.asarray(image))
+        yield Frame(
+            index=index, time=float(index), instant=index + 0.5, slot=(index, index + 1.0), image=np.asarray(image)
+        )
 
 
 def _seconds(clip: LoadedClip) -> np.ndarray:
