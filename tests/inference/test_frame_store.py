@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -50,8 +51,8 @@ def test_the_way_back_is_read_in_stretches(model: AuralSAM2, video: Path, monkey
     opened: list[float] = []
 
     class Counted(FrameReader):
-        def __init__(self, path: Path, *, fps: float | None, start: float, end: float | None) -> None:
-            super().__init__(path, fps=fps, start=start, end=end)
+        def __init__(self, path: Path, *, start: float, **options: Any) -> None:
+            super().__init__(path, start=start, **options)
             opened.append(start)
 
     monkeypatch.setattr(film_module, "FrameReader", Counted)
