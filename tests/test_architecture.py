@@ -33,6 +33,7 @@ ORDER = (
     "stampavs",
     "model_folder",
     "model",
+    "batch",
     "evaluation",
     "training",
     "zero_shot",

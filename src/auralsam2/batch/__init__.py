@@ -1,0 +1,1 @@
+"""Many videos in one run: manifest, worker processes and journal."""
