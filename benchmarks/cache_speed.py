@@ -1,9 +1,9 @@
-"""How much faster an epoch is from the cache of frozen features than without it.
+"""Compare the time of an epoch with and without the cache of frozen features.
 
     python benchmarks/cache_speed.py recipes/stampavs-mini-fuser.yaml [--clips 40] [--rounds 3] [--set KEY=VALUE]
 
-Trains on the first clips of the recipe's split, once through each: to fill a fresh cache, then in turn without it and
-from it. Only the steps are timed, not start-up or validation. Printed is the ratio of the medians.
+Trains once on the first clips of the recipe's split to fill a new cache, then alternately without and with it. The
+script times the training steps, without start-up and validation, and prints the ratio of the medians.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from auralsam2.training.recipe import TrainingRecipe
 
 
 class Steps(pl.Callback):
-    """Times the steps of a run."""
+    """Duration of the steps of a run."""
 
     def on_train_start(self, *_: Any) -> None:
-        """The data of the first step are not there yet."""
+        """Start the clock before the data of the first step are read."""
         self.begun = time.perf_counter()
 
     def on_train_end(self, *_: Any) -> None:
-        """All steps are done."""
+        """Stop the clock."""
         self.seconds = time.perf_counter() - self.begun
 
 
 def epoch(recipe: TrainingRecipe, clips: int, cache: Path | None) -> float:
-    """Seconds of one pass over the first clips."""
+    """Return the seconds of one pass over the first clips."""
     data = dataclasses.replace(recipe.data, cache=None if cache is None else str(cache), workers=0)
     trainer = dataclasses.replace(recipe.trainer, max_steps=clips // recipe.trainer.accumulate)
     recipe = dataclasses.replace(recipe, data=data, trainer=trainer)
@@ -69,30 +69,30 @@ def epoch(recipe: TrainingRecipe, clips: int, cache: Path | None) -> float:
 
 
 def main() -> int:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--clips", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    recipe = TrainingRecipe.load(given.recipe, given.set)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    recipe = TrainingRecipe.load(arguments.recipe, arguments.set)
     with tempfile.TemporaryDirectory() as folder:
-        filling = epoch(recipe, given.clips, Path(folder))
+        filling = epoch(recipe, arguments.clips, Path(folder))
         without, cached = [], []
-        for _ in range(given.rounds):
-            without.append(epoch(recipe, given.clips, None))
-            cached.append(epoch(recipe, given.clips, Path(folder)))
+        for _ in range(arguments.rounds):
+            without.append(epoch(recipe, arguments.clips, None))
+            cached.append(epoch(recipe, arguments.clips, Path(folder)))
     seconds = {
-        "while filling it": filling / given.clips,
-        "without it": statistics.median(without) / given.clips,
-        "from it": statistics.median(cached) / given.clips,
+        "while filling it": filling / arguments.clips,
+        "without it": statistics.median(without) / arguments.clips,
+        "from it": statistics.median(cached) / arguments.clips,
     }
     print(json.dumps(describe_machine("cpu")))
-    print(f"{given.recipe}, {given.clips} clips, {given.threads} thread(s), {recipe.trainer.precision}")
-    print("milliseconds a clip:", ", ".join(f"{name} {1e3 * each:.0f}" for name, each in seconds.items()))
+    print(f"{arguments.recipe}, {arguments.clips} clips, {arguments.threads} thread(s), {recipe.trainer.precision}")
+    print("milliseconds per clip:", ", ".join(f"{name} {1e3 * value:.0f}" for name, value in seconds.items()))
     print(f"without : from the cache = {seconds['without it'] / seconds['from it']:.2f}")
     return 0
 

@@ -1,7 +1,9 @@
-"""What `evaluate` costs beside the calls of the model: files to scores, on a generated tree of AVSBench's layout.
+"""Measure the time that `evaluate` spends outside the model, on generated files in the layout of AVSBench.
 
-SAM 2 hiera-tiny at 1024 pixels with random weights, clips of five JPEG frames of 1280 x 720 pixels: the cheapest of the
-usual models, so that the share of everything else is largest. Run: python benchmarks/evaluate_overhead.py [CLIPS]
+    python benchmarks/evaluate_overhead.py [CLIPS]
+
+The model is SAM 2 hiera-tiny at 1024 pixels with random weights, the fastest of the usual models, which makes the
+overhead largest. Clips have five JPEG frames of 1280 x 720 pixels.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ def write_tree(root: Path, clips: int) -> Path:
 
 
 def main() -> None:
-    """Measure, and print seconds and shares."""
+    """Run the command line."""
     clips = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     torch.manual_seed(0)
     sam2 = Sam2VideoModel(sam2_config("tiny"))
@@ -67,17 +69,17 @@ def main() -> None:
         listing = open_dataset("v1m", write_tree(Path(folder), clips)).listing("test")
         for protocol in ("auralsam2", "per-frame"):
             options = EvaluationOptions(dataset="v1m", split="test", protocol=protocol)
-            found = evaluate(
+            result = evaluate(
                 AuralPredictor(model, options),
                 listing,
                 options,
                 load=load_clip,
                 report=Path(folder) / f"{protocol}.json",
             )
-            seconds = found.seconds
+            seconds = result.seconds
             print(
-                f"{protocol}: {found.scored} clips of {FRAMES} frames, {seconds['total']:.1f} s, of them model "
-                f"{seconds['model']:.1f} s; overhead {100 * (found.overhead or 0):.1f} %",
+                f"{protocol}: {result.scored} clips of {FRAMES} frames, {seconds['total']:.1f} s, of them model "
+                f"{seconds['model']:.1f} s; overhead {100 * (result.overhead or 0):.1f} %",
                 flush=True,
             )
 

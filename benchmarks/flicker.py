@@ -1,10 +1,10 @@
-"""How steady the masks are: mean IoU of neighbouring frames' masks, inside clip windows and across their borders.
+"""Mean IoU of the masks of neighbouring frames, inside clip windows and across their borders.
 
     python benchmarks/flicker.py MODEL [VIDEO] [--fps 1,2,5]
 
-Without a video, a generated one of 20 seconds is taken, in which a square goes round and two tones sound. The IoU of
-two frames that move is below 1 for a perfect model too; the figure to read is the one across borders beside the one
-inside, at the same rate. Pairs in which neither frame has a mask are left out.
+By default, the video is a generated one of 20 seconds with a moving square and two tones. Motion makes the IoU less
+than 1 for a perfect model too, so compare the figure across borders with the one inside windows at the same frame rate.
+Pairs without a mask are left out.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ SECONDS, VIDEO_FPS = 20, 10
 
 
 def steadiness(model: AuralSAM2, video: Path, fps: float, prompts: Prompts) -> tuple[list[float], list[float]]:
-    """IoU of neighbouring frames.
+    """Compute the IoU of the masks of neighbouring frames.
 
     Args:
-        model: any.
-        video: with sound.
-        fps: processed frames a second, 1 or more.
-        prompts: beside the sound.
+        model: model to measure.
+        video: video with audio.
+        fps: processed frames per second, 1 or more.
+        prompts: prompts in addition to the audio.
 
     Returns:
-        those of pairs in one clip window, and those of pairs in two.
+        IoUs of the pairs inside a clip window, and of those across a border.
     """
     inside: list[float] = []
     across: list[float] = []
     length = round(model.config.clip.frames * fps)
-    for before, now in pairwise(model.segment(video, fps=fps, prompts=prompts)):
-        if before.mask.any() or now.mask.any():
-            (across if now.index % length == 0 else inside).append(float(mask_iou(before.mask, now.mask)))
+    for previous, current in pairwise(model.segment(video, fps=fps, prompts=prompts)):
+        if previous.mask.any() or current.mask.any():
+            (across if current.index % length == 0 else inside).append(float(mask_iou(previous.mask, current.mask)))
     return inside, across
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Mean IoU of neighbouring frames' masks.")
     parser.add_argument("model")
     parser.add_argument("video", type=Path, nargs="?")
-    parser.add_argument("--fps", default="1,2,5", help="rates, comma-separated")
-    parser.add_argument("--point", metavar="X,Y", help="click on the first frame: the memory then crosses the borders")
+    parser.add_argument("--fps", default="1,2,5", help="frame rates, comma-separated")
+    parser.add_argument("--point", metavar="X,Y", help="click on the first frame; memory then crosses the borders")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
     model = auralsam2.load(arguments.model)
@@ -63,9 +63,9 @@ def main() -> None:
         prompts = Prompts(points=(auralsam2.Point(x=x, y=y),))
     with tempfile.TemporaryDirectory() as folder:
         video = arguments.video or write_bench_clip(Path(folder) / "clip.mp4", SECONDS, VIDEO_FPS)
-        on = describe_machine(model.network.device.type)
+        machine = describe_machine(model.network.device.type)
         print(f"{Path(arguments.model).name}, {model.network.image_size} px, windows of {model.config.clip.frames} s;")
-        print(f"{on['cpu']}, {on['threads']} threads, {model.dtype}, torch {on['torch']}")
+        print(f"{machine['cpu']}, {machine['threads']} threads, {model.dtype}, torch {machine['torch']}")
         print("frames a second  inside (pairs)  across borders (pairs)")
         for fps in map(float, arguments.fps.split(",")):
             cells = (

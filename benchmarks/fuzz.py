@@ -1,7 +1,7 @@
 """Run damaged inputs through the program: each case must end in a result or in a one-line error, within a time limit.
 
-Prints a table and the cases that failed; ends with exit code 1 if any case raised an exception other than an
-`AuralError`, exceeded the time limit or left a half-written file. The cases depend on the seed alone.
+Prints a table and the failed cases. The exit code is 1 if a case raised an exception other than an `AuralError`,
+exceeded the time limit or left a half-written file. The cases depend on the seed alone.
 
     python benchmarks/fuzz.py --kind media --count 3000 --seed 0
 """
@@ -34,7 +34,7 @@ MODULES = {
     "session": "fuzz_files",
     "csv": "fuzz_files",
 }
-"""The module that defines each kind, in its dictionary `KINDS`."""
+"""Module of each kind, with a dictionary `KINDS`."""
 
 START_SECONDS = 120.0
 """Time limit for starting a worker process and for preparing its kind."""
@@ -47,11 +47,11 @@ COLUMNS: dict[Outcome, str] = {
     "timeout": "over the limit",
     "half": "half-written",
 }
-"""The heading of each outcome."""
+"""Column heading of each outcome."""
 
 
 class Kind(Protocol):
-    """A kind of damaged input."""
+    """Kind of damaged input."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         """Write the undamaged files to `folder`."""
@@ -61,21 +61,16 @@ class Kind(Protocol):
         ...
 
     def run(self, case: Path) -> None:
-        """Use a case as the program would; raises an `AuralError` where it is unusable."""
+        """Process a case as the program does; raise an `AuralError` if it is unusable."""
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Half-written files that the run left behind."""
+        """Return the half-written files of the run."""
         ...
 
 
 @dataclass
 class Tally:
-    """Counts the outcomes of one kind.
-
-    Attributes:
-        counts: cases by outcome.
-        failures: one line for each case that failed.
-    """
+    """Numbers of outcomes of one kind, and a line for each failed case."""
 
     counts: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(COLUMNS, 0))
     failures: list[str] = field(default_factory=list)
@@ -86,22 +81,22 @@ class Tally:
         return sum(self.counts.values())
 
     def add(self, outcome: Outcome, failure: str) -> None:
-        """Count a case; `failure` describes it where its outcome is a failure."""
+        """Count a case; `failure` describes it for the list of failed cases."""
         self.counts[outcome] += 1
         if outcome not in ("result", "error"):
             self.failures.append(f"{COLUMNS[outcome]}: {failure}")
 
 
-def fuzz(kind: str, count: int, seed: int = 0, seconds: float = 20.0, jobs: int = 1, keep: Path | None = None) -> Tally:
+def fuzz(kind: str, count: int, seed: int = 0, seconds: float = 20.0, jobs: int = 1, save: Path | None = None) -> Tally:
     """Run cases 0 … count - 1 of a kind.
 
     Args:
-        kind: a key of `MODULES`.
+        kind: key of `MODULES`.
         count: number of cases.
-        seed: of the mutations.
+        seed: seed of the mutations.
         seconds: time limit for a case.
-        jobs: worker processes.
-        keep: folder that receives the cases that failed, None for none.
+        jobs: number of worker processes.
+        save: folder for the failed cases; None for none.
     """
     tally = Tally()
     lock = threading.Lock()
@@ -116,9 +111,9 @@ def fuzz(kind: str, count: int, seed: int = 0, seconds: float = 20.0, jobs: int 
                     with lock:
                         tally.add(outcome, f"{kind} {number} of seed {seed}: {text}")
                     if case is not None and case.exists():
-                        if keep is not None and outcome not in ("result", "error"):
-                            keep.mkdir(parents=True, exist_ok=True)
-                            _move(case, keep / f"{kind}-{seed}-{number}{case.suffix}")
+                        if save is not None and outcome not in ("result", "error"):
+                            save.mkdir(parents=True, exist_ok=True)
+                            _move(case, save / f"{kind}-{seed}-{number}{case.suffix}")
                         _remove(case)
         except BaseException as error:
             errors.append(error)
@@ -135,7 +130,7 @@ def fuzz(kind: str, count: int, seed: int = 0, seconds: float = 20.0, jobs: int 
 
 
 class _Worker:
-    """A process that runs case after case; replaced when a case kills it or exceeds the time limit."""
+    """Process that runs cases one by one; replaced after a case that kills it or exceeds the time limit."""
 
     def __init__(self, kind: str, folder: Path, seed: int, seconds: float) -> None:
         self._kind, self._folder, self._seed, self._seconds = kind, folder, seed, seconds
@@ -150,7 +145,7 @@ class _Worker:
         self._stop()
 
     def run(self, number: int) -> tuple[Outcome, str, Path | None]:
-        """The outcome of a case, a line about it, and the path of the case where it is known."""
+        """Return the outcome of a case, a description, and the path of the case if it was written."""
         if self._process is None:
             self._start()
         case: Path | None = None
@@ -173,10 +168,10 @@ class _Worker:
         folder.mkdir(parents=True)
         self._starts += 1
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, self._kind, folder, self._seed), daemon=True)
+        self._connection, child = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child, self._kind, folder, self._seed), daemon=True)
         self._process.start()
-        theirs.close()
+        child.close()
         try:
             self._receive(START_SECONDS)
         except (EOFError, TimeoutError) as error:
@@ -197,7 +192,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, name: str, folder: Path, seed: int) -> None:
-    """Run the cases that `connection` asks for by number; the loop of a worker process."""
+    """Run the cases whose numbers arrive through a connection; the loop of a worker process."""
     logging.disable(logging.CRITICAL)
     kind: Kind = load(name)(folder, seed)
     connection.send("ready")
@@ -218,22 +213,20 @@ def _outcome(kind: Kind, case: Path) -> tuple[Outcome, str]:
         kind.run(case)
     except AuralError as error:
         outcome, text = "error", str(error)
-        if "\n" in text:
-            return "traceback", f"a message of several lines: {text!r}"
     except BaseException as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        return "traceback", f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
-    left = kind.leftovers(case)
-    return ("half", ", ".join(map(str, left))) if left else (outcome, text)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        return "traceback", f"{type(error).__name__}: {error} ({Path(frame.filename).name}:{frame.lineno})"
+    partial = kind.leftovers(case)
+    return ("half", ", ".join(map(str, partial))) if partial else (outcome, text)
 
 
 def load(kind: str) -> type[Kind]:
-    """The class of a kind."""
+    """Return the class of a kind."""
     return importlib.import_module(MODULES[kind]).KINDS[kind]
 
 
 def table(tallies: dict[str, Tally]) -> str:
-    """A table with one row a kind."""
+    """Format a table with one row per kind."""
     heads = ["kind", "cases", *COLUMNS.values()]
     rows = [[kind, str(tally.cases), *map(str, tally.counts.values())] for kind, tally in tallies.items()]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
@@ -246,9 +239,9 @@ def _next(numbers: Iterator[int], lock: threading.Lock) -> int | None:
         return next(numbers, None)
 
 
-def _move(case: Path, to: Path) -> None:
-    _remove(to)
-    shutil.move(case, to)
+def _move(case: Path, target: Path) -> None:
+    _remove(target)
+    shutil.move(case, target)
 
 
 def _remove(path: Path) -> None:
@@ -259,19 +252,19 @@ def _remove(path: Path) -> None:
 
 
 def main() -> int:
-    """Parse the command line, run the cases, print the table; returns the exit code."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Run damaged inputs through the program.")
-    parser.add_argument("--kind", choices=[*MODULES, "all"], required=True, help="what to damage")
-    parser.add_argument("--count", type=int, default=300, help="cases of each kind (default 300)")
-    parser.add_argument("--seed", type=int, default=0, help="of the mutations (default 0)")
+    parser.add_argument("--kind", choices=[*MODULES, "all"], required=True, help="kind of input")
+    parser.add_argument("--count", type=int, default=300, help="number of cases of each kind (default 300)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the mutations (default 0)")
     parser.add_argument("--seconds", type=float, default=20.0, help="time limit for a case (default 20)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: one a CPU)")
-    parser.add_argument("--keep", type=Path, help="folder that receives the cases that failed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: one per CPU)")
+    parser.add_argument("--save", type=Path, help="folder for the failed cases")
     options = parser.parse_args()
     kinds = list(MODULES) if options.kind == "all" else [options.kind]
     tallies: dict[str, Tally] = {}
     for kind in kinds:
-        tallies[kind] = fuzz(kind, options.count, options.seed, options.seconds, options.jobs, options.keep)
+        tallies[kind] = fuzz(kind, options.count, options.seed, options.seconds, options.jobs, options.save)
         for failure in tallies[kind].failures:
             print(failure, file=sys.stderr)
     print(table(tallies))

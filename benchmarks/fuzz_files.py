@@ -1,7 +1,4 @@
-"""Mutated recipes, Studio sessions and csv files, each run in this process: bad input must end in an `AuralError`.
-
-A kind is a class: `make` writes a case, `run` runs it, `leftovers` lists the unfinished files that it left.
-"""
+"""Mutated recipes and Studio sessions for `fuzz.py`."""
 
 from __future__ import annotations
 
@@ -32,21 +29,16 @@ _ID = "A" * 22
 
 
 class RecipeCases:
-    """Mutated recipes of `auralsam2 train`, each run until its data are looked for.
-
-    Args:
-        folder: for the cases.
-        seed: of the mutations.
-    """
+    """Mutated recipes of `auralsam2 train`, each run until the command looks for its data."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        import auralsam2.training.run  # noqa: F401 - so that no case pays for the import
+        import auralsam2.training.run  # noqa: F401 - imported before the time of a case is measured
         from auralsam2.training.recipe import TrainingRecipe
 
         self._folder, self._seed = folder, seed
         self._texts = [path.read_text(encoding="utf-8") for path in sorted(RECIPES.rglob("*.yaml"))]
         self._values = [
-            self._here(TrainingRecipe.load(RECIPES / f"stampavs-mini-{name}.yaml").to_dict())
+            self._with_local_paths(TrainingRecipe.load(RECIPES / f"stampavs-mini-{name}.yaml").to_dict())
             for name in ("fuser", "gavs", "sama", "tpavi", "words")
         ]
 
@@ -70,17 +62,17 @@ class RecipeCases:
         return path
 
     def run(self, case: Path) -> None:
-        """Train with a recipe; its data are missing, so that no valid one starts."""
+        """Train with a recipe; its data are missing, so a valid recipe does not start either."""
         from auralsam2.cli.train import train_command
 
         train_command(case)
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Unfinished files beside the case."""
+        """Return the unfinished files beside the case."""
         return unfinished(case.parent)
 
-    def _here(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The recipe with the bundled model's parts and a data set that is missing."""
+    def _with_local_paths(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Replace the model's parts by the bundled ones, and the data set by a missing one."""
         model = values["model"] | {"sam2": str(download.BUNDLED / "mini" / "sam2")}
         if model["text"] is not None:
             model["text"] = str(download.BUNDLED / "mini" / "text")
@@ -90,12 +82,7 @@ class RecipeCases:
 
 
 class SessionCases:
-    """Mutated session archives, and mutated session folders on the disk of a Studio.
-
-    Args:
-        folder: for the cases.
-        seed: of the mutations.
-    """
+    """Mutated session archives, and mutated session folders in the home of a Studio."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         from auralsam2.model import AuralSAM2
@@ -105,7 +92,7 @@ class SessionCases:
         self._archive, self._disk = self._bases()
 
     def make(self, number: int) -> Path:
-        """Write a case: a zip to restore, or, by its name, one that holds a session's folder."""
+        """Write a case, a ZIP file: a session archive, or the content of a session's folder if it is named `…-disk`."""
         rng = np.random.default_rng((self._seed, number))
         on_disk = bool(rng.integers(2))
         files = dict(self._disk if on_disk else self._archive)
@@ -133,10 +120,10 @@ class SessionCases:
         return path
 
     def run(self, case: Path) -> None:
-        """Restore a session, or find it on the disk, then use it as the page does.
+        """Restore or open a session and send the requests of the page.
 
         Raises:
-            AuralError: the server answers with an error of one line.
+            AuralError: the server responds with an error of one line.
         """
         home = self._home(case)
         shutil.rmtree(home, ignore_errors=True)
@@ -149,7 +136,7 @@ class SessionCases:
             with self._studio(home) as client:
                 name = _ID
                 if case.stem.endswith("zip"):
-                    name = _answer(client.put("/api/restore", content=case.read_bytes()))["id"]
+                    name = _check(client.put("/api/restore", content=case.read_bytes()))["id"]
                 self._use(client, name)
         finally:
             logging.getLogger("auralsam2").removeHandler(tracebacks)
@@ -157,17 +144,17 @@ class SessionCases:
             raise tracebacks.error
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Unfinished files in the case's home; removes the home."""
+        """Return the unfinished files in the case's home, and remove the home."""
         home = self._home(case)
-        found = unfinished(home)
+        files = unfinished(home)
         shutil.rmtree(home, ignore_errors=True)
-        return found
+        return files
 
     def _home(self, case: Path) -> Path:
         return self._folder / f"home-{case.stem}"
 
     def _studio(self, home: Path) -> Any:
-        """A client of a Studio that serves a home."""
+        """Return a client of a Studio that serves a home."""
         from starlette.testclient import TestClient
 
         from auralsam2.studio.routes import create_app
@@ -187,30 +174,30 @@ class SessionCases:
         return Client(app, base_url=f"http://{_HOST}", headers={"x-token": _TOKEN})
 
     def _use(self, client: Any, name: str) -> None:
-        """All that a page asks of a session; the first refusal is raised after the rest was asked, too."""
+        """Send all requests of a page about a session, then raise the first error."""
         address, errors = f"/api/sessions/{name}", []
         client.get("/api/state")
-        ways: list[Callable[[], Any]] = [
+        requests: list[Callable[[], Any]] = [
             lambda: client.get(address),
             *(lambda part=part: client.get(f"{address}/{part}") for part in ("media", "sound", "mask/1/0.bin")),
             *(lambda w=w: client.get(f"{address}/frame/0.jpg", params={"w": w}) for w in (16, 10**6)),
             lambda: client.patch(address, json={"name": "another"}),
         ]
-        for way in ways:
+        for request in requests:
             try:
-                _answer(way())
+                _check(request())
             except AuralError as error:
                 errors.append(error)
         try:
-            self._talk(client, name)
+            self._send_commands(client, name)
         except AuralError as error:
             errors.append(error)
         client.delete(address)
         if errors:
             raise errors[0]
 
-    def _talk(self, client: Any, name: str) -> None:
-        """Replay the session's prompts, add one, and export its masks and itself."""
+    def _send_commands(self, client: Any, name: str) -> None:
+        """Connect, which replays the session's prompts; add prompts, and export masks and session."""
         from starlette.websockets import WebSocketDisconnect
 
         headers = {"origin": f"http://{_HOST}"}
@@ -223,19 +210,19 @@ class SessionCases:
                 ):
                     _command(socket, command)
                 for kind in ("masks", "session"):
-                    answer = client.post(f"/api/sessions/{name}/export", json={"kind": kind})
-                    if answer.status_code == 200:
+                    response = client.post(f"/api/sessions/{name}/export", json={"kind": kind})
+                    if response.status_code == 200:
                         _finished(socket)
         except WebSocketDisconnect as error:
             raise AuralError(f"closed by the server ({error.code}) {error.reason}") from error
 
     def _bases(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        """The members of an exported session, and the files of the same session on the disk."""
+        """Return the members of a session archive, and the files of the same session in its folder."""
         clip = self._folder / "base.mp4"
         _write_clip(clip)
         home = self._folder / "home-base"
         with self._studio(home) as client:
-            name = _answer(client.put("/api/upload", params={"name": "a.mp4", "fps": 2}, content=clip.read_bytes()))[
+            name = _check(client.put("/api/upload", params={"name": "a.mp4", "fps": 2}, content=clip.read_bytes()))[
                 "id"
             ]
             headers = {"origin": f"http://{_HOST}"}
@@ -245,7 +232,7 @@ class SessionCases:
                 _command(socket, {"do": "points", "object": 1, "tick": 1, "points": [[22, 12, 1], [1, 1, 0]]})
                 _command(socket, {"do": "box", "object": 2, "tick": 0, "box": [4, 4, 30, 30]})
                 _command(socket, {"do": "hear", "object": 0, "on": True})
-                _answer(client.post(f"/api/sessions/{name}/export", json={"kind": "session"}))
+                _check(client.post(f"/api/sessions/{name}/export", json={"kind": "session"}))
                 _finished(socket)
             data = client.get(f"/api/sessions/{name}/export/session").content
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -260,28 +247,20 @@ KINDS: dict[str, type] = {"recipe": RecipeCases, "session": SessionCases, "csv":
 
 
 class _Tracebacks(logging.Handler):
-    """Keeps the first exception that a server thread has logged.
-
-    Attributes:
-        error: the exception, or None.
-    """
+    """Handler that stores the first exception logged by a server thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.error: BaseException | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the exception of a record."""
+        """Store the exception of a record."""
         if record.exc_info and self.error is None:
             self.error = record.exc_info[1]
 
 
-def _answer(response: Any) -> Any:
-    """The JSON of an answer, if it is JSON.
-
-    Raises:
-        AuralError: the server refuses; its message is one line.
-    """
+def _check(response: Any) -> Any:
+    """Return the JSON of a response, if any; raise the server's error as an AuralError."""
     if response.status_code >= 400:
         message = response.json()["error"]
         assert response.status_code != 500
@@ -291,17 +270,17 @@ def _answer(response: Any) -> Any:
 
 
 def _command(socket: Any, command: dict[str, Any]) -> None:
-    """Send a command of the page and wait for its answer, which may be a refusal."""
+    """Send a command of the page and wait for the response, which may be an error."""
     socket.send_text(json.dumps({"n": 1} | command))
-    _until(socket, lambda news: news.get("re") == 1)
+    _wait_for(socket, lambda message: message.get("re") == 1)
 
 
 def _finished(socket: Any) -> None:
     """Wait for the end of an export."""
-    _until(socket, lambda news: news.get("is") in ("done", "cancelled"))
+    _wait_for(socket, lambda message: message.get("is") in ("done", "cancelled"))
 
 
-def _until(socket: Any, last: Callable[[dict[str, Any]], bool]) -> None:
+def _wait_for(socket: Any, last: Callable[[dict[str, Any]], bool]) -> None:
     while True:
         message = socket.receive()
         socket._raise_on_close(message)
@@ -318,15 +297,15 @@ def _zipped(files: dict[str, bytes]) -> bytes:
 
 
 def _write_clip(path: Path) -> None:
-    """One second of noise, 64 x 48 pixels, with sound."""
+    """Write one second of noise, 64 x 48 pixels, with audio."""
     rng = np.random.default_rng(0)
     with av.open(str(path), "w") as output:
         video, audio = output.add_stream("libx264", rate=10), output.add_stream("aac", rate=16_000, layout="stereo")
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        for at in range(0, 16_000, 1024):
+        for start in range(0, 16_000, 1024):
             samples = rng.integers(-9000, 9000, (1, 2048)).astype(np.int16)
             sound = av.AudioFrame.from_ndarray(samples, format="s16", layout="stereo")
-            sound.sample_rate, sound.pts = 16_000, at
+            sound.sample_rate, sound.pts = 16_000, start
             output.mux(audio.encode(sound))
         output.mux(audio.encode(None))
         for _ in range(10):

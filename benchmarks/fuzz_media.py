@@ -1,4 +1,4 @@
-"""Damaged videos for `fuzz.py`: containers and codecs of all kinds through reading, segmenting and saving."""
+"""Damaged videos for `fuzz.py`, in several containers and codecs: read, segmented and saved."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ from helpers.media_files import mutated, tone, write_clip
 
 SAVE = frozenset(OUTPUT_FILES) - {"cutout-prores", "cutout-webm", "cutout-png", "matte-prores"}
 """Formats of each case; `matte` stands for those that read the pictures again."""
-WHOLE = 10
+UNDAMAGED_EVERY = 10
 """Every tenth case is undamaged."""
 
 
 class Media:
-    """Videos that are cut, overwritten or given the header of another container.
+    """Videos that are cut, overwritten or have the header of another container.
 
-    Every case is segmented at 2 frames a second and saved in all forms: even ones by their sound, odd ones by a point
-    as well, which takes the way of a conversation.
+    Every case is segmented at 2 frames per second by its audio, odd cases also by a point, and saved in all forms.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
@@ -53,9 +52,9 @@ class Media:
         """Write case `number`."""
         base = self._bases[number % len(self._bases)]
         data, rng = base.read_bytes(), np.random.default_rng((self._seed, number))
-        if number % WHOLE == 1:
+        if number % UNDAMAGED_EVERY == 1:
             data = self._headers[rng.integers(len(self._headers))] + data[1024:]
-        elif number % WHOLE:
+        elif number % UNDAMAGED_EVERY:
             data = mutated(data, rng)
         case = self._folder / f"{number:06d}{base.suffix}"
         case.write_bytes(data)
@@ -67,13 +66,13 @@ class Media:
         self._model.segment(case, prompts=prompts, fps=2.0).save(self._out, save=SAVE)
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Hidden files, and folders of results that are not whole; removes the results of the case."""
+        """Return hidden files and missing results of the case, and remove its results."""
         folder = self._out / case.stem
-        left = list(self._out.rglob(".*")) if self._out.exists() else []
+        partial = list(self._out.rglob(".*")) if self._out.exists() else []
         if folder.exists():
-            left += [folder / name for name in map(OUTPUT_FILES.__getitem__, SAVE) if not (folder / name).exists()]
+            partial += [folder / name for name in map(OUTPUT_FILES.__getitem__, SAVE) if not (folder / name).exists()]
         shutil.rmtree(self._out, ignore_errors=True)
-        return left
+        return partial
 
 
 KINDS = {"media": Media}

@@ -1,7 +1,4 @@
-"""Damaged models and checkpoints, by seed: each loads, or is refused by one error of our family.
-
-`KINDS` maps the kinds to their classes; nothing in a mutated file is ever executed.
-"""
+"""Damaged models and checkpoints for `fuzz.py`. Nothing in a mutated file is ever executed."""
 
 from __future__ import annotations
 
@@ -40,19 +37,14 @@ PROGRAMS = (
 
 
 class ModelFuzz:
-    """Mutated model folders, two of three from the bundled model, else from a small one without text.
-
-    Args:
-        folder: for bases and cases.
-        seed: with a case's number, decides on its mutation.
-    """
+    """Mutated model folders: two thirds of the bundled model, one third of a small model without text."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
         self.bases = [download.BUNDLED / "mini", download.BUNDLED / "mini", write_small_model(folder / "small", 64)]
 
     def make(self, number: int) -> Path:
-        """Write case `number`: a model folder with one mutation; unchanged files are links."""
+        """Write case `number`, a model folder with one mutated file; the other files are links."""
         rng = np.random.default_rng((self.seed, number))
         base, case = self.bases[number % len(self.bases)], self.folder / f"model-{number}"
         shutil.copytree(base, case, copy_function=os.symlink)
@@ -66,16 +58,12 @@ class ModelFuzz:
         if choice < len(kinds):
             path.write_bytes(kinds[choice](content, rng))
         elif choice == len(kinds):
-            others = sorted(other for other in base.rglob("*") if other.is_file() and other.name != path.name)
-            path.write_bytes(others[rng.integers(len(others))].read_bytes())
+            sources = sorted(source for source in base.rglob("*") if source.is_file() and source.name != path.name)
+            path.write_bytes(sources[rng.integers(len(sources))].read_bytes())
         return case
 
     def run(self, case: Path) -> None:
-        """Load the model and segment a second of the demo clip with it.
-
-        Raises:
-            AuralError: the model is refused.
-        """
+        """Load the model and segment a second of the demo clip with it."""
         torch.manual_seed(0)
         model = AuralSAM2.from_pretrained(case, "cpu", "fp32")
         text = "the dog" if model.config.text is not None else None
@@ -83,18 +71,13 @@ class ModelFuzz:
             assert frame.mask.ndim == 2
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Files that loading left in the folder: none are expected."""
+        """Return new files in the folder."""
         names = {str(path.relative_to(base)) for base in self.bases for path in base.rglob("*")}
         return [path for path in case.rglob("*") if str(path.relative_to(case)) not in names]
 
 
 class CheckpointFuzz:
-    """Mutated checkpoints in the fuser-only layout, their right weights without storage of their own.
-
-    Args:
-        folder: for cases.
-        seed: with a case's number, decides on its mutation.
-    """
+    """Mutated checkpoints in the fuser-only layout; valid weights are expanded views without storage."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.seed = folder, seed
@@ -104,7 +87,7 @@ class CheckpointFuzz:
         self.small = {f"layer.{number}": torch.randn(3, 4) for number in range(4)}
 
     def make(self, number: int) -> Path:
-        """Write case `number`: a `.pth` file with one mutation."""
+        """Write case `number`, a `.pth` file with one mutation."""
         rng = np.random.default_rng((self.seed, number))
         path = self.folder / f"case-{number}.pth"
         mutations = (self._key, self._value, self._tensor, self._container, self._bytes, self._zip)
@@ -112,22 +95,18 @@ class CheckpointFuzz:
         return path
 
     def run(self, case: Path) -> None:
-        """Convert the checkpoint.
-
-        Raises:
-            AuralError: it is refused.
-        """
+        """Convert the checkpoint."""
         convert(case, case.with_suffix(""))
         shutil.rmtree(case.with_suffix(""))
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Half-written folders of the case: none are expected."""
+        """Return half-written folders of the case."""
         return [
             path for path in case.parent.glob(f"*{case.stem}*") if path != case and path.stem.strip(".") == case.stem
         ]
 
     def _table(self, rng: np.random.Generator) -> dict[Any, Any]:
-        """A whole release, a full layout without most of it, or a table of other names."""
+        """Return a release with a few SAM 2 tensors, a table of unknown names, or the fuser alone."""
         kind = rng.integers(4)
         if kind == 0:
             return {f"v_model.{name}": tensor for name, tensor in self._sam2(rng).items()} | {
@@ -198,7 +177,7 @@ class CheckpointFuzz:
         path.write_bytes((_flipped, _cut)[rng.integers(2)](path.read_bytes(), rng))
 
     def _zip(self, path: Path, rng: np.random.Generator) -> None:
-        """A zip whose pickle is another, or whose entries are missing or swapped."""
+        """Write a ZIP file with another pickle, or with a missing or swapped entry."""
         torch.save(self.small, path)
         with zipfile.ZipFile(path) as source:
             entries = {name: source.read(name) for name in source.namelist()}
@@ -227,11 +206,11 @@ KINDS: dict[str, type] = {"model": ModelFuzz, "checkpoint": CheckpointFuzz}
 
 
 def _flipped(content: bytes, rng: np.random.Generator) -> bytes:
-    """Up to 20 bytes replaced, half of the time near the start."""
+    """Replace up to 20 bytes, with probability 1/2 near the start."""
     data = np.frombuffer(content or b"0", np.uint8).copy()
     end = min(len(data), 2000) if rng.integers(2) else len(data)
-    places = rng.integers(end, size=int(rng.integers(1, 21)))
-    data[places] = rng.integers(256, size=len(places))
+    offsets = rng.integers(end, size=int(rng.integers(1, 21)))
+    data[offsets] = rng.integers(256, size=len(offsets))
     return data.tobytes()
 
 
@@ -240,18 +219,18 @@ def _cut(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _json_value(content: bytes, rng: np.random.Generator) -> bytes:
-    """One value of a JSON file, at any depth, replaced or removed."""
+    """Replace or remove one value of a JSON file, at any depth."""
     values = json.loads(content)
-    places: list[tuple[Any, Any]] = []
+    entries: list[tuple[Any, Any]] = []
 
     def walk(node: Any) -> None:
         for key, inner in list(node.items() if isinstance(node, dict) else enumerate(node)):
-            places.append((node, key))
+            entries.append((node, key))
             if isinstance(inner, dict | list):
                 walk(inner)
 
     walk(values)
-    node, key = places[rng.integers(len(places))]
+    node, key = entries[rng.integers(len(entries))]
     number = node[key]
     if rng.integers(8) == 0:
         del node[key]
@@ -263,7 +242,7 @@ def _json_value(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _header(content: bytes, rng: np.random.Generator) -> bytes:
-    """The header of a safetensors file with one value changed, or with another length."""
+    """Change one value in the header of a safetensors file, or its length."""
     length = int.from_bytes(content[:8], "little")
     if rng.integers(4) == 0:
         return int(rng.integers(2**62)).to_bytes(8, "little") + content[8:]
@@ -272,7 +251,7 @@ def _header(content: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _not_finite(content: bytes, rng: np.random.Generator) -> bytes:
-    """Four bytes of the weights that are NaN as float32, and as float16 too."""
+    """Overwrite four bytes of the weights with NaN, in float32 and in float16."""
     length = int.from_bytes(content[:8], "little")
     start = 8 + length + 4 * int(rng.integers((len(content) - 8 - length) // 4))
     return content[:start] + b"\xff\x7f\xff\x7f" + content[start + 4 :]

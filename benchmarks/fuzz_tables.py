@@ -1,4 +1,4 @@
-"""Mutated csv files of data sets."""
+"""Mutated CSV files of data sets for `fuzz.py`."""
 
 from __future__ import annotations
 
@@ -16,18 +16,13 @@ from fuzz_values import mutated_bytes, mutated_text, mutated_value, unfinished
 
 
 class CsvCases:
-    """Mutated csv files of all data sets, in folders of empty files.
-
-    Args:
-        folder: for the cases.
-        seed: of the mutations.
-    """
+    """Mutated CSV files of all data sets, in folders of empty files."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder, self._seed = folder, seed
 
     def make(self, number: int) -> Path:
-        """Write a case: a data set named by its folder."""
+        """Write a case, a folder named after its data set."""
         rng = np.random.default_rng((self._seed, number))
         name = str(rng.choice(sorted(_TREES)))
         root = self._folder / f"{number:05d}-{name}"
@@ -51,14 +46,14 @@ class CsvCases:
                 check_split(reader, reader.listing(split))
 
     def leftovers(self, case: Path) -> list[Path]:
-        """Unfinished files in the case's folder; removes the folder."""
-        found = unfinished(case)
+        """Return the unfinished files in the case's folder, and remove the folder."""
+        files = unfinished(case)
         shutil.rmtree(case, ignore_errors=True)
-        return found
+        return files
 
 
 def _mutated_table(text: str, rng: np.random.Generator, *, is_table: bool) -> bytes:
-    """A csv file with a wrong cell, or with other damage; other files are damaged as text."""
+    """Damage a CSV file in its cells or as text, and any other file as text."""
     kind = int(rng.integers(4))
     if is_table and kind < 2:
         rows = mutated_value(list(csv.reader(io.StringIO(text))), rng)
@@ -118,4 +113,4 @@ _TREES: dict[str, tuple[dict[str, str], list[str]]] = {
     "v2-semantic": ({"metadata.csv": _AVS}, _AVS_FILES),
     "ref-avs": ({"metadata.csv": _REF}, _REF_FILES),
 }
-"""By data set: its tables with their text, and its other files, which stay empty."""
+"""By data set: text of its tables, and paths of its other files, which are empty."""

@@ -17,7 +17,7 @@ _FRAGMENTS = (
 _DEEP: list[Any] = []
 for _ in range(60):
     _DEEP = [_DEEP]
-ODD: tuple[Any, ...] = (
+UNUSUAL: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 3, 7, 1000, 2**31, 2**63, -(2**63), 10**30, 10**290, 0.0, -0.0, 0.5, -1.5, 1e-300,
     1e300, "", " ", "x", "..", "../x", "/", "\0", "a\nb", "\ud7ff", "x" * 300, "x" * 70_000, "1", "auto", "paper",
     [], [[]], {}, {"": 0}, {"a": {"b": 1}}, [0], [1, 2, 3], [0.1, 0.1, 0.1], [None], ["x"] * 50, _DEEP,
@@ -31,36 +31,36 @@ def mutated_bytes(data: bytes, rng: np.random.Generator) -> bytes:
     if kind == 0:
         return bytes(changed[: int(rng.integers(size))])
     if kind == 1 and data:
-        for at in rng.integers(0, size, int(rng.integers(1, 40))):
-            changed[int(at)] ^= 1 << int(rng.integers(8))
+        for offset in rng.integers(0, size, int(rng.integers(1, 40))):
+            changed[int(offset)] ^= 1 << int(rng.integers(8))
     elif kind in (2, 3):
-        at, length = int(rng.integers(size)), int(rng.integers(1, 400))
-        changed[at : at + length] = bytes(length) if kind == 2 else rng.bytes(length)
+        start, length = int(rng.integers(size)), int(rng.integers(1, 400))
+        changed[start : start + length] = bytes(length) if kind == 2 else rng.bytes(length)
     else:
-        at, to = (int(place) for place in rng.integers(0, size, 2))
-        changed[to:to] = changed[at : at + int(rng.integers(1, 2000))]
+        source, target = (int(offset) for offset in rng.integers(0, size, 2))
+        changed[target:target] = changed[source : source + int(rng.integers(1, 2000))]
     return bytes(changed)
 
 
 def mutated_text(text: str, rng: np.random.Generator) -> str:
-    """Insert fragments that parsers have trouble with, or drop, double or swap lines."""
+    """Insert fragments that are difficult to parse, or remove, copy or swap lines."""
     for _ in range(int(rng.integers(1, 4))):
         lines = text.split("\n")
-        at, to = (int(place) for place in rng.integers(0, len(lines), 2))
+        line, target = (int(index) for index in rng.integers(0, len(lines), 2))
         kind = int(rng.integers(5))
         if kind == 0:
-            del lines[at]
+            del lines[line]
         elif kind == 1:
-            lines.insert(to, lines[at])
+            lines.insert(target, lines[line])
         elif kind == 2:
-            lines[at], lines[to] = lines[to], lines[at]
+            lines[line], lines[target] = lines[target], lines[line]
         elif kind == 3:
-            head, mark, _ = lines[at].partition(":")
-            lines[at] = f"{head}{mark} {_FRAGMENTS[int(rng.integers(len(_FRAGMENTS)))]}"
+            head, mark, _ = lines[line].partition(":")
+            lines[line] = f"{head}{mark} {_FRAGMENTS[int(rng.integers(len(_FRAGMENTS)))]}"
         else:
-            place = int(rng.integers(len(lines[at]) + 1))
+            position = int(rng.integers(len(lines[line]) + 1))
             fragment = _FRAGMENTS[int(rng.integers(len(_FRAGMENTS)))]
-            lines[at] = lines[at][:place] + fragment + lines[at][place:]
+            lines[line] = lines[line][:position] + fragment + lines[line][position:]
         text = "\n".join(lines)
     return text
 
@@ -69,10 +69,10 @@ def mutated_value(value: Any, rng: np.random.Generator) -> Any:
     """Replace, remove, repeat or scale one to three values inside nested lists and dictionaries."""
     changed = copy.deepcopy(value)
     for _ in range(int(rng.integers(1, 4))):
-        places = list(_places(changed))
-        if not places:
-            return ODD[int(rng.integers(len(ODD)))]
-        outer, key = places[int(rng.integers(len(places)))]
+        positions = list(_positions(changed))
+        if not positions:
+            return UNUSUAL[int(rng.integers(len(UNUSUAL)))]
+        outer, key = positions[int(rng.integers(len(positions)))]
         kind, old = int(rng.integers(8)), outer[key]
         if kind == 0 and isinstance(outer, dict):
             del outer[key]
@@ -81,15 +81,15 @@ def mutated_value(value: Any, rng: np.random.Generator) -> Any:
         elif kind == 2 and isinstance(old, int | float) and math.isfinite(old):
             outer[key] = type(old)(old * int(rng.choice([-1, 0, 2, 3, 1000])))
         elif kind == 3:
-            other, name = places[int(rng.integers(len(places)))]
+            other, name = positions[int(rng.integers(len(positions)))]
             outer[key] = copy.deepcopy(other[name])
         else:
-            outer[key] = copy.deepcopy(ODD[int(rng.integers(len(ODD)))])
+            outer[key] = copy.deepcopy(UNUSUAL[int(rng.integers(len(UNUSUAL)))])
     return changed
 
 
-def _places(value: Any) -> Any:
-    """Each list or dictionary inside a value with each of its indices or keys."""
+def _positions(value: Any) -> Any:
+    """Yield each list or dictionary inside a value with each of its indices or keys."""
     pending = [value]
     while pending:
         outer = pending.pop()
@@ -101,5 +101,5 @@ def _places(value: Any) -> Any:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """Hidden and partial files below a folder."""
+    """Return the hidden and partial files in a folder and its subfolders."""
     return [path for path in folder.rglob("*") if path.name.startswith(".") or path.name.endswith(".part")]

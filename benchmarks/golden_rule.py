@@ -1,7 +1,8 @@
-"""The number rule: weights and inputs made from their names, so that no checkpoint is needed to compare two programs.
+"""Number rule: weights and inputs from their names, so that programs can be compared without a checkpoint.
 
-The golden outputs (tests/golden/README.md) were computed with the authors' public code filled by this rule, float32,
-CPU. A network filled by it segments nothing sensible, but every equation of the released model shows in its numbers.
+The golden outputs (tests/golden/README.md) were computed with the authors' public code and weights of this rule, in
+float32 on a CPU. The masks of such a network have no meaning, but its numbers depend on every equation of the released
+model.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ import torch
 
 
 def normal(name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """Standard normal numbers that depend on the name alone, float64."""
+    """Draw standard normal numbers that depend on the name alone, float64."""
     return np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
 
 
 def tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The same as a float32 tensor."""
+    """Return the output of `normal` as a float32 tensor."""
     return torch.from_numpy(normal(name, shape).astype(np.float32))
 
 
 def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The value of a parameter with this official name (`v_model.…` or `aural_fuser.…`)."""
+    """Return the value of a parameter by its name in the release (`v_model.…` or `aural_fuser.…`)."""
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     n = normal(name, shape)
@@ -45,14 +46,14 @@ def weight(name: str, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def fill(module: torch.nn.Module, prefix: str) -> torch.nn.Module:
-    """Fill a module whose parameters bear official names behind `prefix`. Returns the module."""
+    """Fill a module whose parameters have the names of the release without `prefix`; return the module."""
     state = module.state_dict()
     module.load_state_dict({name: weight(prefix + name, tuple(value.shape)) for name, value in state.items()})
     return module
 
 
 def wave(seconds: float, name: str, rate: int = 16_000) -> np.ndarray:
-    """A stereo test sound, (seconds · rate, 2) int16: two modulated tones and noise."""
+    """Generate stereo test audio, (seconds · rate, 2) int16: two modulated tones and noise."""
     length = int(seconds * rate)
     t = np.arange(length) / rate
     envelope = 0.5 + 0.5 * np.sin(2 * np.pi * 0.7 * t)
@@ -61,5 +62,5 @@ def wave(seconds: float, name: str, rate: int = 16_000) -> np.ndarray:
 
 
 def samples(wave16: np.ndarray) -> torch.Tensor:
-    """int16 to float64 in [-1, 1]."""
+    """Convert int16 to float64 in [-1, 1]."""
     return torch.from_numpy(wave16 / 32768.0)

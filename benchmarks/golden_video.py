@@ -1,12 +1,11 @@
-"""Compare the masks of `auralsam2 segment` with the golden recipe on the same video, step by step.
+"""Compare the masks of `auralsam2 segment` with those of the golden procedure on the same video.
 
     auralsam2 segment clip.mp4 --model MODEL --out out
     python benchmarks/golden_video.py MODEL clip.mp4 out/clip
 
-The recipe is the one by which the golden numbers were made (tests/golden/README.md), applied here to whole windows at
-once: pictures as the reader gives them (which colours a file means is not part of the recipe), Pillow's resize, all of
-the sound decoded and resampled by resampy, 0.975 s of it every 0.96 s; the network runs on a whole window at a time.
-For videos of whole windows, at one frame a second. Exits with 1 where more than a few pixels differ.
+The procedure is that of the golden numbers (tests/golden/README.md), on whole windows: frames of this package's reader,
+Pillow's resize, the whole audio decoded and resampled by resampy, 0.975 s of it every 0.96 s. The video must consist of
+whole windows at one frame per second. The exit code is 1 if more than 0.02 % of a frame's pixels differ.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from auralsam2.modeling.log_mel import EXAMPLE_HOP_SECONDS, EXAMPLE_SAMPLES, log
 from auralsam2.types import AUDIO_RATE
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-FEW = 2e-4
-"""Share of pixels that may differ: logits within rounding of 0."""
+TOLERANCE = 2e-4
+"""Share of pixels that may differ, since their logits are within rounding of 0."""
 
 
 def sound(path: Path) -> np.ndarray:
-    """All of it at 16 kHz, (n, 2) in [-1, 1], from second 0 on."""
+    """Decode the whole audio at 16 kHz, (n, 2) in [-1, 1], from time 0."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
         rate = frames[0].sample_rate
@@ -43,8 +42,8 @@ def sound(path: Path) -> np.ndarray:
     return np.stack([resampy.resample(side, rate, AUDIO_RATE) for side in samples], axis=1)
 
 
-def recipe(model: auralsam2.AuralSAM2, path: Path) -> list[torch.Tensor]:
-    """Logits (S, S) of all frames, window by window."""
+def golden_logits(model: auralsam2.AuralSAM2, path: Path) -> list[torch.Tensor]:
+    """Compute the logits (S, S) of all frames, window by window."""
     network, track = model.network, sound(path)
     size, length = network.image_size, model.config.clip.frames
     with read_frames(path, fps=1) as reader:
@@ -55,23 +54,23 @@ def recipe(model: auralsam2.AuralSAM2, path: Path) -> list[torch.Tensor]:
     logits: list[torch.Tensor] = []
     for first in range(0, len(pixels) - length + 1, length):
         begins = [round((first + i * EXAMPLE_HOP_SECONDS) * AUDIO_RATE) for i in range(length)]
-        heard = np.stack([track[begin : begin + EXAMPLE_SAMPLES] for begin in begins])
-        mel = log_mel(torch.from_numpy(heard).transpose(1, 2))
+        windows = np.stack([track[begin : begin + EXAMPLE_SAMPLES] for begin in begins])
+        mel = log_mel(torch.from_numpy(windows).transpose(1, 2))
         with torch.inference_mode():
             logits += [frame.logits for frame in segment_clip(network, pixels[first : first + length], mel).frames]
     return logits
 
 
 def main() -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Compare masks with the golden recipe.")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Compare masks with the golden procedure.")
     parser.add_argument("model", type=Path)
     parser.add_argument("video", type=Path)
-    parser.add_argument("results", type=Path, help="the video's folder of results")
+    parser.add_argument("results", type=Path, help="result folder of the video")
     arguments = parser.parse_args()
     model = auralsam2.load(arguments.model)
     worst = 0.0
-    for index, logits in enumerate(recipe(model, arguments.video)):
+    for index, logits in enumerate(golden_logits(model, arguments.video)):
         mask = np.asarray(Image.open(arguments.results / "masks" / f"{index:06d}.png")) > 0
         resized = torch.nn.functional.interpolate(logits[None, None], mask.shape, mode="bilinear", align_corners=False)[
             0, 0
@@ -80,11 +79,11 @@ def main() -> int:
         largest = float(resized.abs()[torch.from_numpy(differing)].max()) if differing.any() else 0.0
         print(
             f"frame {index}: {mask.mean():.2%} masked, {differing.sum()} of {mask.size} pixels differ, "
-            f"|logit| there up to {largest:.2g}"
+            f"largest |logit| of these {largest:.2g}"
         )
         worst = max(worst, float(differing.mean()))
-    print("equal" if worst <= FEW else f"DIFFERENT: {worst:.2%} of a frame")
-    return 0 if worst <= FEW else 1
+    print("equal" if worst <= TOLERANCE else f"DIFFERENT: {worst:.2%} of a frame")
+    return 0 if worst <= TOLERANCE else 1
 
 
 if __name__ == "__main__":

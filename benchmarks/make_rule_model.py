@@ -1,9 +1,9 @@
-"""Write a model folder of the released size, SAM 2 hiera-large inside, filled by the number rule.
+"""Write a model folder of the released size, with SAM 2 hiera-large, filled by the number rule.
 
     python benchmarks/make_rule_model.py OUT_DIR [--modality audio|audio+text] [--image-size 1024|256]
 
-About 1.3 GB of float32. Such a model serves to compare programs and to measure time and memory; its masks mean
-nothing. A model of audio and text names the published text encoder by its hub id, which the rule does not cover.
+The folder has about 1.3 GB of float32. Use it to compare programs and to measure time and memory; its masks have no
+meaning. A model of audio and text names the published text encoder by its hub id; the rule does not fill it.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from auralsam2.modeling.sam2 import sam2_config
 from golden_rule import weight
 
 SHAPES = Path(__file__).parents[1] / "tests" / "golden"
-"""Where the names and shapes of the released checkpoints are kept."""
+"""Folder with names and shapes of the released checkpoints."""
 SIZES = (1024, 256)
 MODALITIES: tuple[Modality, ...] = ("audio", "audio+text")
 
 
 def rule_network(modality: Modality, image_size: int) -> AuralNetwork:
-    """The released model filled by the number rule, in evaluation mode, without its text encoder.
+    """Build the released model filled by the number rule, in evaluation mode, without its text encoder.
 
-    The tensors take the way of a released checkpoint: made by their official names, checked and renamed by
+    As for a released checkpoint, the tensors have the names of the release and are checked and renamed by
     `auralsam2.hub.convert`.
 
     Args:
@@ -42,7 +42,7 @@ def rule_network(modality: Modality, image_size: int) -> AuralNetwork:
     """
     variant = {"audio": "avs", "audio+text": "ref"}[modality]
     shapes = json.loads(gzip.decompress((SHAPES / f"state_dict_{variant}.json.gz").read_bytes()))
-    # The text encoder is not part of the rule: its tensors only have to be there.
+    # The rule does not fill the text encoder; the conversion needs its names.
     table = {
         name: torch.empty(shape, device="meta") if name.startswith("t_model.") else weight(name, tuple(shape))
         for name, (_, *shape) in shapes.items()
@@ -59,10 +59,10 @@ def rule_network(modality: Modality, image_size: int) -> AuralNetwork:
 
 
 def make(out_dir: Path, modality: Modality = "audio", image_size: int = 1024) -> Path:
-    """Write the model folder, whole or not at all.
+    """Write the model folder, completely or not at all.
 
     Args:
-        out_dir: must not exist, or be empty.
+        out_dir: new or empty folder.
         modality: as for `rule_network`.
         image_size: as for `rule_network`.
 
@@ -70,7 +70,7 @@ def make(out_dir: Path, modality: Modality = "audio", image_size: int = 1024) ->
         `out_dir`.
 
     Raises:
-        OSError: the folder is not empty, or cannot be written.
+        OSError: the folder is not empty or cannot be written.
     """
     out_dir.parent.mkdir(parents=True, exist_ok=True)
     network = rule_network(modality, image_size)
@@ -83,14 +83,14 @@ def make(out_dir: Path, modality: Modality = "audio", image_size: int = 1024) ->
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Write a hiera-large model folder filled by the number rule.")
     parser.add_argument("out_dir", type=Path)
     parser.add_argument("--modality", choices=MODALITIES, default="audio")
     parser.add_argument("--image-size", type=int, choices=SIZES, default=1024)
     arguments = parser.parse_args()
     if arguments.out_dir.exists() and (not arguments.out_dir.is_dir() or any(arguments.out_dir.iterdir())):
-        parser.error(f"{arguments.out_dir}: is in the way; give a new or empty folder")
+        parser.error(f"{arguments.out_dir}: exists; name a new or empty folder")
     print(make(arguments.out_dir, arguments.modality, arguments.image_size))
 
 

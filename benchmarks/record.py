@@ -1,10 +1,9 @@
-"""Run the commands that a document shows and put what they print under them, so that no figure is typed by hand.
+"""Run the commands in a document and replace the output below each of them.
 
     python benchmarks/record.py docs/benchmarks/speed.md [--only TEXT]
 
 A recorded block is a fenced one of kind `console` whose first line is `$ COMMAND`; everything below that line is
-replaced by what the command prints on stdout. Blocks of other kinds are left alone. The date, the machine and the
-library versions belong into what the commands print.
+replaced by the command's stdout. Other blocks do not change.
 """
 
 from __future__ import annotations
@@ -20,44 +19,44 @@ BLOCK = re.compile(r"^```console\n\$ (?P<command>[^\n]+)\n(?P<printed>.*?)^```$"
 
 
 def record(text: str, run: Callable[[str], str], only: str = "") -> str:
-    """The document with fresh outputs.
+    """Return a document with new outputs.
 
     Args:
-        text: of the document.
-        run: gives what a command prints.
-        only: run the commands that contain this text, keep the others' outputs.
+        text: the document.
+        run: returns the output of a command.
+        only: run only the commands that contain this text.
     """
 
-    def renewed(block: re.Match[str]) -> str:
+    def replace(block: re.Match[str]) -> str:
         command = block["command"]
         printed = run(command).rstrip("\n") + "\n" if only in command else block["printed"]
         return f"```console\n$ {command}\n{printed}```"
 
-    return BLOCK.sub(renewed, text)
+    return BLOCK.sub(replace, text)
 
 
 def shell(command: str) -> str:
-    """What a command prints on stdout; its stderr goes to ours.
+    """Run a command and return its stdout.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: the command fails.
     """
     print(f"$ {command}", file=sys.stderr)
     return subprocess.run(command, shell=True, check=True, text=True, stdout=subprocess.PIPE).stdout
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Renew the outputs of the commands in a document.")
     parser.add_argument("document", type=Path)
-    parser.add_argument("--only", default="", metavar="TEXT", help="only commands that contain this")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only commands that contain this text")
     arguments = parser.parse_args()
     text = arguments.document.read_text(encoding="utf-8")
     if not BLOCK.search(text):
         parser.error(f"{arguments.document}: has no block that begins with ```console and $ COMMAND")
-    renewed = record(text, shell, arguments.only)
+    content = record(text, shell, arguments.only)
     draft = arguments.document.with_name(f".{arguments.document.name}.part")
-    draft.write_text(renewed, encoding="utf-8")
+    draft.write_text(content, encoding="utf-8")
     draft.replace(arguments.document)
 
 

@@ -1,7 +1,7 @@
-"""How long a click in the Studio takes: from sending it over the WebSocket to the arrival of the mask.
+"""Measure the time of a click in the Studio, from sending it over the WebSocket to the arrival of the mask.
 
-Starts `auralsam2 studio` in a process of its own on a made-up 720p clip, so that all of the way is counted but the
-painting in the browser. The frame is encoded before the clicks that count, as it is once a mask of it is shown.
+The script starts `auralsam2 studio` in another process on a generated 720p clip. The time covers everything but the
+painting in the browser. A first click, which is not counted, encodes the frame.
 
     python benchmarks/studio_click.py --clicks 30 --threads 2
 """
@@ -27,7 +27,7 @@ WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 10, 3
 
 
 def write_clip(path: Path) -> None:
-    """A bright disc that wanders over a grey ground."""
+    """Write a bright disc that moves over a grey background."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=FPS)
@@ -40,7 +40,7 @@ def write_clip(path: Path) -> None:
 
 
 def click(line: ClientConnection, number: int, x: float, y: float, label: int) -> tuple[float, float]:
-    """Seconds to the mask, and to the answer that all is saved."""
+    """Return the seconds until the mask, and until the response that the click is saved."""
     began = time.perf_counter()
     line.send(json.dumps({"n": number, "do": "points", "object": 1, "tick": 2, "points": [[x, y, label]]}))
     mask = 0.0
@@ -48,13 +48,13 @@ def click(line: ClientConnection, number: int, x: float, y: float, label: int) -
         message = line.recv(timeout=300)
         if isinstance(message, bytes):
             mask = time.perf_counter() - began
-        elif (told := json.loads(message)).get("re") == number:
-            assert told.get("ok"), told
+        elif (response := json.loads(message)).get("re") == number:
+            assert response.get("ok"), response
             return mask, time.perf_counter() - began
 
 
 def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
-    """The seconds of each click after the first, which encodes the frame."""
+    """Return the seconds of each click after the first."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
@@ -72,26 +72,26 @@ def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
                 address = f"ws://{url.netloc}/api/sessions/{query['open'][0]}/live"
                 with connect(address, origin=f"http://{url.netloc}", additional_headers=headers, proxy=None) as line:  # type: ignore[arg-type]
                     click(line, 0, 440, 360, 1)
-                    places = rng.uniform((300, 220), (600, 500), (clicks, 2))
+                    points = rng.uniform((300, 220), (600, 500), (clicks, 2))
                     return [
                         click(line, number, x, y, int(rng.integers(2)))
-                        for number, (x, y) in enumerate(places.tolist(), 1)
+                        for number, (x, y) in enumerate(points.tolist(), 1)
                     ]
             finally:
                 server.terminate()
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--clicks", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    found = measure(options.model, options.clicks, options.threads)
-    masks, answers = ([1000 * value for value in column] for column in zip(*found, strict=True))
+    times = measure(options.model, options.clicks, options.threads)
+    masks, answers = ([1000 * value for value in column] for column in zip(*times, strict=True))
     quarters = statistics.quantiles(masks, n=4)
-    print(f"click to mask, {WIDTH}x{HEIGHT}, {options.model}, {options.threads} threads, {len(found)} clicks:")
+    print(f"click to mask, {WIDTH}x{HEIGHT}, {options.model}, {options.threads} threads, {len(times)} clicks:")
     print(f"  median {statistics.median(masks):.0f} ms, quartiles {quarters[0]:.0f} and {quarters[2]:.0f}, ", end="")
     print(f"longest {max(masks):.0f}; until all is saved: median {statistics.median(answers):.0f} ms")
 

@@ -57,7 +57,7 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_
         sam2: folder of its frozen SAM 2.
         out: folder to write; an existing model is replaced after the new one has been loaded successfully.
         text: folder of the frozen text encoder, for a model with text.
-        object_score_offset: of `ExtensionsConfig`.
+        object_score_offset: value of `extensions.object_score_offset`.
 
     Raises:
         UnavailableError: a part is missing.
@@ -70,7 +70,7 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_
     if (config.text is None) != (text is None):
         raise UsageError(f"{folder}: reads no text: omit `text`" if text else f"{folder}: reads text: give `text`")
     if out.exists() and not (out / CONFIG_FILE).is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"{out}: holds something else: give a new folder, or that of a model")
+        raise UsageError(f"{out}: not a model folder, and not empty: name another folder")
     network = _network(folder, config, sam2, text)
     with Staging(out.parent) as staging, writing(out):
         draft = staging.path / out.name
@@ -87,24 +87,24 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_
         if sizes.total > MAX_BYTES:
             parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in dataclasses.asdict(sizes).items())
             raise OutputError(
-                f"{folder}: {sizes.total / 1e6:.1f} MB ({parts}), more than the {MAX_BYTES / 1e6:.0f} MB that the "
-                "package has room for; bundle a smaller model"
+                f"{folder}: {sizes.total / 1e6:.1f} MB ({parts}), more than the limit of {MAX_BYTES / 1e6:.0f} MB "
+                "for the package; bundle a smaller model"
             )
         AuralSAM2.from_pretrained(draft, "cpu")
         staging.publish([out.name])
     return sizes
 
 
-def _model_folder(given: Path) -> Path:
+def _model_folder(path: Path) -> Path:
     """Return the folder itself, or its best model."""
-    for folder in (given, given / BEST):
+    for folder in (path, path / BEST):
         if (folder / CONFIG_FILE).is_file() and (folder / WEIGHTS_FILE).is_file():
             return folder
-    raise UnavailableError(f"{given}: neither a model nor a run with a model {BEST}/: give what auralsam2 train wrote")
+    raise UnavailableError(f"{path}: neither a model nor a run with {BEST}/: name a folder of auralsam2 train")
 
 
 def _network(folder: Path, config: ModelConfig, sam2: Path, text: Path | None) -> AuralNetwork:
-    """Build the model from the given parts, whatever paths its configuration holds."""
+    """Build the model from these parts; the paths in its configuration are ignored."""
     for part in (sam2, text):
         if part is not None and not part.is_dir():
             raise UnavailableError(f"{part}: no such folder")

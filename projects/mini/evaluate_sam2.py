@@ -75,8 +75,8 @@ class PromptEvaluation:
             clip = self.scenes[number]
             follow = number < self.followed
             frames = predictor.encode(clip.frames if follow else clip.frames[:1])
-            for thing in visible_objects(clip.objects[0]):
-                masks = clip.objects == thing
+            for item in visible_objects(clip.objects[0]):
+                masks = clip.objects == item
                 first = masks[0]
                 corners = bounding_box(first)
                 boxes.append(_iou(predictor.mask(frames[0], _box_prompt(corners)), first))

@@ -102,8 +102,8 @@ def write_demo_clip(out: Path, clip: DemoClip) -> Path:
                 writer.write(scene.renderer.render_frame(frame)[0], number / FPS)
         truth = json.dumps(describe_demo_clip(clip), ensure_ascii=False, separators=(",", ":"))
         (staging.path / TRUTH).write_text(truth + "\n", encoding="utf-8", newline="\n")
-        pictures = [thing.stamp for thing in scene.objects]
-        recordings = [thing.track.recording for thing in scene.objects if thing.track]
+        pictures = [item.stamp for item in scene.objects]
+        recordings = [item.track.recording for item in scene.objects if item.track]
         notice = clip_licence_notice(clip.collection, pictures, recordings, clip.seed)
         (staging.path / LICENCE).write_text(notice, encoding="utf-8", newline="\n")
         staging.publish([LICENCE, CLIP, TRUTH])

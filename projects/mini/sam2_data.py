@@ -164,7 +164,7 @@ VARIED = replace(
     STANDARD,
     name="varied",
     backgrounds=(("plain", 0.3), ("gradient", 0.35), ("texture", 0.2), ("clutter", 0.15)),
-    room=replace(STANDARD.room, turn=25, overlap=0.4, drift=0.35, outside=0.05),
+    layout=replace(STANDARD.layout, turn=25, overlap=0.4, drift=0.35, outside=0.05),
     visible=0.5,
     silent=0.75,
     tone=0.2,
@@ -205,7 +205,7 @@ class SceneStream:
         collection = collect_assets(stamps)
         held = splits.split_assets(collection, 0)
         self.pool = splits.asset_pool(collection, held, "train") if split == "train" else held_out(collection, held)
-        categories = {category.name for category in (*self.pool.targets, *self.pool.others)}
+        categories = {category.name for category in (*self.pool.targets, *self.pool.distractors)}
         self.classes = (*sorted(categories), *(picture.key for picture in self.pool.silent))
         """Class names: the categories, and each image of an object without sound."""
         self._indices = {name: index for index, name in enumerate(self.classes)}
@@ -216,7 +216,7 @@ class SceneStream:
         scene = draw_scene(rng, self.pool, self._preset(rng), "silence", size=self.size, frames=self.frames)
         numbers = np.arange(1, len(scene.masks) + 1, dtype=np.uint8)
         objects = (scene.masks * numbers[:, None, None, None]).sum(0)
-        roles = [thing.role for thing in scene.objects]
+        roles = [item.role for item in scene.objects]
         names = [role.category.name if role.category else role.picture.key for role in roles]
         classes = np.array([self._indices[name] for name in names], dtype=np.int16)
         return SceneClip(frames=scene.frames, objects=objects.astype(np.uint8), classes=classes)
@@ -235,7 +235,7 @@ def held_out(collection: AssetCollection, held: SplitAssets) -> AssetPool:
         if split in splits.possible_splits(collection, held)
     ]
     targets = tuple(category for pool in pools for category in pool.targets)
-    return AssetPool(targets=targets, others=targets, silent=pools[0].silent)
+    return AssetPool(targets=targets, distractors=targets, silent=pools[0].silent)
 
 
 CHUNK = 8

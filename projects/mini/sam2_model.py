@@ -109,12 +109,12 @@ def load_backbone(model: Sam2VideoModel, path: Path) -> None:
         raise ConfigError(f"{path}: damaged, or more than tensors: install {BACKBONE_PACKAGE} again") from error
     backbone = model.vision_encoder.backbone
     own = backbone.state_dict()
-    given = list(tensors.items()) if isinstance(tensors, dict) else []
+    actual = list(tensors.items()) if isinstance(tensors, dict) else []
     # The classifier head at the end of the file is not used.
-    if len(given) < len(own):
-        raise ConfigError(f"{path}: {len(given)} tensors instead of {len(own)}: not the weights of {ARCHITECTURE}")
+    if len(actual) < len(own):
+        raise ConfigError(f"{path}: {len(actual)} tensors instead of {len(own)}: not the weights of {ARCHITECTURE}")
     state = {}
-    for (name, expected), (other, tensor) in zip(own.items(), given, strict=False):
+    for (name, expected), (other, tensor) in zip(own.items(), actual, strict=False):
         last = name.rsplit(".", 1)[-1]
         if other.rsplit(".", 1)[-1] != last or tensor.shape != expected.shape:
             raise ConfigError(f"{path}: {other} does not fit {name}: not the weights of {ARCHITECTURE}")
@@ -257,8 +257,8 @@ def load_trained(model: Sam2VideoModel, state: dict[str, torch.Tensor], source: 
         ConfigError: names or shapes differ.
     """
     expected = {name: value.shape for name, value in trained_state(model).items()}
-    given = {name: value.shape for name, value in state.items()}
-    if given != expected:
-        wrong = sorted(dict(given.items() ^ expected.items()))[0]
+    actual = {name: value.shape for name, value in state.items()}
+    if actual != expected:
+        wrong = sorted(dict(actual.items() ^ expected.items()))[0]
         raise ConfigError(f"{source}: {wrong} does not fit the model: it was trained by another version")
     model.load_state_dict(state, strict=False)

@@ -200,8 +200,8 @@ class PromptableSam2(nn.Module):
             classes: (N, 8) int16.
         """
         cells = torch.from_numpy(objects[:, 8::16, 8::16].astype(np.int64))
-        known = torch.from_numpy(classes.astype(np.int64))
-        targets = known.gather(1, (cells - 1).clamp(min=0).flatten(1)).view(cells.shape)
+        class_ids = torch.from_numpy(classes.astype(np.int64))
+        targets = class_ids.gather(1, (cells - 1).clamp(min=0).flatten(1)).view(cells.shape)
         occupied = cells > 0
         return F.cross_entropy(self.class_head(coarse.permute(0, 2, 3, 1)[occupied]), targets[occupied])
 

@@ -72,7 +72,7 @@ class SentenceStream:
         self.split, self.expressions, self.null_expressions, self.seed = split, expressions, null_expressions, seed
         collection = collect_assets(stamps)
         self.pool = splits.asset_pool(collection, splits.split_assets(collection, 0), split)
-        categories = {category.name for category in (*self.pool.targets, *self.pool.others)}
+        categories = {category.name for category in (*self.pool.targets, *self.pool.distractors)}
         self.names = tuple(sorted(categories | {picture.name for picture in self.pool.silent if picture.name}))
         """All names of objects that a sentence may use."""
 
@@ -81,6 +81,6 @@ class SentenceStream:
         rng = np.random.default_rng([self.seed, splits.SPLITS.index(self.split), number])
         scene = draw_scene(rng, self.pool, STANDARD, scene_kind(self.split, number), size=SIZE)
         present = {*scene.categories, *(track.category for track in scene.offscreen)}
-        absent = [category for category in self.pool.others if category.name not in present]
+        absent = [category for category in self.pool.distractors if category.name not in present]
         absent = [absent[int(choice)] for choice in rng.permutation(len(absent))[:_ABSENT]]
         return write_expressions(scene, self.expressions, self.null_expressions, absent, rng)

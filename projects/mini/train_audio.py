@@ -139,7 +139,7 @@ def measure_tagging(
     ]
     outputs = [tagger(batch.log_mel) for batch in batches]
     output = TaggerOutput(
-        **{name: torch.cat([getattr(one, name) for one in outputs]) for name in TaggerOutput.__slots__}
+        **{name: torch.cat([getattr(output, name) for output in outputs]) for name in TaggerOutput.__slots__}
     )
     return tagging_figures(
         output, torch.cat([batch.tags for batch in batches]), torch.cat([batch.positions for batch in batches])

@@ -248,10 +248,10 @@ class PromptStage(Stage[PromptRecipe]):
     def _record_outputs(self, outputs: list[PromptOutput]) -> None:
         terms = [output.terms for output in outputs]
         for name in ("mask", "dice", "iou", "presence", "auxiliary"):
-            self.record(name, fmean(getattr(one, name).item() for one in terms))
+            self.record(name, fmean(getattr(frame_terms, name).item() for frame_terms in terms))
         self.record("mask_iou", terms[0].mask_iou.item())
         if len(terms) > 1:
-            self.record("memory_iou", fmean(one.mask_iou.item() for one in terms[1:]))
+            self.record("memory_iou", fmean(frame_terms.mask_iou.item() for frame_terms in terms[1:]))
 
 
 def _end_in_other_clips(batch: FeatureBatch, rng: np.random.Generator) -> FeatureBatch:

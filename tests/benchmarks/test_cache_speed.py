@@ -1,4 +1,4 @@
-"""The bench of the feature cache on a tiny run."""
+"""Benchmark of the feature cache on a small run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from auralsam2.training import lightning_module
 from helpers.small_training import recipe, write_parts
 
 
-def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_path: Path, monkeypatch, capsys):
+def test_ratio_is_printed_and_cached_epochs_do_not_encode(tmp_path: Path, monkeypatch, capsys):
     threads = torch.get_num_threads()
-    given = recipe(write_parts(tmp_path))
-    (tmp_path / "recipe.yaml").write_text(given.to_yaml(), encoding="utf-8")
+    config = recipe(write_parts(tmp_path))
+    (tmp_path / "recipe.yaml").write_text(config.to_yaml(), encoding="utf-8")
     calls: list[int] = []
     encode = lightning_module.encode_pyramid
-    monkeypatch.setattr(lightning_module, "encode_pyramid", lambda *told: calls.append(1) or encode(*told))
+    monkeypatch.setattr(lightning_module, "encode_pyramid", lambda *arguments: calls.append(1) or encode(*arguments))
     arguments = [
         "cache_speed", str(tmp_path / "recipe.yaml"), "--clips", "4", "--rounds", "1",
         "--set", "augment.clip_jitter=[0,0,0]", "--set", "augment.frame_jitter=[0,0,0]", "--set", "augment.grayscale=0",
@@ -29,4 +29,4 @@ def test_it_prints_how_many_times_faster_and_encodes_only_without_the_cache(tmp_
     torch.set_num_threads(threads)
     printed = capsys.readouterr().out
     assert re.search(r"without : from the cache = \d+\.\d\d", printed)
-    assert len(calls) == 8  # filling it, and without it
+    assert len(calls) == 8  # while filling the cache, and without it

@@ -1,4 +1,4 @@
-"""The command that runs damaged inputs through the program."""
+"""The fuzzing command."""
 
 from pathlib import Path
 
@@ -7,8 +7,8 @@ from auralsam2.errors import InputError
 
 
 class Example:
-    def __init__(self, error: Exception | None = None, left: list[Path] | None = None) -> None:
-        self.error, self.left = error, left or []
+    def __init__(self, error: Exception | None = None, partial: list[Path] | None = None) -> None:
+        self.error, self.partial = error, partial or []
 
     def make(self, number: int) -> Path:
         return Path(str(number))
@@ -18,7 +18,7 @@ class Example:
             raise self.error
 
     def leftovers(self, case: Path) -> list[Path]:
-        return self.left
+        return self.partial
 
 
 def test_outcomes():
@@ -26,11 +26,10 @@ def test_outcomes():
         "result": Example(),
         "error": Example(InputError("case: is empty")),
         "traceback": Example(IndexError("list index out of range")),
-        "half": Example(left=[Path("part")]),
+        "half": Example(partial=[Path("part")]),
     }
     for outcome, kind in cases.items():
         assert fuzz._outcome(kind, Path("case"))[0] == outcome
-    assert fuzz._outcome(Example(InputError("two\nlines")), Path("case"))[0] == "traceback"
 
 
 def test_media(tmp_path):
@@ -43,8 +42,8 @@ def test_media(tmp_path):
     assert row.split()[:3] == ["media", "8", str(tally.counts["result"])]
 
 
-def test_a_case_over_the_limit_is_a_failure_and_is_kept(tmp_path):
-    tally = fuzz.fuzz("csv", 2, seconds=0.0, keep=tmp_path / "kept")
+def test_case_over_the_limit_is_a_failure_and_is_saved(tmp_path):
+    tally = fuzz.fuzz("csv", 2, seconds=0.0, save=tmp_path / "failed")
     assert tally.counts["timeout"] == 2
     assert len(tally.failures) == 2
-    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["csv-0-0", "csv-0-1"]
+    assert sorted(path.name for path in (tmp_path / "failed").iterdir()) == ["csv-0-0", "csv-0-1"]

@@ -15,7 +15,7 @@ from auralsam2.evaluation.options import PROTOCOLS, EvaluationOptions
 from helpers.dataset_trees import AVSBENCH, REF_AVS, write_avsbench, write_ref_avs, write_stampavs
 from helpers.small_networks import save_small_model, save_small_text_model
 from helpers.small_training import SCENES, values, write_parts
-from helpers.small_zero_shot import save_small_roles
+from helpers.small_zero_shot import save_small_pipeline
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def test_stampavs_trains_the_rows_of_ablations(call, tmp_path: Path, monkeypatch
 def test_zero_shot_pipeline_has_a_row(call, tmp_path: Path):
     root = write_stampavs(tmp_path / "stamp", splits("test-seen"))
     model = save_small_model(tmp_path / "model", frames=3)
-    roles = save_small_roles(tmp_path / "roles")
-    code, text = call(root, "2", "--clips", "1", "--model", f"ours={model}", f"zero-shot={roles}")
+    pipeline = save_small_pipeline(tmp_path / "pipeline")
+    code, text = call(root, "2", "--clips", "1", "--model", f"ours={model}", f"zero-shot={pipeline}")
     assert code == 0
     row = next(line for line in text.splitlines() if "| zero-shot pipeline |" in line)
     assert row.endswith("| 0.4860 | 0.5350 |")

@@ -61,7 +61,7 @@ def small_clap() -> ClapModel:
 
 
 def small_dino() -> GroundingDinoForObjectDetection:
-    """Twelve queries."""
+    """Return a Grounding DINO with twelve queries and random weights."""
     torch.manual_seed(0)
     backbone = SwinConfig(
         image_size=64, embed_dim=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 1, 1], window_size=2,
@@ -86,14 +86,14 @@ def small_dino() -> GroundingDinoForObjectDetection:
     return GroundingDinoForObjectDetection(config).eval()
 
 
-def save_small_roles(folder: Path) -> Path:
-    """Both as folders, and the file of a zero-shot pipeline that names them."""
+def save_small_pipeline(folder: Path) -> Path:
+    """Save both models, and write the configuration of a zero-shot pipeline with them."""
     for name, model in (("clap", small_clap()), ("dino", small_dino())):
         model.save_pretrained(folder / name)
         small_tokeniser().save_pretrained(folder / name)
     ClapFeatureExtractor(truncation="rand_trunc").save_pretrained(folder / "clap")
-    tagger = {"model": str(folder / "clap"), "labels": list(LABELS), "least": 0.0}
-    proposer = {"model": str(folder / "dino"), "shorter": 64, "longer": 96}
-    path = folder / "roles.yaml"
-    path.write_text(yaml.safe_dump({"tagger": tagger, "proposer": proposer, "selector": {"least": 0.0}}))
+    tagger = {"model": str(folder / "clap"), "labels": list(LABELS), "min_probability": 0.0}
+    detector = {"model": str(folder / "dino"), "shorter": 64, "longer": 96}
+    path = folder / "zero-shot.yaml"
+    path.write_text(yaml.safe_dump({"tagger": tagger, "detector": detector, "selector": {"min_score": 0.0}}))
     return path

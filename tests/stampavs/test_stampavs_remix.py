@@ -104,9 +104,9 @@ def test_absent_voices_belong_to_no_visible_category(train, monkeypatch):
     visible = {item["category"] for item in built["objects"]}
     drawn = []
 
-    def keep(category, *others):
+    def keep(category, *arguments):
         drawn.append(category.name)
-        return draw_track(category, *others)
+        return draw_track(category, *arguments)
 
     monkeypatch.setattr("auralsam2.stampavs.remix.draw_track", keep)
     for seed in range(DRAWS):

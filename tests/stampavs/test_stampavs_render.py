@@ -101,25 +101,25 @@ def test_backgrounds_are_reproducible_and_differ(kind):
 @pytest.mark.parametrize("mix", PRESETS, ids=lambda mix: mix.name)
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_objects_stay_in_the_frame_without_overlap(mix, count):
-    room: LayoutLimits = mix.room
+    limits: LayoutLimits = mix.layout
     for seed in range(10):
-        paths = draw_paths([(1.0, 0.6)] * count, 5, room, np.random.default_rng(seed))
+        paths = draw_paths([(1.0, 0.6)] * count, 5, limits, np.random.default_rng(seed))
         assert len(paths) == count
         for number, path in enumerate(paths):
             size = path.box[:, 2:] - path.box[:, :2]
-            assert (path.box[:, :2] >= -room.outside * size - 1e-9).all()
-            assert (path.box[:, 2:] <= 1 + room.outside * size + 1e-9).all()
+            assert (path.box[:, :2] >= -limits.outside * size - 1e-9).all()
+            assert (path.box[:, 2:] <= 1 + limits.outside * size + 1e-9).all()
             for other in paths[:number]:
                 low = np.maximum(path.box[:, :2], other.box[:, :2])
                 high = np.minimum(path.box[:, 2:], other.box[:, 2:])
                 common = np.prod(np.clip(high - low, 0, None), axis=1)
                 smaller = np.minimum(size.prod(axis=1), (other.box[:, 2:] - other.box[:, :2]).prod(axis=1))
-                assert (common <= room.overlap * smaller + 1e-9).all()
+                assert (common <= limits.overlap * smaller + 1e-9).all()
 
 
 def test_twins_stay_on_their_sides():
     for seed in range(20):
-        paths = draw_paths([(1.0, 0.6)] * 4, 10, PRESETS[1].room, np.random.default_rng(seed), apart=(3, 1))
+        paths = draw_paths([(1.0, 0.6)] * 4, 10, PRESETS[1].layout, np.random.default_rng(seed), apart=(3, 1))
         distance = paths[3].centre[:, 0] - paths[1].centre[:, 0]
         assert np.abs(distance).min() >= MIN_TWIN_DISTANCE
         assert len(set(np.sign(distance))) == 1

@@ -35,7 +35,7 @@ def package() -> AssetCollection:
 
 def used(pool):
     """Names of categories, keys of pictures and keys of recordings that may sound, and keys of all that is seen."""
-    visible = {p.key for c in (*pool.targets, *pool.others) for p in c.pictures} | {p.key for p in pool.silent}
+    visible = {p.key for c in (*pool.targets, *pool.distractors) for p in c.pictures} | {p.key for p in pool.silent}
     return (
         {c.name for c in pool.targets},
         {p.key for c in pool.targets for p in c.pictures},

@@ -38,7 +38,7 @@ def sounds() -> np.ndarray:
 
 def test_tagger_compares_each_second_with_each_label(clap, tokeniser):
     extractor = ClapFeatureExtractor(truncation="rand_trunc")
-    tagger = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=0.0, most=2)
+    tagger = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), min_probability=0.0, max_labels=2)
     audible = sounds()
     tags = tagger.tag(audible)
     # The same by the model's own forward pass, with each second three times as fast by plain repetition of its tone.
@@ -61,7 +61,7 @@ def test_tagger_compares_each_second_with_each_label(clap, tokeniser):
     assert [tag.label for tag in tags] == [LABELS[number] for number in best]
     assert [tag.score for tag in tags] == pytest.approx(odds.max(0).values[best].tolist(), abs=1e-4)
     threshold = float(odds[:, best[0]].median())
-    strict = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), least=threshold + 1e-6).tag(audible)
+    strict = ClapTagger(clap, tokeniser, extractor, LABELS, ("silence",), min_probability=threshold + 1e-6).tag(audible)
     actual = {tag.label: tag.active for tag in strict}
     assert actual[LABELS[best[0]]] == tuple((odds[:, best[0]] > threshold + 1e-6).tolist())
 
@@ -74,20 +74,20 @@ def test_tagger_without_labels_or_missing_is_an_error(clap, tokeniser, tmp_path)
 
 
 def test_detector_returns_the_best_boxes_inside_the_image(dino, tokeniser):
-    proposer = GroundingDinoDetector(dino, tokeniser, most=3, shorter=64, longer=96)
+    detector = GroundingDinoDetector(dino, tokeniser, max_boxes=3, shorter=64, longer=96)
     image = np.random.default_rng(0).integers(0, 255, (40, 70, 3), dtype=np.uint8)
-    actual = proposer.propose(image, "the Dog")
+    actual = detector.detect(image, "the Dog")
     assert len(actual) == 3
     assert [score for _, score in actual] == sorted((score for _, score in actual), reverse=True)
     for (x0, y0, x1, y1), score in actual:
         assert 0 <= x0 < x1 <= 70
         assert 0 <= y0 < y1 <= 40
         assert 0 <= score <= 1
-    assert actual == proposer.propose(image, "the dog.")
-    assert actual != proposer.propose(image, "the cat")
+    assert actual == detector.detect(image, "the dog.")
+    assert actual != detector.detect(image, "the cat")
     with torch.no_grad():
         tokens = tokeniser("the dog.", return_tensors="pt")
-        output = dino(proposer._pixels(image), tokens["input_ids"], attention_mask=tokens["attention_mask"])
+        output = dino(detector._pixels(image), tokens["input_ids"], attention_mask=tokens["attention_mask"])
     assert actual[0][1] == pytest.approx(float(output.logits.sigmoid().max()))
 
 

@@ -25,11 +25,11 @@ from helpers.small_networks import small_config, small_sam2
 
 SECONDS, RATE, HEIGHT, WIDTH = 4, 16_000, 48, 64
 LOUD = (1, 2)
-"""Seconds in which there is sound."""
+"""Seconds with audio."""
 
 
 def square(second: int) -> tuple[int, int, int, int]:
-    """Where the bright square is; in the last second there is none."""
+    """Box of the bright square; the last second has no square."""
     return (4 + 8 * second, 10, 20 + 8 * second, 26)
 
 
@@ -42,7 +42,7 @@ def picture(second: int) -> np.ndarray:
 
 
 class LoudTagger:
-    """Hears whether a second is loud, and calls it by two names."""
+    """Tagger with two labels for each loud second."""
 
     name = "loud"
 
@@ -56,15 +56,15 @@ class LoudTagger:
         return [Tag(label="square", score=0.9, active=active), Tag(label="ghost", score=0.5, active=active)]
 
 
-class BrightProposer:
-    """Finds what is bright; of ghosts it is never sure."""
+class BrightDetector:
+    """Detector of the bright square; its score for a ghost is low."""
 
     name = "bright"
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
+    def detect(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
         self.calls += 1
         rows, columns = (image[..., 0] > 128).nonzero()
         if not len(rows):
@@ -90,55 +90,55 @@ def model() -> AuralSAM2:
 
 
 def test_sounding_object_is_segmented_while_it_sounds(model, video):
-    pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector())
-    (start,) = pipeline.starts(video)  # there is no sure box of the ghost
+    pipeline = ZeroShotPipeline(model, LoudTagger(), BrightDetector(), RuleSelector())
+    (start,) = pipeline.starts(video)  # the ghost has no box of a high score
     assert start.tag.active == tuple(second in LOUD for second in range(SECONDS))
-    assert start.proposal.index in (1, 2)  # in the first frame nothing has moved yet
-    assert start.proposal.box == pytest.approx(square(start.proposal.index), abs=1)
+    assert start.detection.index in (1, 2)  # motion is 0 in the first frame
+    assert start.detection.box == pytest.approx(square(start.detection.index), abs=1)
     frames = list(pipeline.segment(video))
     with model.open(video, audio="none") as session:
-        session.add_box(start.proposal.box, start.proposal.time)
-        followed = {actual.index: actual for actual in session.propagate(direction="both")}
+        session.add_box(start.detection.box, start.detection.time)
+        tracked = {actual.index: actual for actual in session.propagate(direction="both")}
     assert [frame.index for frame in frames] == list(range(SECONDS))
     for frame in frames:
-        expected = followed[frame.index].mask if frame.index in LOUD else np.zeros((HEIGHT, WIDTH), bool)
+        expected = tracked[frame.index].mask if frame.index in LOUD else np.zeros((HEIGHT, WIDTH), bool)
         assert np.array_equal(frame.mask, expected)
-    assert any(followed[second].mask.any() for second in LOUD)
+    assert any(tracked[second].mask.any() for second in LOUD)
 
 
 def test_responses_are_cached(model, video, tmp_path):
-    first = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path / "cache")
+    first = ZeroShotPipeline(model, LoudTagger(), BrightDetector(), RuleSelector(), tmp_path / "cache")
     starts = first.starts(video)
-    assert (first.tagger.calls, first.proposer.calls) == (1, 2 * SECONDS)  # type: ignore[attr-defined]
-    again = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path / "cache")
+    assert (first.tagger.calls, first.detector.calls) == (1, 2 * SECONDS)  # type: ignore[attr-defined]
+    again = ZeroShotPipeline(model, LoudTagger(), BrightDetector(), RuleSelector(), tmp_path / "cache")
     assert again.starts(video) == starts
-    assert (again.tagger.calls, again.proposer.calls) == (0, 0)  # type: ignore[attr-defined]
+    assert (again.tagger.calls, again.detector.calls) == (0, 0)  # type: ignore[attr-defined]
     other = LoudTagger()
     other.name = "another"
-    third = ZeroShotPipeline(model, other, BrightProposer(), RuleSelector(), tmp_path / "cache")
+    third = ZeroShotPipeline(model, other, BrightDetector(), RuleSelector(), tmp_path / "cache")
     third.starts(video)
     assert other.calls == 1
 
 
 def test_no_tags_give_empty_masks(model, video):
-    class Deaf:
-        name = "deaf"
+    class SilentTagger:
+        name = "silent"
 
         def tag(self, seconds: np.ndarray) -> list[Tag]:
             return []
 
-    proposer = BrightProposer()
-    frames = list(ZeroShotPipeline(model, Deaf(), proposer, RuleSelector()).segment(video))
+    detector = BrightDetector()
+    frames = list(ZeroShotPipeline(model, SilentTagger(), detector, RuleSelector()).segment(video))
     assert len(frames) == SECONDS
     assert not any(frame.mask.any() or frame.sounding for frame in frames)
-    assert proposer.calls == 0
+    assert detector.calls == 0
 
 
 def test_pipeline_predicts_clips_of_a_data_set(model, video, tmp_path):
     frames = [picture(second) for second in range(SECONDS)]
     clip = Loader()(sample(1, frames=SECONDS), 64)
     clip = dataclasses.replace(clip, frames=frames, sample=dataclasses.replace(clip.sample, audio=video))
-    pipeline = ZeroShotPipeline(model, LoudTagger(), BrightProposer(), RuleSelector(), tmp_path)
+    pipeline = ZeroShotPipeline(model, LoudTagger(), BrightDetector(), RuleSelector(), tmp_path)
     predictor = ZeroShotPredictor(pipeline, EvaluationOptions(dataset="stampavs", split="test"))
     actual = predictor.predict(clip, predictor.prepare(clip))
     quiet = [second for second in range(SECONDS) if second not in LOUD]
@@ -153,19 +153,19 @@ def test_pipeline_predicts_clips_of_a_data_set(model, video, tmp_path):
                 assert float(actual.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
 
 
-def test_truncated_cache_line_is_asked_again(tmp_path):
-    path = tmp_path / "answers.jsonl"
-    answers = ResponseCache(path)
-    assert answers.get("a", lambda: [1]) == [1]
-    assert answers.get("b", lambda: [2]) == [2]
+def test_truncated_cache_line_is_computed_again(tmp_path):
+    path = tmp_path / "responses.jsonl"
+    responses = ResponseCache(path)
+    assert responses.get("a", lambda: [1]) == [1]
+    assert responses.get("b", lambda: [2]) == [2]
     path.write_bytes(path.read_bytes()[:-8])
-    answers = ResponseCache(path)
-    assert answers.get("a", lambda: [3]) == [1]
-    assert answers.get("b", lambda: [4]) == [4]
+    responses = ResponseCache(path)
+    assert responses.get("a", lambda: [3]) == [1]
+    assert responses.get("b", lambda: [4]) == [4]
     assert ResponseCache(path).get("b", lambda: [5]) == [4]
 
 
-def proposal(box: DetectionBox, score: float = 0.8, index: int = 0, motion: float = 0.0) -> Detection:
+def detection(box: DetectionBox, score: float = 0.8, index: int = 0, motion: float = 0.0) -> Detection:
     area = (box[2] - box[0]) * (box[3] - box[1]) / 100**2
     return Detection(index=index, time=float(index), box=box, score=score, area=area, motion=motion)
 
@@ -174,21 +174,24 @@ WHOLE, PART, ASIDE = (10.0, 10.0, 60.0, 60.0), (12.0, 12.0, 40.0, 40.0), (62.0, 
 
 
 @pytest.mark.parametrize(
-    ("proposals", "chosen"),
+    ("detections", "expected"),
     [
-        ([proposal(PART, 0.7, motion=0.3), proposal(WHOLE, 0.8, motion=0.1)], 1),  # a part of a surer one
-        ([proposal(PART, 0.8), proposal(WHOLE, 0.7)], 0),  # the part is surer
-        ([proposal(WHOLE), proposal(ASIDE, motion=0.2)], 1),  # what moves
-        ([proposal((0.0, 0.0, 100.0, 100.0), 0.9), proposal(ASIDE, 0.6)], 1),  # the picture itself
-        ([proposal((0.0, 0.0, 5.0, 5.0), 0.9), proposal(ASIDE, 0.5)], 1),  # a speck
-        ([proposal(WHOLE, index=2), proposal(WHOLE, index=1), proposal(ASIDE, index=1)], 1),  # equals
+        ([detection(PART, 0.7, motion=0.3), detection(WHOLE, 0.8, motion=0.1)], 1),  # part of a box of higher score
+        ([detection(PART, 0.8), detection(WHOLE, 0.7)], 0),  # the part has the higher score
+        ([detection(WHOLE), detection(ASIDE, motion=0.2)], 1),  # motion
+        ([detection((0.0, 0.0, 100.0, 100.0), 0.9), detection(ASIDE, 0.6)], 1),  # the whole image
+        ([detection((0.0, 0.0, 5.0, 5.0), 0.9), detection(ASIDE, 0.5)], 1),  # a small box
+        (
+            [detection(WHOLE, index=2), detection(WHOLE, index=1), detection(ASIDE, index=1)],
+            1,
+        ),  # equal boxes
     ],
 )
-def test_selector_choices(proposals, chosen):
-    assert RuleSelector().select(proposals) == proposals[chosen]
-    assert RuleSelector().select(proposals[::-1]) == proposals[chosen], "whatever their order"
+def test_selector_choices(detections, expected):
+    assert RuleSelector().select(detections) == detections[expected]
+    assert RuleSelector().select(detections[::-1]) == detections[expected], "independent of their order"
 
 
 def test_selector_has_a_minimum_score():
     assert RuleSelector().select([]) is None
-    assert RuleSelector(least=0.5).select([proposal(WHOLE, 0.4)]) is None
+    assert RuleSelector(min_score=0.5).select([detection(WHOLE, 0.4)]) is None

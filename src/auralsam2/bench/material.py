@@ -68,10 +68,10 @@ def _background() -> np.ndarray:
 def _with_square(background: np.ndarray, time: float) -> np.ndarray:
     """Return the image at a time in seconds: the square moves along an ellipse once in eight seconds."""
     angle = 2 * np.pi * time / 8
-    top = int((HEIGHT - _SQUARE) * (1 + np.sin(angle)) / 2)
-    left = int((WIDTH - _SQUARE) * (1 + np.cos(angle)) / 2)
+    min_y = int((HEIGHT - _SQUARE) * (1 + np.sin(angle)) / 2)
+    min_x = int((WIDTH - _SQUARE) * (1 + np.cos(angle)) / 2)
     picture = background.copy()
-    picture[top : top + _SQUARE, left : left + _SQUARE] = 220
+    picture[min_y : min_y + _SQUARE, min_x : min_x + _SQUARE] = 220
     return picture
 
 

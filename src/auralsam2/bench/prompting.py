@@ -12,7 +12,7 @@ from typing import Any
 from auralsam2.bench.material import HEIGHT, WIDTH
 from auralsam2.model import AuralSAM2
 
-POINTED, HEARD = "points+box", "audio+points+box"
+VISUAL, WITH_AUDIO = "points+box", "audio+points+box"
 CLICKS = 5
 _BOX = (WIDTH * 0.4, HEIGHT * 0.3, WIDTH * 0.6, HEIGHT * 0.7)
 _POINT = (WIDTH / 2, HEIGHT / 2)
@@ -47,24 +47,24 @@ class PromptingTimes:
 
     def first_pass(self, prompts: str) -> float:
         """Return the median time of the first propagation, in seconds per frame."""
-        return median(one.seconds / one.frames for one in self.passes if one.prompts == prompts)
+        return median(run.seconds / run.frames for run in self.passes if run.prompts == prompts)
 
     @property
     def click(self) -> float:
         """Median time of a click in sessions with audio, in seconds."""
-        return median(click for one in self.passes if one.prompts == HEARD for click in one.clicks)
+        return median(click for run in self.passes if run.prompts == WITH_AUDIO for click in run.clicks)
 
     def summary(self) -> dict[str, Any]:
         """Return all values for JSON; times in seconds."""
         return {
-            "first_pass_pointed": self.first_pass(POINTED),
-            "first_pass_heard": self.first_pass(HEARD),
-            "hearing_overhead": self.first_pass(HEARD) / self.first_pass(POINTED),
+            "first_pass_pointed": self.first_pass(VISUAL),
+            "first_pass_heard": self.first_pass(WITH_AUDIO),
+            "hearing_overhead": self.first_pass(WITH_AUDIO) / self.first_pass(VISUAL),
             "click": self.click,
-            "click_share": self.click / self.first_pass(HEARD),
+            "click_share": self.click / self.first_pass(WITH_AUDIO),
             "passes": [
-                {"prompts": one.prompts, "frames": one.frames, "seconds": one.seconds, "clicks": list(one.clicks)}
-                for one in self.passes
+                {"prompts": run.prompts, "frames": run.frames, "seconds": run.seconds, "clicks": list(run.clicks)}
+                for run in self.passes
             ],
         }
 
@@ -82,10 +82,10 @@ def measure_prompting(
         note: receives progress messages.
     """
     note(f"{model.dtype}: warming up")
-    _run_session(model, video, HEARD, 1)
+    _run_session(model, video, WITH_AUDIO, 1)
     passes = []
     for _ in range(rounds):
-        for prompts in (POINTED, HEARD):
+        for prompts in (VISUAL, WITH_AUDIO):
             passes.append(_run_session(model, video, prompts, frames))
             note(f"{model.dtype}, {prompts}: {passes[-1].seconds / frames:.3g} s a frame")
     return PromptingTimes(passes=tuple(passes))
@@ -94,7 +94,7 @@ def measure_prompting(
 def _run_session(model: AuralSAM2, video: Path, prompts: str, frames: int) -> PromptTiming:
     with model.open(video, end=float(frames)) as session:
         begun = time.perf_counter()
-        if prompts == HEARD:
+        if prompts == WITH_AUDIO:
             session.hear()
         session.add_points([_POINT], [1], time=0.0, object_id=0, box=_BOX)
         count = sum(1 for _ in session.propagate())

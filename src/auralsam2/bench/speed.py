@@ -52,9 +52,9 @@ class SpeedReport:
     dtype: str
     runs: tuple[SpeedRun, ...]
 
-    def per_frame(self, what: Callable[[SpeedRun], float], prompts: str = HEARING) -> float:
+    def per_frame(self, value: Callable[[SpeedRun], float], prompts: str = HEARING) -> float:
         """Return the median of a time over the runs with these prompts, in seconds per frame."""
-        return median(what(run) / run.frames for run in self.runs if run.prompts == prompts)
+        return median(value(run) / run.frames for run in self.runs if run.prompts == prompts)
 
     @property
     def network_share(self) -> float:

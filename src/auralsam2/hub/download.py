@@ -256,9 +256,9 @@ def _modalities(entry: ModelEntry, folder: Path) -> list[str]:
 def _bundled(entry: ModelEntry) -> Path:
     folder = _folder(entry)
     if missing_file(folder, _MODEL_NEEDS):
-        others = ", ".join(name for name, other in REGISTRY.items() if other.repo)
+        available = ", ".join(name for name, other in REGISTRY.items() if other.repo)
         raise UnavailableError(
-            f"the bundled model {entry.name!r} is not part of this version yet; give one of {others}"
+            f"the bundled model {entry.name!r} is not part of this version yet; give one of {available}"
         )
     return folder
 

@@ -81,7 +81,7 @@ _SAM2_RULES = tuple(
     )
 )
 _GAUSSIAN = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-_GAUSSIAN_PLACES = (
+_GAUSSIAN_NAMES = (
     "shared_image_embedding.positional_embedding",
     "prompt_encoder.shared_embedding.positional_embedding",
 )
@@ -102,17 +102,17 @@ def modern_names(names: Iterable[str]) -> dict[str, str]:
         name in the file to current name, in the order of the file.
     """
     bare = {name: _without(name, FUSER_PREFIXES) for name in names}
-    listed = {name for name, rest in bare.items() if rest.startswith(("training_layers.", "finetuning_layers."))}
-    reads_text = any(rest.startswith(("text_proj.", f"training_layers.{_TEXT_INDEX}.")) for rest in bare.values())
+    listed = {name for name, suffix in bare.items() if suffix.startswith(("training_layers.", "finetuning_layers."))}
+    reads_text = any(suffix.startswith(("text_proj.", f"training_layers.{_TEXT_INDEX}.")) for suffix in bare.values())
     skip_lists = not reads_text and len(listed) < len(bare)
     has_vgg = any(name.startswith(("aural_fuser.vgg.", "vgg.")) for name in bare)
 
     result: dict[str, str] = {}
     claimed: set[str] = set()
-    for name, rest in bare.items():
-        new = rest
+    for name, suffix in bare.items():
+        new = suffix
         if name in listed:
-            kind, index, tail = (*rest.split(".", 2), "", "")[:3]
+            kind, index, tail = (*suffix.split(".", 2), "", "")[:3]
             if skip_lists or (kind == "finetuning_layers" and has_vgg):
                 continue
             if kind == "finetuning_layers" and index == "0":
@@ -141,7 +141,7 @@ def sam2_names(name: str) -> tuple[str, ...]:
     """
     for pattern, replacement in _SAM2_RULES:
         name = pattern.sub(replacement, name)
-    return _GAUSSIAN_PLACES if name == _GAUSSIAN else (name,)
+    return _GAUSSIAN_NAMES if name == _GAUSSIAN else (name,)
 
 
 def fuser_shapes(config: ModelConfig) -> Shapes:

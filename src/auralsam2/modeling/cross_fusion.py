@@ -156,24 +156,24 @@ class CrossFusion(nn.Module):
 
 
 def tpavi_attention(theta: torch.Tensor, phi: torch.Tensor, values: torch.Tensor, *, framewise: bool) -> torch.Tensor:
-    """Compute y_i = 1 / n · Σ_j (θ_i · φ_j) g_j over n places j.
+    """Compute y_i = 1 / n · Σ_j (θ_i · φ_j) g_j over n positions j.
 
-    φ is equal at all places of a frame, so that their sum is taken once: O(n T) instead of O(n²).
+    φ is equal at all positions of a frame, so their sum is computed once: O(n T) instead of O(n²).
 
     Args:
         theta: θ, (T, P, C), of each place.
         phi: φ, (T, C), of the audio of each frame.
         values: g, (T, P, C).
-        framewise: j runs over the places of the same frame, n = P; else over those of the clip, n = T · P.
+        framewise: j runs over the positions of the same frame, n = P; else over those of the clip, n = T · P.
 
     Returns:
         (T, P, C).
     """
-    frames, places, _ = theta.shape
+    frames, pixels, _ = theta.shape
     total = values.sum(1)
     if framewise:
-        return (theta @ phi[:, :, None]) * total[:, None] / places
-    return (theta @ phi.T) @ total / (frames * places)
+        return (theta @ phi[:, :, None]) * total[:, None] / pixels
+    return (theta @ phi.T) @ total / (frames * pixels)
 
 
 class TPAVI(nn.Module):

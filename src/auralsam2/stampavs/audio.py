@@ -121,7 +121,7 @@ def audible_seconds(track: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray
         sounding = audible
 
 
-def pan_stereo(track: np.ndarray, places: np.ndarray) -> np.ndarray:
+def pan_stereo(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Pan a track between left and right with constant power.
 
     The gains are cos(x π / 2) and sin(x π / 2); x is interpolated linearly between the times of the frames, the middles
@@ -129,13 +129,13 @@ def pan_stereo(track: np.ndarray, places: np.ndarray) -> np.ndarray:
 
     Args:
         track: (T · 16000,) float32.
-        places: (T,) x of the object in each frame, 0 at the left edge of the image, 1 at the right one; clipped.
+        positions: (T,) x of the object in each frame, 0 at the left edge of the image, 1 at the right one; clipped.
 
     Returns:
         (T · 16000, 2) float32.
     """
     times = np.arange(len(track)) / AUDIO_RATE
-    x = np.interp(times, np.arange(len(places)) + 0.5, np.clip(places, 0.0, 1.0))
+    x = np.interp(times, np.arange(len(positions)) + 0.5, np.clip(positions, 0.0, 1.0))
     angle = (x * (np.pi / 2)).astype(np.float32)
     return track[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 

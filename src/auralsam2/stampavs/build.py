@@ -123,7 +123,7 @@ class _WorkerContext:
         scene = scene_module.draw_scene(rng, pool, PRESETS[task.mix], kind, size=self.size)
         sounding = {track.category for track in scene.offscreen}
         absent_categories = [
-            category for category in pool.others if category.name not in {*scene.categories, *sounding}
+            category for category in pool.distractors if category.name not in {*scene.categories, *sounding}
         ]
         absent = [
             absent_categories[int(choice)] for choice in rng.permutation(len(absent_categories))[:_ABSENT_CATEGORIES]

@@ -71,7 +71,7 @@ def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expr
 
 
 def build_clip(
-    root: Path, staging: Path, uid: str, split: str, draw: Callable[[], tuple[Scene, list[Expression]]]
+    root: Path, staging: Path, uid: str, split: str, draw_clip: Callable[[], tuple[Scene, list[Expression]]]
 ) -> ClipRows:
     """Build a clip in `staging` and move it to `root`, unless it exists there.
 
@@ -80,7 +80,7 @@ def build_clip(
         staging: folder for the unfinished clip, on the same file system.
         uid: name of the clip.
         split: name of its split.
-        draw: returns the scene and its expressions.
+        draw_clip: returns the scene and its expressions.
 
     Returns:
         the table rows of the clip.
@@ -94,7 +94,7 @@ def build_clip(
             return clip_rows(strict_json.read_json(media / "scene.json"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise OutputError(f"{media}: scene.json is damaged ({error}): delete this folder") from error
-    scene, expressions = draw()
+    scene, expressions = draw_clip()
     hidden = staging / uid
     save_clip(hidden / "media", hidden / "gt_mask", uid, split, scene, expressions)
     if not masks.is_dir():

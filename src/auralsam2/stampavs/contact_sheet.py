@@ -93,15 +93,15 @@ def _tile(root: Path, sample: SheetSample) -> Image.Image:
         raise InputError(f"{media}: cannot be read ({error}): build the data set anew") from error
     width = _COLUMNS * _SIDE
     tile = Image.new("RGB", (width, _TEXT + _SIDE + _WAVE + _TEXT), _PAPER)
-    draw = ImageDraw.Draw(tile)
-    draw.text((0, 0), f"{sample.uid}   {sample.kind}   {_caption(scene)}", fill=_INK)
+    canvas = ImageDraw.Draw(tile)
+    canvas.text((0, 0), f"{sample.uid}   {sample.kind}   {_caption(scene)}", fill=_INK)
     for number, (frame, layer) in enumerate(zip(frames, layers, strict=True)):
         sounding = [item["sounding"][number] for item in scene["objects"]]
         tile.paste(_outline(frame, layer, sounding), (number * _SIDE, _TEXT))
-    _draw_sound(draw, sound[: _COLUMNS * 16_000], _TEXT + _SIDE)
+    _draw_sound(canvas, sound[: _COLUMNS * 16_000], _TEXT + _SIDE)
     expression = next(iter(sorted(scene["expressions"], key=lambda item: not item["needs_sound"])), None)
     if expression:
-        draw.text((0, _TEXT + _SIDE + _WAVE), f"“{expression['exp']}”: {expression['fid'] or 'nothing'}", fill=_INK)
+        canvas.text((0, _TEXT + _SIDE + _WAVE), f"“{expression['exp']}”: {expression['fid'] or 'nothing'}", fill=_INK)
     return tile
 
 
@@ -132,7 +132,7 @@ def _outline(frame: Image.Image, masks: Sequence[np.ndarray], sounding: Sequence
     return Image.fromarray(picture)
 
 
-def _draw_sound(draw: ImageDraw.ImageDraw, sound: np.ndarray, top: int) -> None:
+def _draw_sound(canvas: ImageDraw.ImageDraw, sound: np.ndarray, top: int) -> None:
     """Draw the envelopes of both channels over the width of the frames, with a line at each second."""
     width = _COLUMNS * _SIDE
     edges = np.linspace(0, len(sound), width + 1).astype(int)[:-1]
@@ -142,10 +142,10 @@ def _draw_sound(draw: ImageDraw.ImageDraw, sound: np.ndarray, top: int) -> None:
         for column, peak in enumerate(peaks[:, channel]):
             # The square root makes quiet sounds visible.
             amplitude = round(float(np.sqrt(peak)) * height)
-            draw.line((column, middle - amplitude, column, middle + amplitude), fill=_SOUND)
+            canvas.line((column, middle - amplitude, column, middle + amplitude), fill=_SOUND)
     for second in range(_COLUMNS + 1):
         x = min(second * _SIDE, width - 1)
-        draw.line((x, top, x, top + _WAVE), fill=(200, 200, 200))
+        canvas.line((x, top, x, top + _WAVE), fill=(200, 200, 200))
 
 
 def _read_sound(path: Path) -> np.ndarray:

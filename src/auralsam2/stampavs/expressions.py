@@ -159,11 +159,11 @@ def _evaluate_sound(claim: Claim, item: SceneObject, scene: Scene) -> bool | Non
     if item.track is None:
         return False
     value = _comparison_value(claim.hearing, item)
-    others = [_comparison_value(claim.hearing, other) for other in scene.objects if other.track and other is not item]
+    rivals = [_comparison_value(claim.hearing, other) for other in scene.objects if other.track and other is not item]
     margin = {"first": 1, "last": 1, "longest": _MIN_SECONDS, "loudest": _MIN_DECIBELS}[claim.hearing]
-    if all(value >= other + margin for other in others):
+    if all(value >= other + margin for other in rivals):
         return True
-    return False if any(value <= other - margin for other in others) else None
+    return False if any(value <= other - margin for other in rivals) else None
 
 
 def _comparison_value(hearing: str, item: SceneObject) -> float:

@@ -102,13 +102,13 @@ def _draw_path(
     frames: int,
     limits: LayoutLimits,
     rng: np.random.Generator,
-    others: Sequence[ObjectPaths],
+    placed: Sequence[ObjectPaths],
     twins: Sequence[ObjectPaths],
 ) -> ObjectPaths | None:
     """Draw a path within the limits, in up to thirty attempts; None if all fail."""
     for _ in range(30):
         path = _sample_path(shape, extent, frames, limits, rng)
-        crowded = any(_overlap(path.box, other.box) > limits.overlap for other in others)
+        crowded = any(_overlap(path.box, other.box) > limits.overlap for other in placed)
         close = any(np.abs(path.centre[:, 0] - twin.centre[:, 0]).min() < MIN_TWIN_DISTANCE for twin in twins)
         crossing = any(np.ptp(np.sign(path.centre[:, 0] - twin.centre[:, 0])) for twin in twins)
         if not (crowded or close or crossing):

@@ -193,18 +193,18 @@ def cut_out(source: PhotographMask) -> Image.Image:
 def crop_background(image: Image.Image, side: int, rng: np.random.Generator) -> np.ndarray:
     """Draw a square part of at least 60 % of the shorter side, mirrored at random, (side, side, 3) uint8."""
     length = int(rng.uniform(0.6, 1.0) * min(image.size))
-    left, top = (int(rng.integers(edge - length + 1)) for edge in image.size)
-    part = image.resize((side, side), Image.Resampling.LANCZOS, (left, top, left + length, top + length))
+    min_x, min_y = (int(rng.integers(edge - length + 1)) for edge in image.size)
+    part = image.resize((side, side), Image.Resampling.LANCZOS, (min_x, min_y, min_x + length, min_y + length))
     return np.asarray(part)[:, :: int(rng.choice([-1, 1]))]
 
 
-def photograph_pool(sources: PhotographSources, cutouts: Path, least: int = 2) -> AssetPool:
+def photograph_pool(sources: PhotographSources, cutouts: Path, min_categories: int = 2) -> AssetPool:
     """Build the assets of scenes: a category sounds if it has cutouts and usable recordings.
 
     Args:
-        sources: of one split.
+        sources: sources of one split.
         cutouts: folder with `KEY.png` of every mask.
-        least: minimum number of categories that sound.
+        min_categories: minimum number of categories that sound.
 
     Raises:
         InputError: there are fewer categories.
@@ -221,13 +221,13 @@ def photograph_pool(sources: PhotographSources, cutouts: Path, least: int = 2) -
         Category(name=name, group=groups[name], verb="", pictures=tuple(pictures[name]), recordings=tuple(items))
         for name, items in sorted(recordings.items())
     )
-    if len(categories) < least:
+    if len(categories) < min_categories:
         raise InputError(
-            f"{len(categories)} categories have both a mask and a recording, but scenes need {least}: add files, or "
-            "exclude fewer categories"
+            f"{len(categories)} categories have both a mask and a recording, but scenes need {min_categories}: "
+            "add files, or exclude fewer categories"
         )
     silent = [picture for name, group in sorted(pictures.items()) if name not in recordings for picture in group]
-    return AssetPool(targets=categories, others=categories, silent=tuple(silent))
+    return AssetPool(targets=categories, distractors=categories, silent=tuple(silent))
 
 
 def _is_usable(path: Path) -> bool:

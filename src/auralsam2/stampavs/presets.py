@@ -21,7 +21,7 @@ class DifficultyPreset:
     Attributes:
         name: "standard" or "hard".
         backgrounds: kinds of background and their probabilities.
-        room: limits of the layout.
+        layout: limits of the layout.
         visible: minimum share of an object's pixels that no other object covers, in every frame.
         silent: probability that a silent object has no recording.
         offscreen: probability of an additional sounding object outside the image.
@@ -32,7 +32,7 @@ class DifficultyPreset:
 
     name: str
     backgrounds: tuple[tuple[str, float], ...]
-    room: LayoutLimits
+    layout: LayoutLimits
     visible: float
     silent: float
     offscreen: float
@@ -44,7 +44,7 @@ class DifficultyPreset:
 STANDARD = DifficultyPreset(
     name="standard",
     backgrounds=(("plain", 0.45), ("gradient", 0.45), ("texture", 0.1)),
-    room=LayoutLimits(
+    layout=LayoutLimits(
         extents=((0.45, 0.7), (0.4, 0.65), (0.36, 0.55), (0.34, 0.5)), overlap=0.3, drift=0.25, turn=12, outside=0.0
     ),
     visible=0.6,
@@ -57,7 +57,7 @@ STANDARD = DifficultyPreset(
 HARD = DifficultyPreset(
     name="hard",
     backgrounds=(("texture", 0.5), ("clutter", 0.5)),
-    room=LayoutLimits(
+    layout=LayoutLimits(
         extents=((0.25, 0.6), (0.25, 0.5), (0.22, 0.45), (0.2, 0.4)), overlap=0.5, drift=0.5, turn=30, outside=0.1
     ),
     visible=0.35,

@@ -48,7 +48,7 @@ _KINDS = {"train": "train", "test": "test-seen"}
 PHOTOGRAPHIC = DifficultyPreset(
     name="standard",
     backgrounds=((scene_module.PHOTOGRAPH, 1.0),),
-    room=LayoutLimits(
+    layout=LayoutLimits(
         extents=((0.4, 0.75), (0.35, 0.6), (0.3, 0.5), (0.28, 0.45)), overlap=0.3, drift=0.3, turn=10, outside=0.05
     ),
     visible=0.5,
@@ -124,7 +124,7 @@ def build_realavs(
     pools = {split: photograph_pool(source, root / CUTOUTS / split) for split, source in sources.items()}
     manifest = _describe(plan, counts, sources, pools)
 
-    def draw(split: str, index: int) -> tuple[scene_module.Scene, list[Expression]]:
+    def draw_clip(split: str, index: int) -> tuple[scene_module.Scene, list[Expression]]:
         return draw_real_scene(plan, pools[split], sources[split], split, index), []
 
     def make_clips(staging: Path) -> Iterator[ClipRows]:
@@ -132,7 +132,7 @@ def build_realavs(
             _save_cutouts(source, root / CUTOUTS / split)
         for split, count in counts.items():
             for index in range(count):
-                yield build_clip(root, staging, f"{split}-{index:05d}", split, partial(draw, split, index))
+                yield build_clip(root, staging, f"{split}-{index:05d}", split, partial(draw_clip, split, index))
 
     write_data_set(root, MANIFEST, manifest, _licence(sources), sum(counts.values()), make_clips, progress=progress)
     return manifest
@@ -143,19 +143,19 @@ def draw_real_scene(
 ) -> scene_module.Scene:
     """Draw the scene of a clip: cutouts over a photograph, with the noise and the blur of a camera."""
     rng = np.random.default_rng([plan.seed, list(SOURCE_SPLITS).index(split), index])
-    place = sources.backgrounds[int(rng.integers(len(sources.backgrounds)))].path
+    path = sources.backgrounds[int(rng.integers(len(sources.backgrounds)))].path
     blur = float(rng.uniform(0.0, 0.8)) * plan.size / 256
 
     def background(size: int, image_rng: np.random.Generator) -> np.ndarray:
-        return crop_background(read_picture(place, "RGB"), size, image_rng)
+        return crop_background(read_picture(path, "RGB"), size, image_rng)
 
     kind = scene_kind(_KINDS[split], index)
     scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=plan.size, background=background)
-    frames = np.stack([_film(frame, blur, rng) for frame in scene.frames])
+    frames = np.stack([_add_camera_noise(frame, blur, rng) for frame in scene.frames])
     return dataclasses.replace(scene, frames=frames)
 
 
-def _film(frame: np.ndarray, blur: float, rng: np.random.Generator) -> np.ndarray:
+def _add_camera_noise(frame: np.ndarray, blur: float, rng: np.random.Generator) -> np.ndarray:
     soft = np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32)
     return np.clip(np.rint(soft + rng.normal(0.0, NOISE, soft.shape)), 0, 255).astype(np.uint8)
 

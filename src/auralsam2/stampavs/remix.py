@@ -81,17 +81,17 @@ def remix_audio(
     count = {"single": 1, "multi": 2}.get(kind, 0)
     absent = _absent_categories(objects, by_name)
     if absent_voice_prob and absent and rng.random() < absent_voice_prob:
-        places = rng.permutation(len(objects))[:count].tolist()
-        voices = {place: absent[int(rng.integers(len(absent)))] for place in places}
+        indices = rng.permutation(len(objects))[:count].tolist()
+        voices = {index: absent[int(rng.integers(len(absent)))] for index in indices}
     else:
         voices = _draw_voices(objects, by_name, count, rng)
     offscreen = []
     if kind == "offscreen" or (voices and rng.random() < mix.offscreen):
-        others = [category for category in absent if category not in voices.values()]
-        if others:
-            offscreen = [draw_track(others[int(rng.integers(len(others)))], seconds, mix, rng)]
+        unused = [category for category in absent if category not in voices.values()]
+        if unused:
+            offscreen = [draw_track(unused[int(rng.integers(len(unused)))], seconds, mix, rng)]
     tracks = [
-        draw_track(voices[place], seconds, mix, rng) if place in voices else None for place in range(len(objects))
+        draw_track(voices[index], seconds, mix, rng) if index in voices else None for index in range(len(objects))
     ]
     silence = np.zeros(seconds, dtype=bool)
     pans = [np.array(item["pan"]) for item in objects]
@@ -117,9 +117,9 @@ def _draw_voices(
     """Return the categories of the sounding objects by their positions among the objects."""
     voices: dict[int, Category] = {}
     used: set[str] = set()
-    for place in rng.permutation(len(objects)).tolist():
-        category = by_name.get(objects[place]["category"])
+    for index in rng.permutation(len(objects)).tolist():
+        category = by_name.get(objects[index]["category"])
         if len(voices) < count and category is not None and category.name not in used:
-            voices[place] = category
+            voices[index] = category
             used |= {category.name, *category.alike}
     return voices

@@ -64,18 +64,18 @@ class Cutout:
         width, height = self.size
         half_w = scale * (abs(cosine) * width + abs(sine) * height) / 2 + 1
         half_h = scale * (abs(sine) * width + abs(cosine) * height) / 2 + 1
-        left, top = int(np.floor(x - half_w)), int(np.floor(y - half_h))
-        box = (int(np.ceil(x + half_w)) - left, int(np.ceil(y + half_h)) - top)
+        min_x, min_y = int(np.floor(x - half_w)), int(np.floor(y - half_h))
+        box = (int(np.ceil(x + half_w)) - min_x, int(np.ceil(y + half_h)) - min_y)
         # Inverse map, from a pixel of the result to one of the stamp.
         a, b = cosine / scale, -sine / scale
         d, e = sine / scale, cosine / scale
-        offset_x, offset_y = x - left, y - top
+        offset_x, offset_y = x - min_x, y - min_y
         c = width / 2 - a * offset_x - b * offset_y
         f = height / 2 - d * offset_x - e * offset_y
         rotated = self._image.transform(
             box, Image.Transform.AFFINE, (a, b, c, d, e, f), resample=Image.Resampling.BILINEAR
         )
-        return np.asarray(rotated), left, top
+        return np.asarray(rotated), min_x, min_y
 
 
 def compose_frame(
@@ -98,10 +98,10 @@ def compose_frame(
     owner = np.full((side, side), -1, dtype=np.int8)
     unoccluded = np.zeros(len(cutouts), dtype=np.int64)
     for number, (cutout, pose, extent) in enumerate(zip(cutouts, poses, largest, strict=True)):
-        patch, left, top = cutout.pose(pose.extent / extent, pose.angle, pose.x * side, pose.y * side)
-        rows = slice(max(0, top), max(0, min(side, top + patch.shape[0])))
-        columns = slice(max(0, left), max(0, min(side, left + patch.shape[1])))
-        part = patch[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        patch, min_x, min_y = cutout.pose(pose.extent / extent, pose.angle, pose.x * side, pose.y * side)
+        rows = slice(max(0, min_y), max(0, min(side, min_y + patch.shape[0])))
+        columns = slice(max(0, min_x), max(0, min(side, min_x + patch.shape[1])))
+        part = patch[rows.start - min_y : rows.stop - min_y, columns.start - min_x : columns.stop - min_x]
         unoccluded[number] = np.count_nonzero(patch[..., 3] > 127)
         alpha = part[..., 3]
         below = picture[rows, columns]

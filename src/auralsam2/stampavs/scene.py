@@ -97,7 +97,7 @@ def _silent_object(
         silent = [picture for picture in pool.silent if picture.key not in shown]
         if silent:
             return ObjectRole(picture=_choose(silent, rng), category=None)
-    first, second = (pool.targets, pool.others) if rng.random() < 0.5 else (pool.others, pool.targets)
+    first, second = (pool.targets, pool.distractors) if rng.random() < 0.5 else (pool.distractors, pool.targets)
     for categories in (first, second):
         available = [c for c in categories if c.name not in used and group in (None, c.group)]
         if available:
@@ -286,9 +286,9 @@ def _render(
     shapes = [(stamp.shape[1] / max(stamp.shape[:2]), stamp.shape[0] / max(stamp.shape[:2])) for stamp in stamps]
     mirrored = rng.random(len(stamps)) < 0.5
     tones = rng.uniform(1 - mix.tone, 1 + mix.tone, len(stamps))
-    room = mix.room
+    layout = mix.layout
     while True:
-        paths = draw_paths(shapes, seconds, room, rng, selection.twins)
+        paths = draw_paths(shapes, seconds, layout, rng, selection.twins)
         cutouts = tuple(
             Cutout(stamp, float(path.extent.max()) * side, mirrored=bool(flip), tone=float(tone))
             for stamp, path, flip, tone in zip(stamps, paths, mirrored, tones, strict=True)
@@ -302,7 +302,9 @@ def _render(
             shares.append(masks[:, frame].sum(axis=(1, 2)) / np.maximum(unoccluded, 1))
         if np.min(shares) >= mix.visible:
             return pictures, masks, renderer
-        room = replace(room, overlap=0.7 * room.overlap if room.overlap > 0.02 else 0.0, outside=0.7 * room.outside)
+        layout = replace(
+            layout, overlap=0.7 * layout.overlap if layout.overlap > 0.02 else 0.0, outside=0.7 * layout.outside
+        )
 
 
 def _object_name(role: ObjectRole) -> str:

@@ -54,12 +54,12 @@ class AssetPool:
 
     Attributes:
         targets: categories that may sound, with the images and recordings of this split.
-        others: categories that are visible but silent.
+        distractors: categories that are visible but silent.
         silent: images of objects without recording.
     """
 
     targets: tuple[Category, ...]
-    others: tuple[Category, ...]
+    distractors: tuple[Category, ...]
     silent: tuple[StampImage, ...]
 
 
@@ -123,23 +123,23 @@ def asset_pool(collection: AssetCollection, held_out: SplitAssets, split: str) -
     held_out_silent = tuple(picture for picture in collection.silent if picture.key in held_out.silent)
     if split == "test-unseen":
         targets = _select_categories(collection, lambda name: name in held_out.categories)
-        pool = AssetPool(targets=targets, others=(*targets, *trained), silent=held_out_silent)
+        pool = AssetPool(targets=targets, distractors=(*targets, *trained), silent=held_out_silent)
     elif split == "test-new-image":
         targets = tuple(
             replace(category, pictures=new)
             for category in trained
             if (new := _with_keys(collection.categories[category.name].pictures, held_out.pictures))
         )
-        pool = AssetPool(targets=targets, others=(*targets, *trained), silent=held_out_silent)
+        pool = AssetPool(targets=targets, distractors=(*targets, *trained), silent=held_out_silent)
     elif split == "test-new-sound":
         targets = tuple(
             replace(category, recordings=new)
             for category in trained
             if (new := _with_keys(collection.categories[category.name].recordings, held_out.recordings))
         )
-        pool = AssetPool(targets=targets, others=trained, silent=silent)
+        pool = AssetPool(targets=targets, distractors=trained, silent=silent)
     else:
-        pool = AssetPool(targets=trained, others=trained, silent=silent)
+        pool = AssetPool(targets=trained, distractors=trained, silent=silent)
     if not pool.targets:
         raise InputError(f"{split}: the stamps have nothing that training leaves for it")
     return pool

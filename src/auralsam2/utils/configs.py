@@ -14,20 +14,20 @@ T = TypeVar("T")
 
 
 def bounded_field(default: Any, low: float, high: float) -> Any:
-    """Declare a number, or a tuple of numbers, with the range that `check` enforces.
+    """Declare a number, or a tuple of numbers, with the range that `check_fields` enforces.
 
     Args:
-        default: the field's value where none is given; a tuple's range is that of each element, None is always valid.
-        low: least valid value.
-        high: greatest valid value.
+        default: default value; the range applies to each element of a tuple, and None is valid.
+        low: minimum.
+        high: maximum.
     """
     return dataclasses.field(default=default, metadata={"range": (low, high)})
 
 
 def check_fields(config: Any, section: str = "") -> None:
-    """Check the fields of a dataclass, from its `__post_init__`: types as annotated, ranges as declared by `bounded`.
+    """Check the fields of a dataclass, from its `__post_init__`: types as annotated, ranges as in `bounded_field`.
 
-    Lists become the tuples, and dictionaries the dataclasses, that the annotations ask for.
+    Lists become tuples, and dictionaries dataclasses, as annotated.
 
     Args:
         config: the instance.
@@ -48,14 +48,14 @@ def check_fields(config: Any, section: str = "") -> None:
                 raise ConfigError(f"{key} is {quoted(value)}, expected {low} to {high}")
 
 
-def check_range(config: object, section: str, least: float, most: float, *names: str) -> None:
+def check_range(config: object, section: str, low: float, high: float, *names: str) -> None:
     """Check the numbers of a dataclass; None passes.
 
     Args:
         config: the dataclass.
         section: its key, for messages.
-        least: lowest value allowed.
-        most: highest value allowed.
+        low: minimum.
+        high: maximum.
         names: fields with a number or a tuple of numbers.
 
     Raises:
@@ -64,8 +64,8 @@ def check_range(config: object, section: str, least: float, most: float, *names:
     for name in names:
         value = getattr(config, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not least <= number <= most:
-                raise ConfigError(f"{section}.{name} {quoted(value)} must lie between {least:g} and {most:g}")
+            if number is not None and not low <= number <= high:
+                raise ConfigError(f"{section}.{name} {quoted(value)} must lie between {low:g} and {high:g}")
 
 
 def build_config(kind: type[T], values: dict[str, Any], where: str = "") -> T:

@@ -22,20 +22,20 @@ def pick_device(device: str | int | torch.device) -> torch.device:
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     available = {"cpu": 1, "cuda": gpus, "mps": int(torch.backends.mps.is_available())}
-    here = ", ".join(
+    names = ", ".join(
         kind if count == 1 else f"{kind}:0 to {kind}:{count - 1}" for kind, count in available.items() if count
     )
     name = f"cuda:{device}" if isinstance(device, int) and not isinstance(device, bool) else str(device)
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
     try:
-        found = torch.device(name)
+        selected = torch.device(name)
     except RuntimeError:
-        found = None
+        selected = None
     # torch wraps numbers beyond 127: cuda:256 would be cuda:0.
-    if found is None or str(found) != name or (found.index or 0) >= available.get(found.type, 0):
-        raise UsageError(f"`device={' '.join(name.split())}` is not available here; available: {here}")
-    return found
+    if selected is None or str(selected) != name or (selected.index or 0) >= available.get(selected.type, 0):
+        raise UsageError(f"`device={' '.join(name.split())}` is not available here; available: {names}")
+    return selected
 
 
 def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:

@@ -37,9 +37,9 @@ def interior_point(mask: np.ndarray) -> tuple[int, int]:
         (row, column).
     """
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    top, left = int(rows[0]), int(columns[0])
-    cropped = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1)
+    min_y, min_x = int(rows[0]), int(columns[0])
+    cropped = np.pad(mask[min_y : rows[-1] + 1, min_x : columns[-1] + 1], 1)
     distance = ndimage.distance_transform_cdt(cropped, "chessboard")
     pixels = np.argwhere(distance == distance.max()) - 1
     row, column = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()].tolist()
-    return top + row, left + column
+    return min_y + row, min_x + column

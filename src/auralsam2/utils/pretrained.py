@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="PreTrainedModel")
 
-_LARGEST, _MOST = 2**24, 1024
+_MAX_INTEGER, _MAX_COUNT = 2**24, 1024
 """Greatest whole number in a configuration, and greatest number of layers, blocks or stages."""
 _COUNTED = re.compile(r"layers|blocks|stages?$|depth|num_labels|num_maskmem|multimask")
 _SLACK = 2**21
@@ -74,11 +74,11 @@ def check_config(folder: Path) -> bool:
     if not isinstance(values, dict):
         raise ValueError("config.json is no JSON object")
     for key, value in _numbers(values, ""):
-        most = _MOST if _COUNTED.search(key) else _LARGEST
+        limit = _MAX_COUNT if _COUNTED.search(key) else _MAX_INTEGER
         if isinstance(value, float) and not math.isfinite(value):
             raise ConfigError(f"{path}: {key} is {value}; copy or download the file again")
-        if isinstance(value, int) and abs(value) > most:
-            raise ConfigError(f"{path}: {key} is {quoted(value)}, beyond {most}; copy or download the file again")
+        if isinstance(value, int) and abs(value) > limit:
+            raise ConfigError(f"{path}: {key} is {quoted(value)}, beyond {limit}; copy or download the file again")
     return is_large(values)
 
 

@@ -23,11 +23,11 @@ WEIGHTS_FILE = "model.safetensors"
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_SHOWN = 8
+_MAX_KEYS = 8
 """Maximum number of keys of each kind in a message."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_WHOLE, _EDGE, _BLOCK, _BLOCKS = 32 * 2**20, 2**20, 4096, 256
+_MAX_WHOLE, _EDGE, _BLOCK, _BLOCKS = 32 * 2**20, 2**20, 4096, 256
 """Bytes: files up to `_WHOLE` are hashed whole; of larger ones both ends and evenly spaced blocks."""
 
 
@@ -38,18 +38,16 @@ def describe_mismatch(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
         parts: for each part its prefix in messages, the actual and the expected shapes.
     """
     missing, unexpected, wrong = [], [], []
-    for prefix, found, expected in parts:
-        missing += [f"{prefix}{name}" for name in expected if name not in found]
+    for prefix, actual, expected in parts:
+        missing += [f"{prefix}{name}" for name in expected if name not in actual]
         # Names in a damaged file can have any characters and length.
-        strange = [name for name in found if name not in expected]
-        unexpected += [
-            f"{prefix}{name}" if name.isprintable() and len(name) < 200 else quoted(name) for name in strange
-        ]
-        for name, shape in found.items():
+        extra = [name for name in actual if name not in expected]
+        unexpected += [f"{prefix}{name}" if name.isprintable() and len(name) < 200 else quoted(name) for name in extra]
+        for name, shape in actual.items():
             if name in expected and shape != expected[name]:
                 wrong.append(f"{prefix}{name} {list(shape)} instead of {list(expected[name])}")
     return "; ".join(
-        f"{len(names)} {kind}: {', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
+        f"{len(names)} {kind}: {', '.join(names[:_MAX_KEYS])}{', …' if len(names) > _MAX_KEYS else ''}"
         for kind, names in (("missing", missing), ("unexpected", unexpected), ("wrongly shaped", wrong))
         if names
     )
@@ -130,10 +128,10 @@ def file_hash(path: Path) -> str:
 @functools.lru_cache(maxsize=1024)
 def _file_hash(path: Path, size: int, _modified: int) -> str:
     with path.open("rb") as file:
-        if size <= _WHOLE:
+        if size <= _MAX_WHOLE:
             return hashlib.file_digest(file, "sha256").hexdigest()
         # A safetensors file starts with the length of its JSON header, 8 bytes, little-endian.
-        header = min(int.from_bytes(file.read(8), "little"), _WHOLE)
+        header = min(int.from_bytes(file.read(8), "little"), _MAX_WHOLE)
         spans = [(0, 8 + header + _EDGE), (size - _EDGE, _EDGE)]
         spans += [(size * number // _BLOCKS, _BLOCK) for number in range(_BLOCKS)]
         digest = hashlib.sha256(str(size).encode())

@@ -25,8 +25,8 @@ class ClapTagger:
         model, tokeniser, extractor: CLAP without fusion.
         labels: names of possible sounds.
         negatives: sounds that are never an answer, such as "silence" or "wind".
-        least: τ_a, minimum probability for a label to be active in a second.
-        most: maximum number of labels of a clip.
+        min_probability: τ_a, minimum probability for a label to be active in a second.
+        max_labels: maximum number of labels of a clip.
         name: identifier for the cache.
 
     Raises:
@@ -41,15 +41,15 @@ class ClapTagger:
         labels: Sequence[str],
         negatives: Sequence[str] = ("silence", "background noise", "wind"),
         *,
-        least: float = 0.3,
-        most: int = 3,
+        min_probability: float = 0.3,
+        max_labels: int = 3,
         name: str = CLAP,
     ) -> None:
         if not labels:
             raise UsageError("a tagger needs labels: give the names of what may sound")
         self.model, self.extractor = model.eval(), extractor
-        self.labels, self.least, self.most = tuple(labels), least, most
-        self.name = f"{name} {least} {most} {'|'.join((*labels, '', *negatives))}"
+        self.labels, self.min_probability, self.max_labels = tuple(labels), min_probability, max_labels
+        self.name = f"{name} {min_probability} {max_labels} {'|'.join((*labels, '', *negatives))}"
         phrases = [f"the sound of {label}" for label in (*labels, *negatives)]
         with torch.inference_mode():
             batch = tokeniser(phrases, padding=True, return_tensors="pt").to(model.device)
@@ -85,10 +85,10 @@ class ClapTagger:
             Tag(
                 label=self.labels[number],
                 score=float(scores[number]),
-                active=tuple((probabilities[:, number] >= self.least).tolist()),
+                active=tuple((probabilities[:, number] >= self.min_probability).tolist()),
             )
-            for number in order[: self.most]
-            if scores[number] >= self.least
+            for number in order[: self.max_labels]
+            if scores[number] >= self.min_probability
         ]
 
     def _probabilities(self, samples: np.ndarray) -> torch.Tensor:

@@ -22,7 +22,7 @@ class GroundingDinoDetector:
 
     Args:
         model, tokeniser: Grounding DINO.
-        most: maximum number of boxes in an image.
+        max_boxes: maximum number of boxes in an image.
         shorter, longer: target length of the image's shorter side, and maximum length of its longer side, in pixels.
         name: identifier for the cache.
     """
@@ -32,14 +32,14 @@ class GroundingDinoDetector:
         model: GroundingDinoForObjectDetection,
         tokeniser: Any,
         *,
-        most: int = 3,
+        max_boxes: int = 3,
         shorter: int = 800,
         longer: int = 1333,
         name: str = GROUNDING_DINO,
     ) -> None:
         self.model, self.tokeniser = model.eval(), tokeniser
-        self.most, self.shorter, self.longer = most, shorter, longer
-        self.name = f"{name} {most} {shorter} {longer}"
+        self.max_boxes, self.shorter, self.longer = max_boxes, shorter, longer
+        self.name = f"{name} {max_boxes} {shorter} {longer}"
 
     @classmethod
     def from_pretrained(cls, model: str = GROUNDING_DINO, device: str = "cpu", **options: Any) -> GroundingDinoDetector:
@@ -56,7 +56,7 @@ class GroundingDinoDetector:
         return cls(*parts, name=model, **options)
 
     @torch.inference_mode()
-    def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
+    def detect(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
         """Return boxes and scores, best first; ties in the order of the model's output."""
         height, width = image.shape[:2]
         tokens = self.tokeniser(f"{label.lower().strip(' .')}.", return_tensors="pt").to(self.model.device)
@@ -76,7 +76,7 @@ class GroundingDinoDetector:
             x0, y0, x1, y1 = corners[number].tolist()
             if x1 > x0 and y1 > y0:
                 detections.append(((x0, y0, x1, y1), float(scores[number])))
-        return detections[: self.most]
+        return detections[: self.max_boxes]
 
     def _pixels(self, image: np.ndarray) -> torch.Tensor:
         """Resize and normalise an image: (1, 3, h, w) float."""

@@ -75,7 +75,7 @@ class Detector(Protocol):
 
     name: str
 
-    def propose(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
+    def detect(self, image: np.ndarray, label: str) -> list[tuple[DetectionBox, float]]:
         """Return boxes and scores, best first.
 
         Args:
@@ -88,7 +88,7 @@ class Detector(Protocol):
 class Selector(Protocol):
     """Selector of the frame and box that prompt SAM 2."""
 
-    def select(self, proposals: Sequence[Detection]) -> Detection | None:
+    def select(self, detections: Sequence[Detection]) -> Detection | None:
         """Return one of the detections of a label in all frames, or None."""
         ...
 
@@ -107,23 +107,23 @@ class RuleSelector:
     static box and 1 for the one with the most motion. Ties go to the earlier frame, then to the smaller coordinates.
 
     Attributes:
-        least: minimum score of a detection.
+        min_score: minimum score of a detection.
     """
 
-    least: float = 0.3
+    min_score: float = 0.3
 
-    def select(self, proposals: Sequence[Detection]) -> Detection | None:
+    def select(self, detections: Sequence[Detection]) -> Detection | None:
         """Return one of the detections of a label in all frames; None if no score is high enough."""
-        confident = [proposal for proposal in proposals if proposal.score >= self.least]
-        candidates = [one for one in confident if not any(_is_part(one, other) for other in confident)]
+        confident = [detection for detection in detections if detection.score >= self.min_score]
+        candidates = [box for box in confident if not any(_is_part(box, outer) for outer in confident)]
         if not candidates:
             return None
-        max_motion = max(proposal.motion for proposal in candidates)
+        max_motion = max(detection.motion for detection in candidates)
 
-        def rank(proposal: Detection) -> tuple[float, int, DetectionBox]:
-            motion = 0.5 + 0.5 * (proposal.motion / max_motion if max_motion else 0.0)
-            size = 0.5 if proposal.area > WHOLE_AREA else min(1.0, proposal.area / SMALL_AREA)
-            return -proposal.score * size * motion, proposal.index, proposal.box
+        def rank(detection: Detection) -> tuple[float, int, DetectionBox]:
+            motion = 0.5 + 0.5 * (detection.motion / max_motion if max_motion else 0.0)
+            size = 0.5 if detection.area > WHOLE_AREA else min(1.0, detection.area / SMALL_AREA)
+            return -detection.score * size * motion, detection.index, detection.box
 
         return min(candidates, key=rank)
 

@@ -76,11 +76,11 @@ class TaggedDetection:
 
     Attributes:
         tag: label and its active seconds.
-        proposal: frame and box.
+        detection: frame and box.
     """
 
     tag: Tag
-    proposal: Detection
+    detection: Detection
 
     def sounds(self, second: int) -> bool:
         """Return whether the label sounds in a second; audio that ends before the video is silent."""
@@ -92,17 +92,17 @@ class ZeroShotPipeline:
 
     Args:
         model: AuralSAM2, of which only SAM 2 is used.
-        tagger, proposer, selector: audio tagger, object detector, and selector of a detection.
-        cache: folder for the responses of tagger and detector, `tagger.jsonl` and `proposer.jsonl`, for experiments
+        tagger, detector, selector: audio tagger, object detector, and selector of a detection.
+        cache: folder for the responses of tagger and detector, `tagger.jsonl` and `detector.jsonl`, for experiments
             with the selector; None for none.
     """
 
     def __init__(
-        self, model: AuralSAM2, tagger: Tagger, proposer: Detector, selector: Selector, cache: Path | None = None
+        self, model: AuralSAM2, tagger: Tagger, detector: Detector, selector: Selector, cache: Path | None = None
     ) -> None:
-        self.model, self.tagger, self.proposer, self.selector = model, tagger, proposer, selector
+        self.model, self.tagger, self.detector, self.selector = model, tagger, detector, selector
         self._tags = ResponseCache(None if cache is None else cache / "tagger.jsonl")
-        self._proposals = ResponseCache(None if cache is None else cache / "proposer.jsonl")
+        self._detections = ResponseCache(None if cache is None else cache / "detector.jsonl")
 
     def starts(self, video: Path) -> list[TaggedDetection]:
         """Return the selected detection for each sounding label of a video.
@@ -122,21 +122,21 @@ class ZeroShotPipeline:
             seconds: returns the audio, (T, 16000) float32, one channel at 16 kHz; called if it is needed.
         """
 
-        def ask() -> list[dict[str, object]]:
+        def tag_clip() -> list[dict[str, object]]:
             return [dataclasses.asdict(tag) for tag in self.tagger.tag(seconds())]
 
-        entries = self._tags.get(f"{clip} {self.tagger.name}", ask)
+        entries = self._tags.get(f"{clip} {self.tagger.name}", tag_clip)
         tags = [Tag(label=tag["label"], score=tag["score"], active=tuple(tag["active"])) for tag in entries]
         if not tags:
             return []
-        proposals: list[list[Detection]] = [[] for _ in tags]
+        by_tag: list[list[Detection]] = [[] for _ in tags]
         previous: np.ndarray | None = None
         for frame in frames:
-            for tag, detections in zip(tags, proposals, strict=True):
+            for tag, detections in zip(tags, by_tag, strict=True):
                 detections += self._detect(clip, frame, tag.label, previous)
             previous = frame.image
-        selected = zip(tags, map(self.selector.select, proposals), strict=True)
-        return [TaggedDetection(tag=tag, proposal=proposal) for tag, proposal in selected if proposal is not None]
+        selected = zip(tags, map(self.selector.select, by_tag), strict=True)
+        return [TaggedDetection(tag=tag, detection=detection) for tag, detection in selected if detection is not None]
 
     def segment(self, video: Path) -> Iterator[Segmentation]:
         """Yield the masks in the order of time; objects with labels in the same second share one mask.
@@ -149,7 +149,7 @@ class ZeroShotPipeline:
         if starts:
             with self.model.open(video, audio="none", fps=FPS) as session:
                 for number, start in enumerate(starts, 1):
-                    session.add_box(start.proposal.box, start.proposal.time, number)
+                    session.add_box(start.detection.box, start.detection.time, number)
                 for segmentation in session.propagate(direction="both"):
                     masks[segmentation.index, segmentation.object_id] = _packed(segmentation)
         with FrameReader(video, fps=FPS, start=0.0, end=None) as frames:
@@ -162,8 +162,8 @@ class ZeroShotPipeline:
                 yield self._merge(frame, sounding)
 
     def _detect(self, clip: str, frame: Frame, label: str, previous: np.ndarray | None) -> list[Detection]:
-        question = f"{clip} {frame.index} {label} {self.proposer.name}"
-        boxes = self._proposals.get(question, lambda: self.proposer.propose(frame.image, label))
+        question = f"{clip} {frame.index} {label} {self.detector.name}"
+        boxes = self._detections.get(question, lambda: self.detector.detect(frame.image, label))
         height, width = frame.image.shape[:2]
         detections = []
         for box, score in boxes:

@@ -21,15 +21,15 @@ class TaggerConfig:
         model: hub id or folder.
         labels: names of possible sounds.
         negatives: sounds that are never an answer.
-        least: minimum probability for a label to be active in a second.
-        most: maximum number of labels of a clip.
+        min_probability: minimum probability for a label to be active in a second.
+        max_labels: maximum number of labels of a clip.
     """
 
     model: str = CLAP
     labels: tuple[str, ...]
     negatives: tuple[str, ...] = ("silence", "background noise", "wind")
-    least: float = 0.3
-    most: int = 3
+    min_probability: float = 0.3
+    max_labels: int = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +38,12 @@ class DetectorConfig:
 
     Attributes:
         model: hub id or folder.
-        most: maximum number of boxes in an image.
+        max_boxes: maximum number of boxes in an image.
         shorter, longer: target length of the image's shorter side, and maximum length of its longer side, in pixels.
     """
 
     model: str = GROUNDING_DINO
-    most: int = 3
+    max_boxes: int = 3
     shorter: int = 800
     longer: int = 1333
 
@@ -53,12 +53,12 @@ class ZeroShotConfig:
     """Configuration of a pipeline, such as `recipes/zero-shot/avsbench.yaml`.
 
     Attributes:
-        tagger, proposer, selector: audio tagger, object detector, and selector of a detection.
+        tagger, detector, selector: audio tagger, object detector, and selector of a detection.
         cache: folder for the responses of tagger and detector; None for none.
     """
 
     tagger: TaggerConfig
-    proposer: DetectorConfig = field(default_factory=DetectorConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
     selector: RuleSelector = field(default_factory=RuleSelector)
     cache: str | None = None
 
@@ -86,7 +86,7 @@ class ZeroShotConfig:
         return ZeroShotPipeline(
             model,
             ClapTagger.from_pretrained(**asdict(self.tagger), device=device),
-            GroundingDinoDetector.from_pretrained(**asdict(self.proposer), device=device),
+            GroundingDinoDetector.from_pretrained(**asdict(self.detector), device=device),
             self.selector,
             cache=None if self.cache is None else Path(self.cache),
         )

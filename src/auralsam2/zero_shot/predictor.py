@@ -35,13 +35,13 @@ class ZeroShotPredictor:
     def __init__(self, pipeline: ZeroShotPipeline, options: EvaluationOptions) -> None:
         self.pipeline = pipeline
         self._aural = AuralPredictor(pipeline.model, options)
-        self.name = f"external on {pipeline.model.name}"
-        roles = {
+        self.name = f"zero-shot on {pipeline.model.name}"
+        components = {
             "tagger": pipeline.tagger.name,
-            "proposer": pipeline.proposer.name,
+            "detector": pipeline.detector.name,
             "selector": repr(pipeline.selector),
         }
-        self.identity = self._aural.identity | roles
+        self.identity = self._aural.identity | components
 
     def prepare(self, clip: LoadedClip) -> torch.Tensor:
         """Resize the frames to the model's input, (T, 3, S, S) uint8."""
@@ -62,8 +62,8 @@ class ZeroShotPredictor:
         with inference_context(self.pipeline.model):
             frames = network.encode(normalise(prepared.to(network.device)), with_patches=False)
             for start in starts:
-                box = _on_square(start.proposal.box, clip.frames[start.proposal.index], side)
-                for tracked in track_frames(network, frames, None, {start.proposal.index: box}):
+                box = _on_square(start.detection.box, clip.frames[start.detection.index], side)
+                for tracked in track_frames(network, frames, None, {start.detection.index: box}):
                     if start.sounds(tracked.t):
                         logits[tracked.t] = torch.maximum(logits[tracked.t], tracked.logits)
                         ious[tracked.t] = max(float(ious[tracked.t]), tracked.iou)

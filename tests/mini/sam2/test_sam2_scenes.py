@@ -18,9 +18,9 @@ def scenes(stamps, part="train", seed=0, frames=2) -> SceneStream:
 
 
 def pictures(drawn: SceneStream) -> set[str]:
-    return {picture.key for category in (*drawn.pool.targets, *drawn.pool.others) for picture in category.pictures} | {
-        picture.key for picture in drawn.pool.silent
-    }
+    categories = (*drawn.pool.targets, *drawn.pool.distractors)
+    sounding = {picture.key for category in categories for picture in category.pictures}
+    return sounding | {picture.key for picture in drawn.pool.silent}
 
 
 def test_a_clip_is_the_same_whenever_it_is_drawn(stamps):
@@ -104,5 +104,5 @@ def test_a_second_picture_of_a_trained_thing_is_held_out(stamps, tmp_path):
     pool = module.held_out(collection, second)
     assert name in {category.name for category in pool.targets}
     assert {c.name for c in pool.targets} == {name, *held.categories}
-    assert pool.others == pool.targets
+    assert pool.distractors == pool.targets
     assert {picture.key for picture in pool.silent} == set(held.silent)
