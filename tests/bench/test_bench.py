@@ -1,4 +1,4 @@
-"""`auralsam2 bench`, on small models and short videos: the reports hold what they promise."""
+"""`auralsam2 bench`, with small models and short videos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from auralsam2.utils.timing import STAGES
 HARDWARE = {"cpu", "threads", "device", "torch", "auralsam2"}
 
 
-def test_speed_reports_every_stage_and_the_hearing_overhead(command, small_model):
+def test_speed_reports_every_stage_and_the_audio_overhead(command, small_model):
     outcome = command("bench", "speed", "--model", small_model, "--frames", "4", "--json")
     assert outcome.code == 0, outcome.err
     report = json.loads(outcome.out)
@@ -25,24 +25,24 @@ def test_speed_reports_every_stage_and_the_hearing_overhead(command, small_model
         parts = [numbers["stages"][name] for name in ("encoder", "fuser", "decoder", "memory")]
         assert numbers["network"] == pytest.approx(sum(parts), rel=0.01)
         assert 0 < numbers["network_share"] <= 1
-        assert numbers["hearing_overhead"] == pytest.approx(numbers["network"] / numbers["click_network"])
+        assert numbers["audio_overhead"] == pytest.approx(numbers["network"] / numbers["click_network"])
         assert {run["prompts"] for run in numbers["runs"]} == {"sound", "click"}
 
 
 def test_speed_as_a_table(command, small_model):
     outcome = command("bench", "speed", "--model", small_model, "--frames", "2", "--dtype", "fp32")
     assert outcome.code == 0, outcome.err
-    for name in (*STAGES, "hearing overhead, network", "network / wall"):
+    for name in (*STAGES, "audio overhead, network", "network / wall"):
         assert any(line.startswith(name) for line in outcome.out.splitlines()), name
 
 
-def test_prompting_reports_what_hearing_and_a_click_cost(command, small_model):
+def test_prompting_reports_the_cost_of_audio_and_of_a_click(command, small_model):
     outcome = command("bench", "prompting", "--model", small_model, "--frames", "3", "--rounds", "1", "--json")
     assert outcome.code == 0, outcome.err
     numbers = json.loads(outcome.out)["dtypes"]["fp32"]
-    assert numbers["hearing_overhead"] == numbers["first_pass_heard"] / numbers["first_pass_pointed"]
-    assert 0 < numbers["click"] == pytest.approx(numbers["click_share"] * numbers["first_pass_heard"])
-    assert [(one["prompts"], one["frames"]) for one in numbers["passes"]] == [
+    assert numbers["audio_overhead"] == numbers["first_pass_audio"] / numbers["first_pass_visual"]
+    assert 0 < numbers["click"] == pytest.approx(numbers["click_share"] * numbers["first_pass_audio"])
+    assert [(run["prompts"], run["frames"]) for run in numbers["passes"]] == [
         ("points+box", 3),
         ("audio+points+box", 3),
     ]
@@ -75,7 +75,7 @@ def test_memory_that_grows_fails():
 
 
 @pytest.mark.parametrize("name", ["speed", "memory"])
-def test_a_model_that_is_not_here(command, name):
+def test_missing_model_is_an_error(command, name):
     outcome = command("bench", name, "--model", "no-such-model")
     assert outcome.code == 3
     assert "no model 'no-such-model'" in outcome.error

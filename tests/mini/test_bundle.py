@@ -131,7 +131,7 @@ def test_a_model_that_is_too_large_is_refused_and_the_earlier_one_stays(run, tmp
     bundle(run / "run" / "best", run / "parts" / "sam2", tmp_path / "mini")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.setattr(bundling, "MAX_BYTES", 1_000_000)
-    with pytest.raises(OutputError, match=r"best: \d+\.\d MB \(trained .*, sam2 .*more than the 1 MB"):
+    with pytest.raises(OutputError, match=r"best: \d+\.\d MB \(trained .*, sam2 .*more than the limit of 1 MB"):
         bundle(run / "run", run / "parts" / "sam2", tmp_path / "mini")
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
     monkeypatch.undo()
@@ -147,7 +147,7 @@ def test_what_else_may_go_wrong(run, tmp_path, capsys):
         bundle(run / "run", tmp_path / "nowhere", tmp_path / "mini")
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "love.txt").write_text("dear")
-    with pytest.raises(UsageError, match="letters: holds something else"):
+    with pytest.raises(UsageError, match="letters: not a model folder"):
         bundle(run / "run", sam2, tmp_path / "letters")
     small_sam2(SIZE, width=256).save_pretrained(tmp_path / "wide")
     with pytest.raises(ConfigError, match=r"fuser\.width 128 differs from SAM 2's 256"):

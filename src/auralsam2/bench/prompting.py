@@ -57,9 +57,9 @@ class PromptingTimes:
     def summary(self) -> dict[str, Any]:
         """Return all values for JSON; times in seconds."""
         return {
-            "first_pass_pointed": self.first_pass(VISUAL),
-            "first_pass_heard": self.first_pass(WITH_AUDIO),
-            "hearing_overhead": self.first_pass(WITH_AUDIO) / self.first_pass(VISUAL),
+            "first_pass_visual": self.first_pass(VISUAL),
+            "first_pass_audio": self.first_pass(WITH_AUDIO),
+            "audio_overhead": self.first_pass(WITH_AUDIO) / self.first_pass(VISUAL),
             "click": self.click,
             "click_share": self.click / self.first_pass(WITH_AUDIO),
             "passes": [
@@ -87,7 +87,7 @@ def measure_prompting(
     for _ in range(rounds):
         for prompts in (VISUAL, WITH_AUDIO):
             passes.append(_run_session(model, video, prompts, frames))
-            note(f"{model.dtype}, {prompts}: {passes[-1].seconds / frames:.3g} s a frame")
+            note(f"{model.dtype}, {prompts}: {passes[-1].seconds / frames:.3g} s per frame")
     return PromptingTimes(passes=tuple(passes))
 
 

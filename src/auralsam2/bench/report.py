@@ -38,14 +38,14 @@ _LABELS = (
     ("network_share", "network / wall"),
     ("click_network", "network, click instead"),
     ("click_wall", "wall time, click instead"),
-    ("hearing_overhead", "hearing overhead, network"),
-    ("hearing_overhead_wall", "hearing overhead, wall"),
+    ("audio_overhead", "audio overhead, network"),
+    ("audio_overhead_wall", "audio overhead, wall"),
 )
 _PROMPTING_LABELS = (
-    ("first_pass_pointed", "a frame: points, box"),
-    ("first_pass_heard", "a frame: audio, points, box"),
-    ("hearing_overhead", "hearing overhead"),
-    ("click", "a click on a frame that was seen"),
+    ("first_pass_visual", "a frame: points, box"),
+    ("first_pass_audio", "a frame: audio, points, box"),
+    ("audio_overhead", "audio overhead"),
+    ("click", "a click on an encoded frame"),
     ("click_share", "click / frame of the first pass"),
 )
 
@@ -191,13 +191,13 @@ def compare_memory(model: str | None, short: float, long: float) -> memory.Memor
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
         name = model or str(write_small_model(Path(folder) / "model"))
 
-        def measured(length: str, seconds: float) -> memory.MemoryPeak:
+        def measure_peak(length: str, seconds: float) -> memory.MemoryPeak:
             _note(f"writing a video of {seconds:g} s")
             video = write_bench_clip(Path(folder) / f"{length}.mp4", seconds, MEMORY_FPS)
             _note(f"segmenting {seconds:g} s in a separate process")
             return memory.measure_memory(name, video, seconds, Path(folder) / "results")
 
-        return memory.MemoryComparison(short=measured("short", short), long=measured("long", long))
+        return memory.MemoryComparison(short=measure_peak("short", short), long=measure_peak("long", long))
 
 
 def _loaded(model: str | None, backbone: Size, dtypes: tuple[str, ...], device: str, threads: int | None) -> AuralSAM2:
@@ -235,7 +235,7 @@ def _speed_lines(report: dict[str, Any]) -> list[str]:
         f"{report['model']} at {report['image_size']} px; video of {video['width']}x{video['height']} at "
         f"{video['fps']} fps; {report['runs_per_prompt']} runs of {report['frames_per_run']} frames for each prompt",
         "",
-        *_columns("seconds a frame", 28, dtypes, rows),
+        *_columns("seconds per frame", 28, dtypes, rows),
     ]
 
 

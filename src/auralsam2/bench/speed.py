@@ -15,7 +15,7 @@ from auralsam2.model import AuralSAM2
 from auralsam2.types import Point, Prompts
 from auralsam2.utils.timing import STAGES
 
-HEARING, CLICK = "sound", "click"
+AUDIO, CLICK = "sound", "click"
 """Prompted by the audio track; prompted by one point on the first frame, without audio."""
 WARM_UP = 2
 """Frames of the warm-up: the second one is the first that attends to memory."""
@@ -52,22 +52,22 @@ class SpeedReport:
     dtype: str
     runs: tuple[SpeedRun, ...]
 
-    def per_frame(self, value: Callable[[SpeedRun], float], prompts: str = HEARING) -> float:
+    def per_frame(self, value: Callable[[SpeedRun], float], prompts: str = AUDIO) -> float:
         """Return the median of a time over the runs with these prompts, in seconds per frame."""
         return median(value(run) / run.frames for run in self.runs if run.prompts == prompts)
 
     @property
     def network_share(self) -> float:
         """Median share of the wall time inside calls of the network, prompted by audio."""
-        return median(run.network / run.wall for run in self.runs if run.prompts == HEARING)
+        return median(run.network / run.wall for run in self.runs if run.prompts == AUDIO)
 
     @property
-    def hearing_overhead(self) -> float:
+    def audio_overhead(self) -> float:
         """Time inside the network prompted by audio, divided by that prompted by a click."""
         return self.per_frame(lambda run: run.network) / self.per_frame(lambda run: run.network, CLICK)
 
     @property
-    def hearing_overhead_wall(self) -> float:
+    def audio_overhead_wall(self) -> float:
         """Wall time prompted by audio, divided by that prompted by a click."""
         return self.per_frame(lambda run: run.wall) / self.per_frame(lambda run: run.wall, CLICK)
 
@@ -80,8 +80,8 @@ class SpeedReport:
             "network_share": self.network_share,
             "click_network": self.per_frame(lambda run: run.network, CLICK),
             "click_wall": self.per_frame(lambda run: run.wall, CLICK),
-            "hearing_overhead": self.hearing_overhead,
-            "hearing_overhead_wall": self.hearing_overhead_wall,
+            "audio_overhead": self.audio_overhead,
+            "audio_overhead_wall": self.audio_overhead_wall,
             "runs": [
                 {"prompts": run.prompts, "frames": run.frames, "wall": run.wall, "network": run.network}
                 for run in self.runs
@@ -116,13 +116,13 @@ def measure_speed(
         note: receives progress messages.
     """
     note(f"{model.dtype}: warming up")
-    for prompts in (HEARING, CLICK):
+    for prompts in (AUDIO, CLICK):
         _run(model, video, scratch, prompts, 0, WARM_UP)
     runs: list[SpeedRun] = []
     for begin, end in parts:
-        for prompts in (HEARING, CLICK):
+        for prompts in (AUDIO, CLICK):
             run = _run(model, video, scratch, prompts, begin, end)
-            note(f"{model.dtype}, {prompts}, seconds {begin} to {end}: {run.wall / run.frames:.3g} s a frame")
+            note(f"{model.dtype}, {prompts}, seconds {begin} to {end}: {run.wall / run.frames:.3g} s per frame")
             runs.append(run)
     return SpeedReport(dtype=model.dtype, runs=tuple(runs))
 
@@ -139,8 +139,8 @@ def _run(model: AuralSAM2, video: Path, scratch: Path, prompts: str, begin: int,
     began = time.perf_counter()
     result = model.segment(
         video,
-        prompts=Prompts() if prompts == HEARING else Prompts(points=(point,)),
-        audio="track" if prompts == HEARING else "none",
+        prompts=Prompts() if prompts == AUDIO else Prompts(points=(point,)),
+        audio="track" if prompts == AUDIO else "none",
         start=float(begin),
         end=float(end),
     )
