@@ -140,7 +140,7 @@ def test_the_studio_prints_its_address(environment, desk):
 
 
 def test_blocks_are_found():
-    assert len(COMMANDS) == 24
+    assert len(COMMANDS) == 26
     assert [line.split()[1] for line in COMMANDS[:3]] == ["demo", "segment", "studio"], "the three commands"
     starts = {line.split()[0] for line in LINES if line}
     assert starts == {"auralsam2", "pip", "make", "mkdir", "python", "apt", "git", "cd"}
