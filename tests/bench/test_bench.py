@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from auralsam2.bench import memory, speed
+from auralsam2.bench import memory, report, speed
 from auralsam2.utils.timing import STAGES
 
 HARDWARE = {"cpu", "threads", "device", "torch", "auralsam2"}
@@ -15,11 +15,11 @@ HARDWARE = {"cpu", "threads", "device", "torch", "auralsam2"}
 def test_speed_reports_every_stage_and_the_audio_overhead(command, small_model):
     outcome = command("bench", "speed", "--model", small_model, "--frames", "4", "--json")
     assert outcome.code == 0, outcome.err
-    report = json.loads(outcome.out)
-    assert report["machine"].keys() == HARDWARE
-    assert report["image_size"] == 64
-    assert report["dtypes"].keys() == {"fp32", "bf16"}
-    for numbers in report["dtypes"].values():
+    printed = json.loads(outcome.out)
+    assert printed["machine"].keys() == HARDWARE
+    assert printed["image_size"] == 64
+    assert printed["dtypes"].keys() == {"fp32", "bf16"}
+    for numbers in printed["dtypes"].values():
         assert numbers["stages"].keys() == set(STAGES)
         assert all(seconds > 0 for seconds in numbers["stages"].values())
         parts = [numbers["stages"][name] for name in ("encoder", "fuser", "decoder", "memory")]
@@ -56,14 +56,19 @@ def test_stretches_are_whole_windows():
 
 
 def test_memory_compares_a_short_and_a_long_video(command, small_model):
-    """The long one has ten times the frames of the short one."""
+    """The short one has half the frames, as both are short."""
     outcome = command("bench", "memory", "--model", small_model, "--minutes", "0.5", "--json")
     assert outcome.code in (0, 1), outcome.err
-    report = json.loads(outcome.out)
-    assert (report["short"]["frames"], report["long"]["frames"]) == (3, 30)
-    assert report["ratio"] == report["long"]["peak_bytes"] / report["short"]["peak_bytes"]
-    assert report["passed"] is (outcome.code == 0) is (report["ratio"] <= memory.LIMIT)
-    assert report["long"]["peak_bytes"] > report["long"]["loaded_bytes"] > 50e6
+    printed = json.loads(outcome.out)
+    assert (printed["short"]["frames"], printed["long"]["frames"]) == (15, 30)
+    assert printed["ratio"] == printed["long"]["peak_bytes"] / printed["short"]["peak_bytes"]
+    assert printed["passed"] is (outcome.code == 0) is (printed["ratio"] <= memory.LIMIT)
+    assert printed["long"]["peak_bytes"] > printed["long"]["loaded_bytes"] > 50e6
+
+
+@pytest.mark.parametrize(("minutes", "short"), [(0.5, 0.25), (1, 0.5), (2, 0.5), (6, 0.6), (10, 1), (60, 1)])
+def test_the_short_video_reaches_a_steady_state(minutes, short):
+    assert report.short_minutes(minutes) == pytest.approx(short)
 
 
 def test_memory_that_grows_fails():

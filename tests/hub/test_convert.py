@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Sam2VideoConfig, Sam2VideoModel
 
-from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
+from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UsageError
 from auralsam2.hub import convert as convert_module
 from auralsam2.hub.convert import (
@@ -314,11 +314,12 @@ SMALL = {"width": 128, "inner_width": 16, "heads": 2, "visual_depths": (1, 2, 1)
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let "the released model" be a narrow one, all its names and rules unchanged."""
 
-    def released(modality: Any = "audio", **parts: Any) -> ModelConfig:
+    def released(modality: Any = "audio", *, frames: int | None = None, **parts: Any) -> ModelConfig:
         return ModelConfig(
             text=None,
             audio_encoder=AudioEncoderConfig(channels=(2, 2, 2, 2), hidden=8, embedding=64),
             fuser=FuserConfig(modality=modality, **SMALL),
+            clip=ClipConfig(frames=frames or 5),
             **parts,
         )
 
@@ -369,6 +370,7 @@ def test_convert_fuser_only(tmp_path: Path, suffix: str) -> None:
         old = name.removeprefix("fuser.").replace("audio_encoder.", "vgg.")
         assert torch.equal(tensor, state[old])
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
+    assert ModelConfig.load(convert(source, folder, frames=10)).clip.frames == 10
 
 
 @pytest.mark.usefixtures("narrow")

@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import utils as hub_utils
 from safetensors.torch import load_file
 
-from auralsam2.config import AudioEncoderConfig, FuserConfig, ModelConfig
+from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.hub import download
 from auralsam2.hub.convert import fuser_shapes
@@ -429,6 +429,7 @@ def test_registry_lists_the_released_checkpoints() -> None:
         "v2": "ckpts/auralsam2_avs_v2.pth",
         "ref-avs": "ckpts/auralsam2_refavs_best.pth",
     }
+    assert [entry.frames for entry in REGISTRY.values()] == [None, 5, 5, 10, 10], "the clips of the training"
     assert {entry.sam2 for entry in REGISTRY.values()} == {"facebook/sam2-hiera-large"}
 
 
@@ -448,11 +449,12 @@ def test_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def narrow_release(server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], bytes]:
     """Puts a narrow fuser-only checkpoint behind the name `v1s`; returns its bytes."""
 
-    def released(modality: str = "audio", **parts: str) -> ModelConfig:
+    def released(modality: str = "audio", *, frames: int | None = None, **parts: str) -> ModelConfig:
         sizes = {"width": 32, "inner_width": 8, "heads": 2, "visual_depths": (1, 1, 1), "token_depth": 1}
         return ModelConfig(
             audio_encoder=AudioEncoderConfig(channels=(2, 2, 2, 2), hidden=8, embedding=16),
             fuser=FuserConfig(**sizes),
+            clip=ClipConfig(frames=frames or 5),
             **parts,
         )
 

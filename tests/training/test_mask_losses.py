@@ -150,3 +150,22 @@ def test_extreme_logits_stay_finite() -> None:
     assert torch.isfinite(losses.total)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("form", ["cross_entropy", "cross_entropy+iou"])
+def test_losses_of_the_original_baselines(form: str) -> None:
+    """Cross-entropy of every candidate on every frame, also on those without an object; and 1 - soft IoU."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(2, 3, 4, 4, generator=generator)
+    label = torch.zeros(2, 4, 4)
+    label[0, :2, 1:] = 1
+    losses = mask_losses(logits, torch.rand(2, 3), torch.randn(2, 1), label, MaskLossConfig(form=form))  # type: ignore[arg-type]
+    entropy, soft = 0.0, 0.0
+    for t in range(2):
+        for m in range(3):
+            p, y = logits[t, m].double().sigmoid(), label[t].double()
+            entropy -= float((y * p.log() + (1 - y) * (1 - p).log()).mean()) / 3
+            both = float((p * y).sum())
+            soft += (1 - (both + 1) / (float(p.sum() + y.sum()) - both + 1)) / 3
+    assert float(losses.focal) == pytest.approx(entropy, rel=1e-5)
+    assert float(losses.total) == pytest.approx(entropy + (soft if form.endswith("iou") else 0), rel=1e-5)

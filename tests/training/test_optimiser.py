@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from auralsam2.errors import ConfigError
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.training.config import OptimiserConfig
 from auralsam2.training.optimiser import build_optimiser, build_schedule, parameter_groups, poly, warm_cosine
@@ -138,3 +139,22 @@ def test_the_polynomial_rate_may_rise_first():
         decay.step()
     rise = [0.25, 0.5, 0.75, *[1.0] * 7]
     assert rates == pytest.approx([rise[step] * ((10 - step) / 10) ** 0.9 for step in range(10)])
+
+
+@pytest.mark.parametrize(
+    ("schedule", "rates"),
+    [("constant", [0.01] * 5), ("cosine", [0.01, 0.0086820, 0.0055, 0.0023180, 0.001])],
+)
+def test_schedules_of_the_original_baselines(network: AuralNetwork, schedule: str, rates: list[float]) -> None:
+    config = OptimiserConfig(rate=0.01, schedule=schedule, final_rate=0.001 if schedule == "cosine" else 0.0)  # type: ignore[arg-type]
+    adam = build_optimiser(network, config)
+    schedule_of_steps = build_schedule(adam, 4, config)
+    for rate in rates:
+        assert adam.param_groups[0]["lr"] == pytest.approx(rate, rel=1e-4)
+        adam.step()
+        schedule_of_steps.step()
+
+
+def test_a_last_rate_needs_a_cosine() -> None:
+    with pytest.raises(ConfigError, match=r"optimiser\.final_rate 0\.1 needs optimiser\.schedule cosine"):
+        OptimiserConfig(final_rate=0.1)

@@ -27,6 +27,9 @@ def test_every_recipe_builds_and_comes_back(file, tmp_path):
     for preset in ("paper", "released"):
         if file.stem.endswith(preset):
             assert (recipe.variant, recipe.preset) == (preset, preset)
+    if file.stem.startswith("ref-avs"):
+        released = file.stem.endswith("released")
+        assert recipe.model.text == ("distilbert/distilroberta-base" if released else "FacebookAI/roberta-base")
 
 
 def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
@@ -40,6 +43,7 @@ def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
     baselines = {
         f"{data}-base-plus-{method}" for data in ("v1s", "v1m", "v2", "ref-avs") for method in ("gavs", "sama")
     }
+    baselines |= {f"{data}-base-plus-{method}-original" for data in ("v1s", "v1m", "v2") for method in ("gavs", "sama")}
     own = ("fuser", "words", "words-2", "words-3", "prompts", "prompts-2", "ablations", "tpavi")
     mini = {f"stampavs-mini-{name}" for name in (*own, "gavs", "sama", "gavs-words", "sama-words")}
     assert names == wanted | baselines | mini
@@ -223,3 +227,14 @@ def test_a_path_that_is_no_file_is_refused(tmp_path, name):
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(UsageError):
         TrainingRecipe.load(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("method", "form", "rate", "schedule", "epochs", "accumulate"),
+    [("gavs", "cross_entropy", 1e-3, "constant", 60, 1), ("sama", "cross_entropy+iou", 2e-4, "cosine", 80, 2)],
+)
+def test_original_recipes_of_the_baselines(method, form, rate, schedule, epochs, accumulate):
+    recipe = TrainingRecipe.load(RECIPES / f"v1m-base-plus-{method}-original.yaml")
+    assert (recipe.model.method, recipe.losses.form) == (method, form)
+    assert (recipe.optimiser.rate, recipe.optimiser.schedule) == (rate, schedule)
+    assert (recipe.trainer.epochs, recipe.trainer.accumulate) == (epochs, accumulate)

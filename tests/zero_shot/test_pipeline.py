@@ -147,10 +147,19 @@ def test_pipeline_predicts_clips_of_a_data_set(model, video, tmp_path):
         encoded = model.network.encode(normalise(predictor.prepare(clip)), with_patches=False)  # type: ignore[attr-defined]
         scale = torch.tensor([64 / WIDTH, 64 / HEIGHT]).repeat(2)
         box = VisualPrompts(torch.zeros(0, 2), torch.zeros(0), torch.tensor(square(1)).float() * scale)
-        for tracked in new_tracker(model.network, SECONDS).track_sequence(encoded, None, "first", {1: box}):
-            if tracked.t in LOUD:
-                assert torch.equal(actual.logits[tracked.t], tracked.logits.clamp(min=NOTHING))
-                assert float(actual.object_scores[tracked.t]) == pytest.approx(tracked.object_score)
+        first = new_tracker(model.network).step(1, encoded[1], None, box, conditioning=True)
+        for reverse in (False, True):
+            tracker, sign = new_tracker(model.network), -1 if reverse else 1
+            tracker.bank.add(sign, first.entry, conditioning=True)
+            for t in [0] if reverse else range(2, SECONDS):
+                tracked = tracker.step(sign * t, encoded[t])
+                if t in LOUD:
+                    assert torch.equal(actual.logits[t], tracked.logits.clamp(min=NOTHING))
+                    assert float(actual.object_scores[t]) == pytest.approx(max(tracked.object_score, NOTHING))
+        assert torch.equal(actual.logits[1], first.logits.clamp(min=NOTHING)) == (1 in LOUD)
+    # Backward propagation, as `segment` does: the first frame does not depend on later ones.
+    segmented = {frame.index: frame for frame in pipeline.segment(video)}
+    assert set(segmented) == set(range(SECONDS))
 
 
 def test_truncated_cache_line_is_computed_again(tmp_path):

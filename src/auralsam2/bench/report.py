@@ -32,6 +32,8 @@ SPEED_FPS = 25
 MEMORY_FPS = 5
 """Frames per second of the videos for memory; few, so that ten minutes are encoded in seconds."""
 SHORT_MINUTES = 1.0
+STEADY_MINUTES = 0.5
+"""Length of a video whose peak no longer depends on its length."""
 _LABELS = (
     ("network", "network, all four"),
     ("wall", "wall time"),
@@ -149,7 +151,8 @@ def report_prompting(
 def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = False) -> None:
     """Compare the peak memory of a long and a short video of 1280 × 720 pixels, with all outputs.
 
-    The short video has one minute, or a tenth of the long one if that is less.
+    The short video is long enough that its peak is that of a steady state: a tenth of the long one, at least 30 s and
+    at most one minute; half of the long one, if that is less than 30 s.
 
     Args:
         model: name, folder or hub id; None for a small one with random weights. Growth does not depend on the model.
@@ -165,7 +168,7 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
         raise UsageError(f"`minutes={minutes:g}` must be above 0")
     if model is not None:
         download.check_available(model)
-    comparison = compare_memory(model, min(SHORT_MINUTES, minutes / 10) * 60, minutes * 60)
+    comparison = compare_memory(model, short_minutes(minutes) * 60, minutes * 60)
     if as_json:
         print(json.dumps({"model": model or "random, small", **comparison.summary()}))
     else:
@@ -178,6 +181,11 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
         print(f"ratio {comparison.ratio:.3f}, limit {memory.LIMIT:g}: memory {verdict}")
     if not comparison.passed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def short_minutes(minutes: float) -> float:
+    """Return the length of the short video for a long one, both in minutes; see `report_memory`."""
+    return min(SHORT_MINUTES, max(minutes / 10, STEADY_MINUTES), minutes / 2)
 
 
 def compare_memory(model: str | None, short: float, long: float) -> memory.MemoryComparison:

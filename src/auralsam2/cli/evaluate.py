@@ -13,7 +13,16 @@ import typer
 from auralsam2.cli import options as parsing
 from auralsam2.cli.options import DatasetOption, DeviceOption, DtypeOption, ModelOption, ThreadsOption
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError, message_line
-from auralsam2.evaluation.options import COMBINES, PROMPTS, PROTOCOLS, SELECTS, SOUNDS, EvaluationOptions
+from auralsam2.evaluation.options import (
+    COMBINES,
+    INNERMOST,
+    POINTS,
+    PROMPTS,
+    PROTOCOLS,
+    SELECTS,
+    SOUNDS,
+    EvaluationOptions,
+)
 
 EXAMPLES = """
 Examples:
@@ -59,6 +68,17 @@ def evaluate_command(
     sound: Annotated[
         str, typer.Option(metavar="|".join(SOUNDS), help="Sound of each clip, as a control condition.")
     ] = "own",
+    points: Annotated[
+        str,
+        typer.Option(
+            metavar=f"N|{INNERMOST}",
+            help="Points of the prompts: N drawn from the true mask of the first frame with a target, or its innermost "
+            "pixel.",
+        ),
+    ] = str(POINTS),
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of the points, of shuffled sound and of the intervals.")
+    ] = 0,
     zero_shot: Annotated[
         Path | None,
         typer.Option(
@@ -90,7 +110,9 @@ def evaluate_command(
         select=select,
         combine=combine,
         sound=sound,
+        points=None if points == INNERMOST else parsing.parse_count("--points", points, INNERMOST),
         limit=limit,
+        seed=seed,
     )
     device, dtype = parsing.parse_device(device), parsing.parse_dtype(dtype)
     if not root.is_dir():
@@ -170,7 +192,7 @@ def _check_zero_shot(path: Path, options: EvaluationOptions) -> None:
     from auralsam2.samples import find_recipe
 
     find_recipe(path, "zero-shot")
-    if options != replace(options, prompts="audio", select="iou", combine="joint", sound="own"):
+    if options != replace(options, prompts="audio", select="iou", combine="joint", sound="own", points=POINTS):
         raise UsageError(
             "`zero_shot` finds sounding objects by its own models: leave out `prompts`, `select`, `combine` and `sound`"
         )

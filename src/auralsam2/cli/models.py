@@ -42,8 +42,12 @@ def convert_command(
         str | None,
         typer.Option(metavar="ID|DIR", help="SAM 2 to use in place of the one that belongs to the checkpoint."),
     ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, metavar="N", help="Length of a clip window. Default: 5, with text 10; v2: 10."),
+    ] = None,
 ) -> None:
     """Convert a released checkpoint into a model folder of safetensors."""
     from auralsam2.hub.convert import convert
 
-    print(convert(file, out_dir, sam2))
+    print(convert(file, out_dir, sam2, frames))

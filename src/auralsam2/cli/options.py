@@ -96,6 +96,13 @@ def parse_rate(text: str) -> float | None:
     return value
 
 
+def parse_count(option: str, text: str, other: str) -> int:
+    """Parse a whole number of at least 1; `other` is the value beside numbers, for the message."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:10]) <= 1_000_000:
+        raise UsageError(f"{option} {text}: give a number from 1 to 1000000, or {other}")
+    return int(text)
+
+
 def parse_span(start: str, end: str | None) -> tuple[float, float | None]:
     """Parse start and end, in seconds."""
     (begin,) = _numbers([start], 1, f"--start {start}", "a number of seconds")

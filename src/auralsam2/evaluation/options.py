@@ -67,6 +67,10 @@ PROMPTS = ("audio", "text", "audio+text", "points", "box", "mask", "points+box",
 SELECTS = ("iou", "iou+object", "first")
 COMBINES = ("joint", "mean_prob", "mean_logit", "max_iou_score", "union")
 SOUNDS = ("own", "shuffled", "silent", "swapped")
+POINTS = 4
+"""Number of points in the paper's Tables 6 and 7."""
+INNERMOST = "innermost"
+"""Value of the option `points` for the innermost pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +87,10 @@ class EvaluationOptions:
         combine: combination of audio and visual prompts: `joint`, in one call of the decoder; or a rule that merges the
             masks of two separate predictions.
         sound: audio condition: own, shuffled (another clip's), silent, or swapped channels.
+        points: number of points, drawn uniformly from the mask of the prompted frame, as in the paper; None for its
+            innermost pixel.
         limit: number of first samples to score; None for all.
-        seed: seed of the shuffled audio and of the intervals.
+        seed: seed of the points, of the shuffled audio and of the intervals.
 
     Raises:
         UsageError: a value is not known, or the options contradict each other.
@@ -97,6 +103,7 @@ class EvaluationOptions:
     select: str = "iou"
     combine: str = "joint"
     sound: str = "own"
+    points: int | None = POINTS
     limit: int | None = None
     seed: int = 0
 
@@ -117,6 +124,10 @@ class EvaluationOptions:
                 f"`combine={self.combine}` merges masks of audio and visual prompts: use `prompts=audio+points+box`, "
                 "without `select`"
             )
+        if self.points is not None and self.points < 1:
+            raise UsageError(f"`points={self.points}`: give at least 1, or {INNERMOST}")
+        if self.points != POINTS and "points" not in self.parts:
+            raise UsageError(f"`points={self.points or INNERMOST}`: the prompts {self.prompts} have no points in them")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"`limit={self.limit}`: give at least 1, or leave it out")
 
@@ -162,6 +173,7 @@ class EvaluationOptions:
             "select": self.select,
             "combine": self.combine,
             "sound": self.sound,
+            "points": (self.points or INNERMOST) if "points" in self.parts else None,
             "limit": self.limit,
             "seed": self.seed,
         }

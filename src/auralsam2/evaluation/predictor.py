@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
@@ -116,7 +117,17 @@ class AuralPredictor:
             return _empty(len(prepared), network.device)
         visual = None
         if prompted is not None:
-            visual = {prompted: simulate_prompts(clip.labels[prompted], self.options.visual, network.image_size)}
+            # The points of a sample do not depend on the samples before it.
+            seed = (self.options.seed, zlib.crc32(clip.sample.id.encode()))
+            visual = {
+                prompted: simulate_prompts(
+                    clip.labels[prompted],
+                    self.options.visual,
+                    network.image_size,
+                    points=self.options.points,
+                    seed=seed,
+                )
+            }
         with inference_context(self.model):
             pixels = normalise(prepared.to(network.device))
             text = network.encode_text(clip.sample.expression if self.options.reads else None) if fuses else None

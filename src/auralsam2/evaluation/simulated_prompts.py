@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
 
 from auralsam2.modeling.preprocess import mask_to_square
@@ -22,19 +23,28 @@ def first_target(labels: torch.Tensor, supervised: torch.Tensor) -> int | None:
     return int(frames[0, 0]) if len(frames) else None
 
 
-def simulate_prompts(label: torch.Tensor, kinds: Collection[str], size: int) -> VisualPrompts:
+def simulate_prompts(
+    label: torch.Tensor, kinds: Collection[str], size: int, *, points: int | None = None, seed: Sequence[int] = (0,)
+) -> VisualPrompts:
     """Make prompts for the target of one frame.
 
     Args:
         label: (H, H) bool, not empty.
-        kinds: of "points" (one, the interior point), "box" and "mask".
+        kinds: of "points", "box" and "mask".
         size: S, side of the model's square.
+        points: number of points, drawn uniformly from the pixels of the target, without repetition if it has as many;
+            None for its interior point.
+        seed: of the points.
     """
     scale = size / label.shape[0]
-    points = torch.zeros(0, 2)
-    if "points" in kinds:
+    clicks = torch.zeros(0, 2)
+    if "points" in kinds and points is None:
         row, column = interior_point(label.cpu().numpy())
-        points = torch.tensor([[(column + 0.5) * scale, (row + 0.5) * scale]])
+        clicks = torch.tensor([[(column + 0.5) * scale, (row + 0.5) * scale]])
+    elif "points" in kinds and points is not None:
+        pixels = label.cpu().nonzero()
+        drawn = np.random.default_rng(seed).choice(len(pixels), points, replace=len(pixels) < points)
+        clicks = (pixels[torch.from_numpy(drawn)].flip(1).float() + 0.5) * scale
     box = mask = None
     if "box" in kinds:
         rows, columns = label.nonzero(as_tuple=True)
@@ -42,4 +52,4 @@ def simulate_prompts(label: torch.Tensor, kinds: Collection[str], size: int) -> 
         box = corners.float() * scale
     if "mask" in kinds:
         mask = mask_to_square(label, size)
-    return VisualPrompts(points, torch.full((len(points),), POSITIVE, dtype=torch.int32), box, mask)
+    return VisualPrompts(clicks, torch.full((len(clicks),), POSITIVE, dtype=torch.int32), box, mask)

@@ -121,7 +121,9 @@ def sort_tensors(tensors: Mapping[str, Any], source: str) -> Checkpoint:
     )
 
 
-def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | None = None) -> Path:
+def write_model_folder(
+    checkpoint: Checkpoint, out_dir: Path, *, sam2: str | None = None, frames: int | None = None
+) -> Path:
     """Write a model folder: `config.json`, `model.safetensors` and, if the checkpoint contains SAM 2, `sam2/`.
 
     The folder appears whole or not at all. It replaces an existing model folder, but no other folder with files.
@@ -131,6 +133,7 @@ def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | Non
         out_dir: the folder.
         sam2: hub id or folder of the frozen SAM 2 for the configuration. None: the checkpoint's own SAM 2 is written to
             `sam2/`; without one, the configuration names the hub's.
+        frames: length of the clip windows in frames; None for 5, with text 10.
 
     Returns:
         `out_dir`.
@@ -151,7 +154,7 @@ def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | Non
     draft = out_dir.with_name(f".{out_dir.name}.{secrets.token_hex(4)}.tmp")
     try:
         draft.mkdir(parents=True)
-        ModelConfig.released(checkpoint.modality, sam2=sam2_name).save(draft)
+        ModelConfig.released(checkpoint.modality, sam2=sam2_name, frames=frames).save(draft)
         tensors = {f"fuser.{name}": tensor for name, tensor in checkpoint.fuser.items()}
         tensors |= {f"audio_encoder.{name}": tensor for name, tensor in checkpoint.audio_encoder.items()}
         save_weights(tensors, draft)
@@ -167,14 +170,14 @@ def write_model_folder(checkpoint: Checkpoint, out_dir: Path, *, sam2: str | Non
     return out_dir
 
 
-def convert(source: Path, out_dir: Path, sam2: str | None = None) -> Path:
+def convert(source: Path, out_dir: Path, sam2: str | None = None, frames: int | None = None) -> Path:
     """Convert a released checkpoint to a model folder, as `auralsam2 convert FILE.pth OUT_DIR` does.
 
     `source` is a `.pth` or `.safetensors` file. Other arguments, result and errors are those of `read_checkpoint` and
     `write_model_folder`.
     """
     _check_replaceable(out_dir.expanduser().resolve())
-    return write_model_folder(read_checkpoint(source), out_dir, sam2=sam2)
+    return write_model_folder(read_checkpoint(source), out_dir, sam2=sam2, frames=frames)
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -277,7 +277,7 @@ def _released_folder(entry: ModelEntry) -> Path:
                     shutil.rmtree(draft, ignore_errors=True)
                 source = fetch_release(entry)
                 logger.info("converting %s into %s, once", source, folder)
-                convert(source, folder, entry.sam2)
+                convert(source, folder, entry.sam2, entry.frames)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(

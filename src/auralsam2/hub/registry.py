@@ -25,6 +25,7 @@ class ModelEntry:
         filename: path of the checkpoint in that repository.
         revision: branch, tag or commit.
         sam2: hub id of its frozen SAM 2.
+        frames: length of its clip windows; None for that of its modality.
     """
 
     name: str
@@ -36,9 +37,10 @@ class ModelEntry:
     filename: str = ""
     revision: str = "main"
     sam2: str = SAM2_LARGE
+    frames: int | None = None
 
 
-def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size_mb: int) -> ModelEntry:
+def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size_mb: int, frames: int) -> ModelEntry:
     return ModelEntry(
         name=name,
         task=task,
@@ -47,6 +49,7 @@ def _released(name: str, stem: str, task: str, modalities: tuple[str, ...], size
         size_mb=size_mb,
         repo=AURALSAM2_REPO,
         filename=f"ckpts/auralsam2_{stem}.pth",
+        frames=frames,
     )
 
 
@@ -59,10 +62,10 @@ REGISTRY = {
             modalities=("audio", "text"),
             licence="Apache-2.0, as is its backbone; trained on pictures and sounds of Tux Paint stamps (GPL-2)",
         ),
-        _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483),
-        _released("v1m", "avs_v1m", "several sounding objects (AVSBench V1M)", ("audio",), 483),
-        _released("v2", "avs_v2", "sounding objects (AVSBench V1S, V1M and V2)", ("audio",), 483),
-        _released("ref-avs", "refavs_best", "objects by audio and text (Ref-AVS)", ("audio", "text"), 487),
+        _released("v1s", "avs_v1s", "single sounding objects (AVSBench V1S)", ("audio",), 483, 5),
+        _released("v1m", "avs_v1m", "several sounding objects (AVSBench V1M)", ("audio",), 483, 5),
+        _released("v2", "avs_v2", "sounding objects (AVSBench V1S, V1M and V2)", ("audio",), 483, 10),
+        _released("ref-avs", "refavs_best", "objects by audio and text (Ref-AVS)", ("audio", "text"), 487, 10),
     )
 }
 """Named models in the order of listing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -80,6 +81,29 @@ def track_frames(
     tracker = new_tracker(network, len(frames), stock=stock)
     tracked = tracker.track_sequence(frames, prompts, conditioning or network.config.clip.conditioning, visual)
     return sorted(tracked, key=lambda frame: frame.t)
+
+
+def track_both_ways(
+    network: AudioVisualNetwork, frames: tuple[FrameFeatures, ...], prompted: int, visual: VisualPrompts
+) -> list[TrackedFrame]:
+    """Propagate visual prompts of one frame forward to the end of the clip, and backward to its start.
+
+    Args:
+        network: provides prompt encoder, mask decoder and memory.
+        frames: T frames.
+        prompted: index of the frame with the prompts.
+        visual: its points, box and mask.
+
+    Returns:
+        the T frames, in the order of time.
+    """
+    forward, backward = new_tracker(network), new_tracker(network)
+    first = forward.step(prompted, frames[prompted], None, visual, conditioning=True)
+    backward.bank.add(-prompted, first.entry, conditioning=True)
+    later = [forward.step(t, frames[t]) for t in range(prompted + 1, len(frames))]
+    # Backward, frames have negative numbers.
+    earlier = [dataclasses.replace(backward.step(-t, frames[t]), t=t) for t in range(prompted - 1, -1, -1)]
+    return [*reversed(earlier), first, *later]
 
 
 def track_clip(

@@ -11,9 +11,12 @@ from typing import Any, Literal
 from auralsam2.config import Variant
 from auralsam2.errors import ConfigError
 
+MaskLossForm = Literal["sam2", "cross_entropy", "cross_entropy+iou"]
 IouSupervision = Literal["best", "all"]
 Choice = Literal["plain", "weighted"]
+ContrastFrames = Literal["first", "labelled"]
 Contrast = Literal["none", "audiocon", "supcon", "supcon-joint", "released"]
+Schedule = Literal["poly", "cosine", "constant"]
 Triple = tuple[float, float, float]
 
 
@@ -22,6 +25,8 @@ class MaskLossConfig:
     """Mask loss of SAM 2 (Eq. 6); the defaults are the paper's.
 
     Attributes:
+        form: `sam2`, the four terms below; or that of an original baseline, on all candidates and frames:
+            `cross_entropy` of the pixels (GAVS), or `cross_entropy+iou`, with the soft IoU loss (SAMA-AVS).
         focal, dice, iou, occlusion: weights of the four terms.
         iou_supervision: IoU loss of the best mask, or the mean over all masks, as released.
         choice: the best mask has the smallest focal + dice loss, or the smallest weighted sum of the two, as released.
@@ -33,6 +38,7 @@ class MaskLossConfig:
     dice: float = 1.0
     iou: float = 1.0
     occlusion: float = 1.0
+    form: MaskLossForm = "sam2"
     iou_supervision: IouSupervision = "best"
     choice: Choice = "plain"
     balanced_bce_steps: int = 0
@@ -57,6 +63,7 @@ class ContrastConfig:
         temperature: τ.
         samples: maximum number of visual embeddings drawn from each level of each frame.
         limit: maximum number of visual embeddings of a clip; None for no limit.
+        frames: frames of the loss: `labelled`, all frames with a label; `first`, the first of them in the clip.
         matching: weight of the matching loss; see `losses.matching_loss`.
         matching_only_steps: first training steps with the matching loss alone, without the decoder, whose gradients
             are much larger.
@@ -66,6 +73,7 @@ class ContrastConfig:
     temperature: float = 0.1
     samples: int = 512
     limit: int | None = None
+    frames: ContrastFrames = "labelled"
     matching: float = 0.0
     matching_only_steps: int = 0
 
@@ -83,10 +91,11 @@ class ContrastConfig:
     def preset(cls, variant: Variant, **changes: Any) -> ContrastConfig:
         """Return the paper's or the release's loss.
 
-        The release draws up to 128 hard and 128 easy embeddings of each of two classes, 512 in all; for Ref-AVS half
+        The paper's supplement restricts the loss to the first frame, except on V1S. The release uses all labelled
+        frames, and draws up to 128 hard and 128 easy embeddings of each of two classes, 512 in all; for Ref-AVS half
         as many.
         """
-        own: dict[str, Any] = {"mode": "released", "limit": 15_240} if variant == "released" else {}
+        own: dict[str, Any] = {"mode": "released", "limit": 15_240} if variant == "released" else {"frames": "first"}
         return cls(**(own | changes))
 
 
@@ -129,16 +138,22 @@ class OptimiserConfig:
         audio_encoder_rate: factor on it for the audio encoder; 0 freezes the encoder, as released.
         weight_decay: of all parameters but those of normalisation layers.
         warm_up: steps over which the rate rises.
+        schedule: `poly`, (1 − step / steps)^0.9; `cosine`, to `final_rate`; or `constant`.
+        final_rate: last learning rate of `cosine`.
     """
 
     rate: float = 1e-4
     audio_encoder_rate: float = 0.1
     weight_decay: float = 0.01
     warm_up: int = 0
+    schedule: Schedule = "poly"
+    final_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("rate", "audio_encoder_rate", "weight_decay", "warm_up"):
+        for name in ("rate", "audio_encoder_rate", "weight_decay", "warm_up", "final_rate"):
             _at_least_0(f"optimiser.{name}", getattr(self, name))
+        if self.final_rate and self.schedule != "cosine":
+            raise ConfigError(f"optimiser.final_rate {self.final_rate:g} needs optimiser.schedule cosine")
 
     @classmethod
     def preset(cls, variant: Variant, **changes: Any) -> OptimiserConfig:

@@ -307,3 +307,14 @@ def training_samples(data: DataConfig, split: str) -> list[Sample]:
     if not samples:
         raise InputError(f"{data.root}: split {split} of {data.dataset} has no usable samples: auralsam2 data check")
     return samples
+
+
+def validation_samples(data: DataConfig) -> list[Sample]:
+    """List the validation samples: `data.validation_clips` of the pool, evenly spaced, so that each part is validated.
+
+    Raises:
+        AuralError: a data set or the split is missing, or has no usable sample.
+    """
+    samples = training_samples(data, data.validation)
+    count = min(len(samples), data.validation_clips or len(samples))
+    return [samples[number * len(samples) // count] for number in range(count)]

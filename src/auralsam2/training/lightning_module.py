@@ -296,6 +296,8 @@ class AuralModule(ClipModule):
         assert fused is not None
         config, contrast = self.recipe.contrast, labels.new_zeros((), dtype=torch.float32)
         if config.mode != "none":
+            if config.frames == "first":
+                supervised, labels = supervised[:1], labels[:1]
             visual, audio = (tuple(level[supervised] for level in side) for side in self.network.fuser.project(fused))
             prediction = decoded.logits[supervised, decoded.best[supervised]]
             generator = torch.Generator().manual_seed(self._seed(DRAWING, clip.draw))

@@ -21,7 +21,8 @@ class MaskLosses:
     """Sums over the frames of a clip, scalars.
 
     Attributes:
-        focal, dice, iou, occlusion: without their weights.
+        focal, dice, iou, occlusion: without their weights. For the original baselines' loss, `focal` is the
+            cross-entropy and `iou` the soft IoU loss.
         total: with their weights.
         best: (T,), index of the trained mask, also on frames without an object.
     """
@@ -58,6 +59,8 @@ def mask_losses(
     """
     logits, ious, object_score = logits.float(), ious.float(), object_score.float()
     target = (label != 0).unsqueeze(1)
+    if config.form != "sam2":
+        return _original_loss(logits, target, with_iou=config.form == "cross_entropy+iou")
     present = target.flatten(1).any(1).float()
     share = target.float()
     focal, dice, error = focal_loss(logits, share), dice_loss(logits, share), iou_loss(logits, ious, target)
@@ -78,6 +81,28 @@ def mask_losses(
     occlusion = F.binary_cross_entropy_with_logits(object_score[:, 0], present, reduction="sum")
     total = config.focal * focal_sum + config.dice * dice_sum + config.iou * iou_sum + config.occlusion * occlusion
     return MaskLosses(focal_sum, dice_sum, iou_sum, occlusion, total, best)
+
+
+def _original_loss(logits: torch.Tensor, target: torch.Tensor, *, with_iou: bool) -> MaskLosses:
+    """Compute the loss of the original baselines, on all frames: cross-entropy of the pixels, and 1 - soft IoU.
+
+    All candidates are trained alike, as the originals have a single mask.
+
+    Args:
+        logits: (T, M, S, S).
+        target: (T, 1, S, S) bool.
+        with_iou: add the soft IoU loss.
+    """
+    share = target.float().expand_as(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, share, reduction="none").mean((1, 2, 3)).sum()
+    zero = logits.new_zeros(())
+    soft_iou = zero
+    if with_iou:
+        both = (logits.sigmoid() * share).sum((-2, -1))
+        either = (logits.sigmoid() + share).sum((-2, -1)) - both
+        soft_iou = (1 - (both + 1) / (either + 1)).mean(1).sum()
+    best = torch.zeros(len(logits), dtype=torch.int64, device=logits.device)
+    return MaskLosses(entropy, zero, soft_iou, zero, entropy + soft_iou, best)
 
 
 def focal_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -35,15 +35,24 @@ def build_optimiser(network: AudioVisualNetwork, config: OptimiserConfig) -> tor
 
 
 def build_schedule(optimiser: torch.optim.Optimizer, steps: int, config: OptimiserConfig) -> LambdaLR:
-    """Build the polynomial decay of all groups, after a linear warm-up.
+    """Build the schedule of all groups, after a linear warm-up.
 
     Args:
         optimiser: with its initial learning rates.
         steps: of the whole training; step the scheduler once after each.
-        config: length of the warm-up.
+        config: schedule and length of the warm-up.
     """
     rise = max(1, config.warm_up)
-    return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / rise) * poly(step, steps))
+    last = config.final_rate / config.rate if config.rate else 0.0
+
+    def factor(step: int) -> float:
+        if config.schedule == "constant":
+            return 1.0
+        if config.schedule == "cosine":
+            return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+        return poly(step, steps)
+
+    return LambdaLR(optimiser, lambda step: min(1.0, (step + 1) / rise) * factor(step))
 
 
 def parameter_groups(network: AudioVisualNetwork, config: OptimiserConfig) -> list[dict[str, Any]]:

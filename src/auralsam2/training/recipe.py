@@ -36,7 +36,7 @@ class DataConfig:
         root: its folder.
         split: training split; several joined by `+` form a pool.
         validation: validation split.
-        validation_clips: number of its first clips to use; None for all.
+        validation_clips: number of its clips to use, evenly spaced; None for all.
         workers: loader processes per device; 0 loads in the training process.
         cache: folder for the output of the frozen image encoder; None encodes each time.
         cache_gigabytes: maximum size of the folder.
@@ -62,6 +62,11 @@ class DataConfig:
         check_range(self, "data", 0, 1024, "workers")
         _at_least("data", self, 0, "cache_gigabytes")
         _at_least("data", self, 1, "validation_clips", "frames_per_clip")
+        pool = set(self.dataset.split("+"))
+        if pool & {"v2", "v2-semantic"} and (repeated := sorted(pool & {"v1s", "v1m"})):
+            raise ConfigError(
+                f"data.dataset {self.dataset}: v2 contains the clips of {' and '.join(repeated)}: leave them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.errors import ConfigError, OutputError, UsageError
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.training.callbacks import ModelCheckpoints, PanelCallback
-from auralsam2.training.dataset import training_samples
+from auralsam2.training.dataset import training_samples, validation_samples
 from auralsam2.training.initialise import build_network
 from auralsam2.training.lightning_module import AuralModule, BaselineModule, ClipModule
 from auralsam2.training.recipe import TrainingRecipe
@@ -60,7 +60,7 @@ def train(
     first = rank_zero_only.rank == 0  # other processes may already see the files of the first
     if first:
         _check(recipe, out, resume)
-    module = _module(recipe)
+    module = build_module(recipe)
     if first:
         on_message(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
     trainer = _trainer(recipe, out, module, bar, [ModelCheckpoints(out, on_message), PanelCallback(out)])
@@ -80,13 +80,10 @@ def train(
     return module
 
 
-def _module(recipe: TrainingRecipe) -> ClipModule:
+def build_module(recipe: TrainingRecipe) -> ClipModule:
     """Build network, data and Lightning module of a recipe."""
     network, data = build_network(recipe), recipe.data
-    clips, validation = (
-        training_samples(data, data.split),
-        training_samples(data, data.validation)[: data.validation_clips],
-    )
+    clips, validation = training_samples(data, data.split), validation_samples(data)
     if isinstance(network, AdapterNetwork):
         return BaselineModule(network, recipe, clips, validation)
     assert isinstance(network, AuralNetwork)

@@ -11,7 +11,7 @@ from auralsam2.data.audio import read_sound
 from auralsam2.data.sample import LoadedClip
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, Prediction
-from auralsam2.inference.clip import track_frames
+from auralsam2.inference.clip import track_both_ways
 from auralsam2.inference.results import NOTHING
 from auralsam2.model import inference_context, streaming_network
 from auralsam2.modeling.preprocess import normalise
@@ -24,8 +24,7 @@ from auralsam2.zero_shot.pipeline import ZeroShotPipeline
 class ZeroShotPredictor:
     """Predictor of the sounding objects of a clip, one frame per second.
 
-    As in other evaluations, SAM 2 processes the prompted frame first and all others in ascending order. The clip is
-    encoded once.
+    As in `ZeroShotPipeline.segment`, SAM 2 propagates each box forward and backward. The clip is encoded once.
 
     Args:
         pipeline: tagger, detector, selector, and the model with SAM 2.
@@ -62,8 +61,9 @@ class ZeroShotPredictor:
         with inference_context(self.pipeline.model):
             frames = network.encode(normalise(prepared.to(network.device)), with_patches=False)
             for start in starts:
-                box = _on_square(start.detection.box, clip.frames[start.detection.index], side)
-                for tracked in track_frames(network, frames, None, {start.detection.index: box}):
+                prompted = start.detection.index
+                box = _on_square(start.detection.box, clip.frames[prompted], side)
+                for tracked in track_both_ways(network, frames, prompted, box):
                     if start.sounds(tracked.t):
                         logits[tracked.t] = torch.maximum(logits[tracked.t], tracked.logits)
                         ious[tracked.t] = max(float(ious[tracked.t]), tracked.iou)
