@@ -13,6 +13,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from auralsam2.studio import mask_codec
+from auralsam2.studio.command_log import CommandLog
 
 TOKEN = "a-token-for-the-tests-of-the-studio"
 HOST = "127.0.0.1:7860"
@@ -66,7 +67,7 @@ class Page:
     def listen(self) -> None:
         """What "Listen" does, to its end."""
         assert self.ask("hear", object=0, on=True)["ok"]
-        assert self.ask("run", **{"from": None}, both=True)["ok"]
+        assert self.ask("run")["ok"]
         self.until("done", "run")
         self.until("state")
 
@@ -124,6 +125,11 @@ class Studio:
         assert answer.status_code == 200, answer.text
         assert page.until("done", "export")["kind"] == kind
         return self.client.get(f"/api/sessions/{session}/export/{kind}").content
+
+    def log(self, session: str) -> list[dict[str, Any]]:
+        """The commands in force, as they are stored."""
+        log = CommandLog(self.home / "sessions" / session / "log.jsonl", TICKS)
+        return [entry.model_dump() for entry in log.entries]
 
     def folders(self) -> list[str]:
         return sorted(path.name for path in (self.home / "sessions").iterdir())

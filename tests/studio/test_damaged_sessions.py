@@ -57,9 +57,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "clip sound elsewhere": edited("clip.json", sound="../../x"),
     "document deep": written("session.json", b"[" * 100_000),
     "document infinity": written("session.json", b'{"schema": Infinity}'),
-    "document log an object": edited("session.json", log={"a": 1}),
-    "document log beyond the clip": edited("session.json", log=[{"do": "clear", "object": 1, "tick": 999}]),
-    "document objects of lists": edited("session.json", objects=[[]]),
+    "log an array": written("log.jsonl", b"[]\n"),
+    "log deep": written("log.jsonl", b"[" * 100_000 + b"\n"),
+    "log beyond the clip": written("log.jsonl", b'{"do": "clear", "object": 1, "tick": 999}\n'),
+    "log undoes nothing": written("log.jsonl", b'{"do": "undo"}\n'),
+    "log a folder": as_folder("log.jsonl"),
+    "document stale of lists": edited("session.json", stale=[[]]),
     "document name": edited("session.json", name=[]),
     "video missing": lambda folder: (folder / "video.mp4").unlink(),
     "video a folder": as_folder("video.mp4"),
@@ -113,12 +116,12 @@ def test_damaged_mask_in_the_log_is_reported(
     studio: Studio, clip: Path, caplog: pytest.LogCaptureFixture, shown: str
 ) -> None:
     session = studio.upload(clip)
-    file = studio.home / "sessions" / session / "session.json"
+    file = studio.home / "sessions" / session / "log.jsonl"
     log = [
         {"do": "hear", "object": 0, "on": True},
         {"do": "points", "object": 0, "tick": 0, "points": [[3, 3, 1]], "shown": shown},
     ]
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"log": log}))
+    file.write_text("".join(json.dumps(entry) + "\n" for entry in log))
     with studio.page(session) as socket:
         answer = Page(socket).ask("look", object=0, tick=0)
     assert "mask" in answer["error"]

@@ -152,7 +152,7 @@ def test_sessions_survive_a_killed_server(
         return Server(fork("-m", "auralsam2", "studio", *arguments, *more))
 
     server = serve(clip)
-    (listed,) = json.loads(server.get("/api/state"))["sessions"]
+    (listed,) = json.loads(server.get("/api/sessions"))
     session = listed["id"]
     assert server.url.endswith(f"&open={session}")
     with pytest.raises(urllib.error.HTTPError, match="403"):

@@ -47,7 +47,7 @@ def test_properties_of_the_imported_video(studio: Studio, clip: Path) -> None:
     assert max(high for _, high in peaks) == pytest.approx(0.5, abs=0.05)
     assert state["objects"] == state["prompts"] == []
     assert not any(state[key] for key in ("undo", "redo", "open"))
-    (listed,) = studio.client.get("/api/state").json()["sessions"]
+    (listed,) = studio.client.get("/api/sessions").json()
     assert listed["id"] == name
     assert listed["objects"] == 0
 
@@ -208,7 +208,7 @@ def test_page_requests_the_progress_of_an_import(studio: Studio, clip: Path, mon
     sending.start()
     wait_for(lambda: (part() or 0) > 0.5)
     assert 0.5 < (part() or 0) < 0.8
-    assert studio.client.get("/api/state").json()["sessions"] == []
+    assert studio.client.get("/api/sessions").json() == []
     go_on.set()
     sending.join()
     assert studio.folders() == [names[0]["id"]]  # type: ignore[index]

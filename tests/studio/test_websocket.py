@@ -85,8 +85,8 @@ def test_listen_propagates_the_sounding_object(studio: Studio, clip: Path) -> No
         page = Page(socket)
         assert page.ask("hear", object=0, on=True)["ok"]
         studio.gate.let_through(3)  # the start, and two masks
-        assert page.ask("run", **{"from": None}, both=True)["ok"]
-        again = page.send("run", **{"from": None}, both=True)
+        assert page.ask("run")["ok"]
+        again = page.send("run")
         studio.gate.let_through(None)
         page.until("done", "run")
         (answer,) = [message for message in page.news if message.get("re") == again]
@@ -105,7 +105,7 @@ def test_click_during_a_propagation_is_answered_first(studio: Studio, clip: Path
         page = Page(socket)
         page.ask("hear", object=0, on=True)
         studio.gate.let_through(2)  # the start, and one mask
-        page.ask("run", **{"from": 0}, both=True)
+        page.ask("run")
         number = page.send("points", object=0, tick=4, points=[[20, 12, 1]])
         studio.gate.let_through(None)
         order: list[Any] = []
@@ -126,7 +126,7 @@ def test_cancel_stops_a_propagation_between_masks(studio: Studio, clip: Path) ->
         page = Page(socket)
         page.ask("hear", object=0, on=True)
         studio.gate.let_through(3)
-        page.ask("run", **{"from": 0}, both=True)
+        page.ask("run")
         assert page.ask("cancel")["ok"]
         studio.gate.let_through(None)
         page.until("cancelled", "run")
@@ -162,8 +162,7 @@ def test_undo_and_redo_restore_masks(studio: Studio, clip: Path) -> None:
         assert page.state["redo"]
         assert not page.state["undo"]
         assert "undo" in page.ask("undo")["error"]
-        log = json.loads((studio.home / "sessions" / name / "session.json").read_text())["log"]
-        assert log == []
+        assert studio.log(name) == []
 
 
 def test_objects_can_be_styled_cleared_and_removed(studio: Studio, clip: Path) -> None:
@@ -214,8 +213,8 @@ def test_sounding_object_is_split(studio: Studio, clip: Path) -> None:
         ("clear", {"object": 3, "tick": 0}, "no object 3"),
         ("remove", {"object": 3}, "no object 3"),
         ("say", {"text": "the dog"}, "reads no text"),
-        ("run", {"from": None}, "nothing to propagate"),
-        ("run", {"from": 99}, "nothing to propagate"),
+        ("run", {}, "nothing to propagate"),
+        ("run", {"first": 99}, "nothing to propagate"),
         ("undo", {}, "nothing to undo"),
         ("fly", {}, "reload"),
     ],

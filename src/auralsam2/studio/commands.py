@@ -11,6 +11,8 @@ from auralsam2.utils import strict_json
 
 MAX_OBJECTS = 255
 """Maximum number of objects of a session: the values of a palette image without the background."""
+NEW_OBJECT = -1
+"""Object of a command that creates an object; the page sends null, and the server chooses the number."""
 Number = Annotated[int, Field(ge=0, lt=MAX_OBJECTS)]
 Tick = Annotated[int, Field(ge=0, lt=1_000_000)]
 Threshold = Annotated[FiniteFloat, Field(ge=-8, le=8)]
@@ -26,31 +28,32 @@ class Command(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class PointsCommand(Command):
-    """Add clicks. `shown` is the mask that they correct, set in the log."""
+class VisualCommand(Command):
+    """Base of the visual prompts. `shown` is the mask of the frame before its first prompt, set in the log."""
 
-    do: Literal["points"]
     object: Number
     tick: Tick
-    points: Annotated[tuple[Click, ...], Field(min_length=1, max_length=1000)]
     shown: Base64 | None = None
 
 
-class BoxCommand(Command):
+class PointsCommand(VisualCommand):
+    """Add clicks, which correct the mask shown before."""
+
+    do: Literal["points"]
+    points: Annotated[tuple[Click, ...], Field(min_length=1, max_length=1000)]
+
+
+class BoxCommand(VisualCommand):
     """Add a box, which replaces the prompts of its frame."""
 
     do: Literal["box"]
-    object: Number
-    tick: Tick
     box: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]
 
 
-class BrushCommand(Command):
+class BrushCommand(VisualCommand):
     """Add a painted mask, which replaces the prompts of its frame."""
 
     do: Literal["brush"]
-    object: Number
-    tick: Tick
     png: Base64
 
 
@@ -86,12 +89,16 @@ class RemoveCommand(Command):
 
 
 class SplitCommand(Command):
-    """Split an object into its connected components. `made` are the numbers of the new objects, set in the log."""
+    """Split the displayed mask of an object into its connected components.
+
+    `made` are the numbers of the new objects and `masks` their components as PNG, both set in the log.
+    """
 
     do: Literal["split"]
     object: Number = 0
     tick: Tick
     made: tuple[Number, ...] = ()
+    masks: tuple[Base64, ...] = ()
 
 
 class UndoCommand(Command):
@@ -142,37 +149,45 @@ class PredictCommand(Command):
 
 
 class PropagateCommand(Command):
-    """Propagate all objects."""
+    """Propagate objects: all of them, or `objects`; through the whole clip, or the frames from `first` to `last`.
+
+    `forward` starts at `first`, `backward` at `last`; `both` starts at the first prompted frame.
+    """
 
     do: Literal["run"]
-    start: Annotated[Tick | None, Field(alias="from")] = None
-    both: bool = True
+    objects: Annotated[tuple[Number, ...], Field(min_length=1, max_length=MAX_OBJECTS)] | None = None
+    first: Tick | None = None
+    last: Tick | None = None
+    direction: Literal["forward", "backward", "both"] = "both"
 
 
 class CancelCommand(Command):
-    """Cancel the running propagation and export."""
+    """Cancel the running propagation, or the running export."""
 
     do: Literal["cancel"]
+    what: Literal["run", "export"] = "run"
 
 
+PromptCommand = PointsCommand | BoxCommand | BrushCommand
 LoggedCommand = (
-    PointsCommand | BoxCommand | BrushCommand | AudioCommand | TextCommand | ClearCommand | RemoveCommand | SplitCommand
-)
-"""Commands that change the prompts; they are logged and can be undone."""
-PageCommand = (
-    LoggedCommand
-    | UndoCommand
-    | RedoCommand
+    PromptCommand
+    | AudioCommand
+    | TextCommand
+    | ClearCommand
+    | RemoveCommand
+    | SplitCommand
     | StyleCommand
-    | SettingsCommand
-    | PredictCommand
-    | PropagateCommand
-    | CancelCommand
+)
+"""Commands that change objects; they are logged and can be undone."""
+PageCommand = (
+    LoggedCommand | UndoCommand | RedoCommand | SettingsCommand | PredictCommand | PropagateCommand | CancelCommand
 )
 
 _COMMANDS: TypeAdapter[PageCommand] = TypeAdapter(Annotated[PageCommand, Field(discriminator="do")])
 _LOG: TypeAdapter[LoggedCommand] = TypeAdapter(Annotated[LoggedCommand, Field(discriminator="do")])
-_LOG_FIELDS = ("shown", "made")
+_LOG_FIELDS = ("shown", "made", "masks")
+_CREATING = ("points", "box", "brush", "hear", "say")
+"""Commands whose object may be null: a new one."""
 
 
 def parse_command(text: str) -> tuple[int | None, PageCommand]:
@@ -192,7 +207,11 @@ def parse_command(text: str) -> tuple[int | None, PageCommand]:
         raise UsageError("a message that is no JSON object: reload the page")
     number = message.get("n")
     values = {key: value for key, value in message.items() if key not in _LOG_FIELDS}
-    return number if isinstance(number, int) else None, read_command(values)
+    creates = values.get("do") in _CREATING and values.get("object", 0) is None
+    command = read_command(values | {"object": 0} if creates else values)
+    if creates:
+        command = command.model_copy(update={"object": NEW_OBJECT})
+    return number if isinstance(number, int) else None, command
 
 
 def message_number(text: str) -> int | None:

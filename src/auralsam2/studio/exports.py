@@ -23,7 +23,7 @@ from auralsam2.outputs import davis
 from auralsam2.outputs.coco import write_coco
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.studio import mask_codec
-from auralsam2.studio.session_state import ObjectStyle
+from auralsam2.studio.object_style import ObjectStyle
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
 from auralsam2.types import Frame, MediaInfo, Segmentation
 
@@ -179,6 +179,8 @@ def _session(order: ExportOrder, advance: Advance) -> None:
     masks = [path for number in order.objects for path in sorted((folder.path / "masks" / str(number)).glob("*.bin"))]
     with _zip(order) as archive:
         archive.write(folder.document, "session.json")
+        if folder.log.exists():
+            archive.write(folder.log, folder.log.name)
         archive.write(folder.path / order.clip.video, order.clip.video)
         advance(1, len(masks) + 1)
         for done, path in enumerate(masks, 2):

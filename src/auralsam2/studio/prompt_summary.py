@@ -1,7 +1,8 @@
-"""Summary of the prompts of each object, replayed from the log of a session."""
+"""Summary of the prompts and the style of each object, replayed from the log of a session."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -15,8 +16,10 @@ from auralsam2.studio.commands import (
     PointsCommand,
     RemoveCommand,
     SplitCommand,
+    StyleCommand,
     TextCommand,
 )
+from auralsam2.studio.object_style import ObjectStyle
 
 
 @dataclass(slots=True)
@@ -36,8 +39,9 @@ class PromptSummary:
 
 @dataclass(slots=True)
 class ObjectPrompts:
-    """Prompts of one object, visual ones by frame."""
+    """Style and prompts of one object, visual ones by frame."""
 
+    style: ObjectStyle
     use_audio: bool = False
     text: str | None = None
     prompts: dict[int, PromptSummary] = field(default_factory=dict)
@@ -49,23 +53,34 @@ class ObjectPrompts:
 
 
 def summarise_prompts(log: Iterable[LoggedCommand]) -> dict[int, ObjectPrompts]:
-    """Replay a log and return the prompts of the remaining objects by number."""
+    """Replay a log and return the remaining objects by number, ascending."""
     objects: dict[int, ObjectPrompts] = {}
     for entry in log:
-        _apply(objects, entry)
-        objects = {number: objects[number] for number in sorted(objects) if not objects[number].empty}
+        objects = apply_entry(objects, entry)
     return objects
 
 
-def _apply(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> None:
+def apply_entry(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> dict[int, ObjectPrompts]:
+    """Return the objects after one more command; the given ones must not be used further."""
     if isinstance(entry, SplitCommand):
         for number in entry.made:
-            objects[number] = ObjectPrompts(prompts={entry.tick: PromptSummary("mask")})
-        return
-    if isinstance(entry, RemoveCommand):
+            objects[number] = ObjectPrompts(ObjectStyle.default(number), prompts={entry.tick: PromptSummary("mask")})
+    elif isinstance(entry, RemoveCommand):
         objects.pop(entry.object, None)
-        return
-    target = objects.setdefault(entry.object, ObjectPrompts())
+    elif isinstance(entry, StyleCommand):
+        if (styled := objects.get(entry.object)) is not None:
+            changes = entry.model_dump(include={"name", "colour", "hidden"}, exclude_none=True)
+            styled.style = dataclasses.replace(styled.style, **changes)
+        return objects
+    else:
+        target = objects.setdefault(entry.object, ObjectPrompts(ObjectStyle.default(entry.object)))
+        _prompt(target, entry)
+        if target.empty:
+            del objects[entry.object]
+    return dict(sorted(objects.items()))
+
+
+def _prompt(target: ObjectPrompts, entry: LoggedCommand) -> None:
     match entry:
         case PointsCommand():
             prompt = target.prompts.setdefault(entry.tick, PromptSummary("points"))

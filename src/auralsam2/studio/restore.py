@@ -15,6 +15,7 @@ from typing import Any
 
 from auralsam2.errors import InputError
 from auralsam2.studio import mask_codec
+from auralsam2.studio.command_log import MAX_BYTES
 from auralsam2.studio.commands import MAX_OBJECTS
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.settings import Limits
@@ -61,7 +62,13 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
     name = safe_name(name if isinstance(name, str) else "")
     video = folder.path / "restored"
     with _archive_errors():
-        _copy(archive, videos[0], video, limits)
+        _copy(
+            archive,
+            videos[0],
+            video,
+            limits.upload,
+            "the video is too large: start the studio with a larger --max-upload",
+        )
     fps = document.get("fps")
     if not isinstance(fps, int | float) or isinstance(fps, bool):
         raise RefusalError(422, f"not an exported session: it names no fps: {_REMEDY}")
@@ -71,6 +78,9 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
             number, tick = int(match[1]), int(match[2])
             if number < MAX_OBJECTS and tick < len(clip.times):
                 _write_mask(folder, number, tick, _read(archive, entry, _MAX_MASK_BYTES))
+    if names.count(folder.log.name) == 1:
+        with _archive_errors():
+            _copy(archive, folder.log.name, folder.log, MAX_BYTES, "its log is too large: export a shorter session")
     try:
         state = SessionState(folder, clip, document | {"name": name})
     except InputError as error:
@@ -103,15 +113,13 @@ def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
         return archive.read(member)
 
 
-def _copy(archive: zipfile.ZipFile, name: str, path: Path, limits: Limits) -> None:
+def _copy(archive: zipfile.ZipFile, name: str, path: Path, limit: int, refusal: str) -> None:
     size = 0
     with archive.open(name) as source, path.open("xb") as target:
         while chunk := source.read(_CHUNK):
             size += len(chunk)
-            if size > limits.upload:
-                raise RefusalError(
-                    413, "the video in the archive is too large: start the studio with a larger --max-upload"
-                )
+            if size > limit:
+                raise RefusalError(413, f"the archive is refused: {refusal}")
             target.write(chunk)
 
 

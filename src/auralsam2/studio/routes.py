@@ -30,7 +30,7 @@ from auralsam2.studio.exports import KINDS
 from auralsam2.studio.previews import SOUND_TYPE
 from auralsam2.studio.restore import restore_session
 from auralsam2.studio.session_manager import SessionManager
-from auralsam2.studio.session_state import SessionState
+from auralsam2.studio.session_state import SessionState, read_summary
 from auralsam2.studio.settings import Limits, Settings
 from auralsam2.studio.storage import RefusalError, SessionFolder, SessionStore
 from auralsam2.studio.uploads import Advance, Uploads, import_video, safe_name
@@ -144,8 +144,7 @@ def _add_page(app: FastAPI, web: Path) -> None:
 
 def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
     @app.get("/api/state")
-    async def state(request: Request) -> Any:
-        manager = _manager(request)
+    async def state() -> Any:
         return {
             "version": __version__,
             "model": {
@@ -154,8 +153,11 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
                 "image_size": model.network.image_size,
             },
             "limits": {"upload_bytes": limits.upload, "minutes": limits.minutes, "sessions": limits.sessions},
-            "sessions": await asyncio.to_thread(_summaries, manager),
         }
+
+    @app.get("/api/sessions")
+    async def sessions(request: Request) -> Any:
+        return await asyncio.to_thread(_summaries, _manager(request))
 
     @app.put("/api/upload")
     async def upload(request: Request, name: str = "", fps: float | None = None, job: str = "") -> Any:
@@ -195,7 +197,7 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
         if session is not None:
             return session.snapshot
         loaded = await asyncio.to_thread(SessionState.load, manager.store.get(name))
-        return loaded.full_state() | {"open": False, "busy": None}
+        return loaded.full_state() | {"open": False, "run": None, "export": None}
 
     @app.delete("/api/sessions/{name}")
     async def delete(request: Request, name: str) -> Any:
@@ -300,7 +302,7 @@ def _summaries(manager: SessionManager) -> list[dict[str, Any]]:
     summaries = []
     for folder in manager.store.list_folders():
         try:
-            summary = SessionState.load(folder).summary()
+            summary = read_summary(folder)
         except AuralError as error:
             _log.warning("%s", error)
             continue

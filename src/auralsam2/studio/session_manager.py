@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
+import sys
 import threading
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 from auralsam2.model import AuralSAM2
@@ -14,6 +18,14 @@ from auralsam2.studio.session_worker import SessionWorker, SharedModel
 from auralsam2.studio.settings import Limits
 from auralsam2.studio.storage import RefusalError, SessionStore
 from auralsam2.studio.subscribers import Subscriber, Subscribers
+
+
+def release_memory() -> None:
+    """Return freed memory to the operating system; the C library of Linux keeps it for the threads that had it."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 class SessionManager:
@@ -113,11 +125,16 @@ class SessionManager:
         session = self._open.pop(name, None)
         if session is not None:
             await asyncio.to_thread(session.close)
+            await asyncio.to_thread(release_memory)
         if not self._subscribers_of(name):
             self._subscribers.pop(name, None)
 
     async def _close_unwatched(self, name: str) -> None:
-        await asyncio.sleep(self.limits.grace)
+        while not self._subscribers_of(name):
+            await asyncio.sleep(self.limits.grace)
+            session = self._open.get(name)
+            if session is None or not (session.busy or self._subscribers_of(name)):
+                break
         if not self._subscribers_of(name):
             await self.close(name)
 

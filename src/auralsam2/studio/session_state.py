@@ -6,59 +6,32 @@ import dataclasses
 import itertools
 import json
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Annotated, Any, Self
+
+import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from auralsam2.errors import InputError, UsageError
-from auralsam2.inference.object_history import DEPTH
-from auralsam2.outputs.overlay import OBJECT_COLOURS
 from auralsam2.outputs.result_json import intervals
+from auralsam2.studio import mask_codec
+from auralsam2.studio.command_log import MAX_ENTRIES, CommandLog
 from auralsam2.studio.commands import (
     MAX_OBJECTS,
+    AudioCommand,
     LoggedCommand,
     SettingsCommand,
+    SplitCommand,
     StyleCommand,
-    read_logged,
+    TextCommand,
 )
-from auralsam2.studio.prompt_summary import ObjectPrompts, as_json, summarise_prompts
+from auralsam2.studio.prompt_summary import ObjectPrompts, apply_entry, as_json, summarise_prompts
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_atomically
-from auralsam2.utils import strict_json
 from auralsam2.version import __version__
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ObjectStyle:
-    """Style of an object.
-
-    Attributes:
-        name: name for the user.
-        colour: `#rrggbb`.
-        hidden: neither shown nor exported.
-    """
-
-    name: str
-    colour: str
-    hidden: bool = False
-
-    @classmethod
-    def default(cls, number: int) -> ObjectStyle:
-        """Return the default style of an object."""
-        name = "What sounds" if number == 0 else f"Object {number}"
-        return cls(name=name, colour=OBJECT_COLOURS[number % len(OBJECT_COLOURS)])
-
-    @property
-    def rgb(self) -> tuple[int, int, int]:
-        """Colour, 8 bits per channel."""
-        red, green, blue = bytes.fromhex(self.colour[1:])
-        return red, green, blue
-
-
-SCHEMA = 1
-MAX_ENTRIES = 5000
-"""Maximum number of log entries."""
-MAX_BYTES = strict_json.MOST_BYTES - (10 << 20)
-"""Size of the document above which no prompts are added; one entry, with a mask and an image, has at most 8 MB."""
+SCHEMA = 2
+_LOG_INSIDE = 1
+"""Schema whose document contains the log and the styles."""
 _MAX_TEXT = 1000
 SCORE_OFF = -20.0
 """Object score that hides no mask."""
@@ -73,43 +46,34 @@ class SessionState:
         document: content of `session.json`.
 
     Attributes:
-        log: commands that define the prompts.
+        log: commands that define the objects.
         marks: for each object and frame with a mask, whether the object sounds.
         stale: objects with masks older than their prompts.
-        styles: styles that the user has changed.
 
     Raises:
-        InputError: the document is damaged, or of another version.
+        InputError: the document or the log is damaged, or of another version.
     """
 
     def __init__(self, folder: SessionFolder, clip: StoredClip, document: dict[str, Any]) -> None:
         self.folder, self.clip = folder, clip
-        if document.get("schema") != SCHEMA:
+        if document.get("schema") not in (_LOG_INSIDE, SCHEMA):
             raise InputError(
                 f"the session has schema {document.get('schema')!r}, this version reads {SCHEMA}: update auralsam2"
             )
         self.marks: dict[int, dict[int, bool]] = defaultdict(dict)
-        self.styles: dict[int, ObjectStyle] = {}
-        self.stale: set[int] = set()
+        self.log = CommandLog(folder.log, len(clip.times))
         try:
             settings = SettingsCommand(**{key: document[key] for key in ("name", "threshold", "score")})
             self.model, self.created, self.saved = (_text(document[key]) for key in ("model", "created", "saved"))
-            self.log: list[LoggedCommand] = [self._entry(entry) for entry in _list(document["log"])[:MAX_ENTRIES]]
-            for entry in _list(document["objects"]):
-                style = StyleCommand(
-                    do="style", object=entry["number"], **{k: entry[k] for k in ("name", "colour", "hidden")}
-                )
-                self.change_style(style)
-                if entry["stale"]:
-                    self.stale.add(style.object)
+            if document["schema"] == _LOG_INSIDE:
+                self.stale = self._convert(document)
+            else:
+                self.stale = {_number(number) for number in _list(document["stale"])}
         except (KeyError, TypeError, ValueError, UsageError) as error:
             raise InputError("session.json is damaged: restore the session from an export, or delete it") from error
         self.name = settings.name or clip.video
         self.threshold, self.score = settings.threshold or 0.0, SCORE_OFF if settings.score is None else settings.score
-        self.undone: list[LoggedCommand] = []
-        self._bytes = 0
-        self._undo_steps = min(len(self.log), DEPTH)
-        self._objects = summarise_prompts(self.log)
+        self._objects = summarise_prompts(self.log.entries)
         for header in folder.masks():
             if header.object_id < MAX_OBJECTS and header.tick < len(clip.times):
                 self.marks[header.object_id][header.tick] = header.sounding
@@ -119,7 +83,7 @@ class SessionState:
         """Create and save a session without prompts."""
         now = _now()
         document = {"schema": SCHEMA, "name": name, "threshold": 0.0, "score": SCORE_OFF, "model": model}
-        state = cls(folder, clip, document | {"created": now, "saved": now, "log": [], "objects": []})
+        state = cls(folder, clip, document | {"created": now, "saved": now, "stale": []})
         state.save()
         return state
 
@@ -134,79 +98,79 @@ class SessionState:
 
     @property
     def objects(self) -> dict[int, ObjectPrompts]:
-        """Prompts of the objects by number."""
+        """Styles and prompts of the objects by number."""
         return self._objects
-
-    @property
-    def can_undo(self) -> bool:
-        """Whether a step can be undone."""
-        return self._undo_steps > 0
-
-    def style(self, number: int) -> ObjectStyle:
-        """Return the style of an object."""
-        return self.styles.get(number) or ObjectStyle.default(number)
-
-    def change_style(self, command: StyleCommand) -> None:
-        """Change the style of an object."""
-        changes = command.model_dump(include={"name", "colour", "hidden"}, exclude_none=True)
-        self.styles[command.object] = dataclasses.replace(self.style(command.object), **changes)
 
     def apply_settings(self, command: SettingsCommand) -> None:
         """Change name or sliders."""
         for key, value in command.model_dump(exclude={"do"}, exclude_none=True).items():
             setattr(self, key, value)
 
-    def check_capacity(self) -> None:
-        """Check that the log may grow.
+    def new_number(self) -> int:
+        """Return the number of a new object: above all numbers that the log contains.
 
         Raises:
-            UsageError: it is full.
+            UsageError: all numbers are in use.
         """
-        if len(self.log) >= MAX_ENTRIES:
-            raise UsageError(f"this session has {MAX_ENTRIES} steps: open the video in a new one")
-        if self._bytes > MAX_BYTES:
-            raise UsageError(f"this session has prompts of {MAX_BYTES >> 20} MB: open the video in a new one")
+        used = {number for entry in self.log.entries for number in changed_objects(entry)}
+        number = max(used | {0}) + 1
+        if number >= MAX_OBJECTS:
+            free = set(range(1, MAX_OBJECTS)) - self._objects.keys()
+            if not free:
+                raise UsageError(f"this session has {MAX_OBJECTS} objects: delete one first")
+            number = min(free)
+        return number
 
     def add(self, entry: LoggedCommand) -> set[int]:
         """Append a command to the log.
 
         Returns:
-            numbers of new objects; masks and styles of earlier objects with these numbers are deleted.
+            numbers of new objects; masks of earlier objects with these numbers are deleted.
+
+        Raises:
+            OutputError: the log cannot be written.
         """
-        before = self._objects
-        self.log.append(entry)
-        self.undone.clear()
-        self._undo_steps = min(self._undo_steps + 1, DEPTH)
-        self._replay()
-        new = self._objects.keys() - before.keys()
+        before = self._objects.keys()
+        self.log.add(entry)
+        self._objects = apply_entry(dict(self._objects), entry)
+        new = self._objects.keys() - before
         for number in new:
             self.marks.pop(number, None)
-            self.styles.pop(number, None)
             self.stale.discard(number)
             self.folder.delete_masks(number)
         return new
 
     def undo(self) -> LoggedCommand:
         """Remove the last entry of the log and return it."""
-        entry = self.log.pop()
-        self.undone.append(entry)
-        self._undo_steps -= 1
-        self._replay()
+        entry = self.log.undo()
+        self._objects = summarise_prompts(self.log.entries)
         return entry
 
     def redo(self) -> LoggedCommand:
         """Restore the last undone entry and return it."""
-        entry = self.undone.pop()
-        self.log.append(entry)
-        self._undo_steps = min(self._undo_steps + 1, DEPTH)
-        self._replay()
+        entry = self.log.redo()
+        self._objects = apply_entry(self._objects, entry)
         return entry
 
-    def mark_stale(self, numbers: set[int]) -> None:
-        """Mark objects with changed prompts as stale, if they have masks on frames without prompts."""
-        for number in numbers & self._objects.keys():
-            if self.marks[number].keys() - self._objects[number].prompts.keys():
+    def mark_stale(self, entry: LoggedCommand) -> None:
+        """Mark the objects of a command as stale if their masks no longer follow from their prompts."""
+        for number in changed_objects(entry) & self._objects.keys():
+            current = () if isinstance(entry, AudioCommand | TextCommand) else self._objects[number].prompts.keys()
+            if self.marks[number].keys() - current:
                 self.stale.add(number)
+
+    def read_mask(self, number: int, tick: int) -> tuple[mask_codec.MaskHeader, np.ndarray] | None:
+        """Read the mask of an object on a frame, None without one.
+
+        Raises:
+            InputError: it is damaged.
+        """
+        if tick not in self.marks[number]:
+            return None
+        try:
+            return mask_codec.unpack_mask(self.folder.mask(number, tick).read_bytes())
+        except OSError:
+            return None
 
     def store_mask(self, number: int, tick: int, data: bytes, *, sounding: bool) -> None:
         """Store the mask of an object on a frame."""
@@ -225,22 +189,13 @@ class SessionState:
             "schema": SCHEMA,
             "auralsam2": __version__,
             "model": self.model,
-            "name": self.name,
-            "video": self.clip.video,
-            "fps": self.clip.fps,
             "created": self.created,
-            "saved": self.saved,
-            "objects": [
-                {"number": number, **dataclasses.asdict(self.style(number)), "stale": number in self.stale}
-                for number in sorted(self._objects.keys() | self.styles.keys())
-            ],
-            "log": [entry.model_dump(mode="json", exclude_none=False) for entry in self.log],
+            "video": self.clip.video,
             "threshold": self.threshold,
             "score": self.score,
+            "stale": sorted(self.stale & self._objects.keys()),
         }
-        data = json.dumps(document).encode()
-        self._bytes = len(data)
-        write_atomically(self.folder.document, data)
+        write_atomically(self.folder.document, json.dumps(document | self.summary()).encode())
 
     def summary(self) -> dict[str, Any]:
         """Return the entry of the session list."""
@@ -262,8 +217,8 @@ class SessionState:
         return self.summary() | {
             "objects": [self._object_state(number) for number in self._objects],
             "prompts": as_json(self._objects),
-            "undo": self.can_undo,
-            "redo": bool(self.undone),
+            "undo": bool(self.log.entries),
+            "redo": bool(self.log.undone),
             "threshold": self.threshold,
             "score": self.score,
         }
@@ -277,7 +232,7 @@ class SessionState:
         visible = (self.clip.slot(tick) for tick in range(len(self.clip.times)) if marks.get(tick, False))
         return {
             "number": number,
-            **dataclasses.asdict(self.style(number)),
+            **dataclasses.asdict(prompts.style),
             "hears": prompts.use_audio,
             "text": prompts.text,
             "intervals": list(intervals(visible)),
@@ -286,14 +241,59 @@ class SessionState:
             "stale": number in self.stale,
         }
 
-    def _entry(self, values: object) -> LoggedCommand:
-        entry = read_logged(values)
-        if getattr(entry, "tick", 0) >= len(self.clip.times):
-            raise UsageError(f"the clip has no frame {getattr(entry, 'tick', 0)}")
-        return entry
+    def _convert(self, document: dict[str, Any]) -> set[int]:
+        """Move log and styles of an earlier schema from the document to the log; returns the stale objects."""
+        styles = [
+            StyleCommand(
+                do="style", object=entry["number"], **{key: entry[key] for key in ("name", "colour", "hidden")}
+            )
+            for entry in _list(document["objects"])
+        ]
+        stale = {_number(entry["number"]) for entry in document["objects"] if entry["stale"]}
+        if not self.log.entries:
+            entries = [self.log.check(entry) for entry in _list(document["log"])[:MAX_ENTRIES]]
+            for entry in (*entries, *styles):
+                self.log.add(entry)
+        return stale
 
-    def _replay(self) -> None:
-        self._objects = summarise_prompts(self.log)
+
+class _Summary(BaseModel):
+    id: str
+    name: Annotated[str, Field(max_length=_MAX_TEXT)]
+    duration: FiniteFloat
+    width: int
+    height: int
+    fps: FiniteFloat
+    ticks: int
+    saved: Annotated[str, Field(max_length=_MAX_TEXT)]
+    audio: bool
+    objects: int
+
+
+def read_summary(folder: SessionFolder) -> dict[str, Any]:
+    """Return the entry of the session list from `session.json` alone.
+
+    Raises:
+        InputError: the session is damaged, or of a later version.
+    """
+    document = folder.read_document()
+    if document.get("schema") != SCHEMA:
+        return SessionState.load(folder).summary()
+    try:
+        return _Summary.model_validate(document | {"id": folder.id}).model_dump()
+    except ValidationError as error:
+        raise InputError(f"session {folder.id}: session.json is damaged: delete the session") from error
+
+
+def changed_objects(entry: LoggedCommand) -> set[int]:
+    """Return the numbers of the objects that a command changes."""
+    return set(entry.made) if isinstance(entry, SplitCommand) else {entry.object}
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not a number")
+    return value
 
 
 def _text(value: object) -> str:

@@ -12,17 +12,16 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from auralsam2.errors import AuralError, UsageError
-from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.model import AuralSAM2, open_session
-from auralsam2.studio import apply_command, mask_codec
 from auralsam2.studio.commands import (
+    NEW_OBJECT,
     AudioCommand,
     CancelCommand,
+    ClearCommand,
     ExportCommand,
     LoggedCommand,
     PageCommand,
-    PointsCommand,
     PredictCommand,
     PropagateCommand,
     RedoCommand,
@@ -31,13 +30,16 @@ from auralsam2.studio.commands import (
     StyleCommand,
     TextCommand,
     UndoCommand,
+    VisualCommand,
 )
 from auralsam2.studio.exports import KINDS, ExportOrder
 from auralsam2.studio.jobs import ExportJob, PropagationJob
-from auralsam2.studio.session_state import SessionState
+from auralsam2.studio.mask_sender import MaskSender
+from auralsam2.studio.session_replay import SessionReplay, shown_mask
+from auralsam2.studio.session_state import SessionState, changed_objects
 from auralsam2.studio.storage import public_message
 from auralsam2.studio.subscribers import Subscribers
-from auralsam2.types import Prompts, Segmentation
+from auralsam2.types import Prompts
 
 _log = logging.getLogger(__name__)
 
@@ -78,12 +80,15 @@ class SessionWorker:
 
     def __init__(self, state: SessionState, subscribers: Subscribers, shared: SharedModel) -> None:
         self._state, self._subscribers, self._shared = state, subscribers, shared
-        self._session: VideoSession | None = None
+        self._masks = MaskSender(state, subscribers)
+        self._replay: SessionReplay | None = None
         self._propagation: PropagationJob | None = None
         self._export: ExportJob | None = None
         self._sent_warnings: set[str] = set()
         self._state_sent = 0.0
         self._stop, self._cancel = threading.Event(), threading.Event()
+        self._lock = threading.Lock()
+        self._unanswered = 0
         self._queue: SimpleQueue[tuple[PageCommand | ExportCommand, Reply] | None] = SimpleQueue()
         self.used = time.monotonic()
         self._snapshot = state.full_state()
@@ -93,13 +98,13 @@ class SessionWorker:
     @property
     def snapshot(self) -> dict[str, Any]:
         """State for the page, as of the last change."""
-        return self._snapshot | {"open": True, "busy": self._progress()}
+        return self._snapshot | {"open": True} | self._progress()
 
     @property
     def busy(self) -> bool:
-        """True while a job or a queued command is pending."""
+        """True while a job runs, or a command waits or is executed."""
         export = self._export
-        return self._propagation is not None or not self._queue.empty() or (export is not None and export.running)
+        return self._unanswered > 0 or self._propagation is not None or (export is not None and export.running)
 
     def submit(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
         """Queue a command; the reply may come from another thread.
@@ -110,19 +115,22 @@ class SessionWorker:
         """
         self.used = time.monotonic()
         if isinstance(command, CancelCommand):
-            self._cancel.set()
-            export = self._export
-            if export is not None:
-                export.cancel()
+            self._cancel_job(command.what)
             reply({"ok": True})
-        elif self._stop.is_set():
-            reply({"error": "the session was closed just now: try again"})
-        elif self._queue.qsize() >= _MAX_QUEUED:
-            reply({"error": "too many commands are queued: wait a moment"})
-        else:
-            if isinstance(command, PropagateCommand):
-                self._cancel.clear()
-            self._queue.put((command, reply))
+            return
+        with self._lock:
+            if self._stop.is_set():
+                refusal = "the session was closed just now: try again"
+            elif self._unanswered >= _MAX_QUEUED:
+                refusal = "too many commands are queued: wait a moment"
+            else:
+                refusal = None
+                self._unanswered += 1
+                if isinstance(command, PropagateCommand):
+                    self._cancel.clear()
+                self._queue.put((command, reply))
+        if refusal is not None:
+            reply({"error": refusal})
 
     def request(self, command: PageCommand | ExportCommand) -> Future[dict[str, Any]]:
         """Queue a command and return its reply as a future."""
@@ -131,14 +139,23 @@ class SessionWorker:
         return future
 
     def close(self) -> None:
-        """Stop all jobs and release the memory; prompts and masks are on disk."""
-        self._stop.set()
+        """Stop all jobs, tell the pages, and release the memory; prompts and masks are on disk."""
+        with self._lock:
+            self._stop.set()
         if self._export is not None:
             self._export.cancel()
         self._queue.put(None)
         self._thread.join()
         if self._export is not None:
             self._export.join()
+        self._subscribers.publish({"is": "closed"})
+
+    def _cancel_job(self, what: str) -> None:
+        export = self._export
+        if what == "run":
+            self._cancel.set()
+        elif export is not None:
+            export.cancel()
 
     def _loop(self) -> None:
         while not self._stop.is_set():
@@ -150,13 +167,14 @@ class SessionWorker:
                 self._reply(*item)
             elif self._propagation is not None:
                 self._compute_mask(self._propagation)
-        self._propagation = None
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        if self._propagation is not None:
+            self._end_propagation("cancelled", error="the session was closed: open it again and press Track")
+        if self._replay is not None:
+            self._replay.session.close()
+            self._replay = None
         while not self._queue.empty():
             if (item := self._queue.get()) is not None:
-                item[1]({"error": "the session was closed just now: try again"})
+                self._answer(item[1], {"error": "the session was closed just now: try again"})
 
     def _reply(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
         try:
@@ -166,26 +184,27 @@ class SessionWorker:
         except Exception:
             _log.exception("%s", type(command).__name__)
             answer = {"error": "this failed: see the server's log; undo it, or reload the page"}
+        self._answer(reply, answer)
+
+    def _answer(self, reply: Reply, answer: dict[str, Any]) -> None:
+        with self._lock:
+            self._unanswered -= 1
         reply(answer)
 
     def _execute(self, command: PageCommand | ExportCommand) -> dict[str, Any]:
         state = self._state
         match command:
-            case StyleCommand():
-                if command.object not in state.objects:
-                    raise UsageError(f"no object {command.object}: it was removed")
-                state.change_style(command)
             case SettingsCommand():
                 state.apply_settings(command)
             case ExportCommand():
                 return self._start_export(command)
             case PredictCommand():
                 with self._shared.lock:
-                    session = self._open_session()
-                    segmentation = apply_command.predict_mask(session, state.clip, command.object, command.tick)
-                self._send_mask(segmentation)
+                    segmentation = self._open_replay().predict(command.object, command.tick)
+                self._masks.send(segmentation)
+                return {}
             case UndoCommand() | RedoCommand():
-                self._undo_or_redo(command)
+                return self._undo_or_redo(command)
             case PropagateCommand():
                 return self._start_propagation(command)
             case CancelCommand():  # handled by `submit`
@@ -197,78 +216,107 @@ class SessionWorker:
 
     def _change_prompts(self, entry: LoggedCommand) -> dict[str, Any]:
         state = self._state
-        prompts = state.objects.get(entry.object)
+        if isinstance(entry, StyleCommand):
+            if entry.object not in state.objects:
+                raise UsageError(f"no object {entry.object}: it was removed")
+            state.log.check_capacity()
+            state.add(entry)
+            self._save()
+            return {"object": entry.object}
         if isinstance(entry, TextCommand):
             entry = entry.model_copy(update={"text": (entry.text or "").strip() or None})
-        # VideoSession records no undo step for a value that does not change.
-        if isinstance(entry, AudioCommand) and entry.on == (prompts is not None and prompts.use_audio):
+        if isinstance(entry, AudioCommand | TextCommand) and self._is_unchanged(entry):
             return {}
-        if isinstance(entry, TextCommand) and entry.text == (prompts.text if prompts else None):
-            return {}
-        state.check_capacity()
-        first = isinstance(entry, PointsCommand) and not (prompts and entry.tick in prompts.prompts)
+        state.log.check_capacity()
         with self._shared.lock:
-            session = self._open_session()
-            entry, segmentations = apply_command.apply_command(session, state.clip, entry, first=first)
-            if isinstance(entry, AudioCommand | TextCommand) and entry.object in session.objects:
-                # Audio and text also change the masks on frames with visual prompts.
-                ticks = prompts.prompts if prompts else ()
-                segmentations = [apply_command.predict_mask(session, state.clip, entry.object, tick) for tick in ticks]
-        if isinstance(entry, SplitCommand) and not entry.made:
-            return {"made": ()}
-        self._mark_outdated(entry, state.add(entry))
+            replay = self._open_replay()
+            if not isinstance(entry, SplitCommand) and entry.object == NEW_OBJECT:
+                entry = entry.model_copy(update={"object": state.new_number()})
+            entry = replay.apply(entry)
+            if isinstance(entry, SplitCommand) and not entry.made:
+                return {"made": ()}
+            try:
+                new = state.add(entry)
+            except AuralError:
+                replay.follow(entry)
+                raise
+            segmentations = replay.masks_after(entry)
+        self._mark_outdated(entry, new)
         for segmentation in segmentations:
-            self._send_mask(segmentation)
+            self._masks.send(segmentation)
         self._save()
-        return {"made": entry.made} if isinstance(entry, SplitCommand) else {}
+        return {"made": entry.made} if isinstance(entry, SplitCommand) else {"object": entry.object}
 
-    def _undo_or_redo(self, command: UndoCommand | RedoCommand) -> None:
-        state = self._state
-        if isinstance(command, UndoCommand) and not state.can_undo:
+    def _is_unchanged(self, entry: AudioCommand | TextCommand) -> bool:
+        prompts = self._state.objects.get(entry.object)
+        if isinstance(entry, AudioCommand):
+            return entry.on == (prompts is not None and prompts.use_audio)
+        return entry.text == (prompts.text if prompts is not None else None)
+
+    def _undo_or_redo(self, command: UndoCommand | RedoCommand) -> dict[str, Any]:
+        state, undo = self._state, isinstance(command, UndoCommand)
+        if undo and not state.log.entries:
             raise UsageError("nothing to undo")
-        if isinstance(command, RedoCommand) and not state.undone:
+        if not undo and not state.log.undone:
             raise UsageError("nothing to redo")
-        with self._shared.lock:
-            session = self._open_session()
-            if isinstance(command, UndoCommand):
-                session.undo()
-                entry = state.undo()
+        before = set(state.objects)
+        entry = state.undo() if undo else state.redo()
+        if not isinstance(entry, StyleCommand):
+            with self._shared.lock:
+                if self._replay is not None:
+                    self._replay.follow(entry)
+                self._mark_outdated(entry)
+                self._restore_mask(entry, undone=undo)
+        self._save()
+        changed = changed_objects(entry)
+        created = (state.objects.keys() - before) & changed
+        remaining = created or (changed & state.objects.keys())
+        return {"object": min(remaining, default=None)}
+
+    def _restore_mask(self, entry: LoggedCommand, *, undone: bool) -> None:
+        """Send the mask that a frame has after the undo or redo of a command."""
+        state = self._state
+        if not isinstance(entry, VisualCommand | ClearCommand) or entry.object not in state.objects:
+            return
+        number, tick = entry.object, entry.tick
+        try:
+            shown = shown_mask(entry, self._size) if undone else None
+            if tick in state.objects[number].prompts or isinstance(entry, ClearCommand):
+                self._masks.send(self._open_replay().predict(number, tick))
+            elif shown is not None:
+                self._masks.send_logits(*shown)
             else:
-                session.redo()
-                entry = state.redo()
-            self._mark_outdated(entry)
-            tick = getattr(entry, "tick", None)
-            if tick is None or entry.object not in state.objects or isinstance(entry, SplitCommand):
-                segmentation = None
-            else:
-                segmentation = apply_command.displayed_mask(session, state.clip, entry.object, tick)
-                if segmentation is None:
-                    state.delete_mask(entry.object, tick)
-                    self._subscribers.publish({"is": "gone", "object": entry.object, "tick": tick})
-        if segmentation is not None:
-            self._send_mask(segmentation)
+                self._masks.delete(number, tick)
+        except AuralError as error:
+            self._masks.delete(number, tick)
+            text = public_message(error, state.folder, state.name)
+            self._subscribers.publish({"is": "note", "text": text})
 
     def _mark_outdated(self, entry: LoggedCommand, new: set[int] = frozenset()) -> None:  # type: ignore[assignment]
         """Mark masks of a propagation, past and future, as outdated by a command."""
-        state = self._state
-        changed = {entry.object} if not isinstance(entry, SplitCommand) else set(entry.made)
-        state.mark_stale(changed)
+        state, changed = self._state, changed_objects(entry)
+        state.mark_stale(entry)
         if self._propagation is not None:
+            self._propagation.changed |= changed
             if (tick := getattr(entry, "tick", None)) is not None:
                 self._propagation.outdated |= {(number, tick) for number in changed}
             self._propagation.removed |= new | (changed - state.objects.keys())
 
     def _start_propagation(self, command: PropagateCommand) -> dict[str, Any]:
-        state, clip = self._state, self._state.clip
+        state, ticks = self._state, len(self._state.clip.times)
         if self._propagation is not None:
             raise UsageError("a propagation is running: wait for it or cancel it")
         if not state.objects:
             raise UsageError("nothing to propagate: press Listen, or click on an object first")
-        start = None if command.start is None else apply_command.start_time(clip, command.start)
+        numbers = set(command.objects or state.objects)
+        if missing := numbers - state.objects.keys():
+            raise UsageError(f"no object {min(missing)}: it was removed")
+        last = ticks - 1 if command.last is None else command.last
+        if not (command.first or 0) <= last < ticks:
+            raise UsageError(f"frames {command.first or 0} to {last}: the clip has frames 0 to {ticks - 1}")
         with self._shared.lock:
-            masks = self._open_session().propagate(start, direction="both" if command.both else "forward")
-        self._propagation = PropagationJob(masks, len(state.objects), len(clip.times), both=command.both)
-        state.stale -= state.objects.keys()
+            replay = self._open_replay()
+        self._propagation = PropagationJob(replay, state, command)
         self._send_state()
         return {}
 
@@ -278,7 +326,7 @@ class SessionWorker:
             return
         try:
             with self._shared.lock:
-                segmentation = run.next_mask()
+                finished, segmentation = run.step()
         except AuralError as error:
             self._end_propagation("cancelled", error=public_message(error, self._state.folder, self._state.name))
             return
@@ -286,11 +334,12 @@ class SessionWorker:
             _log.exception("run")
             self._end_propagation("cancelled", error="the propagation failed: see the server's log")
             return
-        if segmentation is None:
+        if finished:
+            self._state.stale -= run.complete - run.changed
             self._end_propagation("done")
             return
-        if run.is_current(segmentation):
-            self._send_mask(segmentation)
+        if segmentation is not None and run.is_current(segmentation):
+            self._masks.send(segmentation)
         if run.report_due:
             self._subscribers.publish({"is": "progress"} | run.progress)
         if time.monotonic() - self._state_sent > _STATE_PERIOD:
@@ -310,7 +359,7 @@ class SessionWorker:
             raise UsageError("an export is running: wait for it or cancel it")
         state.apply_settings(SettingsCommand(threshold=command.threshold, score=command.score))
         self._save()
-        styles = {number: state.style(number) for number in state.objects}
+        styles = {number: prompts.style for number, prompts in state.objects.items()}
         if command.kind != "session":
             styles = {number: style for number, style in styles.items() if not style.hidden}
         order = ExportOrder(
@@ -327,43 +376,27 @@ class SessionWorker:
         self._send_state()
         return {}
 
-    def _open_session(self) -> VideoSession:
-        """Return the video session, opened on first use by a replay of the log."""
-        if self._session is None:
+    @property
+    def _size(self) -> int:
+        return self._shared.model.network.image_size
+
+    def _open_replay(self) -> SessionReplay:
+        """Return the video session, opened on first use; its prompts are decoded when they are needed."""
+        if self._replay is None:
             state, shared = self._state, self._shared
-            if state.log:
-                self._subscribers.publish({"is": "note", "text": "Restoring the prompts of the session …"})
             video = state.folder.path / state.clip.video
             source = VideoSource.open(video, Prompts(), fps=state.clip.fps, prompts_later=True)
             session = open_session(shared.model, source, memory=shared.memory, disk=shared.disk)
-            try:
-                for entry in state.log:
-                    shown = isinstance(entry, PointsCommand) and entry.shown is not None
-                    apply_command.apply_command(session, state.clip, entry, first=shown)
-            except BaseException:
-                session.close()
-                raise
-            self._session = session
-        return self._session
+            self._replay = SessionReplay(session, state, self._size)
+        return self._replay
 
-    def _send_mask(self, segmentation: Segmentation) -> None:
-        data = mask_codec.pack_mask(
-            segmentation.logits,
-            object_id=segmentation.object_id,
-            tick=segmentation.index,
-            iou=segmentation.iou,
-            object_score=segmentation.object_score,
-            sounding=segmentation.sounding,
-        )
-        self._subscribers.publish(data)
-        self._state.store_mask(segmentation.object_id, segmentation.index, data, sounding=segmentation.sounding)
-
-    def _progress(self) -> dict[str, Any] | None:
-        """Return the progress of the running job, for pages that connect later."""
+    def _progress(self) -> dict[str, Any]:
+        """Return the progress of the running jobs, None for each that does not run."""
         run, export = self._propagation, self._export
-        if run is not None:
-            return run.progress
-        return export.progress if export is not None and export.running else None
+        return {
+            "run": None if run is None else run.progress,
+            "export": export.progress if export is not None and export.running else None,
+        }
 
     def _save(self) -> None:
         self._send_state()
@@ -374,7 +407,7 @@ class SessionWorker:
         self._snapshot = self._state.full_state()
         constant = ("times", "sound")
         self._subscribers.publish({"is": "state"} | {k: v for k, v in self.snapshot.items() if k not in constant})
-        if self._session is not None:
-            for warning in set(self._session.warnings) - self._sent_warnings:
+        if self._replay is not None:
+            for warning in set(self._replay.session.warnings) - self._sent_warnings:
                 self._sent_warnings.add(warning)
                 self._subscribers.publish({"is": "note", "text": warning})

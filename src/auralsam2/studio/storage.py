@@ -108,6 +108,11 @@ class SessionFolder:
         """Path of the session document."""
         return self.path / "session.json"
 
+    @property
+    def log(self) -> Path:
+        """Path of the log of commands."""
+        return self.path / "log.jsonl"
+
     def frame(self, tick: int) -> Path:
         """Return the path of a processed frame, a JPEG."""
         return self.path / "frames" / f"{tick:06d}.jpg"
@@ -272,7 +277,6 @@ def write_errors(name: str) -> Iterator[None]:
     """Convert write errors to errors for the user, without server paths.
 
     Raises:
-        OutputError: for any OSError inside.
         OutputError: for any OSError inside.
     """
     try:
