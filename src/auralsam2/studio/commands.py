@@ -169,15 +169,7 @@ class CancelCommand(Command):
 
 
 PromptCommand = PointsCommand | BoxCommand | BrushCommand
-LoggedCommand = (
-    PromptCommand
-    | AudioCommand
-    | TextCommand
-    | ClearCommand
-    | RemoveCommand
-    | SplitCommand
-    | StyleCommand
-)
+LoggedCommand = PromptCommand | AudioCommand | TextCommand | ClearCommand | RemoveCommand | SplitCommand | StyleCommand
 """Commands that change objects; they are logged and can be undone."""
 PageCommand = (
     LoggedCommand | UndoCommand | RedoCommand | SettingsCommand | PredictCommand | PropagateCommand | CancelCommand

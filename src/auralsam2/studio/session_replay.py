@@ -226,9 +226,7 @@ class SessionReplay:
         latest = latest_mask(self.session, time, number) if number in self.session.objects else None
         if latest is None and (stored := self._state.read_mask(number, tick)) is not None:
             header, logits = stored
-            side = self._size // _STRIDE
-            low_res = F.adaptive_avg_pool2d(torch.from_numpy(logits)[None], (side, side))[0]
-            latest = MaskPrediction(low_res, header.iou, header.object_score)
+            latest = MaskPrediction(_low_res(logits, self._size // _STRIDE), header.iou, header.object_score)
         if latest is None and needed:
             self.predict(number, tick)
             latest = latest_mask(self.session, time, number)
@@ -299,6 +297,14 @@ def shown_mask(entry: LoggedCommand, size: int) -> tuple[mask_codec.MaskHeader, 
     header, logits = mask_codec.unpack_mask(_decode(entry.shown))
     full = F.interpolate(torch.from_numpy(logits)[None, None], (size, size), mode="bilinear", align_corners=False)
     return header, full[0, 0].numpy()
+
+
+def _low_res(logits: np.ndarray, side: int) -> torch.Tensor:
+    """Return stored logits as (side, side): those at the centres of the cells, which resizing blurs least."""
+    full = torch.from_numpy(logits)[None, None]
+    if full.shape[-2:] != (_STRIDE * side, _STRIDE * side):  # the masks of another model
+        full = F.interpolate(full, (_STRIDE * side, _STRIDE * side), mode="bilinear", align_corners=False)
+    return F.avg_pool2d(full[..., 1:-1, 1:-1], 2, _STRIDE)[0, 0]
 
 
 def _corrected(entry: PromptCommand) -> MaskPrediction | None:

@@ -250,8 +250,8 @@ class SessionState:
             for entry in _list(document["objects"])
         ]
         stale = {_number(entry["number"]) for entry in document["objects"] if entry["stale"]}
+        entries = [self.log.check(entry) for entry in _list(document["log"])[:MAX_ENTRIES]]
         if not self.log.entries:
-            entries = [self.log.check(entry) for entry in _list(document["log"])[:MAX_ENTRIES]]
             for entry in (*entries, *styles):
                 self.log.add(entry)
         return stale

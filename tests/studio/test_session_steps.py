@@ -1,0 +1,216 @@
+"""Steps of a session: objects, undo and redo, runs, and sessions that are opened again."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from auralsam2.inference.prompt_replay import decoded_frames
+from helpers.studio_pages import TICKS, Page, Studio
+
+CLICK = {"object": 1, "tick": 2, "points": [[20, 12, 1]]}
+NEW = CLICK | {"object": None}
+
+
+def close(studio: Studio, session: str) -> None:
+    studio.client.portal.call(studio.manager.close, session)  # type: ignore[union-attr]
+
+
+def style(page: Page, number: int = 1) -> tuple[str, str, bool]:
+    (found,) = [row for row in page.state["objects"] if row["number"] == number]
+    return found["name"], found["colour"], found["hidden"]
+
+
+def test_executed_command_counts_as_busy(start_studio: Callable[..., Studio], clip: Path) -> None:
+    studio = start_studio(sessions=1)
+    names = [studio.upload(clip) for _ in range(2)]
+    with studio.page(names[0]) as socket:
+        page = Page(socket)
+        page.take()
+        studio.gate.let_through(0)
+        number = page.send("points", **CLICK)
+        with studio.page(names[1]) as other:
+            assert "--sessions" in Page(other).take()["text"]
+        studio.gate.let_through(None)
+        while (answer := page.take()).get("re") != number:
+            pass
+        assert answer["ok"]
+
+
+def test_session_with_a_run_stays_open_without_a_page(start_studio: Callable[..., Studio], clip: Path) -> None:
+    studio = start_studio(grace=0.05)
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("hear", object=0, on=True)
+        studio.gate.let_through(2)
+        assert page.ask("run")["ok"]
+    released = threading.Timer(0.4, studio.gate.let_through, [None])
+    released.start()
+    with studio.page(name) as socket:
+        page = Page(socket)
+        if page.take()["run"] is not None:
+            page.until("done", "run")
+    assert studio.get(name)["objects"][0]["done"] == TICKS
+
+
+def test_closed_session_ends_its_run_and_tells_the_page(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("hear", object=0, on=True)
+        studio.gate.let_through(2)
+        assert page.ask("run")["ok"]
+        threading.Timer(0.2, studio.gate.let_through, [None]).start()
+        close(studio, name)
+        assert page.until("cancelled", "run")["error"]
+        page.until("closed")
+        assert page.state["run"] is None
+        assert studio.get(name)["run"] is None
+        # The page goes on in a session that opens anew.
+        assert page.ask("points", **CLICK)["ok"]
+
+
+def test_cancelled_run_keeps_stale_marks_and_the_export(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("points", **CLICK)
+        page.ask("run")
+        page.until("done", "run")
+        assert page.ask("points", **(CLICK | {"points": [[50, 40, 0]]}))["ok"]
+        assert page.state["objects"][0]["stale"]
+        studio.gate.let_through(2)
+        assert page.ask("run")["ok"]
+        assert page.ask("cancel", what="export")["ok"]
+        studio.gate.let_through(3)
+        assert page.state["run"] is not None
+        assert page.ask("cancel", what="run")["ok"]
+        studio.gate.let_through(None)
+        page.until("cancelled", "run")
+        page.until("state")
+        assert page.state["objects"][0]["stale"]
+        page.ask("run")
+        page.until("done", "run")
+        page.until("state")
+        assert not page.state["objects"][0]["stale"]
+
+
+def test_run_of_a_range_of_one_object(studio: Studio, clip: Path) -> None:
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        page.ask("points", **CLICK)
+        page.ask("points", **(NEW | {"tick": 4}))
+
+        def run(**more: Any) -> list[tuple[int, int]]:
+            before = len(page.masks)
+            assert page.ask("run", **more)["ok"]
+            page.until("done", "run")
+            return [(header.object_id, header.tick) for header, _ in page.masks[before:]]
+
+        assert run(objects=[2], first=3, last=5) == [(2, 4), (2, 5), (2, 3)]
+        assert run(objects=[1], last=2, direction="backward") == [(1, 2), (1, 1), (1, 0)]
+        assert run(objects=[1], first=4, direction="forward") == [(1, 4), (1, 5)]
+        assert "frames 0 to 5" in page.ask("run", first=3, last=6)["error"]
+        assert "no object 9" in page.ask("run", objects=[9])["error"]
+
+
+def test_styles_are_steps_of_undo(studio: Studio, clip: Path) -> None:
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        page.ask("points", **CLICK)
+        before = style(page)
+        for change in ({"name": "dog"}, {"colour": "#00ff00"}, {"hidden": True}):
+            assert page.ask("style", object=1, **change)["ok"]
+        assert style(page) == ("dog", "#00ff00", True)
+        assert page.ask("remove", object=1)["ok"]
+        assert page.ask("undo")["object"] == 1
+        assert style(page) == ("dog", "#00ff00", True)
+        for expected in (("dog", "#00ff00", False), ("dog", before[1], False), before):
+            assert page.ask("undo")["object"] == 1
+            assert style(page) == expected
+        assert page.ask("undo")["object"] is None
+        for _ in range(4):
+            assert page.ask("redo")["object"] == 1
+        assert style(page) == ("dog", "#00ff00", True)
+
+
+def test_server_numbers_new_objects(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as first, studio.page(name) as other:
+        pages = Page(first), Page(other)
+        assert [page.ask("points", **NEW)["object"] for page in pages] == [1, 2]
+        assert pages[0].ask("remove", object=2)["ok"]
+        assert pages[0].ask("box", object=None, tick=0, box=[4, 4, 30, 30])["object"] == 3
+        assert "reads no text" in pages[0].ask("say", object=None, text="the dog")["error"]
+        assert pages[0].ask("hear", object=None, on=True)["object"] == 4
+
+
+def test_session_with_an_invalid_step_can_be_undone(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    entries = [
+        {"do": "points"} | CLICK,
+        {"do": "say", "object": 1, "text": "the dog"},
+    ]
+    file = studio.home / "sessions" / name / "log.jsonl"
+    file.write_text("".join(json.dumps(entry) + "\n" for entry in entries) + '{"do": "poi')
+    with studio.page(name) as socket:
+        page = Page(socket)
+        assert "reads no text" in page.ask("points", **CLICK)["error"]
+        assert "reads no text" in page.ask("look", object=1, tick=2)["error"]
+        assert page.ask("undo")["ok"]
+        assert page.ask("points", **CLICK)["ok"]
+        assert page.state["prompts"][0]["points"] == [[20, 12, 1], [20, 12, 1]]
+
+
+def test_opened_session_decodes_prompts_when_they_are_needed(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    file = studio.home / "sessions" / name / "log.jsonl"
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("hear", object=1, on=True)
+        for tick in range(TICKS):
+            page.ask("points", **(CLICK | {"tick": tick}))
+        sizes = [file.stat().st_size]
+        page.ask("points", object=1, tick=3, points=[[50, 40, 0]])
+        page.ask("undo")
+        page.ask("redo")
+        page.ask("undo")
+        sizes.append(file.stat().st_size)
+        assert sizes[1] - sizes[0] < 500
+        page.ask("run")
+        page.until("done", "run")
+        before = {header.tick: logits for header, logits in page.masks[-TICKS:]}
+        close(studio, name)
+
+        assert page.ask("look", object=1, tick=4)["ok"]
+        np.testing.assert_array_equal(page.masks[-1][1], before[4])
+        session = studio.manager.get_open(name)._replay.session
+        assert decoded_frames(session, 1) == {4}
+        assert page.ask("redo")["ok"]
+        assert [row["points"] for row in page.state["prompts"] if row["tick"] == 3] == [[[20, 12, 1], [50, 40, 0]]]
+        assert decoded_frames(session, 1) == {3, 4}
+        assert page.ask("undo")["ok"]
+        page.ask("run")
+        page.until("done", "run")
+        for header, logits in page.masks[-TICKS:]:
+            np.testing.assert_array_equal(logits, before[header.tick])
+
+
+def test_undo_of_a_prompt_restores_the_mask_of_the_run(studio: Studio, clip: Path) -> None:
+    with studio.page(studio.upload(clip)) as socket:
+        page = Page(socket)
+        page.ask("points", **CLICK)
+        page.ask("run")
+        page.until("done", "run")
+        (before,) = [logits for header, logits in page.masks[-TICKS:] if header.tick == 5]
+        for prompt in ({"do": "box", "box": [4, 4, 30, 30]}, {"do": "points", "points": [[50, 40, 0]]}):
+            assert page.ask(**prompt, object=1, tick=5)["ok"]
+            assert page.ask("undo")["ok"]
+            assert np.abs(page.masks[-1][1] - before).max() < 0.5
+            assert ((page.masks[-1][1] > 0) != (before > 0)).mean() < 0.02
