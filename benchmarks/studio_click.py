@@ -65,7 +65,7 @@ def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
             try:
                 assert server.stdout is not None
                 url = urlsplit(server.stdout.readline().strip())
-                query = parse_qs(url.query)
+                query = parse_qs(url.fragment)
                 headers = {"X-Token": query["token"][0]}
                 request = urllib.request.Request(f"http://{url.netloc}/api/state", headers=headers)
                 urllib.request.urlopen(request, timeout=300).close()

@@ -145,7 +145,7 @@ def main() -> None:
         tablet = context.new_page()
         tablet.set_default_timeout(PATIENCE)
         tablet.goto(url)
-        tablet.goto(f"{url.partition('?')[0]}#{name}")
+        tablet.goto(f"{url.partition('#')[0]}#{name}")
         tablet.wait_for_selector('.editor[data-link="open"]')
         shoot(tablet, "tablet")
         browser.close()

@@ -79,12 +79,14 @@ class Server:
         fork_server: starts it.
         home: folder of its sessions.
         arguments: more options.
+        token: secret of its address.
         port: 0 until the first start; the same at each later one.
     """
 
     fork_server: ForkServer
     home: Path
     arguments: tuple[str, ...] = ()
+    token: str = TOKEN
     port: int = 0
     _process: ForkedProcess | None = None
 
@@ -96,18 +98,18 @@ class Server:
     @property
     def url(self) -> str:
         """Its address as it is printed."""
-        return f"{self.base}?token={TOKEN}"
+        return f"{self.base}#token={self.token}"
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
-        command = ["-m", "auralsam2", "studio", "--no-open", "--token", TOKEN, "--home", str(self.home)]
+        command = ["-m", "auralsam2", "studio", "--no-open", "--token", self.token, "--home", str(self.home)]
         command += ["--port", str(self.port), *self.arguments]
         self.home.mkdir(parents=True, exist_ok=True)
         self._process = self.fork_server.start(command, self.home)
         printed = self._process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)/\?token=(\S+)", printed)
+        found = re.search(r"http://127\.0\.0\.1:(\d+)/#token=(\S+)", printed)
         assert found, f"printed {printed!r}; stderr: {self._process.communicate()[1]}"
-        assert found[2] == TOKEN
+        assert found[2] == self.token
         self.port = int(found[1])
 
     def kill(self) -> None:
@@ -170,6 +172,7 @@ class Screen:
 
     def home(self) -> None:
         """Go to the first screen."""
+        self.page.goto("about:blank")  # an address that differs after # alone loads no page
         self.page.goto(self.server.url)
         self.page.wait_for_selector(".drop")
 
@@ -213,7 +216,11 @@ class Screen:
     def state(self) -> dict[str, Any]:
         """What the server says of the session."""
         name = self.page.url.rpartition("#")[2]
-        answer = self.page.request.get(f"{self.server.base}api/sessions/{name}")
+        return self.get(f"api/sessions/{name}")
+
+    def get(self, path: str) -> Any:
+        """JSON of the server."""
+        answer = self.page.request.get(f"{self.server.base}{path}", headers={"X-Token": self.server.token})
         assert answer.ok, answer.text()
         return answer.json()
 

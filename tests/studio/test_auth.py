@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from http.cookiejar import CookieJar
+from pathlib import Path
 
 import pytest
-from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from auralsam2.studio.auth import AccessGuard
 from helpers.studio_pages import HOST, TOKEN, Studio
 
 
@@ -19,45 +17,41 @@ def stranger(studio: Studio) -> TestClient:
     return TestClient(studio.client.app, base_url=f"http://{HOST}", follow_redirects=False)
 
 
-def test_printed_address_sets_the_cookie_and_drops_the_token(stranger: TestClient) -> None:
+def test_token_is_needed_in_a_header(stranger: TestClient) -> None:
     assert stranger.get("/api/state").status_code == 403
-    answer = stranger.get("/", params={"token": TOKEN})
-    assert answer.status_code == 303
-    assert answer.headers["location"] == "/"
-    cookie = answer.headers["set-cookie"]
-    assert cookie.startswith("auralsam2-7860=")
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(cookie.split("; "))
-    assert stranger.get("/").status_code == 200
-    assert stranger.get("/api/state").status_code == 200
+    answer = stranger.get("/api/state", headers={"x-token": TOKEN})
+    assert answer.status_code == 200
+    # Browsers send cookies to all ports of a host.
+    assert "set-cookie" not in answer.headers
+    assert stranger.get("/api/state", headers={"cookie": f"auralsam2-7860={TOKEN}"}).status_code == 403
+    assert stranger.get("/api/state", params={"token": TOKEN, "k": TOKEN}).status_code == 403
 
 
-def test_two_servers_on_one_machine_are_independent() -> None:
-    """Browsers keep cookies by host, not by port: both servers are sent both."""
-    jar = CookieJar()
-    browsers = []
-    for port in (7860, 7861):
-        guarded = AccessGuard(PlainTextResponse("in"), f"{TOKEN}-{port}", "127.0.0.1")
-        browser = TestClient(guarded, base_url=f"http://127.0.0.1:{port}", cookies=jar, follow_redirects=False)
-        assert browser.get("/", params={"token": f"{TOKEN}-{port}"}).status_code == 303
-        browsers.append(browser)
-    assert [browser.get("/").text for browser in browsers] == ["in", "in"]
+def test_media_key_reads_media_alone(studio: Studio, stranger: TestClient, clip: Path) -> None:
+    name = studio.upload(clip)
+    key = studio.client.get("/api/state").json()["media_key"]
+    assert key not in TOKEN
+    address = f"/api/sessions/{name}"
+    for path in ("/frame/0.jpg", "/frame/0.jpg?w=32", "/media", "/sound"):
+        assert stranger.get(address + path).status_code == 403
+        assert stranger.get(address + path, params={"k": "0" * 32}).status_code == 403
+        assert stranger.get(f"{address}{path}{'&' if '?' in path else '?'}k={key}").status_code == 200
+    assert stranger.get(f"{address}/export/coco", params={"k": key}).status_code == 404
+    for path in (address, "/api/sessions", "/api/state", f"{address}/mask/1/0.bin"):
+        assert stranger.get(path, params={"k": key}).status_code == 403
+    assert stranger.delete(address, params={"k": key}).status_code == 403
 
 
 @pytest.mark.parametrize("token", ["", "wrong", TOKEN[:-1], TOKEN + "x", "ü"])
 def test_wrong_token_is_rejected(stranger: TestClient, token: str) -> None:
-    answer = stranger.get("/", params={"token": token})
-    assert answer.status_code == 403
-    assert "set-cookie" not in answer.headers
-    assert "auralsam2 studio" in answer.text
     assert stranger.get("/api/state", headers={"x-token": token.encode()}).status_code == 403
-    assert stranger.get("/api/state", headers={"cookie": f"auralsam2-7860={token}".encode()}).status_code == 403
 
 
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/"),
-        ("GET", "/web/index.html"),
+        ("POST", "/"),
+        ("GET", "/web/../server.py"),
         ("GET", "/nowhere"),
         ("PUT", "/api/upload"),
         ("PUT", "/api/restore"),
@@ -114,6 +108,8 @@ def test_only_the_own_origin_is_accepted(studio: Studio, origin: str, status: in
         {"x-token": TOKEN},
         {"origin": f"http://{HOST}"},
         {"origin": f"http://{HOST}", "x-token": "wrong"},
+        {"origin": f"http://{HOST}", "sec-websocket-protocol": "auralsam2, token.wrong"},
+        {"origin": "http://evil.example", "sec-websocket-protocol": f"auralsam2, token.{TOKEN}"},
     ],
 )
 def test_websocket_needs_origin_and_token(stranger: TestClient, headers: dict[str, str]) -> None:
@@ -143,10 +139,3 @@ def test_page_files_have_their_content_type(studio: Studio) -> None:
     answer = studio.client.get("/web/index.html")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "Studio" in answer.text
-
-
-def test_printed_address_opens_a_session(stranger: TestClient) -> None:
-    name = "abcdefghijklmnopqrstu-"
-    assert stranger.get("/", params={"token": TOKEN, "open": name}).headers["location"] == f"/?open={name}"
-    for trick in ("//evil.example", "x\r\nSet-Cookie: a=b", "../x"):
-        assert stranger.get("/", params={"token": TOKEN, "open": trick}).headers["location"] == "/"

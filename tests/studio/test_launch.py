@@ -120,7 +120,7 @@ class Server:
     def __init__(self, process: Any) -> None:
         self.process = process
         self.url = process.stdout.readline().strip()
-        self.address, _, query = self.url.partition("/?")
+        self.address, _, query = self.url.partition("/#")
         self.token = dict(part.split("=", 1) for part in query.split("&"))["token"]
 
     def get(self, path: str) -> bytes:
@@ -161,7 +161,7 @@ def test_sessions_survive_a_killed_server(
         ask(line, 1, "points", object=2, tick=1, points=[[20, 12, 1]])
         ask(line, 2, "style", object=2, name="dog")
         ask(line, 3, "hear", object=0, on=True)
-        ask(line, 4, "run", **{"from": None}, both=True)
+        ask(line, 4, "run")
         masks = 0
         while masks < 2:  # in the midst of the run
             masks += isinstance(line.recv(timeout=60), bytes)

@@ -20,7 +20,8 @@ CATCH_MEDIA = """
 """
 LOUDEST = """async () => {
   const id = location.hash.slice(1);
-  const data = await (await fetch(`/api/sessions/${id}/sound`)).arrayBuffer();
+  const headers = { "X-Token": localStorage.getItem("auralsam2.token") };
+  const data = await (await fetch(`/api/sessions/${id}/sound`, { headers })).arrayBuffer();
   const sound = await new OfflineAudioContext(1, 1, 16000).decodeAudioData(data);
   return sound.getChannelData(0).reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
 }"""

@@ -16,7 +16,7 @@ Examples:
 \b
   auralsam2 studio                                   print the address and open the page
   auralsam2 studio clip.mp4 --model ref-avs          open a video, with a model that takes text
-  auralsam2 studio --host 0.0.0.0 --token SECRET     serve other machines, over plain HTTP
+  auralsam2 studio --host 0.0.0.0 --token-file FILE  serve other machines, over plain HTTP
 """
 
 
@@ -26,12 +26,20 @@ def studio(
     host: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS", help="Address to listen on; an address that other machines reach needs --token."
+            metavar="ADDRESS", help="Address to listen on; an address that other machines reach needs a token."
         ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="Port; 0 for any free port.")] = 7860,
     token: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Secret of at least 16 characters; default: random.")
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            envvar="AURALSAM2_STUDIO_TOKEN",
+            help="Secret of at least 16 characters; default: random. Other users see it in the list of processes.",
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File with the secret, in place of --token.")
     ] = None,
     home: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the sessions; default: in your data folder.")
@@ -57,6 +65,7 @@ def studio(
         host=host,
         port=port,
         token=token,
+        token_file=token_file,
         home=home,
         max_upload=options.parse_size("--max-upload", max_upload),
         max_minutes=max_minutes,

@@ -6,29 +6,34 @@ import hmac
 import ipaddress
 import json
 import re
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from auralsam2.studio.storage import ID
-
 HEADER = "x-token"
 _HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+))(?::([0-9]{1,5}))?")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>auralsam2 Studio</title>
-<body style="font: 18px/1.5 system-ui, sans-serif; max-width: 34em; margin: 15vh auto; padding: 0 1em">
-<h1>This page is locked</h1>
-<p>The Studio opens for the address that <code>auralsam2 studio</code> printed when it was started: it ends in
-<code>?token=…</code>. Copy the whole address into the browser. After a restart it is a new one.</p>
-"""
+_STATIC = re.compile(r"/|/web/[A-Za-z0-9_-]+\.[a-z]+")
+"""The page itself, which is public; everything else needs the token."""
+_MEDIA = re.compile(r"/api/sessions/[A-Za-z0-9_-]{22}/(frame/[0-9]+\.jpg|media|sound|export/[a-z-]+)")
+"""Addresses of images, videos and downloads, which browsers request without a header."""
+PROTOCOL = "auralsam2"
+"""WebSocket subprotocol of the server; the page sends a second one, `token.` and the token."""
+_OFFER = "token."
+
+
+def media_key(token: str) -> str:
+    """Return the key in the addresses of media, from which the token cannot be computed."""
+    return hmac.new(token.encode(), b"media", "sha256").hexdigest()[:32]
 
 
 class AccessGuard:
     """ASGI middleware that checks host, origin and token of each request, and adds security headers to responses.
+
+    The token is sent in a header, or as a subprotocol of a WebSocket, and not in a cookie: browsers send the cookies of
+    a host to all of its ports. Reading media needs the key in the address instead.
 
     Args:
         app: application behind it.
@@ -39,7 +44,7 @@ class AccessGuard:
 
     def __init__(self, app: ASGIApp, token: str, host: str) -> None:
         self._app = app
-        self._token = token.encode()
+        self._token, self._media_key = token, media_key(token)
         self._host = host.lower()
         self._all_interfaces = host in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
 
@@ -57,14 +62,7 @@ class AccessGuard:
         if origin not in (None, f"http://{host}", f"https://{host}") or (scope["type"] == "websocket" and not origin):
             await _reject(scope, send, 403, "the request came from another site: open the studio's own page")
             return
-        query = parse_qs(scope["query_string"].decode("latin-1"))
-        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] == "/" and "token" in query:
-            if self._is_token(query["token"][0]):
-                await self._set_cookie(_cookie_name(host), query.get("open", [""])[0], send)
-            else:
-                await _reject(scope, send, 403, "")
-            return
-        if not (self._is_token(headers.get(HEADER, "")) or self._is_token(_cookie(headers, _cookie_name(host)))):
+        if not self._is_allowed(scope, headers):
             await _reject(scope, send, 403, "the token is missing or old: open the address that the studio printed")
             return
 
@@ -75,8 +73,18 @@ class AccessGuard:
 
         await self._app(scope, receive, send_secured)
 
-    def _is_token(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token)
+    def _is_allowed(self, scope: Scope, headers: Headers) -> bool:
+        if scope["type"] == "websocket":
+            offered = scope.get("subprotocols", ())
+            if any(_equal(name.removeprefix(_OFFER), self._token) for name in offered):
+                return True
+        elif scope["method"] == "GET" and _STATIC.fullmatch(scope["path"]):
+            return True
+        elif scope["method"] == "GET" and _MEDIA.fullmatch(scope["path"]):
+            query = parse_qs(scope["query_string"].decode("latin-1"))
+            if _equal(query.get("k", [""])[0], self._media_key):
+                return True
+        return _equal(headers.get(HEADER, ""), self._token)
 
     def _is_own_host(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
@@ -92,28 +100,9 @@ class AccessGuard:
                 return True
         return name in _LOOPBACK or name == self._host
 
-    async def _set_cookie(self, name: str, session: str, send: Send) -> None:
-        target = f"/?open={session}" if ID.fullmatch(session) else "/"
-        cookie = f"{name}={self._token.decode()}; HttpOnly; SameSite=Strict; Path=/"
-        headers = [(b"location", target.encode()), (b"set-cookie", cookie.encode())]
-        headers += [(b"cache-control", b"no-store"), (b"referrer-policy", b"no-referrer"), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
 
-
-def _cookie_name(host: str) -> str:
-    """Return the name of the cookie, which contains the port since browsers share cookies between ports."""
-    match = _HOST.fullmatch(host)
-    port = match[3] if match is not None else None
-    return f"auralsam2-{port}" if port else "auralsam2"
-
-
-def _cookie(headers: Headers, name: str) -> str:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return ""
-    return morsel.value if morsel is not None else ""
+def _equal(text: str, secret: str) -> bool:
+    return hmac.compare_digest(text.encode("utf-8", "surrogateescape"), secret.encode())
 
 
 def _add_headers(headers: MutableHeaders, host: str) -> None:
@@ -130,14 +119,12 @@ def _add_headers(headers: MutableHeaders, host: str) -> None:
 
 
 async def _reject(scope: Scope, send: Send, status: int, error: str) -> None:
-    """Reject a request, with a page for a browser and JSON for a program."""
+    """Reject a request."""
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 4403, "reason": error})
         return
-    page = scope["path"] == "/" and status == 403 and scope["method"] == "GET"
-    body = _PAGE.encode() if page else json.dumps({"error": error}).encode()
-    kind = b"text/html; charset=utf-8" if page else b"application/json"
-    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    body = json.dumps({"error": error}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     headers += [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

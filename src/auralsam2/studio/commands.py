@@ -177,6 +177,8 @@ PageCommand = (
 
 _COMMANDS: TypeAdapter[PageCommand] = TypeAdapter(Annotated[PageCommand, Field(discriminator="do")])
 _LOG: TypeAdapter[LoggedCommand] = TypeAdapter(Annotated[LoggedCommand, Field(discriminator="do")])
+_MAX_COMMAS = 10_000
+"""Maximum number of commas of a message: 1000 clicks have fewer, and decoded values take far more memory than text."""
 _LOG_FIELDS = ("shown", "made", "masks")
 _CREATING = ("points", "box", "brush", "hear", "say")
 """Commands whose object may be null: a new one."""
@@ -191,6 +193,8 @@ def parse_command(text: str) -> tuple[int | None, PageCommand]:
     Raises:
         UsageError: the message is no command.
     """
+    if text.count(",") > _MAX_COMMAS:
+        raise UsageError("a message with too many values: reload the page")
     try:
         message = strict_json.parse_json(text)
     except ValueError as error:
@@ -208,6 +212,8 @@ def parse_command(text: str) -> tuple[int | None, PageCommand]:
 
 def message_number(text: str) -> int | None:
     """Return the number of a message that may be no command."""
+    if text.count(",") > _MAX_COMMAS:
+        return None
     try:
         message = strict_json.parse_json(text)
     except ValueError:

@@ -21,6 +21,7 @@ from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import davis
 from auralsam2.outputs.coco import write_coco
+from auralsam2.outputs.export import encode_jpeg
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.studio import mask_codec
 from auralsam2.studio.object_style import ObjectStyle
@@ -37,7 +38,6 @@ KINDS = {
 }
 """File name and content type of each kind."""
 _MASKLESS = frozenset({"frames", "session"})
-_QUALITY = 95
 Advance = Callable[[int, int], None]
 """Callback with the numbers of completed and of all steps; it may raise to stop the export."""
 
@@ -127,20 +127,25 @@ def _masks(order: ExportOrder, advance: Advance) -> None:
 
 def _davis(order: ExportOrder, advance: Advance) -> None:
     clip = order.clip
-    with _zip(order) as archive:
+    exported = set(order.ticks)
+    with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
         values = {number: value for value, number in enumerate(order.objects, 1)}
         entries = [
             {"value": value, "object": number, "name": order.objects[number].name} for number, value in values.items()
         ]
         archive.writestr("objects.json", json.dumps(entries, indent=1))
-        for done, tick in enumerate(order.ticks, 1):
+        for frame in frames:
+            tick = frame.index
+            advance(tick + 1, len(clip.times))
+            if tick not in exported:
+                continue
             masks = {segmentation.object_id: segmentation.mask for segmentation in _objects(order, tick)}
             empty = np.zeros((clip.height, clip.width), np.bool_)
             picture = davis.davis_labels((masks.get(number, empty) for number in values), clip.height, clip.width)
             data = io.BytesIO()
             davis.save_davis(picture, data)
             archive.writestr(f"Annotations/{tick:05d}.png", data.getvalue())
-            advance(done, len(order.ticks))
+            archive.writestr(f"JPEGImages/{tick:05d}.jpg", encode_jpeg(frame.image))
 
 
 def _coco(order: ExportOrder, advance: Advance) -> None:
@@ -168,9 +173,7 @@ def _frames(order: ExportOrder, advance: Advance) -> None:
     clip = order.clip
     with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
         for frame in frames:
-            data = io.BytesIO()
-            Image.fromarray(frame.image).save(data, format="JPEG", quality=_QUALITY)
-            archive.writestr(f"{frame.index:06d}.jpg", data.getvalue())
+            archive.writestr(f"{frame.index:06d}.jpg", encode_jpeg(frame.image))
             advance(frame.index + 1, len(clip.times))
 
 

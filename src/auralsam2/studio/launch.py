@@ -11,7 +11,8 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -29,6 +30,8 @@ _NEEDED = ("fastapi", "uvicorn", "websockets")
 _MIN_TOKEN = 16
 _MAX_MESSAGE = 8 << 20
 """Maximum size of a message from a page, which may contain a painted mask, in bytes."""
+_MAX_CONNECTIONS = 256
+"""Maximum number of open connections and running requests; more are refused with 503."""
 _GRACE = 5
 """Seconds until open connections are closed when the server stops."""
 
@@ -40,6 +43,7 @@ def run_studio(
     host: str,
     port: int,
     token: str | None,
+    token_file: Path | None,
     home: Path | None,
     max_upload: int,
     max_minutes: float,
@@ -56,7 +60,8 @@ def run_studio(
         model: name, folder or hub id.
         host: address to listen on.
         port: port to listen on; 0 for any free port.
-        token: secret of the address; None for a random one.
+        token: secret of the address; None for that of the file, or a random one.
+        token_file: file with the secret, or None.
         home: folder of the sessions; None for the default in the user's data folder.
         max_upload: maximum file size of a video, in bytes.
         max_minutes: maximum length of a video, in minutes.
@@ -77,7 +82,7 @@ def run_studio(
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise UnavailableError(f"the studio needs {', '.join(missing)}: pip install 'auralsam2[studio]'")
-    token = _token(token, host)
+    token = _token(_read_token(token_file) if token is None and token_file is not None else token, host)
     if video is not None and not video.is_file():
         raise InputError(f"{video}: no such file")
     download.check_available(model)
@@ -112,6 +117,7 @@ def _serve(
     """Print the address of the page and serve it until a signal arrives."""
     import uvicorn
 
+    from auralsam2.studio.http_protocol import TimedProtocol
     from auralsam2.studio.routes import create_app, import_demo
     from auralsam2.studio.uploads import safe_name
 
@@ -129,19 +135,46 @@ def _serve(
         # Masks are compressed already.
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=_GRACE,
+        http=TimedProtocol,
+        limit_concurrency=_MAX_CONNECTIONS,
     )
     # From here on, connections wait until the server accepts them.
     print(url, flush=True)
-    if open_page and _has_screen():
-        webbrowser.open(url)
     server = uvicorn.Server(config)
 
     def stop() -> None:
         server.should_exit = True
 
-    # Uvicorn handles SIGINT and SIGTERM itself, and raises them again after it has closed all connections.
-    with suppress(KeyboardInterrupt), signals.hang_up_calls(stop):
-        server.run(sockets=[listener])
+    with ExitStack() as stack:
+        if open_page and _has_screen():
+            webbrowser.open(stack.enter_context(redirect_file(settings.home, url)).as_uri())
+        # Uvicorn handles SIGINT and SIGTERM itself, and raises them again after it has closed all connections.
+        with suppress(KeyboardInterrupt), signals.hang_up_calls(stop):
+            server.run(sockets=[listener])
+
+
+@contextmanager
+def redirect_file(folder: Path, url: str) -> Iterator[Path]:
+    """Write a page that leads to an address, readable by the user alone; it is deleted on exit.
+
+    The browser is started with the name of the file, since other users see the arguments of a process.
+    """
+    path = folder / f"open-{os.getpid()}.html"
+    path.unlink(missing_ok=True)
+    page = f'<!doctype html><title>AuralSAM2 Studio</title><meta http-equiv="refresh" content="0; url={escape(url)}">'
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(page)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a file with a token: choose another `token_file`") from error
 
 
 def _token(token: str | None, host: str) -> str:
@@ -152,13 +185,13 @@ def _token(token: str | None, host: str) -> str:
     """
     if token is not None and not re.fullmatch(rf"[A-Za-z0-9._~-]{{{_MIN_TOKEN},200}}", token):
         raise UsageError(
-            f"--token: give {_MIN_TOKEN} to 200 of letters, digits and . _ ~ -, or leave it out for a random one"
+            f"the token: give {_MIN_TOKEN} to 200 of letters, digits and . _ ~ -, or leave it out for a random one"
         )
     if not _is_loopback(host):
         if token is None:
             raise UsageError(
-                f"--host {host}: other machines can reach this address: give a --token TEXT of {_MIN_TOKEN} "
-                "characters or more"
+                f"--host {host}: other machines can reach this address: give a --token-file FILE with "
+                f"{_MIN_TOKEN} characters or more"
             )
         print(
             message_line(
@@ -202,7 +235,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 def _url(host: str, port: int, token: str, session: str | None) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
     query = {"token": token} | ({} if session is None else {"open": session})
-    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?{urlencode(query)}"
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/#{urlencode(query)}"
 
 
 def _has_screen() -> bool:

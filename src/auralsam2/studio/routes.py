@@ -24,7 +24,7 @@ from auralsam2.errors import AuralError, InputError
 from auralsam2.hub import download
 from auralsam2.media.container import MAX_PIXELS
 from auralsam2.model import AuralSAM2
-from auralsam2.studio.auth import AccessGuard
+from auralsam2.studio.auth import AccessGuard, media_key
 from auralsam2.studio.commands import ExportCommand, SettingsCommand
 from auralsam2.studio.exports import KINDS
 from auralsam2.studio.previews import SOUND_TYPE
@@ -49,6 +49,8 @@ _PAGE_TYPES = {
 _DEMO = "demo.mp4"
 _MAX_BODY = 100_000
 _MIN_WIDTH, _MAX_WIDTH = 16, 4096
+_MAX_DECODERS = 4
+"""Maximum number of frames that are decoded at once for thumbnails."""
 Index = Annotated[int, PathParameter(ge=0, lt=1_000_000)]
 T = TypeVar("T", bound=BaseModel)
 
@@ -81,7 +83,7 @@ def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> Fas
     app.add_middleware(AccessGuard, token=settings.token, host=settings.host)
     _add_error_handlers(app)
     _add_page(app, settings.web)
-    _add_sessions(app, model, limits)
+    _add_sessions(app, model, limits, media_key(settings.token))
     _add_media(app)
     _add_exports(app)
     return app
@@ -142,7 +144,7 @@ def _add_page(app: FastAPI, web: Path) -> None:
         return file(name)
 
 
-def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
+def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> None:
     @app.get("/api/state")
     async def state() -> Any:
         return {
@@ -152,6 +154,7 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
                 "reads_text": model.config.fuser.modality == "audio+text",
                 "image_size": model.network.image_size,
             },
+            "media_key": key,
             "limits": {"upload_bytes": limits.upload, "minutes": limits.minutes, "sessions": limits.sessions},
         }
 
@@ -216,6 +219,8 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits) -> None:
 
 
 def _add_media(app: FastAPI) -> None:
+    decoders = asyncio.Semaphore(_MAX_DECODERS)
+
     @app.get("/api/sessions/{name}/frame/{tick}.jpg")
     async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
         path = _manager(request).store.get(name).frame(tick)
@@ -224,7 +229,8 @@ def _add_media(app: FastAPI) -> None:
             raise RefusalError(404, "no such frame: reload the page")
         if w is None:
             return FileResponse(path, media_type="image/jpeg", headers=headers)
-        data = await asyncio.to_thread(_thumbnail, path, min(max(_MIN_WIDTH, w), _MAX_WIDTH))
+        async with decoders:
+            data = await asyncio.to_thread(_thumbnail, path, min(max(_MIN_WIDTH, w), _MAX_WIDTH))
         return Response(data, media_type="image/jpeg", headers=headers)
 
     @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")

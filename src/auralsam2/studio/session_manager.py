@@ -96,6 +96,10 @@ class SessionManager:
             await self._close(name)
             await asyncio.to_thread(self.store.delete, folder)
 
+    def pages(self, name: str) -> int:
+        """Return the number of connected pages of a session."""
+        return len(self._subscribers.get(name, ()))
+
     def subscribe(self, name: str, subscriber: Subscriber) -> None:
         """Add a page to a session."""
         self._subscribers_of(name).add(subscriber)

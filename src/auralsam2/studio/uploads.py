@@ -39,6 +39,9 @@ _KINDS = {
 _OTHER = (".bin", "application/octet-stream")
 VIDEO_NAMES = frozenset(f"video{ending}" for ending, _ in (*_KINDS.values(), _OTHER))
 """Possible names of a session's video."""
+_STALLED = 408
+STALL = 30.0
+"""Seconds without data after which an upload is refused."""
 _MAX_SIDE = 1920
 _QUALITY = 88
 _UNNAMED = "video"
@@ -65,13 +68,29 @@ async def receive_upload(body: AsyncIterator[bytes], declared: int | None, path:
     if declared is not None and declared > limits.upload:
         raise _too_large(limits)
     with path.open("xb") as file:
-        async for chunk in body:
+        async for chunk in _timely(body):
             size += len(chunk)
             if size > limits.upload:
                 raise _too_large(limits)
             file.write(chunk)
     if not size:
         raise RefusalError(422, "the file is empty: choose a video")
+
+
+async def _timely(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the chunks of a body.
+
+    Raises:
+        RefusalError: no chunk arrives for `STALL` seconds.
+    """
+    chunks = aiter(body)
+    while True:
+        try:
+            yield await asyncio.wait_for(anext(chunks), STALL)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise RefusalError(_STALLED, "the upload stalled: send the file again") from error
 
 
 def safe_name(name: str) -> str:
@@ -217,6 +236,8 @@ _MAX_DIGITS = 18
 """Maximum digits of a declared length; a longer one is too large in any case."""
 _MAX_IMPORTS = 2
 """Maximum number of concurrent imports."""
+_MAX_RECEIVING = 8
+"""Maximum number of files that arrive at once."""
 _PERIOD = 0.5
 """Seconds between two checks whether the page is still connected."""
 
@@ -236,6 +257,7 @@ class Uploads:
         self._store, self._limits = store, limits
         self._progress: dict[str, float] = {}
         self._imports = asyncio.Semaphore(_MAX_IMPORTS)
+        self._receiving = 0
 
     def progress(self, job: str) -> float | None:
         """Return the completed share of an import by its job name, in [0, 1]; None before and after it."""
@@ -252,9 +274,15 @@ class Uploads:
         Raises:
             RefusalError: the file is too large, or the client has disconnected.
         """
+        if self._receiving >= _MAX_RECEIVING:
+            raise RefusalError(503, f"{_MAX_RECEIVING} files are being sent: wait for one of them")
         with self._store.new_folder() as folder:
             file = folder.path / "received"
-            await self._receive(request, file)
+            self._receiving += 1
+            try:
+                await self._receive(request, file)
+            finally:
+                self._receiving -= 1
             async with self._imports:
                 await self._import(request, job, lambda advance: read_upload(folder, file, advance))
             return {"id": self._store.finish(folder).id}
@@ -272,9 +300,10 @@ class Uploads:
             await receive_upload(body, int(length[:_MAX_DIGITS]) if length.isdecimal() else None, file, self._limits)
         except ClientDisconnect as error:
             raise _aborted() from error
-        except RefusalError:
+        except RefusalError as error:
             file.unlink(missing_ok=True)
-            await _drain(body)
+            if error.status != _STALLED:
+                await _drain(body)
             raise
 
     async def _import(self, request: Request, job: str, work: Callable[[Advance], None]) -> None:

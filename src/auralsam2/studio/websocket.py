@@ -10,11 +10,14 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 
 from auralsam2.errors import AuralError
+from auralsam2.studio.auth import PROTOCOL
 from auralsam2.studio.commands import message_number, parse_command
 from auralsam2.studio.session_manager import SessionManager
 from auralsam2.studio.subscribers import Subscriber
 
-NOT_FOUND, TOO_SLOW = 4404, 4408
+NOT_FOUND, TOO_SLOW, TOO_MANY = 4404, 4408, 4429
+MAX_PAGES = 64
+"""Maximum number of connected pages of a session."""
 
 
 async def serve_websocket(socket: WebSocket, name: str, manager: SessionManager) -> None:
@@ -25,11 +28,14 @@ async def serve_websocket(socket: WebSocket, name: str, manager: SessionManager)
         name: id of the session.
         manager: manager of the sessions.
     """
-    await socket.accept()
+    await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", ()) else None)
     try:
         manager.store.get(name)
     except AuralError as error:
         await socket.close(NOT_FOUND, str(error)[:120])
+        return
+    if manager.pages(name) >= MAX_PAGES:
+        await socket.close(TOO_MANY, "too many pages of this session are open: close some")
         return
     subscriber = Subscriber(asyncio.get_running_loop())
     manager.subscribe(name, subscriber)

@@ -1,11 +1,15 @@
 // Requests to the server. Every failure becomes an Error with a message for the user.
 
+import { storedToken } from "./access.js";
+
 const LOST = "The studio does not answer. Is it still running in its terminal?";
+
+let mediaKey = "";
 
 async function asked(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(path, { ...options, headers: { ...options.headers, "X-Token": storedToken() } });
   } catch {
     throw new Error(LOST);
   }
@@ -14,7 +18,6 @@ async function asked(path, options = {}) {
 }
 
 async function sentence(response) {
-  if (response.status === 403) return "The studio was started anew: open the address that it printed in its terminal.";
   try {
     return (await response.json()).error ?? `The studio answered ${response.status}.`;
   } catch {
@@ -27,6 +30,18 @@ export async function get(path) {
   return (await asked(path)).json();
 }
 
+/** The state of the studio, whose key `media` puts into addresses. */
+export async function getStudio() {
+  const studio = await get("/api/state");
+  mediaKey = studio.media_key;
+  return studio;
+}
+
+/** The address of an image, a video or a download, which browsers request without the token. */
+export function media(path) {
+  return `${path}${path.includes("?") ? "&" : "?"}k=${mediaKey}`;
+}
+
 /** Send JSON; resolves to the JSON response. */
 export async function send(method, path, body = undefined) {
   const headers = { "Content-Type": "application/json" };
@@ -37,7 +52,7 @@ export async function send(method, path, body = undefined) {
 
 /** GET as ArrayBuffer, or null without content. */
 export async function bytes(path) {
-  const response = await fetch(path);
+  const response = await asked(path);
   return response.status === 200 ? response.arrayBuffer() : null;
 }
 
@@ -83,6 +98,7 @@ function put(path, file, { progress, sent, signal }) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("PUT", path);
+    request.setRequestHeader("X-Token", storedToken());
     request.responseType = "json";
     request.upload.onprogress = (event) => progress(event.loaded, event.total);
     request.upload.onload = sent;

@@ -1,7 +1,8 @@
 // The export menu: starts exports, shows their progress and downloads them.
 
-import { send } from "./api.js";
+import { media, send } from "./api.js";
 import { el, icon } from "./dom.js";
+import { left } from "./listen.js";
 import { fail, note } from "./toast.js";
 
 const KINDS = [
@@ -33,9 +34,16 @@ export class Exporting {
     );
     this.bar = el("progress", { max: 1, "aria-label": "Progress of the export" });
     this.text = el("span", { class: "what" });
-    const cancel = () => session.ask({ do: "cancel" });
+    const cancel = () => session.ask({ do: "cancel", what: "export" });
     this.cancel = el("button", { type: "button", class: "small", onclick: cancel }, "Cancel");
     this.job = el("div", { class: "job", hidden: true, role: "status" }, this.text, this.bar, this.cancel);
+    this.warning = el("p", { class: "warning" });
+    const track = () => {
+      this.toggle(false);
+      session.run();
+    };
+    this.track = el("button", { type: "button", class: "small", onclick: track }, "Track now");
+    this.notice = el("div", { class: "notice" }, this.warning, this.track);
     this.items = KINDS.map(([kind, name, what]) =>
       el(
         "button",
@@ -45,8 +53,9 @@ export class Exporting {
       ),
     );
     const keys = (event) => this.#key(event);
-    this.menu = el("div", { class: "menu", role: "menu", hidden: true, onkeydown: keys }, this.items);
-    this.element = el("div", { class: "exporting" }, this.job, this.button, this.menu);
+    this.menu = el("div", { class: "menu", role: "menu", onkeydown: keys }, this.items);
+    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, this.menu);
+    this.element = el("div", { class: "exporting" }, this.job, this.button, this.sheet);
     session.addEventListener("export", ({ detail }) => this.#news(detail));
     session.addEventListener("link", () => session.connected || this.#over());
     document.addEventListener(
@@ -56,10 +65,25 @@ export class Exporting {
     );
   }
 
-  toggle(open = this.menu.hidden) {
-    this.menu.hidden = !open;
+  toggle(open = this.sheet.hidden) {
+    this.sheet.hidden = !open;
+    if (open) this.#warn();
     this.button.setAttribute("aria-expanded", open);
     if (open) this.items[0].focus();
+  }
+
+  /** Name what is missing or out of date before an export. */
+  #warn() {
+    const { masks, frames, stale } = this.#session.coverage;
+    const parts = [];
+    if (masks < frames) parts.push(`${masks} of ${frames} frames ${masks === 1 ? "has" : "have"} a mask.`);
+    if (stale.length) {
+      const names = stale.map((object) => object.name).join(", ");
+      parts.push(`${names}: prompts are newer than the masks.`);
+    }
+    this.warning.textContent = parts.join(" ");
+    this.notice.hidden = parts.length === 0;
+    this.track.disabled = !this.#session.state.objects.length || Boolean(this.#session.running);
   }
 
   #key(event) {
@@ -86,11 +110,12 @@ export class Exporting {
     }
   }
 
-  #show(kind, part) {
+  #show(kind, part, seconds = null) {
     this.#kind = kind;
     this.job.hidden = false;
     this.button.disabled = true;
-    this.text.textContent = KINDS.find(([other]) => other === kind)?.[1] ?? "Export";
+    const name = KINDS.find(([other]) => other === kind)?.[1] ?? "Export";
+    this.text.textContent = [name, left(seconds)].filter(Boolean).join(" · ");
     if (part === null) this.bar.removeAttribute("value");
     else this.bar.value = part;
   }
@@ -102,17 +127,21 @@ export class Exporting {
   }
 
   #news(message) {
-    const kind = message.kind ?? this.#kind;
+    if (message.is === "closed" && this.#kind) {
+      this.#over();
+      fail("The session was closed during the export: export again.");
+    }
+    const { kind } = message;
     if (!this.#kind || kind !== this.#kind) return; // another tab's
-    if (message.is === "progress") this.#show(kind, message.total ? message.done / message.total : null);
+    if (message.is === "progress") this.#show(kind, message.total ? message.done / message.total : null, message.eta);
     else this.#over();
     if (message.is === "done") this.#download(kind);
-    if (message.is === "cancelled") note("Export cancelled.");
+    if (message.is === "cancelled" && !message.error) note("Export cancelled.");
     if (message.error) fail(message.error);
   }
 
   #download(kind) {
-    const link = el("a", { href: `/api/sessions/${this.#session.id}/export/${kind}`, download: "" });
+    const link = el("a", { href: media(`/api/sessions/${this.#session.id}/export/${kind}`), download: "" });
     document.body.append(link);
     link.click();
     link.remove();

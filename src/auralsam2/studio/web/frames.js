@@ -1,11 +1,13 @@
 // Decoded frame images in a cache of limited size (least recently used).
 
+import { media } from "./api.js";
+
 const WIDTH = 1280;
 const HELD = 48;
 
 /** Address of the image of a tick at a width. */
 export function frameAddress(id, tick, width = WIDTH) {
-  return `/api/sessions/${id}/frame/${tick}.jpg?w=${width}`;
+  return media(`/api/sessions/${id}/frame/${tick}.jpg?w=${width}`);
 }
 
 export class Frames {

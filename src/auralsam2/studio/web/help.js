@@ -17,7 +17,7 @@ export const SHORTCUTS = [
     [
       ["L", "Listen: find what sounds"],
       ["T", "Track all objects"],
-      ["Esc", "Cancel"],
+      ["Esc", "Deselect; then cancel the run"],
     ],
   ],
   [

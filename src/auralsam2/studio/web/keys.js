@@ -12,6 +12,7 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
     session.seek(session.tick + ticks);
   };
   const last = session.times.length - 1;
+  const withdraw = () => (session.chosen === null ? listen.stop() : session.choose(null));
   const plain = {
     " ": () => player.toggle(),
     ArrowLeft: () => go(-1),
@@ -32,7 +33,7 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
     "[": () => tools.resize(1 / BRUSH_STEP),
     "]": () => tools.resize(BRUSH_STEP),
     "?": () => showHelp(),
-    Escape: () => listen.stop(),
+    Escape: withdraw,
     ...Object.fromEntries(TOOLS.map(({ name, key }) => [key.toLowerCase(), () => tools.choose(name)])),
     ...Object.fromEntries(
       Array.from("0123456789", (digit) => [digit, () => session.object(+digit) && session.choose(+digit)]),
@@ -42,15 +43,14 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
   document.addEventListener(
     "keydown",
     (event) => {
-      if (document.querySelector("dialog[open]")) return;
+      if (inDialog()) return;
       const { target } = event;
-      if (target.matches("input[type=text], select")) return;
+      if (isField(target)) return;
       const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
       if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
         session.undo(key === "y" || event.shiftKey);
       } else if (event.ctrlKey || event.metaKey || event.altKey) return;
-      // Buttons, menus and sliders use these keys.
-      else if (key === " " && target.matches("button, input")) return;
+      // Menus and sliders use these keys.
       else if (target.matches("input[type=range], [role=menuitem]") && /^(Arrow|Home|End|Escape)/.test(key)) return;
       else if (plain[key]) plain[key]();
       else return;
@@ -58,4 +58,18 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
     },
     { signal: session.ended },
   );
+  // The space bar plays; Enter presses buttons and switches. Browsers press them when the space bar is released.
+  document.addEventListener(
+    "keyup",
+    (event) => event.key === " " && !isField(event.target) && !inDialog() && event.preventDefault(),
+    { signal: session.ended },
+  );
+}
+
+function inDialog() {
+  return document.querySelector("dialog[open]") !== null;
+}
+
+function isField(element) {
+  return element.matches("input[type=text], input[type=number], input[type=search], select, textarea");
 }

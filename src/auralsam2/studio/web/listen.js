@@ -2,7 +2,8 @@
 
 import { el, icon } from "./dom.js";
 
-function left(seconds) {
+/** Remaining seconds in words. */
+export function left(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
   if (seconds < 1) return "almost done";
   if (seconds < 90) return `${Math.ceil(seconds)} s left`;
@@ -29,7 +30,7 @@ export class Listen {
     );
     this.bar = el("progress", { max: 1, "aria-label": "Progress" });
     this.text = el("span", { class: "eta", role: "status" });
-    const tip = "Stop; masks so far stay (Esc)";
+    const tip = "Stop; masks so far stay";
     this.cancel = el("button", { type: "button", title: tip, onclick: () => this.stop() }, icon("close"), "Cancel");
     this.idle = el("div", { class: "idle" }, this.track, this.listen);
     this.running = el("div", { class: "running" }, this.bar, this.text, this.cancel);
@@ -39,12 +40,13 @@ export class Listen {
   }
 
   stop() {
-    if (this.#session.busy?.what === "run") this.#session.ask({ do: "cancel" });
+    if (this.#session.running) this.#session.ask({ do: "cancel", what: "run" });
   }
 
   #update() {
-    const { busy, state, connected } = this.#session;
-    const runs = busy?.what === "run";
+    const { running, starting, state, connected } = this.#session;
+    const runs = Boolean(running || starting);
+    const busy = running ?? { done: 0, total: 0, eta: null };
     this.idle.hidden = runs;
     this.running.hidden = !runs;
     this.listen.disabled = !state.audio || !connected;

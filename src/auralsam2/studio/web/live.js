@@ -1,5 +1,7 @@
 // The WebSocket of one session: commands, messages and masks. It reconnects by itself.
 
+import { storedToken } from "./access.js";
+
 const FIRST_WAIT = 300;
 const LONGEST_WAIT = 4000;
 const NOT_FOUND = 4404; // the server's code for a session that was deleted
@@ -42,7 +44,7 @@ export class Live extends EventTarget {
 
   #connect() {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    const socket = new WebSocket(`${scheme}://${location.host}${this.#path}`);
+    const socket = new WebSocket(`${scheme}://${location.host}${this.#path}`, ["auralsam2", `token.${storedToken()}`]);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
       this.#wait = FIRST_WAIT;

@@ -1,12 +1,15 @@
 // Shows the start page, or the editor of the session in the address.
 
-import { get } from "./api.js";
+import { takeToken } from "./access.js";
+import { get, getStudio } from "./api.js";
 import { el } from "./dom.js";
 import { Editor } from "./editor.js";
+import { Locked } from "./locked.js";
 import { Session } from "./session.js";
 import { Start } from "./start.js";
 import { fail } from "./toast.js";
 
+const LOCKED = 403;
 const root = document.getElementById("studio");
 let screen = null;
 let latest = 0;
@@ -17,15 +20,22 @@ function show(next) {
   root.replaceChildren(next.element);
 }
 
+function start(studio, sessions) {
+  show(new Start(studio, sessions, (opened) => (location.hash = opened)));
+}
+
 async function route() {
+  takeToken();
   const turn = ++latest;
   const id = location.hash.slice(1);
   try {
-    const studio = await get("/api/state");
+    const studio = await getStudio();
     if (turn !== latest) return;
     if (!id) {
+      const sessions = await get("/api/sessions");
+      if (turn !== latest) return;
       document.title = "AuralSAM2 Studio";
-      show(new Start(studio, (opened) => (location.hash = opened)));
+      start(studio, sessions);
       return;
     }
     const session = await Session.open(id);
@@ -37,8 +47,15 @@ async function route() {
       fail("This session was deleted.");
       location.hash = "";
     });
+    session.addEventListener("locked", () => route());
     show(new Editor(session, studio));
   } catch (error) {
+    if (turn !== latest) return;
+    if (error.status === LOCKED) {
+      document.title = "AuralSAM2 Studio";
+      show(new Locked(route));
+      return;
+    }
     fail(error);
     if (id && error.status === 404) location.replace("#");
     else if (!screen) root.replaceChildren(el("p", { class: "broken" }, error.message));
@@ -57,17 +74,13 @@ async function dropped(event) {
   const [file] = event.dataTransfer.files;
   if (!file) return;
   if (!(screen instanceof Start)) {
-    const studio = await get("/api/state").catch(fail);
+    const studio = await getStudio().catch(fail);
     if (!studio) return;
     history.replaceState(null, "", "#");
-    show(new Start(studio, (opened) => (location.hash = opened)));
+    start(studio, []);
   }
   screen.take(file);
 }
-
-// The server puts its session into the query, which it can read; the page uses the hash.
-const begun = new URLSearchParams(location.search).get("open");
-if (begun) history.replaceState(null, "", `/#${begun}`);
 
 window.addEventListener("hashchange", route);
 window.addEventListener("dragover", dragged);

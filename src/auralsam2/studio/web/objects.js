@@ -64,6 +64,7 @@ export class Objects {
         { class: "object chosen draft" },
         el("div", { class: "line" }, el("span", { class: "swatch" }), el("span", { class: "name" }, "New object")),
         el("p", { class: "hint" }, "Click on it in the picture, or drag a box around it."),
+        this.#readsText ? el("label", { class: "words" }, this.#newWords()) : null,
       );
     }
     const { number, name, colour, hidden } = object;
@@ -90,7 +91,7 @@ export class Objects {
       name,
     );
     const tip = "What was said is newer than its masks: press Track";
-    const stale = session.stale(object) ? el("span", { class: "stale", title: tip }, "stale") : null;
+    const stale = object.stale ? el("span", { class: "stale", title: tip }, "stale") : null;
     const line = el(
       "div",
       { class: "line" },
@@ -114,6 +115,25 @@ export class Objects {
     );
   }
 
+  /** The field that creates an object from words. */
+  #newWords() {
+    const words = el("input", {
+      type: "text",
+      placeholder: "or in words: the dog on the left",
+      "aria-label": "Describe the new object in words",
+      maxLength: 300,
+      onfocus: () => (this.#editing = true),
+      onblur: () => (this.#editing = false),
+      onkeydown: (event) => event.key === "Enter" && words.blur(),
+      onchange: () => {
+        this.#editing = false;
+        const text = words.value.trim();
+        if (text) this.#session.create({ do: "say", text }).then(() => this.#session.look());
+      },
+    });
+    return words;
+  }
+
   #details(object) {
     const session = this.#session;
     const { number } = object;
@@ -123,6 +143,7 @@ export class Objects {
       checked: object.hears,
       disabled: !session.state.audio,
       dataset: { control: `hears-${number}` },
+      onkeydown: (event) => event.key === "Enter" && hears.click(),
       onchange: () => session.change({ do: "hear", object: number, on: hears.checked }),
     });
     const words = el("input", {

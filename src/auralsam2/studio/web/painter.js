@@ -8,6 +8,7 @@ const CHOSEN_TINT = 0.5;
 const LINE = 1.15; // half the width of the line, in pixels of the canvas
 const HALO = 2.2; // outer edge of the dark line around it
 const HALO_ALPHA = 0.5;
+const NEAR = 3; // pixels within which an edge has a pixel inside
 const REACH = 3.2; // pixels from the edge at which nothing but tint or nothing is left
 
 /** Cells with a logit above the threshold: [left, top, right, bottom], inclusive, or null. */
@@ -101,6 +102,9 @@ export function paint(image, mask, colour, threshold, chosen = false) {
   const slope = new Float32Array(mask.width);
   const [red, green, blue] = colour;
   const tint = chosen ? CHOSEN_TINT : TINT;
+  const across = columns.part.length;
+  const over = new Float32Array(across * rows.part.length);
+  const away = new Float32Array(over.length);
   let inside = 0;
 
   for (let y = 0; y < rows.part.length; y += 1) {
@@ -109,25 +113,40 @@ export function paint(image, mask, colour, threshold, chosen = false) {
       slope[x] = q[below + x] - q[above + x];
       value[x] = q[above + x] + slope[x] * down;
     }
-    let at = ((y0 + y) * width + x0) * 4;
-    for (let x = 0; x < columns.part.length; x += 1, at += 4) {
+    for (let x = 0, i = y * across; x < across; x += 1, i += 1) {
       const [left, right, along] = [columns.first[x], columns.second[x], columns.part[x]];
       const rise = value[right] - value[left];
-      const over = value[left] + rise * along - level;
+      over[i] = value[left] + rise * along - level;
       const gradientX = rise * perX;
       const gradientY = (slope[left] + (slope[right] - slope[left]) * along) * perY;
       const steepness = gradientX * gradientX + gradientY * gradientY;
-      if (over > 0) {
+      away[i] = over[i] * over[i] > REACH * REACH * steepness ? Infinity : over[i] / Math.sqrt(steepness || 1);
+    }
+  }
+  for (let y = 0, i = 0; y < rows.part.length; y += 1) {
+    let at = ((y0 + y) * width + x0) * 4;
+    for (let x = 0; x < across; x += 1, i += 1, at += 4) {
+      if (over[i] > 0) {
         inside += 1;
         blend(data, at, red, green, blue, tint);
       }
-      if (over * over > REACH * REACH * steepness) continue;
-      const { line, halo } = edge(steepness > 0 ? over / Math.sqrt(steepness) : 0);
+      if (Math.abs(away[i]) > REACH || (over[i] <= 0 && !touches(over, x, y, across, rows.part.length))) continue;
+      const { line, halo } = edge(away[i]);
       if (halo > 0) blend(data, at, 0, 0, 0, halo);
       if (line > 0) blend(data, at, red, green, blue, line);
     }
   }
   return inside;
+}
+
+/** Whether a pixel inside the mask is near; logits that nearly reach the threshold have no edge. */
+function touches(over, x, y, across, down) {
+  for (let row = Math.max(0, y - NEAR); row <= Math.min(down - 1, y + NEAR); row += 1) {
+    for (let column = Math.max(0, x - NEAR); column <= Math.min(across - 1, x + NEAR); column += 1) {
+      if (over[row * across + column] > 0) return true;
+    }
+  }
+  return false;
 }
 
 /** The mask at a size, as 0 and 255. */

@@ -1,5 +1,6 @@
 // Playback: the audio comes from the video file or a copy of its audio, and the displayed tick follows its clock.
 
+import { media } from "./api.js";
 import { note } from "./toast.js";
 
 const EARLY = 0.1; // seconds
@@ -18,7 +19,7 @@ export class Player extends EventTarget {
     this.#media = document.createElement("video");
     this.#media.preload = "auto";
     this.#media.playsInline = true;
-    this.#media.src = `/api/sessions/${session.id}/sound`;
+    this.#media.src = media(`/api/sessions/${session.id}/sound`);
     this.#media.addEventListener("ended", () => this.#ended());
     this.#media.addEventListener("error", () => this.#unplayable());
     session.addEventListener("tick", () => this.#moved());

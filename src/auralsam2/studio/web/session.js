@@ -1,29 +1,32 @@
 // An open session: state of the server, playhead, and commands.
 
-import { get, send } from "./api.js";
+import { get, getStudio, send } from "./api.js";
 import { Frames } from "./frames.js";
 import { Live } from "./live.js";
 import { Masks } from "./masks.js";
 import { fail, note } from "./toast.js";
 
+const LOCKED = 403;
 export const SOUNDING = 0;
 export const SCORE_OFF = -20;
+export const NEW = "new"; // number of an object without prompts, which the server does not know
 
 /**
  * Events: `state`, `tick`, `choice`, `look` (sliders), `mask` (detail: the mask), `busy`, `export` (detail: news),
- * `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere).
+ * `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere), `locked` (new token).
  */
 export class Session extends EventTarget {
   tick = 0;
   chosen = null;
-  draft = null;
+  draft = false; // whether there is a new object without prompts
   threshold = 0;
   score = SCORE_OFF;
-  busy = null;
+  running = null; // progress of the propagation, as the server reports it
+  starting = false; // a propagation was ordered and is not confirmed
   connected = false;
   playing = false;
   waiting = 0; // questions without an answer
-  #stale = new Set();
+  #creating = null; // promise of the number of the new object
   #end = new AbortController();
   #announced = "";
   #asksAgain = false;
@@ -72,9 +75,8 @@ export class Session extends EventTarget {
   #take(state) {
     const before = this.state;
     this.state = { ...before, ...state };
-    this.busy = state.busy === undefined ? this.busy : state.busy;
-    if (this.draft !== null && this.object(this.draft)) this.draft = null;
-    if (this.chosen !== null && this.chosen !== this.draft && !this.object(this.chosen)) this.chosen = null;
+    this.running = state.run ?? null;
+    if (this.chosen !== null && this.chosen !== NEW && !this.object(this.chosen)) this.chosen = null;
     this.masks.keep((object, tick) => this.covered(object, tick));
     if (before) this.#lookAtChanged(before);
   }
@@ -86,8 +88,8 @@ export class Session extends EventTarget {
     this.#tell("link");
     if (!again) return;
     try {
+      await getStudio();
       const full = await get(`/api/sessions/${this.id}`);
-      this.busy = full.busy ?? null;
       this.masks.clear();
       this.#take(full);
       this.#changed();
@@ -100,10 +102,15 @@ export class Session extends EventTarget {
   async #unlinked() {
     const first = this.connected || this.#announced === "";
     this.connected = false;
-    this.busy = null;
+    this.running = null;
     this.#announced = "lost";
     if (first) this.#tell("busy");
     this.#tell("link");
+    try {
+      await getStudio();
+    } catch (error) {
+      if (error.status === LOCKED) this.#tell("locked");
+    }
   }
 
   #news(message) {
@@ -114,14 +121,14 @@ export class Session extends EventTarget {
       this.masks.drop(message.object, message.tick);
       this.#tell("look");
     } else if (message.is === "note") note(message.text);
-    else if (message.what === "export" || message.kind) this.#tell("export", message);
+    else if (message.what === "export") this.#tell("export", message);
     else if (message.is === "progress") {
-      this.busy = { what: "run", ...message };
+      this.running = message;
       this.#tell("busy");
-    } else if (message.is === "done" || message.is === "cancelled") {
-      this.busy = null;
-      if (message.is === "done") this.#stale.clear();
+    } else if (message.is === "done" || message.is === "cancelled" || message.is === "closed") {
+      this.running = null;
       if (message.error) fail(message.error);
+      if (message.is === "closed") this.#tell("export", message);
       this.#tell("busy");
       this.#changed();
     }
@@ -148,8 +155,7 @@ export class Session extends EventTarget {
   /** Objects by number, with a new one without prompts at the end. */
   get objects() {
     const objects = this.state.objects;
-    if (this.draft === null) return objects;
-    return [...objects, { number: this.draft, name: `Object ${this.draft}`, colour: null, draft: true, intervals: [] }];
+    return this.draft ? [...objects, { number: NEW, name: "New object", draft: true, intervals: [] }] : objects;
   }
 
   object(number) {
@@ -164,10 +170,6 @@ export class Session extends EventTarget {
     return object.masks.some(([first, last]) => first <= tick && tick <= last);
   }
 
-  stale(object) {
-    return object.stale ?? this.#stale.has(object.number);
-  }
-
   /** The masks to paint on a tick, that of the selected object last: [{object, mask}]. */
   layers(tick) {
     return this.state.objects
@@ -175,6 +177,13 @@ export class Session extends EventTarget {
       .sort((a, b) => (a.number === this.chosen) - (b.number === this.chosen))
       .map((object) => ({ object, mask: this.masks.get(object.number, tick) }))
       .filter(({ mask }) => mask && (this.score <= SCORE_OFF || mask.score >= this.score));
+  }
+
+  /** What an export would contain: frames with a mask of a shown object, all frames, and objects out of date. */
+  get coverage() {
+    const shown = this.state.objects.filter((object) => !object.hidden);
+    const covered = this.times.filter((_, tick) => shown.some((object) => this.covered(object.number, tick)));
+    return { masks: covered.length, frames: this.times.length, stale: shown.filter((object) => object.stale) };
   }
 
   /** The last tick at or before a time. */
@@ -204,7 +213,7 @@ export class Session extends EventTarget {
 
   choose(number) {
     if (number === this.chosen) return;
-    if (this.draft !== null && number !== this.draft) this.draft = null;
+    this.draft = number === NEW;
     this.chosen = number;
     this.#tell("choice");
   }
@@ -216,11 +225,11 @@ export class Session extends EventTarget {
 
   // ---- commands
 
-  /** Add an object; its first prompt creates it. */
+  /** Add an object; its first prompt creates it, and the server gives its number. */
   begin() {
-    this.draft = Math.max(SOUNDING, ...this.state.objects.map((object) => object.number)) + 1;
-    this.choose(this.draft);
-    return this.draft;
+    if (this.chosen !== NEW) this.#creating = null;
+    this.choose(NEW);
+    return NEW;
   }
 
   /** The object of a prompt: the selected one, else the visible one at the point, else a new one. */
@@ -261,14 +270,30 @@ export class Session extends EventTarget {
   /** Send a prompt of the target on the displayed tick. */
   async prompt(message) {
     const object = this.target();
-    this.#stale.add(object);
-    return this.ask({ object, tick: this.tick, ...message });
+    const tick = this.tick;
+    if (object !== NEW) return this.ask({ object, tick, ...message });
+    const created = await this.#creating;
+    if (created) return this.ask({ object: created, tick, ...message });
+    return this.create({ tick, ...message });
+  }
+
+  /** Send the first prompt of a new object, and select the object. */
+  async create(message) {
+    const answer = this.ask({ object: null, ...message });
+    this.#creating = answer.then((reply) => reply?.object ?? null);
+    const created = await this.#creating;
+    if (created !== null && this.chosen === NEW) this.choose(created);
+    return answer;
+  }
+
+  /** Request the mask of the selected object on the displayed tick. */
+  look() {
+    if (this.object(this.chosen)) this.ask({ do: "look", object: this.chosen, tick: this.tick });
   }
 
   /** Send a command that changes masks without returning one, then request the displayed masks. */
   async change(message) {
     this.#asksAgain = true;
-    if (message.object !== undefined) this.#stale.add(message.object);
     return this.ask(message);
   }
 
@@ -285,21 +310,37 @@ export class Session extends EventTarget {
 
   /** Undo the last change, or redo it with `again`. */
   undo(again = false) {
-    if (again ? this.state.redo : this.state.undo) this.change({ do: again ? "redo" : "undo" });
+    if (again ? this.state.redo : this.state.undo) this.#step(again ? "redo" : "undo");
+  }
+
+  async #step(what) {
+    const before = this.state.objects.map((object) => object.number);
+    const at = before.indexOf(this.chosen);
+    const answer = await this.change({ do: what });
+    if (!answer) return;
+    // The object of the step; if it is gone, the one before it in the list.
+    const remaining = before.slice(0, Math.max(0, at)).findLast((number) => this.object(number));
+    if (answer.object !== null) this.choose(answer.object);
+    else if (this.chosen === null) this.choose(remaining ?? this.state.objects[0]?.number ?? null);
   }
 
   async listen() {
     const hears = this.object(SOUNDING)?.hears;
     await this.run(async () => hears || (await this.ask({ do: "hear", object: SOUNDING, on: true })));
-    if (this.busy && this.chosen === null) this.choose(SOUNDING);
+    if (this.running && this.chosen === null) this.choose(SOUNDING);
   }
 
-  /** Propagate all objects. @param before resolves to whether to start */
-  async run(before = async () => true) {
-    this.busy = { what: "run", done: 0, total: 0, eta: null };
+  /**
+   * Propagate objects.
+   *
+   * @param before resolves to whether to start
+   * @param range {objects, first, last, direction}; the defaults are all objects and the whole clip
+   */
+  async run(before = async () => true, range = {}) {
+    this.starting = true;
     this.#tell("busy");
-    if ((await before()) && (await this.ask({ do: "run", from: null, both: true }))) return;
-    this.busy = null;
+    if (await before()) await this.ask({ do: "run", ...range });
+    this.starting = false;
     this.#tell("busy");
   }
 

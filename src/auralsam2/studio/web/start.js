@@ -15,10 +15,12 @@ export class Start {
   #studio;
   #open;
   #abort = null;
+  #sessions;
 
-  /** @param studio what GET /api/state says @param open called with the id of a session */
-  constructor(studio, open) {
+  /** @param studio response of GET /api/state @param sessions of GET /api/sessions @param open called with an id */
+  constructor(studio, sessions, open) {
     this.#studio = studio;
+    this.#sessions = sessions;
     this.#open = open;
     this.picker = el("input", {
       type: "file",
@@ -134,7 +136,7 @@ export class Start {
   }
 
   #list() {
-    const { sessions } = this.#studio;
+    const sessions = this.#sessions;
     this.saved.hidden = sessions.length === 0;
     const recent = [...sessions].sort((a, b) => b.saved.localeCompare(a.saved));
     this.cards.replaceChildren(...recent.map((summary) => this.#card(summary)));
@@ -161,7 +163,7 @@ export class Start {
     if (!(await confirmed(`Delete “${name}” with its video and masks for good?`, "Delete"))) return;
     try {
       await send("DELETE", `/api/sessions/${id}`);
-      this.#studio.sessions = this.#studio.sessions.filter((summary) => summary.id !== id);
+      this.#sessions = this.#sessions.filter((summary) => summary.id !== id);
       this.#list();
     } catch (error) {
       fail(error);

@@ -38,7 +38,7 @@ export class Tools {
     ink.addEventListener("pointermove", (event) => this.#move(event));
     ink.addEventListener("pointerup", (event) => this.#up(event));
     ink.addEventListener("pointercancel", () => this.#forget());
-    ink.addEventListener("pointerleave", () => this.#leave());
+    ink.addEventListener("pointerleave", () => this.#drag || this.#leave());
     ink.addEventListener("keydown", (event) => this.#key(event));
     ink.addEventListener("blur", () => this.#leave());
     session.addEventListener("tick", () => {
@@ -143,6 +143,8 @@ export class Tools {
   }
 
   #leave() {
+    this.#drag = null;
+    this.#corner = null;
     this.#hover = null;
     this.#crosshair = null;
     this.draw();
@@ -223,7 +225,7 @@ export class Tools {
         Math.min(height - 1, Math.max(0, y + down * step)),
       ];
     } else if (event.key === "Enter" && this.#crosshair) this.#act(event.altKey || event.shiftKey);
-    else if (event.key === "Escape") this.#forget();
+    else if (event.key === "Escape" && (this.#drag || this.#corner || this.#crosshair)) this.#leave();
     else return;
     event.preventDefault();
     event.stopPropagation();
