@@ -161,6 +161,18 @@ def test_killed_server_loses_nothing(
             screen.settles(lambda: screen.picture() == before, "the mask of before")
             screen.click(PIG[0] + 20, PIG[1] - 20, button="right")
             assert [point[2] for point in screen.state()["prompts"][0]["points"]] == [1, 0]
+
+            # With a new token, the page says so, and goes on with its session when the new address is opened.
+            server.kill()
+            server.token = "another-token-of-the-tests"
+            server.start()
+            heading = screen.page.get_by_role("heading", name="The studio was started anew")
+            heading.wait_for()
+            other = Screen(context.new_page(), server)
+            other.home()
+            screen.front()
+            screen.editor()
+            assert len(screen.state()["prompts"][0]["points"]) == 2
     finally:
         server.kill()
 

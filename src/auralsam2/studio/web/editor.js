@@ -55,6 +55,11 @@ export class Editor {
     this.sides.setAttribute("aria-pressed", this.stage.sides);
   }
 
+  /** Open or close the panel, which covers the picture on small screens. */
+  toggleDrawer() {
+    this.drawer.setAttribute("aria-expanded", this.element.classList.toggle("with-panel"));
+  }
+
   #top() {
     const session = this.#session;
     this.name = el("input", {
@@ -68,6 +73,10 @@ export class Editor {
     this.undo = iconButton("undo", "Undo", () => session.undo(), { key: "Ctrl+Z" });
     this.redo = iconButton("redo", "Redo", () => session.undo(true), { key: "Ctrl+Shift+Z" });
     this.sides = iconButton("sides", "Original beside", () => this.toggleSides(), { key: "O", "aria-pressed": false });
+    this.drawer = iconButton("list", "Objects and masks", () => this.toggleDrawer(), {
+      class: "icon-button drawer",
+      "aria-expanded": false,
+    });
     this.link = el("span", { class: "link", role: "status", hidden: true }, "Reconnecting …");
     return el(
       "header",
@@ -79,6 +88,7 @@ export class Editor {
       el("div", { class: "group" }, this.undo, this.redo),
       el("div", { class: "group" }, this.sides, themeButton(), iconButton("help", "Shortcuts", showHelp, { key: "?" })),
       this.exporting.element,
+      this.drawer,
     );
   }
 
