@@ -25,6 +25,7 @@ from auralsam2.outputs.export import encode_jpeg
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.studio import mask_codec
 from auralsam2.studio.object_style import ObjectStyle
+from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
 from auralsam2.types import Frame, MediaInfo, Segmentation
 
@@ -72,6 +73,27 @@ class ExportOrder:
     def __post_init__(self) -> None:
         if self.kind not in _MASKLESS and not self.ticks:
             raise UsageError("there are no masks to export: press Listen, or click on an object first")
+
+    @classmethod
+    def of(cls, state: SessionState, kind: str) -> ExportOrder:
+        """Return the order for the current masks of a session; hidden objects are exported with the session alone.
+
+        Raises:
+            UsageError: there is no mask to export.
+        """
+        styles = {number: prompts.style for number, prompts in state.objects.items()}
+        if kind != "session":
+            styles = {number: style for number, style in styles.items() if not style.hidden}
+        return cls(
+            kind=kind,
+            folder=state.folder,
+            clip=state.clip,
+            name=state.name,
+            objects=styles,
+            ticks=tuple(sorted(set().union(*(state.marks[number] for number in styles)))),
+            threshold=state.threshold,
+            score=state.score,
+        )
 
     @property
     def file(self) -> Path:

@@ -359,20 +359,7 @@ class SessionWorker:
             raise UsageError("an export is running: wait for it or cancel it")
         state.apply_settings(SettingsCommand(threshold=command.threshold, score=command.score))
         self._save()
-        styles = {number: prompts.style for number, prompts in state.objects.items()}
-        if command.kind != "session":
-            styles = {number: style for number, style in styles.items() if not style.hidden}
-        order = ExportOrder(
-            kind=command.kind,
-            folder=state.folder,
-            clip=state.clip,
-            name=state.name,
-            objects=styles,
-            ticks=tuple(sorted(set().union(*(state.marks[number] for number in styles)))),
-            threshold=state.threshold,
-            score=state.score,
-        )
-        self._export = ExportJob(order, self._subscribers.publish)
+        self._export = ExportJob(ExportOrder.of(state, command.kind), self._subscribers.publish)
         self._send_state()
         return {}
 
