@@ -219,18 +219,20 @@ class VideoSegmentation:
         self,
         out: Path | str,
         *,
+        name: str | None = None,
         save: frozenset[str] = DEFAULT_SAVE,
         overlay: bool | None = None,
         overlay_rate: OverlayRate = "processed",
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
-        """Segment all frames and write the results into `out/NAME/`, where NAME is the file name without suffix.
+        """Segment all frames and write the results into `out/NAME/`.
 
         The files appear complete or not at all.
 
         Args:
             out: created if missing.
+            name: name of the result folder; None for the name of the video without its suffix.
             save: formats, of `outputs.formats.FORMATS`.
             overlay: write the overlay or not, regardless of `save`; None follows `save`.
             overlay_rate: `processed` for an overlay of the processed frames, `source` for one of all frames of the
@@ -263,7 +265,7 @@ class VideoSegmentation:
         }
         sound = source.sound or (source.info.path if source.info.audio_rate is not None else None)
         folder = ResultFolder(
-            result_folder(Path(out), source.info.path),
+            result_folder(Path(out), source.info.path) if name is None else Path(out) / name,
             source.info,
             save,
             header,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -184,6 +185,25 @@ def default_id(uri: str) -> str:
     """Return the name of a video without its folder and its ending."""
     path = unquote(urlsplit(uri).path) if "://" in uri else uri.replace("\\", "/")
     return PurePosixPath(path).stem
+
+
+def largest_first(rows: Iterable[ManifestRow], window: int = 1000) -> Iterator[ManifestRow]:
+    """Yield rows with the largest files first, so that no large video is alone at the end.
+
+    Args:
+        rows: the rows.
+        window: number of rows that are sorted and in memory at a time.
+    """
+    waiting = iter(rows)
+    while part := list(itertools.islice(waiting, window)):
+        yield from sorted(part, key=lambda row: -_bytes(row.uri))
+
+
+def _bytes(uri: str) -> int:
+    try:
+        return Path(uri).stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _text(values: Mapping[str, Any], column: str) -> str:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from auralsam2.batch.journal import Shard
 from auralsam2.data.registry import NAMES as DATASETS
-from auralsam2.errors import UnexpectedError, UsageError, as_aural
+from auralsam2.errors import AuralError, ConfigError, UnexpectedError, UsageError, as_aural, quoted
 from auralsam2.hub.registry import REGISTRY as MODELS
 from auralsam2.outputs.formats import OUTPUT_FILES
-from auralsam2.types import Box, Mask, Point
+from auralsam2.paths import is_file
+from auralsam2.types import Box, Mask, Point, Prompts
+from auralsam2.utils.configs import build_config
+from auralsam2.utils.strict_json import read_json
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -83,6 +88,45 @@ def parse_mask(text: str) -> Mask:
     return Mask(path=path, time=time)
 
 
+def read_prompts(path: Path) -> Prompts:
+    """Read prompts from JSON: `points`, `boxes` and `masks`, lists of objects, and `text`.
+
+    The members of the objects are those of `Point`, `Box` and `Mask`; the path of a mask starts at the folder of the
+    file.
+
+    Raises:
+        UsageError: the file cannot be read or has another form.
+    """
+    try:
+        values = read_json(path)
+        if not isinstance(values, dict) or (unknown := sorted(values.keys() - {"points", "boxes", "masks", "text"})):
+            raise ConfigError(f"unknown key {unknown[0]}" if isinstance(values, dict) else "not a JSON object")
+        entries = {name: values.get(name, []) for name in ("points", "boxes", "masks")}
+        for name, listed in entries.items():
+            if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+                raise ConfigError(f"{name} is {quoted(listed)}, expected a list of objects")
+        masks = [build_config(_MaskEntry, entry, "mask ") for entry in entries["masks"]]
+        if missing := [mask.path for mask in masks if not is_file(path.parent / mask.path)]:
+            raise ConfigError(f"mask {missing[0]}: no such file")
+        text = values.get("text")
+        if text is not None and not (isinstance(text, str) and text.strip()):
+            raise ConfigError(f"text is {quoted(text)}, expected a description of the object")
+        return Prompts(
+            points=tuple(build_config(Point, entry, "point ") for entry in entries["points"]),
+            boxes=tuple(build_config(Box, entry, "box ") for entry in entries["boxes"]),
+            masks=tuple(Mask(path=path.parent / mask.path, time=mask.time) for mask in masks),
+            text=text,
+        )
+    except (OSError, ValueError, TypeError, AuralError) as error:
+        raise UsageError(f"{path}: cannot be read as prompts: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MaskEntry:
+    path: str
+    time: float = 0.0
+
+
 def parse_rate(text: str) -> float | None:
     """Parse a number of frames per second; `all` gives None."""
     if text == "all":
@@ -142,6 +186,16 @@ def parse_size(option: str, text: str) -> int:
     if count < 1:
         raise UsageError(f"{option} {text}: the form is 500MB or 2GB")
     return count
+
+
+def parse_shard(text: str | None) -> Shard:
+    """Parse `I/N`; None gives the whole."""
+    if text is None:
+        return Shard()
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.ASCII)
+    if match is None:
+        raise UsageError(f"--shard {text}: give I/N, such as 2/8")
+    return Shard(index=int(match[1]), count=int(match[2]))
 
 
 def parse_expression(text: str | None) -> str | None:

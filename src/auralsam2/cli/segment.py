@@ -7,14 +7,17 @@ import time
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from auralsam2.batch.manifest import Manifest, ManifestRow
 from auralsam2.cli import options
 from auralsam2.cli.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
-from auralsam2.cli.segment_batch import VIDEO_EXTENSIONS, Batch, BatchReport, SegmentOptions
-from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, UnavailableError, UsageError
+from auralsam2.cli.segment_batch import BatchReport, segment_all
+from auralsam2.cli.segment_manifest import RunOptions, check_resume, segment_rows
+from auralsam2.cli.segment_worker import VIDEO_EXTENSIONS, SegmentOptions, VideoTask, VideoWorker
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
 
@@ -27,11 +30,14 @@ Examples:
   auralsam2 segment party.mp4 --model ref-avs --text "the dog on the left"
   auralsam2 segment silent.mp4 --point 320,180        no sound: follow the clicked object
   auralsam2 segment archive/ --resume --json          a whole folder; resume an interrupted run
+  auralsam2 segment --manifest clips.csv --jobs 4     many videos in four processes
 """
 
 
 def segment(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Videos, or folders of videos.")],
+    inputs: Annotated[
+        list[Path] | None, typer.Argument(metavar="INPUT", help="Videos, or folders of videos.", show_default=False)
+    ] = None,
     model: ModelOption = "mini",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
     text: Annotated[
@@ -70,8 +76,23 @@ def segment(
     dtype: DtypeOption = "auto",
     threads: ThreadsOption = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Skip inputs whose results are complete.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--resume/--no-resume", help="Skip inputs whose results are complete; the default with --manifest."
+        ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV, JSONL or Parquet with a video in each row; see docs/guide/archive.md."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")] = 1,
+    shard: Annotated[str | None, typer.Option(metavar="I/N", help="Part I of N of the inputs, for job arrays.")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N inputs.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout-per-video", metavar="S", min=0.001, help="Give an input up after S seconds."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the inputs; segment nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per input on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
 ) -> None:
@@ -100,11 +121,25 @@ def segment(
         device=options.parse_device(device),
         dtype=options.parse_dtype(dtype),
         threads=threads,
-        resume=resume,
+        resume=manifest is not None if resume is None else resume,
         as_json=as_json,
         quiet=quiet,
     )
-    raise typer.Exit(segment_inputs(inputs, job))
+    run = RunOptions(jobs=jobs, shard=options.parse_shard(shard), limit=limit, timeout=timeout, dry_run=dry_run)
+    if manifest is not None:
+        if inputs:
+            raise UsageError("--manifest names the videos: leave INPUT out")
+        rows: Iterable[ManifestRow] = Manifest(manifest)
+    elif not inputs:
+        raise UsageError("give a video, a folder of videos, or --manifest FILE")
+    elif run == RunOptions():
+        raise typer.Exit(segment_inputs(inputs, job))
+    else:
+        rows = [
+            ManifestRow(number=number, uri=str(video), id=video.stem)
+            for number, video in enumerate(expand_inputs(inputs), start=1)
+        ]
+    raise typer.Exit(segment_rows(rows, job, run, signature(segment).parameters))
 
 
 def expand_inputs(inputs: Iterable[Path]) -> list[Path]:
@@ -150,58 +185,31 @@ def segment_inputs(inputs: list[Path], job: SegmentOptions) -> int:
         AuralError: nothing could be done at all: arguments, the only input, the model, or a full disk.
     """
     began = time.time()
-    if job.resume and "json" not in job.save:
-        raise UsageError("--resume needs json in --save: result.json records complete results")
+    check_resume(job)
     videos = expand_inputs(inputs)
     report = BatchReport(job, signature(segment).parameters, alone=len(inputs) == 1 and videos == inputs)
-    usable: list[Path] = []
+    usable: list[VideoTask] = []
     for video in videos:
         with report.failures_of(video):
             job.open(video)
-            usable.append(video)
+            usable.append(VideoTask(video=video, name=video.stem, options=job))
     if usable:
         _segment(usable, job, report, began)
     return EXIT_SOME_FAILED if report.failures else EXIT_DONE
 
 
-def _segment(videos: list[Path], job: SegmentOptions, report: BatchReport, began: float) -> None:
+def _segment(tasks: list[VideoTask], job: SegmentOptions, report: BatchReport, began: float) -> None:
     """Segment the inputs that passed the first check, of which those that are done are skipped."""
-    from auralsam2.hub import download
-
-    download.check_available(job.model)
-    import torch
-
-    from auralsam2.model import AuralSAM2, check_modality, pick_device, pick_dtype, streaming_network
-
-    if job.threads is not None:
-        torch.set_num_threads(job.threads)
-    dtype = pick_dtype(job.dtype, pick_device(job.device))
-    config, weights = _fetch(job.model)
-    batch = Batch(job, report, weights=weights, dtype=dtype, began=began)
+    worker = VideoWorker(job, began=began)
     pending = []
-    for video in videos:
-        with report.failures_of(video):
-            if not batch.skips(video):
-                pending.append(video)
-    if not pending:
-        return
-    check_modality(config, job.prompts, job.model)
-    report.note(f"loading model {job.model}")
-    model = AuralSAM2.from_pretrained(job.model, job.device, job.dtype)
-    streaming_network(model)
-    if _fetch(job.model)[1] != weights:
-        raise UnavailableError(f"model {job.model}: changed while it was loaded; run again once it is complete")
-    batch.segment_all(pending, model)
-
-
-def _fetch(model: str) -> tuple[Any, str]:
-    """Fetch all parts of a model; returns its configuration and the hash of its weights."""
-    from auralsam2.config import ModelConfig
-    from auralsam2.hub import download
-
-    folder = download.resolve(model)
-    config = ModelConfig.load(folder)
-    download.fetch_sam2(config.sam2, folder)
-    if config.text is not None:
-        download.fetch_text(config.text, folder)
-    return config, download.weights_hash(folder)
+    for task in tasks:
+        with report.failures_of(task.video):
+            if worker.skips(task):
+                report.skipped(task.video, task.folder)
+            else:
+                pending.append(task)
+    if pending:
+        worker.check_prompts(job.prompts)
+        report.note(f"loading model {job.model}")
+        worker.load()
+        segment_all(pending, worker, report)

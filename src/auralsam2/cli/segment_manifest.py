@@ -1,0 +1,241 @@
+"""`auralsam2 segment` on many videos: rows of a manifest, in this process or in several."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from auralsam2.batch.journal import RunJournal, Shard, Status
+from auralsam2.batch.manifest import Manifest, ManifestRow, largest_first
+from auralsam2.batch.worker_pool import Completion, WorkerPool
+from auralsam2.cli.options import error_text, read_prompts
+from auralsam2.cli.progress import frame_progress
+from auralsam2.cli.segment_batch import POLL_SECONDS, BatchReport
+from auralsam2.cli.segment_worker import SegmentOptions, VideoTask, VideoWorker
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, AuralError, DiskFullError, InputError, UsageError, as_aural
+
+_LOCKED = "locked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options of a run over many videos.
+
+    Attributes:
+        jobs: number of worker processes.
+        shard: part of the rows.
+        limit: maximum number of rows of the shard; None for all.
+        timeout: maximum seconds for a video; None for no limit.
+        dry_run: check the rows and segment nothing.
+    """
+
+    jobs: int = 1
+    shard: Shard = field(default_factory=Shard)
+    limit: int | None = None
+    timeout: float | None = None
+    dry_run: bool = False
+
+    def select(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
+        """Yield the rows of this run."""
+        return islice((row for row in rows if self.shard.holds(row.number)), self.limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult:
+    """Outcome of a row, as a worker process returns it.
+
+    Attributes:
+        status: `done`, `skipped`, `failed`, or `locked` where another run writes the results.
+        folder: result folder.
+        warnings: warnings about the result.
+        error: reason of a failure.
+        fatal: error that ends the run, such as a full disk.
+    """
+
+    status: str
+    folder: Path | None = None
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    fatal: AuralError | None = None
+
+
+def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptions, parameters: Collection[str]) -> int:
+    """Segment the videos of rows; returns the exit code.
+
+    Args:
+        rows: a manifest; is read twice.
+        job: options for rows that have none of their own.
+        run: options of the run.
+        parameters: names of the command's options, for error messages.
+
+    Raises:
+        AuralError: the manifest, the model or the folder of the results cannot be used, or the disk is full.
+    """
+    check_resume(job)
+    report = BatchReport(job, parameters, alone=False)
+    total = sum(1 for _ in run.select(rows))
+    if isinstance(rows, Manifest) and rows.unused:
+        report.note(f"{rows.path}: columns without meaning: {', '.join(rows.unused)}")
+    if run.dry_run:
+        return _check_rows(run.select(rows), job, report)
+    began = time.time()
+    with (
+        RunJournal(job.out, run.shard) as journal,
+        frame_progress("videos", total, shown=not job.quiet) as advance,
+    ):
+
+        def finish(row: ManifestRow, status: Status, result: RowResult, seconds: float = 0.0) -> None:
+            details: dict[str, Any] = {"output": str(result.folder)} if result.folder else {}
+            details |= {"warnings": list(result.warnings)} if status == "done" else {}
+            details |= {"error": result.error} if status == "failed" else {}
+            journal.add(row, status, details | {"seconds": round(seconds, 3)})
+            report.row(row, status, result)
+            advance(None)
+
+        waiting: Iterable[ManifestRow] = run.select(rows)
+        while True:
+            locked: list[ManifestRow] = []
+            valid = _valid_rows(waiting, finish)
+            ordered = largest_first(valid) if run.jobs > 1 else valid
+            for completion in _process(ordered, job, run, parameters, began):
+                row = completion.item
+                result = completion.value or RowResult(status="failed", error=f"{row.uri}: {completion.error}")
+                if result.fatal is not None:
+                    raise result.fatal
+                if result.status == _LOCKED:
+                    locked.append(row)
+                else:
+                    finish(row, result.status, result, completion.seconds)  # type: ignore[arg-type]
+            if not locked:
+                break
+            time.sleep(POLL_SECONDS)
+            waiting = locked
+    report.note(", ".join(f"{count} {status}" for status, count in journal.counts.items()))
+    return EXIT_SOME_FAILED if journal.counts["failed"] else EXIT_DONE
+
+
+def check_resume(job: SegmentOptions) -> None:
+    """Check that complete results can be recognised.
+
+    Raises:
+        UsageError: they are to be skipped, and `result.json` is not written.
+    """
+    if job.resume and "json" not in job.save:
+        raise UsageError("--resume needs json in --save: result.json records complete results")
+
+
+def task_of(row: ManifestRow, job: SegmentOptions) -> VideoTask:
+    """Return the task of a row: its own options, and those of the command where it has none.
+
+    Raises:
+        UsageError: its prompts or its part cannot be used.
+    """
+    prompts = job.prompts if row.prompts is None else read_prompts(Path(row.prompts))
+    if row.text is not None:
+        prompts = dataclasses.replace(prompts, text=row.text)
+    start = job.start if row.start is None else row.start
+    end = job.end if row.end is None else row.end
+    if end is not None and end <= start:
+        raise UsageError(f"end {end:g} is not after start {start:g}")
+    audio: Any = job.audio if row.audio is None else row.audio if row.audio == "none" else Path(row.audio)
+    options = dataclasses.replace(job, prompts=prompts, start=start, end=end, audio=audio)
+    return VideoTask(video=Path(row.uri), name=row.id, options=options)
+
+
+class RowWorker:
+    """Segments the videos of rows in one process.
+
+    Args:
+        job: options of the command.
+        parameters: names of the command's options, for error messages.
+        began: start of the run, in seconds since the epoch.
+    """
+
+    def __init__(self, job: SegmentOptions, parameters: Collection[str], began: float) -> None:
+        self._job, self._parameters = job, parameters
+        self._worker = VideoWorker(job, began=began)
+
+    def __call__(self, row: ManifestRow) -> RowResult:
+        """Segment the video of a row; an exception is its failure."""
+        try:
+            task = task_of(row, self._job)
+            if not task.video.is_file():
+                task.options.open(task.video)
+            if self._worker.skips(task):
+                return RowResult(status="skipped", folder=task.folder)
+            try:
+                self._worker.load()
+            except Exception as error:
+                return RowResult(status="failed", fatal=as_aural(error, self._job.model))
+            outcome = self._worker.segment(task, lambda _video, _source: nullcontext(lambda _frame: None))
+        except Exception as error:
+            failure = as_aural(error, row.uri)
+            fatal = failure if isinstance(failure, DiskFullError) else None
+            return RowResult(status="failed", error=error_text(failure, self._parameters), fatal=fatal)
+        if outcome is None:
+            return RowResult(status=_LOCKED)
+        return RowResult(status=outcome.status, folder=task.folder, warnings=outcome.warnings)
+
+
+def start_worker(
+    job: SegmentOptions, parameters: Collection[str], began: float, jobs: int, number: int
+) -> Callable[[ManifestRow], RowResult]:
+    """Start a worker process: it shares the CPU with `jobs` others, and takes one of several GPUs."""
+    import torch
+
+    threads = job.threads or max(1, (os.cpu_count() or 1) // jobs)
+    device = job.device
+    if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
+        device = f"cuda:{number % torch.cuda.device_count()}"
+    return RowWorker(dataclasses.replace(job, threads=threads, device=device), parameters, began)
+
+
+def _process(
+    rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptions, parameters: Collection[str], began: float
+) -> Iterator[Completion[ManifestRow, RowResult]]:
+    """Yield the outcome of each row, from this process or from workers."""
+    names = frozenset(parameters)
+    if run.jobs > 1 or run.timeout is not None:
+        start = partial(start_worker, job, names, began, run.jobs)
+        yield from WorkerPool(start, jobs=run.jobs, timeout=run.timeout).process(rows)
+        return
+    worker: RowWorker | None = None
+    for row in rows:
+        worker = worker or RowWorker(job, names, began)
+        before = time.monotonic()
+        yield Completion(item=row, value=worker(row), seconds=time.monotonic() - before)
+
+
+def _valid_rows(
+    rows: Iterable[ManifestRow], finish: Callable[[ManifestRow, Status, RowResult], None]
+) -> Iterator[ManifestRow]:
+    """Yield the rows that can be used; the others have failed."""
+    for row in rows:
+        if row.error is None:
+            yield row
+        else:
+            finish(row, "failed", RowResult(status="failed", error=f"row {row.number}: {row.error}"))
+
+
+def _check_rows(rows: Iterable[ManifestRow], job: SegmentOptions, report: BatchReport) -> int:
+    """Print for each row whether it would be segmented; returns the exit code."""
+    worker = VideoWorker(job, began=time.time())
+    for row in rows:
+        with report.failures_of(Path(row.uri)):
+            if row.error is not None:
+                raise InputError(f"row {row.number}: {row.error}")
+            task = task_of(row, job)
+            task.options.open(task.video)
+            worker.check_prompts(task.options.prompts)
+            state = "complete" if worker.skips(task) else "to do"
+            print(f"{state}: {row.uri} -> {task.folder}", file=sys.stderr if job.as_json else sys.stdout)
+    return EXIT_SOME_FAILED if report.failures else EXIT_DONE

@@ -1,0 +1,266 @@
+"""One video after another by one model: the unit of work of `auralsam2 segment`, in one process or in many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from auralsam2.errors import InputError, UnavailableError
+from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.types import Prompts
+
+if TYPE_CHECKING:
+    from auralsam2.inference.video_source import VideoSource
+    from auralsam2.model import AuralSAM2
+    from auralsam2.outputs.result_folder import OverlayRate
+
+_EXTENSIONS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .ogv .3gp .gif"
+VIDEO_EXTENSIONS = frozenset(_EXTENSIONS.split(" "))
+"""Suffixes of the files in a folder that count as videos."""
+
+Progress = Callable[[Path, Any], AbstractContextManager[Callable[[Any], None]]]
+"""Takes a video and its source; the context yields a function to call after each frame."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """Parsed options of the command, common to all inputs.
+
+    Attributes:
+        model: name, folder or hub id.
+        out: parent of one result folder for each input.
+        prompts: points, boxes, masks and text.
+        audio: `track`, `none` or a file.
+        audio_track: number or language of the sound track; None for the default one.
+        fps: frames per second, or None for all.
+        start, end: part of each input in seconds.
+        save: formats.
+        overlay_rate: `processed` or `source`.
+        device, dtype: names as on the command line.
+        threads: number of CPU threads; None for the default of torch.
+        resume: skip inputs whose results are complete.
+        as_json: print one line of JSON for each input.
+        quiet: print warnings and errors only.
+    """
+
+    model: str
+    out: Path
+    prompts: Prompts
+    audio: Any
+    audio_track: int | str | None
+    fps: float | None
+    start: float
+    end: float | None
+    save: frozenset[str]
+    overlay_rate: OverlayRate
+    device: str
+    dtype: str
+    threads: int | None
+    resume: bool
+    as_json: bool
+    quiet: bool
+
+    def open(self, video: Path) -> VideoSource:
+        """Probe a video and check the options against it.
+
+        Raises:
+            InputError: the video, or the sound file, cannot be used.
+            UsageError: an option does not fit the video.
+        """
+        from auralsam2.inference.video_source import VideoSource
+
+        if video.is_dir():
+            raise InputError(f"{video}: no videos in this folder; known endings: {' '.join(sorted(VIDEO_EXTENSIONS))}")
+        return VideoSource.open(
+            video,
+            self.prompts,
+            audio=self.audio,
+            audio_track=self.audio_track,
+            fps=self.fps,
+            start=self.start,
+            end=self.end,
+        )
+
+    def options(self, request: str, dtype: str) -> dict[str, Any]:
+        """Return the `options` of `result.json`: those of the command, and the hash of the request."""
+        return {
+            "request": request,
+            "model": self.model,
+            "prompts": asdict(self.prompts),
+            "audio": self.audio,
+            "audio_track": self.audio_track,
+            "fps": "all" if self.fps is None else self.fps,
+            "start": self.start,
+            "end": self.end,
+            "dtype": dtype,
+            "save": sorted(self.save),
+            "overlay_rate": self.overlay_rate,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoTask:
+    """One video of a run.
+
+    Attributes:
+        video: the file.
+        name: name of its result folder in `options.out`.
+        options: options of this video.
+    """
+
+    video: Path
+    name: str
+    options: SegmentOptions
+
+    @property
+    def folder(self) -> Path:
+        """Result folder."""
+        return self.options.out / self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """Result of one video.
+
+    Attributes:
+        status: `done`, or `skipped` where the results were complete.
+        warnings: warnings about the result, one line each.
+    """
+
+    status: Literal["done", "skipped"]
+    warnings: tuple[str, ...] = ()
+
+
+class VideoWorker:
+    """Segments videos with one model, which is loaded when the first video needs it.
+
+    Args:
+        options: model, device, precision and threads of the run.
+        began: start of the run, in seconds since the epoch. Results that another run with an equal request has written
+            since then count as complete even without `resume`.
+
+    Raises:
+        AuralError: the model is not available, or device or precision are not.
+    """
+
+    def __init__(self, options: SegmentOptions, *, began: float) -> None:
+        from auralsam2.hub import download
+
+        download.check_available(options.model)
+        import torch
+
+        from auralsam2.model import check_modality, pick_device, pick_dtype
+
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        self._options, self._began = options, began
+        self._dtype = pick_dtype(options.dtype, pick_device(options.device))
+        self._config, self._weights = _fetch(options.model)
+        self._check_modality = check_modality
+        self._model: AuralSAM2 | None = None
+
+    def skips(self, task: VideoTask) -> bool:
+        """Return whether the results of a video are complete."""
+        return self._is_done(task, self._request(task))
+
+    def load(self) -> AuralSAM2:
+        """Return the model; the first call loads it.
+
+        Raises:
+            AuralError: it cannot be loaded.
+        """
+        from auralsam2.model import AuralSAM2, streaming_network
+
+        if self._model is None:
+            options = self._options
+            model = AuralSAM2.from_pretrained(options.model, options.device, options.dtype)
+            streaming_network(model)
+            if _fetch(options.model)[1] != self._weights:
+                raise UnavailableError(
+                    f"model {options.model}: changed while it was loaded; run again once it is complete"
+                )
+            self._model = model
+        return self._model
+
+    def check_prompts(self, prompts: Prompts) -> None:
+        """Check that the model takes the prompts.
+
+        Raises:
+            UsageError: there is text, and it reads none.
+        """
+        self._check_modality(self._config, prompts, self._options.model)
+
+    def segment(self, task: VideoTask, progress: Progress) -> Outcome | None:
+        """Segment a video unless its results are complete; None where another run has locked its folder.
+
+        Raises:
+            AuralError: the video cannot be used, or its results cannot be written.
+        """
+        from auralsam2.model import VideoSegmentation
+        from auralsam2.utils.atomic_io import claim
+
+        options = task.options
+        with claim(task.folder) as held:
+            if not held:
+                return None
+            request = self._request(task)
+            if self._is_done(task, request):  # another run has completed it
+                return Outcome(status="skipped")
+            self.check_prompts(options.prompts)
+            source = options.open(task.video)  # again: the file may have changed since the first check
+            result = VideoSegmentation(self.load(), source, options.prompts)
+            with progress(task.video, source) as on_frame:
+                result.save(
+                    options.out,
+                    name=task.name,
+                    save=options.save,
+                    overlay_rate=options.overlay_rate,
+                    options=options.options(request, self._dtype),
+                    on_frame=on_frame,
+                )
+        return Outcome(status="done", warnings=tuple(result.warnings))
+
+    def _request(self, task: VideoTask) -> str:
+        from auralsam2.outputs.request import request_hash
+
+        options = task.options
+        return request_hash(
+            task.video,
+            weights=self._weights,
+            prompts=options.prompts,
+            audio=options.audio,
+            audio_track=options.audio_track,
+            fps=options.fps,
+            start=options.start,
+            end=options.end,
+            dtype=self._dtype,
+            save=options.save,
+            overlay_rate=options.overlay_rate,
+        )
+
+    def _is_done(self, task: VideoTask, request: str) -> bool:
+        from auralsam2.outputs.result_folder import is_complete
+
+        if not task.options.resume:
+            try:
+                if (task.folder / OUTPUT_FILES["json"]).stat().st_mtime < self._began:
+                    return False
+            except OSError:
+                return False
+        return is_complete(task.folder, request, task.options.save)
+
+
+def _fetch(model: str) -> tuple[Any, str]:
+    """Fetch all parts of a model; returns its configuration and the hash of its weights."""
+    from auralsam2.config import ModelConfig
+    from auralsam2.hub import download
+
+    folder = download.resolve(model)
+    config = ModelConfig.load(folder)
+    download.fetch_sam2(config.sam2, folder)
+    if config.text is not None:
+        download.fetch_text(config.text, folder)
+    return config, download.weights_hash(folder)
