@@ -71,7 +71,7 @@ def test_a_crash_or_an_error_costs_its_item_alone(tmp_path: Path) -> None:
 
 def test_a_late_item_is_ended(tmp_path: Path) -> None:
     began = time.monotonic()
-    outcomes = process(tmp_path, ["hang", "a", "b"], timeout=0.5, attempts=1)
+    outcomes = process(tmp_path, ["hang", "a", "b"], timeout=0.5)
     assert outcomes["hang"].error == "took longer than 0.5 s"
     assert outcomes["a"].error is None
     assert outcomes["b"].error is None

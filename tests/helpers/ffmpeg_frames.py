@@ -27,7 +27,7 @@ def ffmpeg_frames(path: Path, *filters: str) -> tuple[list[float], np.ndarray]:
     chain = ",".join((*filters, "showinfo", rgb))
     command = ["ffmpeg", "-nostdin", "-hide_banner", "-threads", "1", "-i", str(path)]
     command += ["-map", "0:a?", "-f", "null", "-"]
-    command += ["-map", "0:v:0", "-vf", chain, "-vsync", "passthrough", "-f", "rawvideo", "pipe:1"]
+    command += ["-map", "0:v:0", "-vf", chain, "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     done = subprocess.run(command, capture_output=True, check=True)
     text = done.stderr.decode(errors="replace")
     times = [float(time) for time in re.findall(r" n: *\d+ pts: *-?\d+ +pts_time:(\S+)", text)]

@@ -77,7 +77,7 @@ def result(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def grey(path: Path, filters: str, *decoder: str) -> np.ndarray:
     """One plane of a video, (N, H, W) uint8, at its own size."""
     command = ["ffmpeg", "-nostdin", "-v", "error", *decoder, "-i", str(path)]
-    command += ["-vf", f"{filters},format=gray", "-vsync", "passthrough", "-f", "rawvideo", "pipe:1"]
+    command += ["-vf", f"{filters},format=gray", "-fps_mode", "passthrough", "-f", "rawvideo", "pipe:1"]
     data = subprocess.run(command, capture_output=True, check=True).stdout
     return np.frombuffer(data, np.uint8).reshape(-1, HEIGHT, WIDTH)
 

@@ -31,12 +31,14 @@ class Completion(Generic[Item, Value]):
         item: the item.
         value: value that the worker returned; None if it did not return.
         error: reason for which no worker returned a value; None if one did.
+        crashed: the worker process ended.
         seconds: duration of the last attempt.
     """
 
     item: Item
     value: Value | None = None
     error: str | None = None
+    crashed: bool = False
     seconds: float = 0.0
 
 
@@ -51,7 +53,8 @@ class WorkerPool(Generic[Item, Value]):
             be picklable, and so must items and values.
         jobs: number of processes.
         timeout: maximum seconds for an item; None for no limit.
-        attempts: number of processes that an item may cost before it counts as failed.
+        attempts: number of crashes after which an item counts as failed. An item that takes too long, or whose function
+            raises, is not tried again.
     """
 
     def __init__(
@@ -89,7 +92,7 @@ class WorkerPool(Generic[Item, Value]):
                     if completion is None:
                         continue
                     task, outcome = completion
-                    if outcome.error is not None and task.attempts < self._attempts:
+                    if outcome.crashed and task.attempts < self._attempts:
                         _log.debug("%s: tried again", outcome.error)
                         again.append(task)
                     else:
@@ -139,7 +142,7 @@ class _Worker(Generic[Item, Value]):
         assert task is not None
         assert connection is not None
         seconds = time.monotonic() - self._began
-        kind, value, error = "", None, None
+        kind, value, error, crashed = "", None, None, False
         try:
             if connection.poll():
                 kind, value = connection.recv()
@@ -159,12 +162,12 @@ class _Worker(Generic[Item, Value]):
             code = self._process.exitcode
             if not self._started:
                 raise UnexpectedError(f"a worker process ended with code {code} before it was ready") from None
-            error = f"ended its worker process ({_reason(code)})"
+            error, crashed = f"ended its worker process ({_reason(code)})", True
         if error is not None and kind != "failed":
             self.terminate(kill=True)
             self.join()
         self.task, self.deadline = None, None
-        return task, Completion(item=task.item, value=value, error=error, seconds=seconds)
+        return task, Completion(item=task.item, value=value, error=error, crashed=crashed, seconds=seconds)
 
     def terminate(self, *, kill: bool = False) -> None:
         """Ask the process to end; a task in progress is abandoned."""

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auralsam2.cli.options import error_text
-from auralsam2.cli.segment_worker import SegmentOptions, VideoTask, VideoWorker
+from auralsam2.cli.segment_worker import RowResult, SegmentOptions, VideoTask, VideoWorker
 from auralsam2.errors import DiskFullError, OutputError, as_aural, message_line
 
 if TYPE_CHECKING:
     from auralsam2.batch.manifest import ManifestRow
-    from auralsam2.cli.segment_manifest import RowResult
 
 _log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from auralsam2.batch.worker_pool import Completion, WorkerPool
 from auralsam2.cli.options import error_text, read_prompts
 from auralsam2.cli.progress import frame_progress
 from auralsam2.cli.segment_batch import POLL_SECONDS, BatchReport
-from auralsam2.cli.segment_worker import SegmentOptions, VideoTask, VideoWorker
-from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, AuralError, DiskFullError, InputError, UsageError, as_aural
+from auralsam2.cli.segment_worker import RowResult, SegmentOptions, VideoTask, VideoWorker
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, DiskFullError, InputError, UsageError, as_aural
 
 _LOCKED = "locked"
 
@@ -47,25 +47,6 @@ class RunOptions:
     def select(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
         """Yield the rows of this run."""
         return islice((row for row in rows if self.shard.holds(row.number)), self.limit)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowResult:
-    """Outcome of a row, as a worker process returns it.
-
-    Attributes:
-        status: `done`, `skipped`, `failed`, or `locked` where another run writes the results.
-        folder: result folder.
-        warnings: warnings about the result.
-        error: reason of a failure.
-        fatal: error that ends the run, such as a full disk.
-    """
-
-    status: str
-    folder: Path | None = None
-    warnings: tuple[str, ...] = ()
-    error: str = ""
-    fatal: AuralError | None = None
 
 
 def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptions, parameters: Collection[str]) -> int:
@@ -164,6 +145,14 @@ class RowWorker:
         self._job, self._parameters = job, parameters
         self._worker = VideoWorker(job, began=began)
 
+    def load(self) -> None:
+        """Load the model now.
+
+        Raises:
+            AuralError: it cannot be loaded.
+        """
+        self._worker.load()
+
     def __call__(self, row: ManifestRow) -> RowResult:
         """Segment the video of a row; an exception is its failure."""
         try:
@@ -187,16 +176,22 @@ class RowWorker:
 
 
 def start_worker(
-    job: SegmentOptions, parameters: Collection[str], began: float, jobs: int, number: int
+    job: SegmentOptions, run: RunOptions, parameters: Collection[str], began: float, number: int
 ) -> Callable[[ManifestRow], RowResult]:
-    """Start a worker process: it shares the CPU with `jobs` others, and takes one of several GPUs."""
+    """Start a worker process: it shares the CPU with the others, and takes one of several GPUs.
+
+    With a time limit the model is loaded here, so that the first video has as much time as the others.
+    """
     import torch
 
-    threads = job.threads or max(1, (os.cpu_count() or 1) // jobs)
+    threads = job.threads or max(1, (os.cpu_count() or 1) // run.jobs)
     device = job.device
     if device in ("auto", "cuda") and torch.cuda.device_count() > 1:
         device = f"cuda:{number % torch.cuda.device_count()}"
-    return RowWorker(dataclasses.replace(job, threads=threads, device=device), parameters, began)
+    worker = RowWorker(dataclasses.replace(job, threads=threads, device=device), parameters, began)
+    if run.timeout is not None:
+        worker.load()
+    return worker
 
 
 def _process(
@@ -205,7 +200,7 @@ def _process(
     """Yield the outcome of each row, from this process or from workers."""
     names = frozenset(parameters)
     if run.jobs > 1 or run.timeout is not None:
-        start = partial(start_worker, job, names, began, run.jobs)
+        start = partial(start_worker, job, run, names, began)
         yield from WorkerPool(start, jobs=run.jobs, timeout=run.timeout).process(rows)
         return
     worker: RowWorker | None = None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from auralsam2.errors import InputError, UnavailableError
+from auralsam2.errors import AuralError, InputError, UnavailableError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
 
@@ -132,6 +132,25 @@ class Outcome:
 
     status: Literal["done", "skipped"]
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowResult:
+    """Outcome of a row, as a worker process returns it.
+
+    Attributes:
+        status: `done`, `skipped`, `failed`, or `locked` where another run writes the results.
+        folder: result folder.
+        warnings: warnings about the result.
+        error: reason of a failure.
+        fatal: error that ends the run, such as a full disk.
+    """
+
+    status: str
+    folder: Path | None = None
+    warnings: tuple[str, ...] = ()
+    error: str = ""
+    fatal: AuralError | None = None
 
 
 class VideoWorker:
