@@ -3,7 +3,7 @@
     python "$(auralsam2 samples interactive)" [OUT]
 
 A sheep bleats and a goose honks, now and then; a pig is silent. The goose is to be an object of its own. Writes
-`both.json` (COCO, both objects), `goose.json` (the goose alone) and a picture of each frame into OUT, by default
+`both/coco.json` (both objects), `goose/coco.json` (the goose alone) and a picture of each frame into OUT, by default
 `out/interactive`.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 import auralsam2
-from auralsam2.outputs.coco import write_coco
+from auralsam2.outputs.export import export_segmentations
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.samples import demo_clip
 
@@ -39,7 +39,7 @@ def main(out: Path) -> None:
         print(f"the goose at {goose.time:.1f} s: {goose.mask.mean():.1%}, predicted IoU {goose.iou:.2f}")
 
         followed = list(session.propagate(direction="both"))
-        print(write_coco(out / "both.json", session.info, followed))
+        print(*export_segmentations(["coco"], out / "both", session.info, followed))
         for index, objects in groupby(followed, key=lambda frame: frame.index):
             frame = None
             for found in objects:
@@ -48,7 +48,7 @@ def main(out: Path) -> None:
                 Image.fromarray(frame).save(out / f"{index:06d}.jpg")
 
         session.remove(WHAT_SOUNDS)
-        print(write_coco(out / "goose.json", session.info, session.propagate(direction="both")))
+        print(*export_segmentations(["coco"], out / "goose", session.info, session.propagate(direction="both")))
 
 
 if __name__ == "__main__":

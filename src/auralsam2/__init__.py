@@ -10,6 +10,7 @@ from auralsam2.version import __version__
 
 if TYPE_CHECKING:
     from auralsam2.model import AuralSAM2, VideoSegmentation, VideoSession, load
+    from auralsam2.outputs.supervision_detections import to_supervision
 
 __all__ = [
     "AuralSAM2",
@@ -22,15 +23,18 @@ __all__ = [
     "VideoSession",
     "__version__",
     "load",
+    "to_supervision",
 ]
 
-_LAZY = {"AuralSAM2", "VideoSession", "VideoSegmentation", "load"}
+_LAZY = dict.fromkeys(("AuralSAM2", "VideoSession", "VideoSegmentation", "load"), "auralsam2.model") | {
+    "to_supervision": "auralsam2.outputs.supervision_detections"
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import attributes that need torch on first access."""
+    """Import attributes that need large libraries on first access."""
     if name in _LAZY:
-        return getattr(importlib.import_module("auralsam2.model"), name)
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -23,8 +23,8 @@ def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_m
     names: dict[str, object] = {}
     for block in BLOCKS:
         exec(compile(block, "docs/guide/interactive.md", "exec"), names)
-    found = json.loads((tmp_path / "out" / "objects.json").read_text())
-    assert [image["id"] for image in found["images"]] == [1, 2, 3, 4, 5, 0]
+    found = json.loads((tmp_path / "out" / "coco.json").read_text())
+    assert [image["id"] for image in found["images"]] == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_example_runs(tmp_path: Path, fork) -> None:
@@ -33,7 +33,7 @@ def test_the_example_runs(tmp_path: Path, fork) -> None:
     assert process.returncode == 0, errors
     shares = [float(share) for share in re.findall(r"([\d.]+)%", printed)]
     assert shares[1] < shares[0], "the negative click took something away"
-    both, goose = (json.loads((tmp_path / "out" / f"{name}.json").read_text()) for name in ("both", "goose"))
+    both, goose = (json.loads((tmp_path / "out" / name / "coco.json").read_text()) for name in ("both", "goose"))
     assert {row["track_id"] for row in both["annotations"]} == {0, 1}
     assert {row["track_id"] for row in goose["annotations"]} == {1}
     assert len(both["images"]) == len(goose["images"]) == len(list((tmp_path / "out").glob("*.jpg"))) == 10

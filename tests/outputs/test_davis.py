@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from auralsam2.outputs import davis
@@ -22,7 +21,7 @@ def test_palette_equals_that_of_davis() -> None:
 def test_later_objects_cover_earlier_ones() -> None:
     first, second = np.zeros((2, 6, 8), np.bool_)
     first[1:4], second[3:5] = True, True
-    picture = davis.davis_labels([first, second], 6, 8)
+    picture = davis.label_image({1: first, 2: second}, 6, 8)
     file = io.BytesIO()
     davis.save_davis(picture, file)
     image = Image.open(file)
@@ -30,8 +29,3 @@ def test_later_objects_cover_earlier_ones() -> None:
     assert image.getpalette() == davis.davis_palette()
     np.testing.assert_array_equal(np.asarray(image), picture)
     assert picture[:, 0].tolist() == [0, 1, 1, 2, 2, 0]
-
-
-def test_too_many_objects_are_refused() -> None:
-    with pytest.raises(ValueError, match="255"):
-        davis.davis_labels([np.zeros((1, 1), np.bool_)] * 256, 1, 1)

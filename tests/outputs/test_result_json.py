@@ -4,18 +4,14 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
 
 from auralsam2.outputs import result_json, rle
-from auralsam2.outputs.coco import coco_members
 from auralsam2.types import MediaInfo, Segmentation
-from auralsam2.utils.json_stream import write_object
 from auralsam2.version import __version__
 
 Make = Callable[..., Segmentation]
@@ -128,24 +124,3 @@ def test_one_pixel_of_a_huge_frame_is_visible(info: MediaInfo, header: dict, seg
     assert row["area"] == 0.0  # rounded away
     members = dict(result_json.result_members(info, header, lambda: iter([row]), {}, []))
     assert list(members["intervals"]) == [[0.0, 0.1]]
-
-
-def test_coco_loads(tmp_path: Path, info: MediaInfo, segmentation: Make, capsys: pytest.CaptureFixture) -> None:
-    frames = [segmentation(0), segmentation(1, radius=0), segmentation(2)]
-    rows = [result_json.frame_row(frame) for frame in frames]
-    path = tmp_path / "coco.json"
-    write_object(path, coco_members(info, lambda: iter(rows)))
-    coco = COCO(path)
-    assert coco.loadCats(coco.getCatIds()) == [{"id": 1, "name": "sounding object", "supercategory": "object"}]
-    images = coco.loadImgs(coco.getImgIds())
-    assert images[2].items() >= {"id": 2, "file_name": "frames/000002.jpg", "width": 64, "height": 48}.items()
-    assert len(images) == 3
-    assert coco.getAnnIds(imgIds=[1]) == []
-    for index in (0, 2):
-        (annotation,) = coco.loadAnns(coco.getAnnIds(imgIds=[index]))
-        mask = frames[index].mask
-        np.testing.assert_array_equal(coco.annToMask(annotation), mask)
-        assert annotation["id"] > 0
-        assert annotation["area"] == mask.sum()
-        assert annotation["bbox"] == [11 + index, 15, 19, 19]
-        assert (annotation["iscrowd"], annotation["score"], annotation["category_id"]) == (0, 0.912346, 1)

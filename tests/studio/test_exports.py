@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -88,8 +89,8 @@ def test_davis_and_coco(studio: Studio, painted: Any, tmp_path: Path) -> None:
         for tick in range(TICKS):
             image = Image.open(io.BytesIO(archive.read(f"Annotations/{tick:05d}.png")))
             assert image.getpalette() == davis.davis_palette()
-            masks = [expected(studio, name, number, tick) for number in (1, 3)]
-            assert (np.asarray(image) != davis.davis_labels(masks, 48, 64)).mean() < 0.002
+            masks = {value: expected(studio, name, number, tick) for value, number in ((1, 1), (2, 3))}
+            assert (np.asarray(image) != davis.label_image(masks, 48, 64)).mean() < 0.002
         (tmp_path / "coco.json").write_bytes(studio.export(page, name, "coco"))
         coco = COCO(str(tmp_path / "coco.json"))
         assert coco.getImgIds() == list(range(TICKS))
@@ -106,6 +107,35 @@ def test_davis_and_coco(studio: Studio, painted: Any, tmp_path: Path) -> None:
             assert number_of(image) == picture
         assert "my clip" in coco.dataset["info"]["description"]
         assert str(studio.home) not in json.dumps(coco.dataset["info"])
+
+
+def test_formats_of_segment(studio: Studio, painted: Any, tmp_path: Path) -> None:
+    name, socket = painted
+    with socket as line:
+        page = Page(line)
+        fill(page)
+        (tmp_path / "matte.mp4").write_bytes(studio.export(page, name, "matte"))
+        archives = {
+            kind: zipfile.ZipFile(io.BytesIO(studio.export(page, name, kind))).namelist()
+            for kind in ("cvat", "mots", "intervals", "labelstudio")
+        }
+        with np.load(io.BytesIO(studio.export(page, name, "npz"))) as volume:
+            assert volume["names"].tolist() == ["dog", "Object 3"]
+            masks = expected(studio, name, 3, 4)
+            assert ((volume["labels"][4] == 2) != masks).mean() < 0.002
+        assert [path.suffix for path in (studio.home / "sessions" / name / "exports").iterdir() if path.is_dir()] == []
+    assert archives["cvat"] == ["images.xml", "video.xml"]
+    assert archives["mots"] == [*(f"instances/{tick:06d}.png" for tick in range(TICKS)), "instances/labels.txt"]
+    assert len(archives["intervals"]) == len(archives["labelstudio"]) == 4
+    matte = list(read_frames(tmp_path / "matte.mp4"))
+    assert len(matte) == 30, "every frame of the video"
+    union = expected(studio, name, 1, 0) | expected(studio, name, 3, 0)
+    assert ((matte[0].image[..., 0] > 127) != union).mean() < 0.02
+
+
+def test_exports_of_the_page_are_those_of_the_server() -> None:
+    script = (Path(exports.__file__).parent / "web" / "exporting.js").read_text(encoding="utf-8")
+    assert sorted(re.findall(r'^  \["([\w-]+)", ', script, re.MULTILINE)) == sorted(exports.KINDS)
 
 
 def test_overlay_has_object_colours_and_audio(studio: Studio, painted: Any, clip: Path, tmp_path: Path) -> None:
@@ -147,7 +177,7 @@ def test_export_without_masks_or_of_an_unknown_kind(studio: Studio, clip: Path) 
     assert studio.client.post(f"/api/sessions/{name}/export", content=bytes(200_000)).status_code == 413
 
 
-@pytest.mark.parametrize("kind", ["overlay", "masks", "davis", "coco", "frames", "session"])
+@pytest.mark.parametrize("kind", ["overlay", "masks", "cvat", "coco", "frames", "session"])
 def test_cancelled_export_keeps_the_earlier_file(
     studio: Studio, painted: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,9 @@ def export_command(
     video: Annotated[Path | None, typer.Option(metavar="FILE", help="The video, if it has been moved.")] = None,
     invert: Annotated[bool, typer.Option("--invert", help="Cut out the background.")] = False,
     feather: Annotated[float, typer.Option(metavar="PX", help="Soften the edge of cut-outs and mattes.")] = 0.0,
+    tolerance: Annotated[
+        float, typer.Option(metavar="PX", help="Greatest distance of polygons from the border of the mask.")
+    ] = 0.5,
 ) -> None:
     """Write the masks of a finished result in other formats.
 
@@ -45,7 +48,6 @@ def export_command(
     from auralsam2.outputs.export import ExportOptions, export_result
 
     alpha = AlphaOptions(invert=invert, feather=feather)
-    for path in export_result(
-        folder, names, out=out, objects=object_id or (), video=video, options=ExportOptions(alpha=alpha)
-    ):
+    export = ExportOptions(alpha=alpha, tolerance=tolerance)
+    for path in export_result(folder, names, out=out, objects=object_id or (), video=video, options=export):
         print(path)

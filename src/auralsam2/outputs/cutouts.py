@@ -72,14 +72,14 @@ def write_cutout_video(path: Path, table: MaskTable, encoding: VideoEncoding, op
     """
     with _video(path, table, encoding) as writer:
         for frame, alpha in _alphas(table, options):
-            writer.write(_cut_out(frame.image, alpha), frame.time)
+            writer.write(_cut_out(frame.image, alpha), *frame.slot)
 
 
 def write_matte(path: Path, table: MaskTable, encoding: VideoEncoding, options: AlphaOptions) -> None:
     """Write the alpha channel as a grey video: white is the object; arguments as in `write_cutout_video`."""
     with _video(path, table, encoding) as writer:
         for frame, alpha in _alphas(table, options):
-            writer.write(np.repeat(alpha[..., None], 3, axis=2), frame.time)
+            writer.write(np.repeat(alpha[..., None], 3, axis=2), *frame.slot)
 
 
 def write_cutout_images(folder: Path, table: MaskTable, options: AlphaOptions) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -23,26 +23,24 @@ def davis_palette() -> list[int]:
     return colours.flatten().tolist()
 
 
-def davis_labels(masks: Iterable[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Merge the masks of all objects into one label image.
+def label_image(
+    masks: Mapping[int, np.ndarray], height: int, width: int, dtype: type[np.unsignedinteger] = np.uint8
+) -> np.ndarray:
+    """Merge masks into one label image.
 
     Args:
-        masks: (height, width) bool, of objects 1, 2, …; the later one covers the earlier.
+        masks: (height, width) bool, by value; the later one covers the earlier. 0 is the background.
         height: height of the image in pixels.
         width: width of the image in pixels.
+        dtype: type of the image.
 
     Returns:
-        (height, width) uint8.
-
-    Raises:
-        ValueError: more than `MOST` objects.
+        (height, width) of `dtype`.
     """
-    picture = np.zeros((height, width), np.uint8)
-    for value, mask in enumerate(masks, 1):
-        if value > MAX_OBJECTS:
-            raise ValueError(f"a palette picture holds {MAX_OBJECTS} objects at most")
-        picture[mask] = value
-    return picture
+    image = np.zeros((height, width), dtype)
+    for value, mask in masks.items():
+        image[mask] = value
+    return image
 
 
 def save_davis(picture: np.ndarray, file: Path | IO[bytes]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import io
+import dataclasses
+import math
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +16,26 @@ from PIL import Image
 from auralsam2.errors import InputError, OutputError, UsageError
 from auralsam2.media import encodings
 from auralsam2.media.video_writer import VideoWriter
-from auralsam2.outputs import coco, cutouts, rle
+from auralsam2.outputs import (
+    coco,
+    cutouts,
+    cvat,
+    fiftyone_dataset,
+    interval_files,
+    label_images,
+    label_studio,
+    rle,
+    yolo,
+)
 from auralsam2.outputs.cutouts import AlphaOptions
 from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
-from auralsam2.outputs.mask_table import MaskTable, object_of, read_mask_table, union
+from auralsam2.outputs.jpeg import encode_jpeg
+from auralsam2.outputs.mask_table import MaskTable, object_of, read_mask_table, spooled_table, union
 from auralsam2.outputs.overlay import draw_overlay, object_colour
-from auralsam2.utils import json_stream
+from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.utils.atomic_io import Staging, writing
 
 _FILE_BROWSERS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # files that desktops create in folders
-JPEG_QUALITY = 95
-"""Quality of the JPEG files of `frames`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +44,18 @@ class ExportOptions:
 
     Attributes:
         alpha: of cut-outs and mattes.
+        tolerance: of polygons: greatest distance, in pixels, of a border pixel from its polygon; 0 for exact ones.
+
+    Raises:
+        UsageError: the tolerance is negative.
     """
 
     alpha: AlphaOptions = field(default_factory=AlphaOptions)
+    tolerance: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance < math.inf:
+            raise UsageError(f"`tolerance={self.tolerance:g}` must be 0 or more pixels")
 
 
 Writer = Callable[[Path, MaskTable, ExportOptions], None]
@@ -85,18 +104,62 @@ def export_result(
         InputError: there is no complete `result.json`, or the video cannot be read.
         OutputError: a file cannot be written.
     """
-    if unknown := sorted(set(names) - WRITERS.keys()):
-        raise UsageError(f"cannot export {', '.join(unknown)}: choose `to` from {', '.join(WRITERS)}")
-    chosen = [name for name in FORMATS if name in names]
+    chosen = _known(names)
     table = read_mask_table(folder, video)
     if objects:
         table = table.select(objects)
+    if "frames" in chosen:
+        table = dataclasses.replace(table, images=f"{OUTPUT_FILES['frames']}/")
     if any(FORMATS[name].pictures for name in chosen) and not table.info.path.is_file():
         raise InputError(f"{table.info.path}: the video of {folder} is missing: name it with `video`")
-    out = out or folder
-    paths = [out / OUTPUT_FILES[name] for name in chosen]
+    return _publish(chosen, table, out or folder, options)
+
+
+def export_segmentations(
+    names: Collection[str],
+    out: Path | str,
+    info: MediaInfo,
+    segmentations: Iterable[Segmentation],
+    *,
+    labels: Mapping[int, str] | None = None,
+    options: ExportOptions | None = None,
+) -> list[Path]:
+    """Write the masks of a session, of one or several objects; all files appear, or none.
+
+    Args:
+        names: formats, of `formats.FORMATS` without `json`.
+        out: folder for the exports, created if missing.
+        info: properties of the video, such as `VideoSession.info`.
+        segmentations: the masks in any order of frames, which `VideoSession.propagate` yields.
+        labels: names of all objects by number; objects of the same name share a category. None: the name of object 0 is
+            "sounding object", those of others "object 1", ….
+        options: options of the formats.
+
+    Returns:
+        the written files and folders, in the order of `formats.FORMATS`.
+
+    Raises:
+        UsageError: a format is unknown, or an object has no name.
+        InputError: a format needs the pictures of the video, which cannot be read.
+        OutputError: a file cannot be written.
+    """
+    chosen = _known(names)
+    with spooled_table(info, segmentations, labels) as table:
+        if "frames" in chosen:
+            table = dataclasses.replace(table, images=f"{OUTPUT_FILES['frames']}/")
+        return _publish(chosen, table, Path(out), options)
+
+
+def _known(names: Collection[str]) -> list[str]:
+    if unknown := sorted(set(names) - WRITERS.keys()):
+        raise UsageError(f"cannot export {', '.join(unknown)}: choose `to` from {', '.join(WRITERS)}")
+    return [name for name in FORMATS if name in names]
+
+
+def _publish(names: list[str], table: MaskTable, out: Path, options: ExportOptions | None) -> list[Path]:
+    paths = [out / OUTPUT_FILES[name] for name in names]
     with Staging(out) as staging:
-        for name, path in zip(chosen, paths, strict=True):
+        for name, path in zip(names, paths, strict=True):
             check_replaceable(path, name)
             hidden = staging.path / path.name
             with visible_names(staging.path, out), writing(path):
@@ -129,17 +192,11 @@ def check_replaceable(path: Path, name: str) -> None:
     if path.is_dir() != (FORMATS[name].members is not None):
         raise OutputError(f"{path}: is in the way of a result: move it or choose another `out`")
     if path.is_dir():
-        members = (entry.name for entry in path.iterdir())
-        foreign = (member for member in members if member not in _FILE_BROWSERS and not FORMATS[name].owns(member))
+        entries = (entry for entry in path.rglob("*") if not entry.is_dir() and entry.name not in _FILE_BROWSERS)
+        members = (entry.relative_to(path).as_posix() for entry in entries)
+        foreign = (member for member in members if not FORMATS[name].owns(member))
         if member := next(foreign, None):
             raise OutputError(f"{path}: holds {member}, not made by auralsam2: move it or choose another `out`")
-
-
-def encode_jpeg(image: np.ndarray) -> bytes:
-    """Encode a (H, W, 3) uint8 RGB image as JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="JPEG", quality=JPEG_QUALITY)
-    return buffer.getvalue()
 
 
 def _overlay(path: Path, table: MaskTable, options: ExportOptions) -> None:
@@ -157,7 +214,7 @@ def _overlay(path: Path, table: MaskTable, options: ExportOptions) -> None:
             image = frame.image
             for row in rows:
                 image = draw_overlay(image, rle.decode_rle(row["rle"]), object_colour(object_of(row)))
-            writer.write(image, frame.time)
+            writer.write(image, *frame.slot)
 
 
 def _masks(folder: Path, table: MaskTable, options: ExportOptions) -> None:
@@ -174,11 +231,6 @@ def _frames(folder: Path, table: MaskTable, options: ExportOptions) -> None:
             path.write_bytes(encode_jpeg(frame.image))
 
 
-def _coco(path: Path, table: MaskTable, options: ExportOptions) -> None:
-    with writing(path):
-        json_stream.write_object(path, coco.coco_members(table.info, table.rows))
-
-
 WRITERS: dict[str, Writer] = {
     "overlay": _overlay,
     "masks": _masks,
@@ -192,6 +244,15 @@ WRITERS: dict[str, Writer] = {
     "cutout-png": lambda path, table, options: cutouts.write_cutout_images(path, table, options.alpha),
     "matte": lambda path, table, options: cutouts.write_matte(path, table, encodings.H264_MATTE, options.alpha),
     "matte-prores": lambda path, table, options: cutouts.write_matte(path, table, encodings.PRORES_422, options.alpha),
-    "coco": _coco,
+    "coco": lambda path, table, options: coco.write_coco(path, table),
+    "ytvis": lambda path, table, options: coco.write_youtube_vis(path, table),
+    "yolo": lambda path, table, options: yolo.write_yolo(path, table, options.tolerance),
+    "cvat": lambda path, table, options: cvat.write_cvat(path, table),
+    "labelstudio": lambda path, table, options: label_studio.write_label_studio(path, table),
+    "mots": lambda path, table, options: label_images.write_mots(path, table),
+    "davis": lambda path, table, options: label_images.write_davis(path, table),
+    "fiftyone": lambda path, table, options: fiftyone_dataset.write_fiftyone(path, table),
+    "npz": lambda path, table, options: label_images.write_label_volume(path, table),
+    "intervals": lambda path, table, options: interval_files.write_intervals(path, table),
 }
 """Writers by format; `result.json` is the source of all of them."""

@@ -13,7 +13,7 @@ class OutputFormat:
     Attributes:
         path: name of the file or folder in a result folder.
         content: one line for users.
-        members: regular expression for the names in the folder; None for a file.
+        members: regular expression for the paths in the folder; None for a file.
         numbered: the folder has one file for each processed frame.
         pictures: the pictures of the video are read again.
     """
@@ -25,7 +25,7 @@ class OutputFormat:
     pictures: bool = False
 
     def owns(self, name: str) -> bool:
-        """Return whether a name in the folder is one that this package writes."""
+        """Return whether a path in the folder, with slashes, is one that this package writes."""
         return self.members is not None and re.fullmatch(self.members, name) is not None
 
 
@@ -54,6 +54,37 @@ FORMATS = {
     "matte": OutputFormat(path="matte.mp4", content="H.264 luma matte with audio", pictures=True),
     "matte-prores": OutputFormat(path="matte.mov", content="ProRes 422 HQ luma matte with audio", pictures=True),
     "coco": OutputFormat(path="coco.json", content="COCO instances with run lengths and video fields"),
+    "ytvis": OutputFormat(path="ytvis.json", content="YouTube-VIS tracks with run lengths"),
+    "yolo": OutputFormat(
+        path="yolo",
+        content="YOLO segmentation: frames and normalised polygons",
+        members=r"images/[0-9]{6,}\.jpg|labels/[0-9]{6,}\.txt|data\.yaml",
+        pictures=True,
+    ),
+    "cvat": OutputFormat(path="cvat", content="CVAT XML 1.1 for images and for video", members=r"(images|video)\.xml"),
+    "labelstudio": OutputFormat(
+        path="labelstudio",
+        content="Label Studio: brush masks, and a timeline of the video",
+        members=r"(brush|timeline)\.(json|xml)",
+    ),
+    "mots": OutputFormat(
+        path="mots", content="MOTS: 16-bit PNG", members=rf"instances/{_IMAGES}|instances/labels\.txt"
+    ),
+    "davis": OutputFormat(
+        path="davis",
+        content="DAVIS: frames and palette PNG",
+        members=r"Annotations/[0-9]{5,}\.png|JPEGImages/[0-9]{5,}\.jpg|objects\.json",
+        pictures=True,
+    ),
+    "fiftyone": OutputFormat(
+        path="fiftyone", content="FiftyOneDataset of the video", members=r"(metadata|samples|frames)\.json"
+    ),
+    "npz": OutputFormat(path="labels.npz", content="label volume for NumPy"),
+    "intervals": OutputFormat(
+        path="intervals",
+        content="intervals as CSV, WebVTT, EDL and RTTM",
+        members=r"intervals\.(csv|vtt|edl|rttm)",
+    ),
     "json": OutputFormat(path="result.json", content="scores, intervals and masks as run lengths"),
 }
 """Formats by name, in the order of writing. `result.json` is written last."""

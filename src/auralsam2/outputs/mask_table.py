@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import json
+import tempfile
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.audio_choice import AudioChoice
@@ -16,7 +22,7 @@ from auralsam2.media.frame_reader import read_frames
 from auralsam2.outputs import result_json, rle
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.outputs.result_json import Row, Rows
-from auralsam2.types import Frame, MediaInfo
+from auralsam2.types import Frame, MediaInfo, Segmentation
 from auralsam2.utils import json_stream
 
 SOUNDING_OBJECT = "sounding object"
@@ -36,6 +42,8 @@ class MaskTable:
         start, end: processed part in seconds; None for the end of the video.
         sound: file with the audio; None without audio.
         audio_track: number or language of its audio track; None for the default one.
+        images: prefix of the names of the processed frames' JPEG files; None if they are not exported.
+        title: name of the video in exports; empty for that of its file.
     """
 
     info: MediaInfo
@@ -46,6 +54,27 @@ class MaskTable:
     end: float | None = None
     sound: Path | None = None
     audio_track: AudioChoice = None
+    images: str | None = None
+    title: str = ""
+
+    @property
+    def video_name(self) -> str:
+        """Name of the video in exports."""
+        return self.title or self.info.path.name
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """Numbers from 1 of the different names of the objects."""
+        return {name: number for number, name in enumerate(dict.fromkeys(self.names.values()), 1)}
+
+    def category_of(self, row: Row) -> int:
+        """Return the number of the category of a row."""
+        return self.categories[self.names[object_of(row)]]
+
+    def source_frame(self, row: Row) -> int:
+        """Return the number of a row's picture in the file; where it is unknown, an estimate from time and rate."""
+        number = row.get("source_index")
+        return round(row["time"] * self.info.fps) if number is None else number
 
     def select(self, objects: Collection[int]) -> MaskTable:
         """Return the table of some objects.
@@ -165,6 +194,44 @@ def read_mask_table(folder: Path, video: Path | None = None) -> MaskTable:
         sound=None if sound is None else Path(sound),
         audio_track=options.get("audio_track"),
     )
+
+
+@contextmanager
+def spooled_table(
+    info: MediaInfo, segmentations: Iterable[Segmentation], names: Mapping[int, str] | None = None
+) -> Iterator[MaskTable]:
+    """Store segmentations in a temporary file, sorted by frame and object.
+
+    Args:
+        info: properties of the video.
+        segmentations: masks of one or several objects, in any order.
+        names: names of the objects by number; None for the default names.
+
+    Yields:
+        the table, valid inside the `with` block. Memory grows by 24 bytes per mask.
+
+    Raises:
+        UsageError: an object has no name.
+    """
+    keys: tuple[array[int], array[int], array[int]] = (array("q"), array("q"), array("q"))
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as file:
+        for segmentation in segmentations:
+            number = segmentation.object_id
+            if names is not None and number not in names:
+                raise UsageError(f"object {number} has no name in `labels`")
+            for column, value in zip(keys, (file.tell(), number, segmentation.index), strict=True):
+                column.append(value)
+            file.write(json_stream.dump(result_json.frame_row(segmentation)) + "\n")
+        order = np.lexsort(keys)
+
+        def rows() -> Iterator[Row]:
+            for position in order.tolist():
+                file.seek(keys[0][position])
+                yield json.loads(file.readline())
+
+        chosen = names or {number: _default_name(number) for number in sorted(set(keys[1]))}
+        sound = info.path if info.audio_rate is not None else None
+        yield MaskTable(info=info, rows=rows, names=chosen, sound=sound)
 
 
 def _default_name(number: int) -> str:

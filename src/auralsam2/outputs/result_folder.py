@@ -17,8 +17,9 @@ from PIL import Image
 
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.outputs import result_json
-from auralsam2.outputs.export import ExportOptions, check_replaceable, encode_jpeg, visible_names, write_format
+from auralsam2.outputs.export import ExportOptions, check_replaceable, visible_names, write_format
 from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
+from auralsam2.outputs.jpeg import encode_jpeg
 from auralsam2.outputs.mask_table import MaskTable
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.types import MediaInfo, Segmentation
@@ -112,6 +113,7 @@ class ResultFolder:
             end=end,
             sound=audio_from,
             audio_track=audio_track,
+            images=f"{OUTPUT_FILES['frames']}/" if "frames" in save else None,
         )
         self._export = export or ExportOptions()
         self._immediate = _IMMEDIATE - ({"overlay"} if overlay_rate == "source" else set())
@@ -286,7 +288,7 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
 def _is_whole(kind: str, path: Path, frames: int) -> bool:
     if FORMATS[kind].members is None:
         return path.is_file()
-    count = sum(FORMATS[kind].owns(entry.name) for entry in path.iterdir())
+    count = sum(FORMATS[kind].owns(entry.relative_to(path).as_posix()) for entry in path.rglob("*"))
     return count == frames if FORMATS[kind].numbered else count > 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import json
+import mimetypes
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,26 +19,36 @@ from PIL import Image
 from auralsam2.errors import UsageError
 from auralsam2.inference.results import make_segmentation
 from auralsam2.media.frame_reader import read_frames
+from auralsam2.media.probe import probe
 from auralsam2.media.video_writer import VideoWriter
-from auralsam2.outputs import davis
-from auralsam2.outputs.coco import write_coco
-from auralsam2.outputs.export import encode_jpeg
+from auralsam2.outputs.export import WRITERS, write_format
+from auralsam2.outputs.formats import FORMATS
+from auralsam2.outputs.jpeg import encode_jpeg
+from auralsam2.outputs.mask_table import MaskTable
 from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.outputs.result_json import Row, frame_row
 from auralsam2.studio import mask_codec
 from auralsam2.studio.object_style import ObjectStyle
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
-from auralsam2.types import Frame, MediaInfo, Segmentation
+from auralsam2.types import Frame, Segmentation
 
-KINDS = {
+_ZIP = "application/zip"
+_OWN = {
     "overlay": ("overlay.mp4", "video/mp4"),
-    "masks": ("masks.zip", "application/zip"),
-    "davis": ("davis.zip", "application/zip"),
-    "coco": ("coco.json", "application/json"),
-    "frames": ("frames.zip", "application/zip"),
-    "session": ("session.zip", "application/zip"),
+    "masks": ("masks.zip", _ZIP),
+    "frames": ("frames.zip", _ZIP),
+    "session": ("session.zip", _ZIP),
 }
-"""File name and content type of each kind."""
+"""Kinds that differ from the formats of `outputs`: masks of each object, all frames, and the session."""
+KINDS = _OWN | {
+    name: (entry.path, mimetypes.guess_type(entry.path)[0] or "application/octet-stream")
+    if entry.members is None
+    else (f"{name}.zip", _ZIP)
+    for name, entry in FORMATS.items()
+    if name in WRITERS.keys() - _OWN.keys() - {"fiftyone"}
+}
+"""File name and content type of each kind. FiftyOne reads the video from its path, which the browser does not have."""
 _MASKLESS = frozenset({"frames", "session"})
 Advance = Callable[[int, int], None]
 """Callback with the numbers of completed and of all steps; it may raise to stop the export."""
@@ -114,15 +125,8 @@ def write_export(order: ExportOrder, advance: Advance) -> Path:
     """
     with write_errors(order.file.name):
         order.file.parent.mkdir(exist_ok=True)
-    writers = {
-        "overlay": _overlay,
-        "masks": _masks,
-        "davis": _davis,
-        "coco": _coco,
-        "frames": _frames,
-        "session": _session,
-    }
-    writers[order.kind](order, advance)
+    writers = {"overlay": _overlay, "masks": _masks, "frames": _frames, "session": _session}
+    writers.get(order.kind, _write_registered)(order, advance)
     return order.file
 
 
@@ -147,47 +151,48 @@ def _masks(order: ExportOrder, advance: Advance) -> None:
             advance(done, len(order.ticks))
 
 
-def _davis(order: ExportOrder, advance: Advance) -> None:
+def _write_registered(order: ExportOrder, advance: Advance) -> None:
+    """Write a format of `outputs.formats`; one of several files becomes an archive."""
+    table = _mask_table(order, advance)
+    part = order.file.with_name(f".{order.kind}.part")
+    try:
+        if FORMATS[order.kind].members is None:
+            with write_errors(order.file.name):
+                write_format(order.kind, part, table)
+                part.replace(order.file)
+            return
+        with write_errors(order.file.name):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            write_format(order.kind, part, table)
+        with _zip(order) as archive:
+            for path in sorted(entry for entry in part.rglob("*") if entry.is_file()):
+                archive.write(path, path.relative_to(part).as_posix())
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
+
+
+def _mask_table(order: ExportOrder, advance: Advance) -> MaskTable:
+    """Return the stored masks as a table, whose passes advance the progress."""
     clip = order.clip
-    exported = set(order.ticks)
-    with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
-        values = {number: value for value, number in enumerate(order.objects, 1)}
-        entries = [
-            {"value": value, "object": number, "name": order.objects[number].name} for number, value in values.items()
-        ]
-        archive.writestr("objects.json", json.dumps(entries, indent=1))
-        for frame in frames:
-            tick = frame.index
-            advance(tick + 1, len(clip.times))
-            if tick not in exported:
-                continue
-            masks = {segmentation.object_id: segmentation.mask for segmentation in _objects(order, tick)}
-            empty = np.zeros((clip.height, clip.width), np.bool_)
-            picture = davis.davis_labels((masks.get(number, empty) for number in values), clip.height, clip.width)
-            data = io.BytesIO()
-            davis.save_davis(picture, data)
-            archive.writestr(f"Annotations/{tick:05d}.png", data.getvalue())
-            archive.writestr(f"JPEGImages/{tick:05d}.jpg", encode_jpeg(frame.image))
+    video = order.folder.path / clip.video
 
-
-def _coco(order: ExportOrder, advance: Advance) -> None:
-    clip = order.clip
-    info = MediaInfo(
-        path=Path(order.name),
-        width=clip.width,
-        height=clip.height,
-        fps=clip.fps,
-        duration=clip.duration,
-        audio_rate=None,
-        audio_channels=0,
-    )
-
-    def segmentations() -> Iterator[Segmentation]:
+    def rows() -> Iterator[Row]:
         for done, tick in enumerate(order.ticks, 1):
-            yield from _objects(order, tick)
+            for segmentation in _objects(order, tick):
+                yield frame_row(segmentation)
             advance(done, len(order.ticks))
 
-    write_coco(order.file, info, segmentations(), {number: style.name for number, style in order.objects.items()})
+    return MaskTable(
+        info=probe(video),
+        rows=rows,
+        names={number: style.name for number, style in order.objects.items()},
+        fps=clip.fps,
+        sound=video if clip.audio else None,
+        images="",
+        title=order.name,
+    )
 
 
 def _frames(order: ExportOrder, advance: Advance) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from auralsam2.utils import strict_json
 
@@ -55,6 +55,33 @@ def write_object(path: Path, members: Iterable[tuple[str, Any]]) -> None:
             else:
                 file.write(dump(value))
         file.write("\n}\n")
+
+
+def write_nested(file: TextIO, value: Any) -> None:
+    """Write a JSON value of any depth, in which iterators become arrays; `read_object` cannot read it back in parts.
+
+    Args:
+        file: the file to write to.
+        value: JSON types; an iterator among them is written while it runs.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if isinstance(value, dict):
+        file.write("{")
+        for number, (name, item) in enumerate(value.items()):
+            file.write(f"{', ' if number else ''}{dump(name)}: ")
+            write_nested(file, item)
+        file.write("}")
+    elif isinstance(value, list | Iterator):
+        file.write("[")
+        for number, item in enumerate(value):
+            if number:
+                file.write(", ")
+            write_nested(file, item)
+        file.write("]")
+    else:
+        file.write(dump(value))
 
 
 def read_object(path: Path) -> Iterator[tuple[str, Any]]:
