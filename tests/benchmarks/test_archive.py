@@ -1,0 +1,12 @@
+"""The part of the benchmark of many clips that needs no model."""
+
+import re
+
+import archive
+
+
+def test_rows_of_a_manifest_without_videos(capsys):
+    assert archive.main(["--clips", "0", "--kills", "0", "--rows", "2000"]) == 0
+    text = capsys.readouterr().out
+    assert "rows: 2000" in text
+    assert float(re.search(r"memory for each row: (-?\d+) bytes", text)[1]) < 400
