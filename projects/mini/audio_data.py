@@ -44,10 +44,8 @@ def final_splits(stamps: Path | None) -> tuple[AudioSplit, ...]:
 class TaggingBatch:
     """N examples with K categories.
 
-    Attributes:
-        log_mel: (N, 2, 96, 64) float32.
-        tags: (N, K) bool, audible categories.
-        positions: (N, K) float32, horizontal position of each source, from 0 (left) to 1 (right); 0 where absent.
+    Log-mel spectrograms (N, 2, 96, 64), audible categories `tags` (N, K) bool, and the horizontal position of each
+    source, (N, K) float32 from 0 (left) to 1 (right), 0 where absent.
     """
 
     log_mel: torch.Tensor
@@ -59,14 +57,10 @@ class TaggingSamples:
     """Examples by number.
 
     Args:
-        split: "train" and "fresh" use the recordings of the training split with different random streams; "held-out"
-            uses the recordings of the same categories that the splits exclude from training.
+        split: "train" and "fresh" use the training recordings with different random streams, "held-out" those that the
+            splits exclude from training.
         seed: seed of the examples.
         stamps: folder of stamps; None for the Debian package's.
-
-    Raises:
-        UnavailableError: the package is not installed.
-        InputError: the folder lacks recordings for the split.
     """
 
     def __init__(self, split: AudioSplit, *, seed: int, stamps: Path | None = None) -> None:

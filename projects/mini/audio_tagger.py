@@ -18,13 +18,7 @@ _TAG_BIAS = -4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaggerOutput:
-    """Predictions of the heads for N examples and K categories.
-
-    Attributes:
-        tags: (N, K), logits of "the category is audible".
-        positions: (N, K) in [0, 1], horizontal positions.
-        presence: (N,), logits of "any category is audible".
-    """
+    """Logits of the tags (N, K), positions (N, K) in [0, 1], and logits of the presence of any category, (N,)."""
 
     tags: torch.Tensor
     positions: torch.Tensor
@@ -35,10 +29,8 @@ class TaggerOutput:
 class TaggingTerms:
     """Terms of the loss, means over a batch, scalars.
 
-    Attributes:
-        tags: binary cross-entropy, summed over the categories.
-        position: squared error over the audible categories.
-        presence: binary cross-entropy.
+    Binary cross-entropy of the tags, summed over categories; squared error of the positions of audible categories;
+    binary cross-entropy of presence.
     """
 
     tags: torch.Tensor
@@ -47,13 +39,7 @@ class TaggingTerms:
 
 
 class AudioTagger(nn.Module):
-    """Audio encoder and heads with initial weights.
-
-    Args:
-        config: shape of the encoder.
-        categories: K.
-        seed: seed of the weights.
-    """
+    """Audio encoder and linear heads for K categories, with initial weights by `seed`."""
 
     def __init__(self, config: AudioEncoderConfig, categories: int, seed: int) -> None:
         super().__init__()

@@ -31,13 +31,7 @@ OUT = download.BUNDLED / "mini"
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Bytes on disk.
-
-    Attributes:
-        trained: fuser, audio encoder and configuration.
-        sam2: frozen SAM 2.
-        text: frozen text encoder and tokeniser; 0 without.
-    """
+    """Bytes on disk of the trained part (fuser, audio encoder, configuration), SAM 2 and the text encoder."""
 
     trained: int
     sam2: int
@@ -52,18 +46,18 @@ class Sizes:
 def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_score_offset: float = 0.0) -> Sizes:
     """Write a model folder with all its parts, as float16.
 
+    An existing model is replaced after the new one has been loaded.
+
     Args:
-        model: folder of a run of `auralsam2 train`, whose best model is used, or a model folder.
-        sam2: folder of its frozen SAM 2.
-        out: folder to write; an existing model is replaced after the new one has been loaded successfully.
+        model: model folder, or folder of a run of `auralsam2 train`, whose best model is used.
+        sam2: folder of the frozen SAM 2.
+        out: folder to write.
         text: folder of the frozen text encoder, for a model with text.
         object_score_offset: value of `extensions.object_score_offset`.
 
     Raises:
-        UnavailableError: a part is missing.
-        UsageError: the model needs `text` or does not use it, or `out` holds other files.
-        ConfigError: the parts do not match, or a weight exceeds the range of float16.
-        OutputError: the folder cannot be written, or the model is larger than 25 MB.
+        AuralError: a part is missing or does not match, a weight exceeds float16, `out` has other files or cannot be
+            written, or the model is larger than 25 MB.
     """
     folder = _model_folder(model)
     config = ModelConfig.load(folder)

@@ -52,14 +52,9 @@ class PromptFigures:
 
 
 class PromptEvaluation:
-    """Fixed set of clips of held-out stamps.
+    """Fixed set of `clips` clips of held-out stamps.
 
-    Args:
-        clips: number of clips.
-        followed: number of clips in which objects are followed through all frames.
-        size: S.
-        frames: T.
-        stamps: folder of stamps; None for the Debian package's.
+    In the first `followed` of them, objects are followed through T frames.
     """
 
     def __init__(self, clips: int, followed: int, *, size: int, frames: int = 5, stamps: Path | None = None) -> None:

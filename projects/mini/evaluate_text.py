@@ -55,12 +55,9 @@ class ReadingFigures:
 
 
 class TextEvaluation:
-    """Sentences about scenes outside training: all of known objects, and each different one with a new name.
+    """Sentences about scenes outside training.
 
-    Args:
-        scenes: number of scenes of either split.
-        names: names in the training sentences.
-        val, unseen: sentences of the splits "val" and "test-unseen".
+    All about known objects, and each different one with a name not in `names`.
     """
 
     def __init__(self, scenes: int, names: Sequence[str], val: SentenceStream, unseen: SentenceStream) -> None:
@@ -115,14 +112,10 @@ def _encode(batches: SentenceBatches, sentences: list[Expression]) -> list[Token
 
 
 def nearest_name_accuracy(features: torch.Tensor, names: Sequence[str]) -> tuple[float, float]:
-    """Measure whether features separate names.
+    """Measure whether the features (n, width) of n sentences separate the names of their objects.
 
     The mean of all features is subtracted. A sentence is correct if, among the mean features of all names, that of the
     other sentences with its own name is nearest by cosine. Names of a single sentence are left out.
-
-    Args:
-        features: (n, width), of n sentences.
-        names: name of the object in each sentence.
 
     Returns:
         share of correct sentences, and 1 / number of names; 0 and 0 for fewer than two names.

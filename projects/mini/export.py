@@ -19,14 +19,7 @@ from projects.mini.text_tokeniser import wrap_tokeniser
 
 
 def export_model(model: PreTrainedModel, folder: Path) -> Path:
-    """Write a model, SAM 2 or a text encoder; an existing one is replaced.
-
-    Args:
-        model: the model.
-        folder: gets `config.json` and `model.safetensors`.
-
-    Returns:
-        `folder`.
+    """Write `config.json` and `model.safetensors` of SAM 2 or a text encoder to a folder, replacing an existing model.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -54,14 +47,6 @@ def export_text_encoder(reader: TextReader, tokeniser: Tokenizer, folder: Path) 
 
     The language-model head is left out. The unused pooler is written as zeros: without it, transformers would
     initialise one at random and warn at each load.
-
-    Args:
-        reader: trained, rounded by `round_to_half`.
-        tokeniser: its tokeniser.
-        folder: gets `config.json`, `model.safetensors` and the tokeniser's files.
-
-    Returns:
-        `folder`.
     """
     config = copy.deepcopy(reader.language.config)
     config.architectures = [RobertaModel.__name__]

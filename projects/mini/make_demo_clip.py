@@ -42,13 +42,7 @@ SIZE = 384
 
 @dataclass(frozen=True, kw_only=True)
 class DemoClip:
-    """A scene and its origin.
-
-    Attributes:
-        collection: of its stamps.
-        seed: 0 or greater.
-        scene: with one frame a second.
-    """
+    """Scene with one frame per second, its seed and its stamps."""
 
     collection: AssetCollection
     seed: int
@@ -56,18 +50,7 @@ class DemoClip:
 
 
 def draw_demo_clip(stamps: Path | None = None, seed: int = SEED, size: int = SIZE) -> DemoClip:
-    """Draw a scene.
-
-    Args:
-        stamps: folder of stamps, None for the Debian package's.
-        seed: 0 or greater.
-        size: S, pixels, 32 to 1024.
-
-    Raises:
-        UsageError: a negative seed.
-        UnavailableError: `stamps` is None and the Debian package is not installed.
-        InputError: the stamps are not usable.
-    """
+    """Draw a scene of `size` × `size` pixels from a folder of stamps; None for the Debian package's."""
     if seed < 0:
         raise UsageError(f"--seed {seed} must be 0 or greater")
     collection = collect_assets(stamps)
@@ -79,18 +62,7 @@ def draw_demo_clip(stamps: Path | None = None, seed: int = SEED, size: int = SIZ
 
 
 def write_demo_clip(out: Path, clip: DemoClip) -> Path:
-    """Write clip, ground truth and licence; existing files are replaced.
-
-    Args:
-        out: folder, created if missing.
-        clip: the clip.
-
-    Returns:
-        path of the video.
-
-    Raises:
-        OutputError: a file cannot be written.
-    """
+    """Write clip, ground truth and licence to a folder, replacing existing files; return the path of the video."""
     scene, last = clip.scene, len(clip.scene.frames) - 1
     with Staging(out) as staging, writing(out):
         sound = staging.path / "sound.wav"
@@ -113,9 +85,8 @@ def write_demo_clip(out: Path, clip: DemoClip) -> Path:
 def describe_demo_clip(clip: DemoClip) -> dict[str, Any]:
     """Return the content of `demo.json`.
 
-    Returns:
-        `frames`: for each processed frame its `index`, `time` in seconds and `rle`, the mask of the sounding objects as
-        COCO's compressed RLE; `scene`: of `describe_clip`; and the origin of the clip.
+    Origin and description of the scene, and for each processed frame its `index`, `time` in seconds and `rle`, the mask
+    of the sounding objects as COCO's compressed RLE.
     """
     scene = clip.scene
     facts = clip_files.describe_clip("demo", SPLIT, scene, [])

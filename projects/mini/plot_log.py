@@ -15,13 +15,9 @@ from projects.mini.stage_loop import exit_code, read_log
 
 
 def plot_log(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Figure:
-    """Plot columns of a log over training time, or over steps if there is no column `seconds`.
+    """Plot columns of a log, with values in [0, 1], over training time, or over steps without a column `seconds`.
 
-    Vertical lines separate the phases.
-
-    Args:
-        rows: rows of the log; empty values are left out.
-        columns: names of columns with values in [0, 1].
+    Vertical lines separate the phases. Empty values are left out.
 
     Raises:
         InputError: the log has fewer than two rows, or lacks a column.

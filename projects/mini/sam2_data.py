@@ -175,12 +175,10 @@ _HARD_PROB = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneClip:
-    """T frames, one second apart, with n objects.
+    """T frames (T, S, S, 3) uint8 RGB, one second apart, with n objects.
 
-    Attributes:
-        frames: (T, S, S, 3) uint8 RGB.
-        objects: (T, S, S) uint8 object maps: number of the visible object at each pixel, from 1; 0 for none.
-        classes: (n,) int16, index of each object's class in `SceneStream.classes`.
+    `objects` are (T, S, S) uint8 object maps: number of the visible object at each pixel, from 1; 0 for none. `classes`
+    (n,) int16 index `SceneStream.classes`.
     """
 
     frames: np.ndarray
@@ -189,15 +187,10 @@ class SceneClip:
 
 
 class SceneStream:
-    """Scenes by number.
+    """Scenes of T frames of S × S pixels by number.
 
-    Args:
-        split: "train", or "held-out" for images outside training: of training categories, of other categories, and of
-            objects without sound.
-        size: S.
-        frames: T.
-        seed: seed of the scenes.
-        stamps: folder of stamps; None for the Debian package's.
+    The split "held-out" has images outside training: of training categories, of other categories, and of objects
+    without sound.
     """
 
     def __init__(self, split: SceneSplit, *, size: int, frames: int, seed: int, stamps: Path | None = None) -> None:
@@ -249,10 +242,8 @@ MAX_OBJECTS = 8
 class FeatureBatch:
     """N clips of T frames.
 
-    Attributes:
-        maps: (N, T, C, H, W) float32 at strides 4, 8, 16, 32.
-        objects: (N, T, S, S) uint8 object maps.
-        classes: (N, 8) int16, class of each object; -1 beyond the last.
+    Maps (N, T, C, H, W) float32 at strides 4, 8, 16, 32, object maps (N, T, S, S) uint8, and classes of the objects,
+    (N, 8) int16, -1 beyond the last.
     """
 
     maps: tuple[torch.Tensor, ...]
@@ -269,14 +260,9 @@ class ReplayBuffer:
 
     Args:
         folder: created if missing; a buffer of other weights, sizes or scenes is overwritten.
-        model: computes the maps.
-        scenes: source of clips.
         capacity: maximum number of clips, a multiple of `CHUNK`.
         initial: clips at step 0, a multiple of `CHUNK`.
         every: number of steps between two chunks of new clips.
-
-    Raises:
-        OutputError: the folder cannot be written.
     """
 
     def __init__(

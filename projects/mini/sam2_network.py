@@ -57,15 +57,7 @@ class PromptTerms:
 
 
 def cell_shares(targets: torch.Tensor, cell: int) -> torch.Tensor:
-    """Average masks over cells.
-
-    Args:
-        targets: (B, S, S) bool.
-        cell: side of a cell in pixels.
-
-    Returns:
-        (B, S / cell, S / cell) float, share of each cell that the object covers.
-    """
+    """Average masks (B, S, S) bool over cells: share of each cell that the object covers, (B, S / cell, S / cell)."""
     return F.avg_pool2d(targets[:, None].float(), cell)[:, 0]
 
 
@@ -73,10 +65,10 @@ def prompt_loss(decoded: DecoderOutput, auxiliary: torch.Tensor, targets: torch.
     """Compute the loss of B prompts; only the presence term counts where the object is absent.
 
     Args:
-        decoded: with all four masks, (B, 4, 4h, 4w).
+        decoded: all four masks, (B, 4, 4h, 4w).
         auxiliary: (B, h, w), logits of the auxiliary mask head.
         targets: (B, S, S) bool.
-        loss: of the masks.
+        loss: loss of the masks.
     """
     fine = cell_shares(targets, targets.shape[-1] // decoded.logits.shape[-1])[:, None]
     coarse = cell_shares(targets, targets.shape[-1] // auxiliary.shape[-1])
@@ -110,17 +102,10 @@ def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def prompt_sensitivity(logits: torch.Tensor, frames: torch.Tensor, objects: torch.Tensor) -> float | None:
-    """Measure how masks depend on the prompt: 1 - soft IoU of two masks of a frame, prompted for different objects.
+    """Measure how masks (B, h, w) depend on the prompt: 0 for a decoder that ignores it, 1 for the true masks.
 
-    A decoder that ignores its prompts gives 0; the disjoint true masks give 1.
-
-    Args:
-        logits: (B, h, w).
-        frames: (B,), index of each prompt's frame.
-        objects: (B,), number of its object.
-
-    Returns:
-        the mean over all such pairs, None without a pair.
+    The value is 1 - soft IoU, mean over the pairs of masks of one frame that are prompted for different objects; None
+    without a pair. `frames` and `objects` (B,) number the frame and the object of each prompt.
     """
     pair = (frames[:, None] == frames) & (objects[:, None] != objects)
     one, other = torch.nonzero(pair.triu(), as_tuple=True)
@@ -136,24 +121,14 @@ Levels = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 @dataclass(frozen=True, slots=True)
 class PromptOutput:
-    """Result of B prompts.
-
-    Attributes:
-        terms: of the loss.
-        logits: (B, 4h, 4w), mask of token 0.
-    """
+    """Result of B prompts: terms of the loss, and logits (B, 4h, 4w) of token 0's mask."""
 
     terms: PromptTerms
     logits: torch.Tensor
 
 
 class PromptableSam2(nn.Module):
-    """SAM 2 in training, with two heads that only training uses.
-
-    Args:
-        sam2: of `mini_sam2`, initialised.
-        classes: number of object classes.
-    """
+    """Initialised SAM 2 of `mini_sam2` in training, with two heads that only training uses."""
 
     position: torch.Tensor
 
@@ -178,10 +153,7 @@ class PromptableSam2(nn.Module):
         return {name: value for name, value in self.state_dict().items() if name.startswith(HEADS)}
 
     def levels(self, maps: tuple[torch.Tensor, ...]) -> Levels:
-        """Run the neck.
-
-        Args:
-            maps: (N, C, H, W) at strides 4, 8, 16, 32.
+        """Run the neck on maps (N, C, H, W) at strides 4, 8, 16, 32.
 
         Returns:
             (N, C, h, w), the stride-16 map; (N, C/8, 4h, 4w) and (N, C/4, 2h, 2w), the decoder's fine and middle maps.
@@ -192,13 +164,7 @@ class PromptableSam2(nn.Module):
         return coarse, decoder.conv_s0(fine), decoder.conv_s1(middle)
 
     def class_loss(self, coarse: torch.Tensor, objects: np.ndarray, classes: np.ndarray) -> torch.Tensor:
-        """Compute the cross-entropy of the class head, mean over cells with an object.
-
-        Args:
-            coarse: (N, C, h, w).
-            objects: (N, S, S) uint8 object maps.
-            classes: (N, 8) int16.
-        """
+        """Compute the cross-entropy of the class head for maps (N, C, h, w), mean over the cells with an object."""
         cells = torch.from_numpy(objects[:, 8::16, 8::16].astype(np.int64))
         class_ids = torch.from_numpy(classes.astype(np.int64))
         targets = class_ids.gather(1, (cells - 1).clamp(min=0).flatten(1)).view(cells.shape)
@@ -208,14 +174,7 @@ class PromptableSam2(nn.Module):
     def predict_frames(
         self, levels: Levels, prompts: PromptBatch, targets: torch.Tensor, loss: MaskLoss
     ) -> PromptOutput:
-        """Decode the prompts of single frames and compute their loss.
-
-        Args:
-            levels: of N frames.
-            prompts: B prompts.
-            targets: (B, S, S) bool.
-            loss: of the masks.
-        """
+        """Decode B prompts of single frames, with targets (B, S, S) bool, and compute their loss."""
         return self._prompted(_select(levels, prompts.frames), prompts, targets, loss)[1]
 
     def predict_clips(
@@ -224,14 +183,11 @@ class PromptableSam2(nn.Module):
         """Prompt the first frames of clips and follow the objects by memory alone.
 
         Args:
-            levels: of N · T frames, clip by clip.
+            levels: levels of N · T frames, clip by clip.
             prompts: B prompts; `frames` holds the index of the clip.
             targets: (B, T, S, S) bool.
-            loss: of the masks.
+            loss: loss of the masks.
             padded: embed "no prompt" in later frames as stock SAM 2 does, with two tokens; else with none.
-
-        Returns:
-            result of each of the T frames.
         """
         frames = targets.shape[1]
         outputs: list[PromptOutput] = []
@@ -293,15 +249,7 @@ HEADS = ("mask_head.", "class_head.")
 
 
 def prompt_targets(objects: np.ndarray, prompts: PromptBatch) -> torch.Tensor:
-    """Return the true masks of prompts.
-
-    Args:
-        objects: (N, ..., S, S) uint8 object maps.
-        prompts: B prompts; `frames` indexes N.
-
-    Returns:
-        (B, ..., S, S) bool.
-    """
+    """Return the true masks (B, ..., S, S) of prompts from object maps (N, ..., S, S); `prompts.frames` indexes N."""
     maps = torch.from_numpy(objects)[prompts.frames]
     return maps == prompts.objects.reshape(-1, *[1] * (maps.ndim - 1))
 

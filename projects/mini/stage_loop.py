@@ -73,27 +73,15 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path, changes: Sequence[str] = ()) -> Self:
-        """Read a YAML file.
-
-        Args:
-            path: the file.
-            changes: `key=value`, with dots between the parts of a nested key; values are YAML.
-
-        Raises:
-            UsageError: the file cannot be read, or a change has another form.
-            ConfigError: the file is not YAML, or a key or value is not valid.
-        """
+        """Read a YAML file and apply changes `KEY=VALUE`; errors as of `read_config`."""
         return read_config(cls, path, changes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Length and learning rate of a phase.
+    """Length and learning rate of a phase; a phase of 0 steps is skipped.
 
-    Attributes:
-        steps: number of steps; a phase of 0 steps is skipped.
-        rate: highest learning rate of AdamW; the rate rises over `warm_up` steps and falls to 0 as a cosine.
-        warm_up: steps.
+    The rate of AdamW rises to `rate` over `warm_up` steps and falls to 0 as a cosine.
     """
 
     steps: int
@@ -105,13 +93,8 @@ class Schedule:
 class Checkpoint:
     """State of a run.
 
-    Attributes:
-        phase: index of the phase.
-        step: completed steps of the phase.
-        seconds: training time so far.
-        rows: rows of the log so far.
-        network: trained tensors.
-        optimiser: state of AdamW; empty between phases.
+    Index of the phase, completed steps of the phase, training time, rows of the log, trained tensors, and state of
+    AdamW, which is empty between phases.
     """
 
     phase: int
@@ -129,11 +112,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint | None:
-        """Read a checkpoint; None if there is no such file.
-
-        Raises:
-            ConfigError: the file is damaged or not a checkpoint.
-        """
+        """Read a checkpoint; None if there is no such file. A damaged file is a ConfigError."""
         if not path.is_file():
             return None
         try:
@@ -145,17 +124,14 @@ class Checkpoint:
 class LogTable:
     """CSV table that grows row by row.
 
-    Args:
-        path: the file.
-        columns: their names.
-        keep: number of rows of an existing file to keep; later rows were written after the last checkpoint.
+    The first `rows` rows of an existing file remain; later ones were written after the last checkpoint.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str], keep: int = 0) -> None:
+    def __init__(self, path: Path, columns: Sequence[str], rows: int = 0) -> None:
         self.path, self.columns = path, columns
-        rows = read_log(path)[:keep] if keep else []
-        self.rows = len(rows)
-        write_file(path, self._text([dict(zip(columns, columns, strict=True)), *rows]).encode())
+        first = read_log(path)[:rows] if rows else []
+        self.rows = len(first)
+        write_file(path, self._text([dict(zip(columns, columns, strict=True)), *first]).encode())
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append a row; missing values stay empty."""
@@ -184,11 +160,7 @@ RecipeType = TypeVar("RecipeType", bound=Recipe)
 
 
 class Stage(ABC, Generic[RecipeType]):
-    """A training run.
-
-    Args:
-        recipe: its settings.
-        resume: continue from the checkpoint in `recipe.out`, if there is one.
+    """A training run; with `resume`, it continues from the checkpoint in `recipe.out`, if there is one.
 
     Raises:
         UsageError: there is a checkpoint, and `resume` is false.
@@ -221,7 +193,7 @@ class Stage(ABC, Generic[RecipeType]):
         except (RuntimeError, ValueError) as error:
             raise ConfigError(f"{path}: of another recipe: remove it, or choose another out=") from error
         columns = ("phase", "step", "seconds", "rate", *self.columns)
-        self.log = LogTable(self.out / LOG, columns, keep=saved.rows if saved else 0)
+        self.log = LogTable(self.out / LOG, columns, rows=saved.rows if saved else 0)
         self._values: defaultdict[str, list[float]] = defaultdict(list)
 
     @property
@@ -334,12 +306,7 @@ class Stage(ABC, Generic[RecipeType]):
 
 
 def run_stage(stage: type[Stage], arguments: Sequence[str] | None) -> int:
-    """Run `python -m projects.mini.train_… RECIPE [--set KEY=VALUE] [--resume] [--threads N]`; return the exit code.
-
-    Args:
-        stage: class of the stage.
-        arguments: command-line arguments; None for the process's own.
-    """
+    """Run `python -m projects.mini.train_… RECIPE [--set KEY=VALUE] [--resume] [--threads N]`; return the exit code."""
     module = stage.__module__ if stage.__module__ != "__main__" else Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m projects.mini.{module.rpartition('.')[2]}")
     parser.add_argument("recipe", type=Path, help="YAML, see projects/mini/recipes/")

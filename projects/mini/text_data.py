@@ -26,13 +26,10 @@ _ABSENT = 6
 
 
 class SentenceBatches:
-    """Batches of sentences.
+    """Batches of sentences with masked tokens and with the classes of their claims.
 
-    Args:
-        tokeniser: of `train_tokeniser`.
-        reader: defines the classes of claims.
-        mask_prob: probability of masking a token; of the masked tokens, 8 in 10 become `<mask>`, 1 another token, and 1
-            is unchanged.
+    A token is masked with probability `mask_prob`: 8 in 10 masked tokens become `<mask>`, 1 another token, and 1 is
+    unchanged.
     """
 
     def __init__(self, tokeniser: Tokenizer, reader: TextReader, mask_prob: float) -> None:
@@ -56,14 +53,9 @@ class SentenceBatches:
 
 
 class SentenceStream:
-    """Sentences about scenes by number.
+    """Sentences about scenes by number: of each, up to `expressions` about an object and `null_expressions` about none.
 
-    Args:
-        split: "train", "val" (other scenes of the training objects) or "test-unseen" (objects outside training).
-        expressions: maximum number of sentences of a scene that refer to an object.
-        null_expressions: maximum number of sentences of a scene that refer to no object.
-        seed: seed of the scenes.
-        stamps: folder of stamps; None for the Debian package's.
+    The split "val" has other scenes of the training objects, "test-unseen" objects outside training.
     """
 
     def __init__(

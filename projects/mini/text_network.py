@@ -87,13 +87,7 @@ class TokenBatch:
 
 
 class TextReader(nn.Module):
-    """RoBERTa with a linear head for each part of a claim.
-
-    Args:
-        recipe: sizes.
-        vocabulary: number of tokens.
-        names: names of objects in the training sentences.
-    """
+    """RoBERTa with a linear head for each part of a claim; `names` are those of the training sentences."""
 
     def __init__(self, recipe: TextRecipe, vocabulary: int, names: Sequence[str]) -> None:
         super().__init__()

@@ -30,12 +30,7 @@ _MIN_LETTERS = 4
 
 
 def train_tokeniser(sentences: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Train a tokeniser; the result depends on the arguments alone.
-
-    Args:
-        sentences: training text.
-        vocabulary: maximum number of tokens; merging stops there, or when every word is one token.
-    """
+    """Train a tokeniser of at most `vocabulary` tokens on sentences; the result depends on the arguments alone."""
     tokeniser = Tokenizer(models.BPE())
     tokeniser.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase(), normalizers.Strip()])
     tokeniser.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
@@ -59,11 +54,7 @@ def wrap_tokeniser(tokeniser: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def load_tokeniser(path: Path) -> Tokenizer:
-    """Read a `tokenizer.json`.
-
-    Raises:
-        ConfigError: the file is not a tokeniser.
-    """
+    """Read a `tokenizer.json`; any other file is a ConfigError."""
     try:
         return Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # the library raises nothing narrower
@@ -71,19 +62,12 @@ def load_tokeniser(path: Path) -> Tokenizer:
 
 
 def encode_sentence(tokeniser: Tokenizer, text: str, split_prob: float, rng: np.random.Generator) -> list[int]:
-    """Encode a sentence, with some tokens split in two at a random letter.
+    """Encode a sentence as at most 25 ids.
+
+    Tokens of four letters or more are split in two with probability `split_prob`.
 
     Every training word is one token, so the pieces of unknown words would have untrained embeddings. Random splits
     train them, as BPE-dropout does (Provilkov et al. 2020, https://arxiv.org/abs/1910.13267).
-
-    Args:
-        tokeniser: of `train_tokeniser`.
-        text: a sentence.
-        split_prob: probability of splitting a token of four letters or more.
-        rng: draws the splits.
-
-    Returns:
-        at most 25 ids, the first that of `<s>` and the last that of `</s>`.
     """
     encoding = tokeniser.encode(text)
     ids: list[int] = []

@@ -31,8 +31,7 @@ class AudioRecipe(Schedule, Recipe):
         encoder: shape of the encoder.
         batch: examples in a step.
         position_weight: weight of the position loss.
-        test_examples: new examples of each test during training.
-        final_examples: examples of each final test.
+        test_examples, final_examples: new examples of each test during training, and of each final test.
     """
 
     encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
@@ -164,14 +163,9 @@ def tagging_figures(output: TaggerOutput, tags: torch.Tensor, positions: torch.T
 
 
 def average_precision(scores: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
-    """Compute the average precision of each row: the mean precision at the ranks of its true tags.
+    """Compute the average precision of each row.
 
-    Args:
-        scores: (N, K).
-        tags: (N, K) bool, at least one in each row.
-
-    Returns:
-        (N,) float32.
+    Mean precision at the ranks of the true tags (N, K) by scores (N, K).
     """
     ranked = tags.gather(1, scores.argsort(dim=1, descending=True, stable=True)).float()
     precision = ranked.cumsum(1) / torch.arange(1, tags.shape[1] + 1)

@@ -48,13 +48,7 @@ class AudioInput(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """up(attend_text(act(down(x) + audio))).
-
-    Args:
-        width: channels of input and output.
-        inner: channels of the bottleneck.
-        act: activation.
-    """
+    """up(attend_text(act(down(x) + audio))), from `width` channels through `inner` ones."""
 
     def __init__(self, width: int, inner: int, act: nn.Module) -> None:
         super().__init__()
@@ -101,9 +95,7 @@ class TextAttention(nn.Module):
 class PassContext:
     """Conditions of one pass of the image encoder.
 
-    Attributes:
-        audio: (T, E), audio input of the frames.
-        text: (n, w), projected text tokens without padding; None without text.
+    Audio input (T, E), and projected text tokens (n, w) without padding.
     """
 
     audio: torch.Tensor
@@ -143,9 +135,8 @@ class Adapters(nn.Module):
     def conditioned_on(self, audio: torch.Tensor, text: torch.Tensor | None) -> Iterator[None]:
         """Set the conditions of the image encoder passes inside the `with` block.
 
-        Args:
-            audio: (T, E), output of `audio_input` for the frames.
-            text: (n, width), text features without padding, if the baseline reads text.
+        `audio` is the output of `audio_input`, (T, E); `text` are text features (n, width) without padding, if the
+        baseline reads text.
         """
         projected = None if self.text_projection is None or text is None else self.text_projection(text)
         self._context = PassContext(audio, projected)

@@ -63,9 +63,7 @@ def attachment_points(sam2: Sam2VideoModel, start: int = 0) -> tuple[AttachmentP
 def weight_sharing_copy(sam2: Sam2VideoModel, trainable: Collection[str] = ()) -> Sam2VideoModel:
     """Copy a SAM 2 so that both share all weights, but hooks on the copy do not affect the original.
 
-    Args:
-        sam2: original.
-        trainable: names of modules whose parameters are copied and trainable; all others stay shared and frozen.
+    The parameters of the modules in `trainable` are copied and trainable; all others stay shared and frozen.
     """
     prefixes = tuple(f"{name}." for name in trainable)
     tensors = itertools.chain(sam2.named_parameters(remove_duplicate=False), sam2.named_buffers(remove_duplicate=False))

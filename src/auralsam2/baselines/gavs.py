@@ -23,15 +23,7 @@ AUDIO_HIDDEN = 512
 
 
 class Gavs(Adapters):
-    """Adapters of GAVS†.
-
-    Args:
-        config: configuration of the model; `config.gavs` has the options.
-        sam2: SAM 2, for number and widths of its blocks.
-
-    Raises:
-        ConfigError: SAM 2's image encoder has no such blocks.
-    """
+    """Adapters of GAVS†, with the options of `config.gavs`, for the blocks of a SAM 2."""
 
     def __init__(self, config: ModelConfig, sam2: Sam2VideoModel) -> None:
         options = config.gavs or GavsConfig()

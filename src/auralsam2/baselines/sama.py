@@ -25,15 +25,7 @@ DEVIATION = 0.02
 
 
 class Sama(Adapters):
-    """Adapters of SAMA-AVS†.
-
-    Args:
-        config: configuration of the model; `config.sama` has the options.
-        sam2: SAM 2, for number and widths of its blocks.
-
-    Raises:
-        ConfigError: SAM 2's image encoder has no such blocks.
-    """
+    """Adapters of SAMA-AVS†, with the options of `config.sama`, for the blocks of a SAM 2."""
 
     def __init__(self, config: ModelConfig, sam2: Sam2VideoModel) -> None:
         options = config.sama or SamaConfig()

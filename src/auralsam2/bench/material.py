@@ -30,11 +30,6 @@ def write_bench_clip(path: Path, seconds: float, fps: int) -> Path:
     """Write a video of 1280 × 720 pixels with stereo audio, H.264 and AAC: a square moves over a still background.
 
     Images and audio are written alternately, so that memory does not grow with the length.
-
-    Args:
-        path: of the video; its suffix selects the container.
-        seconds: length of the video.
-        fps: frames per second.
     """
     with av.open(str(path), "w") as output:
         video: Any = output.add_stream("libx264", rate=fps, options={"preset": "ultrafast"})
@@ -88,10 +83,6 @@ def build_full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
     """Build AuralSAM2 for audio on a SAM 2.0 of 1024 pixels, with random weights.
 
     On hiera-large, it has the architecture of the released checkpoints. On hiera-base-plus, it has that of the paper.
-
-    Args:
-        backbone: `large` or `base-plus`.
-        seed: of the weights.
     """
     torch.manual_seed(seed)
     sam2 = _spread(Sam2VideoModel(sam2_config(backbone)))

@@ -68,13 +68,7 @@ class MemoryComparison:
 
 
 def measure_memory(model: str, video: Path, seconds: float, out: Path) -> MemoryPeak:
-    """Segment a video in a separate process, one frame per second, with all outputs.
-
-    Args:
-        model: name, folder or hub id.
-        video: a video with audio.
-        seconds: length of the video, for the report.
-        out: folder for the results.
+    """Segment a video of `seconds` in a separate process, one frame per second, with all outputs.
 
     Raises:
         AuralError: the process failed; its message is on stderr.

@@ -20,14 +20,7 @@ _POINT = (WIDTH / 2, HEIGHT / 2)
 
 @dataclass(frozen=True, kw_only=True)
 class PromptTiming:
-    """Times of one session.
-
-    Attributes:
-        prompts: `points+box` or `audio+points+box`.
-        frames: of the video.
-        seconds: time of the first propagation through all frames.
-        clicks: time of each later click, in seconds.
-    """
+    """Times of one session, in seconds: the first propagation through all frames, and each later click."""
 
     prompts: str
     frames: int
@@ -37,11 +30,7 @@ class PromptTiming:
 
 @dataclass(frozen=True, kw_only=True)
 class PromptingTimes:
-    """Times of all sessions.
-
-    Attributes:
-        passes: in the order of time, alternately without and with audio.
-    """
+    """Times of all sessions in order, alternately without and with audio."""
 
     passes: tuple[PromptTiming, ...]
 
@@ -72,14 +61,9 @@ class PromptingTimes:
 def measure_prompting(
     model: AuralSAM2, video: Path, frames: int, rounds: int, note: Callable[[str], None]
 ) -> PromptingTimes:
-    """Measure sessions alternately without and with audio, after a warm-up.
+    """Measure sessions of `frames` frames alternately without and with audio, `rounds` of each, after a warm-up.
 
-    Args:
-        model: the model.
-        video: of 1280 × 720 pixels with audio.
-        frames: number of frames, one per second.
-        rounds: number of sessions of each kind.
-        note: receives progress messages.
+    The video has 1280 × 720 pixels and audio; `note` receives progress messages.
     """
     note(f"{model.dtype}: warming up")
     _run_session(model, video, WITH_AUDIO, 1)

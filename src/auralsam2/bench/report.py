@@ -61,7 +61,7 @@ def report_speed(
     threads: int | None = None,
     as_json: bool = False,
 ) -> None:
-    """Measure the time per frame of each stage, prompted by audio and by a click.
+    """Measure the time per frame of each stage, prompted by audio and by a click, and print a table or a JSON object.
 
     The whole pipeline runs, files included, on parts of one clip window each. Each part runs twice, prompted by audio
     and by one point. Medians over the parts reduce the influence of other load on the machine.
@@ -72,11 +72,7 @@ def report_speed(
         frames: number of frames of the generated video, one per second; at least 2.
         device: auto, cpu, cuda or mps.
         threads: CPU threads; None for torch's default.
-        as_json: print one JSON object instead of a table.
-
-    Raises:
-        UsageError: the device or the precision is not available.
-        UnavailableError: the model is missing.
+        as_json: print JSON.
     """
     loaded = _loaded(model, "large", dtypes, device, threads)
     window = loaded.config.clip.frames
@@ -114,19 +110,8 @@ def report_prompting(
 ) -> None:
     """Measure interactive sessions: points and a box with and without audio, and later clicks on encoded frames.
 
-    Args:
-        model: name, folder or hub id; None for random weights.
-        dtypes: precisions to measure, of fp32, bf16 and fp16.
-        backbone: of random weights: `large` or `base-plus`.
-        frames: number of frames of the generated video, one per second.
-        rounds: number of sessions of each kind.
-        device: auto, cpu, cuda or mps.
-        threads: CPU threads; None for torch's default.
-        as_json: print one JSON object instead of a table.
-
-    Raises:
-        UsageError: the device or the precision is not available.
-        UnavailableError: the model is missing.
+    `backbone` is that of random weights, `large` or `base-plus`; `rounds` is the number of sessions of each kind; the
+    other arguments are those of `report_speed`.
     """
     loaded = _loaded(model, backbone, dtypes, device, threads)
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
@@ -152,16 +137,11 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
     """Compare the peak memory of a long and a short video of 1280 × 720 pixels, with all outputs.
 
     The short video is long enough that its peak is that of a steady state: a tenth of the long one, at least 30 s and
-    at most one minute; half of the long one, if that is less than 30 s.
-
-    Args:
-        model: name, folder or hub id; None for a small one with random weights. Growth does not depend on the model.
-        minutes: length of the long video.
-        as_json: print one JSON object instead of lines.
+    at most one minute; half of the long one, if that is less than 30 s. Without a model, a small one with random weights
+    is measured: growth does not depend on the model.
 
     Raises:
-        UnavailableError: the model is missing.
-        AuralError: a measured process failed.
+        AuralError: the model is missing, or a measured process failed.
         typer.Exit: with code 1, after the report, if the ratio is above the limit.
     """
     if minutes <= 0:
@@ -189,13 +169,7 @@ def short_minutes(minutes: float) -> float:
 
 
 def compare_memory(model: str | None, short: float, long: float) -> memory.MemoryComparison:
-    """Measure the peak memory for both videos.
-
-    Args:
-        model: name, folder or hub id; None for a small one with random weights.
-        short: length of the short video, in seconds.
-        long: length of the long video, in seconds.
-    """
+    """Measure the peak memory for two lengths in seconds; without a model, that of a small one with random weights."""
     with tempfile.TemporaryDirectory(prefix="auralsam2-bench-") as folder:
         name = model or str(write_small_model(Path(folder) / "model"))
 

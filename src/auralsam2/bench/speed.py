@@ -90,14 +90,9 @@ class SpeedReport:
 
 
 def stretches(frames: int, window: int) -> list[tuple[int, int]]:
-    """Return parts of the video of one window each; a single shorter one if the video has fewer frames.
+    """Return start and end, in seconds, of parts of `window` frames of a video with one frame per second.
 
-    Args:
-        frames: number of frames of the video, one per second.
-        window: number of frames of a clip window.
-
-    Returns:
-        (start, end) in seconds.
+    A video with fewer frames is a single part.
     """
     length = min(window, frames)
     return [(begin, begin + length) for begin in range(0, frames - length + 1, length)]
@@ -108,12 +103,8 @@ def measure_speed(
 ) -> SpeedReport:
     """Segment each part of a video prompted by audio and by a click, after a warm-up.
 
-    Args:
-        model: the model.
-        video: of 1280 × 720 pixels with audio.
-        scratch: folder for the results, which are removed after each run.
-        parts: (start, end) in seconds.
-        note: receives progress messages.
+    The video has 1280 × 720 pixels and audio. Results in `scratch` are removed after each run; `note` receives progress
+    messages.
     """
     note(f"{model.dtype}: warming up")
     for prompts in (AUDIO, CLICK):

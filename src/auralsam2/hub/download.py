@@ -93,11 +93,7 @@ def resolve(name_or_dir: str) -> Path:
 
 
 def check_available(name_or_dir: str) -> None:
-    """Raise the errors of `resolve` that need no network; faster than importing torch.
-
-    Raises:
-        UnavailableError: there is no such model.
-    """
+    """Raise the errors of `resolve` that need no network; faster than importing torch."""
     _local(name_or_dir)
 
 
@@ -122,7 +118,7 @@ def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
 
     Args:
         id_or_dir: folder, hub id `owner/name[@revision]`, or name of a bundled model.
-        base: model folder, which contains relative folders; None: they are relative to the working directory.
+        base: model folder, which contains relative folders; None for the working directory.
 
     Raises:
         ConfigError: a relative folder is outside the model folder.

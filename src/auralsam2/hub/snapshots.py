@@ -100,14 +100,7 @@ def hub_options() -> dict[str, Any]:
 
 
 def unavailable(subject: str, url: str, error: Exception, remedy: str) -> UnavailableError | OutputError:
-    """Return the error for a failed download.
-
-    Args:
-        subject: requested files.
-        url: address of the download.
-        error: exception of huggingface_hub.
-        remedy: end of the message.
-    """
+    """Return the error for a failed download of `subject` from `url`; the message ends with the remedy."""
     cause = error
     while isinstance(cause.__cause__, Exception) and not isinstance(cause, HfHubHTTPError):
         cause = cause.__cause__
@@ -133,11 +126,7 @@ def missing_file(folder: Path, needs: Needs) -> str | None:
 
 
 def checked(folder: Path, needs: Needs, remedy: str) -> Path:
-    """Return the folder if it contains all needed files.
-
-    Raises:
-        UnavailableError: one is missing.
-    """
+    """Return the folder if it contains all needed files, else raise UnavailableError."""
     missing = missing_file(folder, needs)
     if missing:
         raise UnavailableError(f"{folder}: {missing} is missing; {remedy}")

@@ -32,12 +32,9 @@ _NAME = re.compile(r"An? ([a-z]+(?:[ -][a-z]+){0,2})\.")
 
 @dataclass(frozen=True, kw_only=True)
 class StampImage:
-    """Image of one stamp.
+    """Image of a stamp.
 
-    Attributes:
-        key: path in the folder without suffix.
-        path: PNG file.
-        name: English name without article, such as "red fire truck"; None if the folder has none.
+    Path in the folder without suffix, file, and English name without article, if the folder has one.
     """
 
     key: str
@@ -75,13 +72,13 @@ class Category:
 
 @dataclass(frozen=True, kw_only=True)
 class AssetCollection:
-    """Images and recordings for scenes.
+    """Images and recordings for scenes; categories and silent images in alphabetical order.
 
     Attributes:
         source: name of the Debian package or of the folder.
         is_package: true for the folder of the package, to which the committed splits apply.
-        categories: by name, in alphabetical order.
-        silent: images of objects without recording, in the order of their keys.
+        categories: categories by name.
+        silent: images of objects without recording.
     """
 
     source: str
@@ -208,11 +205,7 @@ def _is_usable(path: Path) -> bool:
 
 
 def read_picture(path: Path, mode: str) -> Image.Image:
-    """Read an image file and convert it to a mode of Pillow.
-
-    Raises:
-        InputError: it cannot be read.
-    """
+    """Read an image file and convert it to a mode of Pillow; raise InputError for any other file."""
     try:
         with Image.open(path) as opened:
             return opened.convert(mode)

@@ -66,17 +66,9 @@ def read_recording(path: Path) -> np.ndarray:
 
 
 def play_recording(sound: np.ndarray, active: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Play a recording in a loop in the active seconds, from a random position.
+    """Play a recording (n,) in a loop in the active seconds (T,), from a random position: (T · 16000,) float32.
 
     A run of seconds ends at the start of the next silent second's example; see the module's description.
-
-    Args:
-        sound: (n,) float32.
-        active: (T,) bool, active seconds.
-        rng: generator for the start position and for the pause between repetitions.
-
-    Returns:
-        (T · 16000,) float32.
     """
     track = np.zeros(len(active) * AUDIO_RATE, dtype=np.float32)
     pause = int(rng.integers(min(round(_MAX_PAUSE * AUDIO_RATE), len(sound))))
@@ -92,14 +84,10 @@ def play_recording(sound: np.ndarray, active: np.ndarray, rng: np.random.Generat
 
 
 def audible_seconds(track: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray]:
-    """Find the sounding seconds of an object by its track, and silence the others.
+    """Find the sounding seconds of an object by its track (T · 16000,) before panning, and silence the others.
 
     A second is sounding if the RMS of the second and that of its share of the example reach `AUDIBLE` · `level`. Sound
     in other seconds is removed, so that each second is either clearly audible or silent.
-
-    Args:
-        track: (T · 16000,) float32, before panning.
-        level: RMS of the loud parts of the track.
 
     Returns:
         (T,) bool, and the track, (T · 16000,) float32.
@@ -122,17 +110,10 @@ def audible_seconds(track: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray
 
 
 def pan_stereo(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Pan a track between left and right with constant power.
+    """Pan a track (T · 16000,) between left and right with constant power: (T · 16000, 2) float32.
 
-    The gains are cos(x π / 2) and sin(x π / 2); x is interpolated linearly between the times of the frames, the middles
-    of the seconds.
-
-    Args:
-        track: (T · 16000,) float32.
-        positions: (T,) x of the object in each frame, 0 at the left edge of the image, 1 at the right one; clipped.
-
-    Returns:
-        (T · 16000, 2) float32.
+    The gains are cos(x π / 2) and sin(x π / 2). `positions` (T,) are the x of the object at the middle of each second,
+    from 0 (left) to 1 (right); they are clipped and interpolated linearly.
     """
     times = np.arange(len(track)) / AUDIO_RATE
     x = np.interp(times, np.arange(len(positions)) + 0.5, np.clip(positions, 0.0, 1.0))
@@ -141,15 +122,9 @@ def pan_stereo(track: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def draw_noise(seconds: int, level: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw stationary noise with independent channels, white, pink or brown.
+    """Draw stationary noise of an RMS, white, pink or brown, with independent channels.
 
-    Args:
-        seconds: length.
-        level: RMS, full scale 1.
-        rng: generator for colour and samples.
-
-    Returns:
-        (seconds · 16000, 2) float32.
+    (seconds · 16000, 2) float32.
     """
     count = seconds * AUDIO_RATE
     slope = float(rng.choice([0.0, 0.5, 1.0]))
@@ -190,8 +165,7 @@ class SourceTrack:
     """Audio of one object, visible or not.
 
     Attributes:
-        category: name.
-        recording: key.
+        category, recording: name and key.
         sounding: (T,) bool, seconds with sound; see `audible_seconds`.
         level: level of the loud parts in dB of full scale.
         samples: (T · 16000,) float32, before panning.

@@ -111,11 +111,9 @@ class _WorkerContext:
     size: int
 
     def make_clip(self, task: _Task) -> ClipRows:
-        """Build a clip unless it exists, and return its table rows."""
         return build_clip(self.root, self.staging, task.uid, task.split, partial(self.draw_clip, task))
 
     def draw_clip(self, task: _Task) -> tuple[scene_module.Scene, list[expressions.Expression]]:
-        """Draw the scene of a clip and its expressions."""
         number = splits.SPLITS.index(task.split)
         rng = np.random.default_rng([self.seed, number, task.mix, task.index])
         pool = splits.asset_pool(self.collection, self.held_out, task.split)
@@ -163,19 +161,16 @@ def build_stampavs(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Build the data set.
+    """Build the data set and return the content of `stampavs.json`.
 
     Args:
         root: its folder; missing, empty, or with an unfinished build of the same settings.
         plan: settings.
-        workers: number of processes; None for one per core. Any number gives the same bytes.
-        progress: given the number of clips, returns a context with a function to call after each clip.
-
-    Returns:
-        the content of `stampavs.json`.
+        workers: number of processes, by default one per core; any number gives the same bytes.
+        progress: see `Progress`.
 
     Raises:
-        UnavailableError: `stamps` is None and the Debian package is not installed.
+        UnavailableError: the Debian package is not installed.
         InputError: the stamps cannot be used.
         OutputError: the folder contains other files, or cannot be written.
     """
@@ -213,6 +208,8 @@ def write_data_set(
 ) -> None:
     """Write the clips, tables, licence and manifest of a data set, unless it is complete.
 
+    Errors as of `build_stampavs`.
+
     Args:
         root: its folder; missing, empty, or with an unfinished build of the same manifest.
         name: file of the manifest, which is written last.
@@ -220,10 +217,7 @@ def write_data_set(
         licence: text of `LICENCE.md`.
         clips: number of clips.
         make_clips: given a folder for unfinished files, builds the clips in order.
-        progress: given the number of clips, returns a context with a function to call after each clip.
-
-    Raises:
-        OutputError: the folder contains other files, or cannot be written.
+        progress: see `Progress`.
     """
     unfinished = root / UNFINISHED
     if _read_manifest(root / name) == manifest:

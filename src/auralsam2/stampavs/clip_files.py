@@ -23,11 +23,9 @@ _QUALITY = 92
 
 @dataclass(frozen=True, kw_only=True)
 class ClipRows:
-    """Rows of a clip in the two tables of the data set.
+    """Rows of a clip in the tables: uid, split, mix, kind, frames, objects.
 
-    Attributes:
-        clip: uid, split, mix, kind, frames, objects.
-        expressions: vid, uid, split, fid, exp of each expression.
+    And vid, uid, split, fid, exp of each expression.
     """
 
     clip: tuple[str, str, str, str, int, int]
@@ -40,20 +38,9 @@ def slug(name: str) -> str:
 
 
 def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expressions: list[Expression]) -> None:
-    """Write the files of a clip.
+    """Write frames, audio and description of a clip to `media`, and its masks to `masks`; neither folder may exist.
 
     Frames are JPEG, as in AVSBench and Ref-AVS, which are smaller and faster than PNG.
-
-    Args:
-        media: folder for frames, audio and description; must not exist.
-        masks: folder for the masks; must not exist.
-        uid: identifier of the clip.
-        split: its split.
-        scene: the scene.
-        expressions: expressions about it.
-
-    Raises:
-        OSError: a file cannot be written.
     """
     (media / "frames").mkdir(parents=True)
     for number, frame in enumerate(scene.frames):
@@ -73,17 +60,7 @@ def save_clip(media: Path, masks: Path, uid: str, split: str, scene: Scene, expr
 def build_clip(
     root: Path, staging: Path, uid: str, split: str, draw_clip: Callable[[], tuple[Scene, list[Expression]]]
 ) -> ClipRows:
-    """Build a clip in `staging` and move it to `root`, unless it exists there.
-
-    Args:
-        root: folder of the data set.
-        staging: folder for the unfinished clip, on the same file system.
-        uid: name of the clip.
-        split: name of its split.
-        draw_clip: returns the scene and its expressions.
-
-    Returns:
-        the table rows of the clip.
+    """Build a clip in `staging`, move it to the data set `root` unless it exists there, and return its table rows.
 
     Raises:
         OutputError: the description of an existing clip is damaged.

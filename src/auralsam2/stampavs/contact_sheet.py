@@ -37,17 +37,10 @@ class SheetSample:
 def draw_contact_sheet(
     root: Path, *, split: str | None = None, mix: str | None = None, clips: int = 12, seed: int = 0
 ) -> Image.Image:
-    """Draw a contact sheet of clips in two columns, in the order of the tables.
+    """Draw a contact sheet of random clips of a split and preset in two columns, in the order of the tables.
 
     Each tile shows the first five frames with outlines, red around objects that sound in that second and white around
     others, the waveforms of the left (upper) and right (lower) channel, and one expression.
-
-    Args:
-        root: folder of the data set.
-        split: only clips of this split; None for any.
-        mix: only clips of this difficulty preset; None for any.
-        clips: number of clips.
-        seed: random seed of the choice of clips.
 
     Raises:
         InputError: the folder contains no StampAVS data set, or one of its files cannot be read.

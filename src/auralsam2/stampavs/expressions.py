@@ -51,11 +51,11 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Expression:
-    """Referring expression.
+    """Referring expression: English, lower case, without full stop.
 
     Attributes:
         fid: number of the object, 0 for none.
-        text: English, lower case, without full stop.
+        text: the expression.
         claim: its claim.
         needs_sound: true if it would be ambiguous without its claim about sound.
     """
@@ -69,14 +69,9 @@ class Expression:
 def write_expressions(
     scene: Scene, count: int, nulls: int, absent: Sequence[Category], rng: np.random.Generator
 ) -> list[Expression]:
-    """Write referring expressions for a scene.
+    """Write at most `count` expressions that refer to an object of a scene, and at most `nulls` that refer to none.
 
-    Args:
-        scene: the scene.
-        count: maximum number of expressions that refer to an object.
-        nulls: maximum number of expressions that refer to no object.
-        absent: categories that are not visible, for the names in null expressions.
-        rng: generator for claims and phrases.
+    `absent` are categories that are not visible, for the names in null expressions.
     """
     positive = [(claim, fid) for claim in _visible_claims(scene) if (fid := _unique_referent(claim, scene))]
     negative = [(claim, 0) for claim in _null_claims(scene, absent) if _has_no_referent(claim, scene)]

@@ -40,13 +40,13 @@ class LayoutLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectPaths:
-    """Poses of one object in T frames.
+    """Poses of one object in T frames, in widths of the frame.
 
     Attributes:
         centre: (T, 2) x and y.
         extent: (T,) longer side.
         angle: (T,) degrees.
-        box: (T, 4) x0, y0, x1, y1 of the rotated box; all in widths of the frame.
+        box: (T, 4) x0, y0, x1, y1 of the rotated box.
     """
 
     centre: np.ndarray
@@ -70,17 +70,10 @@ def draw_paths(
     rng: np.random.Generator,
     apart: tuple[int, int] | None = None,
 ) -> list[ObjectPaths]:
-    """Draw a path for each object within the limits.
+    """Draw a path of T frames for each object within the limits; objects are scaled down until all fit.
 
-    Args:
-        shapes: width and height of each object; the longer one is 1.
-        frames: T.
-        limits: limits of the layout.
-        rng: random generator.
-        apart: numbers of two objects of one category that stay on different sides, or None.
-
-    Returns:
-        one path per object; objects are scaled down until all fit.
+    `shapes` are width and height of each object, the longer one 1. `apart` are the numbers of two objects of one
+    category that stay on different sides.
     """
     scale = 1.0
     while True:

@@ -66,14 +66,7 @@ def licence_notice(collection: AssetCollection) -> str:
 def clip_licence_notice(
     collection: AssetCollection, pictures: Sequence[str], recordings: Sequence[str], seed: int
 ) -> str:
-    """Return the licence notice of the demo clip.
-
-    Args:
-        collection: its stamps.
-        pictures: keys of its images.
-        recordings: keys of its recordings.
-        seed: its random seed.
-    """
+    """Return the licence notice of the demo clip of a seed, with the keys of its images and recordings."""
     lists = (("Pictures", pictures), ("Sounds", recordings))
     files = "\n\n".join(f"{name}:\n\n" + "\n".join(f"- `{key}`" for key in keys) for name, keys in lists)
     return (_CLIP if collection.is_package else _CLIP_FOLDER).format(files=files, seed=seed, source=collection.source)

@@ -36,14 +36,13 @@ _SOUND_COLUMNS = ("file", "folder", "category", "split", "licence", "author")
 
 @dataclass(frozen=True, kw_only=True)
 class PhotographMask:
-    """Mask of one object in a photograph.
+    """Mask (H, W) bool of one object in a photograph.
 
     Attributes:
         key: name of its cutout.
-        kind: name of the category in `photos.json`.
-        group: supercategory.
+        kind, group: category and supercategory in `photos.json`.
         path: photograph.
-        mask: (H, W) bool.
+        mask: the mask.
         credit: licence and origin of the photograph.
     """
 
@@ -79,14 +78,9 @@ class PhotographSources:
 
 
 def read_sources(folder: Path, split: str, excluded: frozenset[str] = frozenset()) -> PhotographSources:
-    """Read the sources of a split.
+    """Read the sources of a split, without the masks and recordings of `excluded` categories.
 
     Masks of crowds, of small objects and of objects that the border of the photograph cuts are left out.
-
-    Args:
-        folder: folder of the sources.
-        split: key of `SOURCE_SPLITS`.
-        excluded: names of categories whose masks and recordings are left out.
 
     Raises:
         InputError: a file is missing or damaged.
@@ -174,10 +168,7 @@ def cut_share(mask: np.ndarray) -> float:
 
 
 def cut_out(source: PhotographMask) -> Image.Image:
-    """Cut an object out of its photograph, with a feathered outline.
-
-    Returns:
-        RGBA; alpha is above one half inside the mask, up to the smoothing of the outline.
+    """Cut an object out of its photograph, as RGBA with a feathered outline: alpha is above one half inside the mask.
 
     Raises:
         InputError: the photograph cannot be read, or has another size than its mask.
@@ -199,15 +190,10 @@ def crop_background(image: Image.Image, side: int, rng: np.random.Generator) -> 
 
 
 def photograph_pool(sources: PhotographSources, cutouts: Path, min_categories: int = 2) -> AssetPool:
-    """Build the assets of scenes: a category sounds if it has cutouts and usable recordings.
-
-    Args:
-        sources: sources of one split.
-        cutouts: folder with `KEY.png` of every mask.
-        min_categories: minimum number of categories that sound.
+    """Build the assets of scenes; a category sounds if it has cutouts, in the folder `cutouts`, and usable recordings.
 
     Raises:
-        InputError: there are fewer categories.
+        InputError: there are fewer sounding categories than `min_categories`.
     """
     pictures: dict[str, list[StampImage]] = defaultdict(list)
     groups = {mask.kind: mask.group for mask in sources.masks}

@@ -100,15 +100,7 @@ def build_realavs(
     *,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Build the data set.
-
-    Args:
-        root: its folder; missing, empty, or with an unfinished build of the same settings.
-        plan: settings.
-        progress: given the number of clips, returns a context with a function to call after each clip.
-
-    Returns:
-        the content of `realavs.json`.
+    """Build the data set and return the content of `realavs.json`; arguments as of `stampavs.build.build_stampavs`.
 
     Raises:
         InputError: the sources cannot be used.

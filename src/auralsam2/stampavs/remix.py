@@ -27,10 +27,10 @@ DESCRIPTION = "scene.json"
 
 @dataclass(frozen=True, kw_only=True)
 class RemixedAudio:
-    """Remixed audio.
+    """Remixed audio of one of the kinds in `SHARES`.
 
     Attributes:
-        kind: one of `SHARES`.
+        kind: the kind.
         samples: (T · 16000, 2) float32 in [-1, 1].
         sounding: (n, T) bool, the seconds in which each object sounds.
     """
@@ -41,13 +41,9 @@ class RemixedAudio:
 
 
 def read_scene(folder: Path) -> dict[str, Any]:
-    """Read the description of a scene.
+    """Read the description of a scene, `scene.json`, in a folder.
 
-    Args:
-        folder: folder of `scene.json`.
-
-    Raises:
-        InputError: the file does not exist, or has another content.
+    Raise InputError if it is missing or has another content.
     """
     path = folder / DESCRIPTION
     try:
@@ -61,17 +57,11 @@ def read_scene(folder: Path) -> dict[str, Any]:
 def remix_audio(
     scene: Mapping[str, Any], pool: AssetPool, rng: np.random.Generator, absent_voice_prob: float = 0.0
 ) -> RemixedAudio:
-    """Draw new audio.
+    """Draw new audio for a scene, the output of `read_scene`.
 
     At most one of several objects of one category, or of categories that sound alike, sounds; its direction identifies
-    it.
-
-    Args:
-        scene: output of `read_scene`.
-        pool: categories that may sound.
-        rng: random generator.
-        absent_voice_prob: probability that sounding objects, including those without recording, get recordings of
-            absent categories: then only the direction identifies them, as for unseen categories.
+    it. With probability `absent_voice_prob`, sounding objects, including those without recording, get recordings of
+    absent categories: then only the direction identifies them, as for unseen categories.
     """
     mix = next(mix for mix in PRESETS if mix.name == scene["mix"])
     seconds, objects = int(scene["frames"]), scene["objects"]

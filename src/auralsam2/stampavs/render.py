@@ -28,13 +28,9 @@ class Pose:
 
 
 class Cutout:
-    """Stamp prepared for one clip: resized once, then rotated and scaled for each frame.
+    """Stamp (h, w, 4) uint8 for one clip: resized once to `side` pixels, then rotated and scaled for each frame.
 
-    Args:
-        pixels: (h, w, 4) uint8.
-        side: longer side at its largest, in pixels.
-        mirrored: swap left and right.
-        tone: factor of its colours, near 1.
+    `tone` multiplies its colours.
     """
 
     def __init__(self, pixels: np.ndarray, side: float, *, mirrored: bool = False, tone: float = 1.0) -> None:
@@ -48,17 +44,10 @@ class Cutout:
         self._image = image.convert("RGBa").resize(self.size, method, reducing_gap=2.0)
 
     def pose(self, scale: float, angle: float, x: float, y: float) -> tuple[np.ndarray, int, int]:
-        """Rotate and scale the stamp about its centre.
-
-        Args:
-            scale: scale relative to its largest size, at most 1.
-            angle: degrees, anticlockwise.
-            x: column of its centre.
-            y: row of its centre.
+        """Rotate the stamp anticlockwise by `angle` degrees about its centre x, y, and scale it by at most 1.
 
         Returns:
-            (h, w, 4) uint8 with premultiplied alpha, and the column and row of its upper left pixel, which may be
-            negative.
+            (h, w, 4) uint8 with premultiplied alpha, and column and row of its upper left pixel, which may be negative.
         """
         cosine, sine = np.cos(np.radians(angle)), np.sin(np.radians(angle))
         width, height = self.size
@@ -81,13 +70,9 @@ class Cutout:
 def compose_frame(
     background: np.ndarray, cutouts: Sequence[Cutout], poses: Sequence[Pose], largest: Sequence[float]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compose stamps over a background, the later over the earlier.
+    """Compose stamps, from back to front, over a background (S, S, 3) uint8.
 
-    Args:
-        background: (S, S, 3) uint8.
-        cutouts: stamps from back to front.
-        poses: one per stamp.
-        largest: extent, in widths of the frame, for which each stamp was prepared.
+    `largest` is the extent, in widths of the frame, for which each stamp was prepared.
 
     Returns:
         the image, (S, S, 3) uint8; the visible pixels of each stamp, (n, S, S) bool, disjoint: its alpha is above one
@@ -112,16 +97,7 @@ def compose_frame(
 
 
 def draw_background(kind: str, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw a background.
-
-    Args:
-        kind: one of `BACKGROUNDS`.
-        side: pixels.
-        rng: generator for colours and shapes.
-
-    Returns:
-        (side, side, 3) uint8.
-    """
+    """Draw a background of one of the kinds in `BACKGROUNDS`, (side, side, 3) uint8."""
     if kind == "plain":
         return np.broadcast_to(_colour(rng).astype(np.uint8), (side, side, 3)).copy()
     if kind == "gradient":

@@ -24,13 +24,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectRole:
-    """Role of a visible object.
-
-    Attributes:
-        picture: its stamp.
-        category: None for an object without recording.
-        sounds: true for a sounding object.
-    """
+    """Role of a visible object: its stamp, its category, None without recording, and whether it sounds."""
 
     picture: StampImage
     category: Category | None
@@ -116,12 +110,9 @@ def _sample(items: Sequence[Item], count: int, rng: np.random.Generator) -> list
 
 @dataclass(frozen=True, kw_only=True)
 class SceneRenderer:
-    """Renderer of a scene.
+    """Renderer of a scene: background (S, S, 3) uint8, n stamps from back to front, and their paths.
 
-    Attributes:
-        ground: (S, S, 3) uint8, the background.
-        cutouts: n stamps from back to front.
-        paths: path of each stamp; the stamp was prepared for its maximum extent.
+    Each stamp was prepared for its maximum extent.
     """
 
     ground: np.ndarray
@@ -129,10 +120,7 @@ class SceneRenderer:
     paths: tuple[ObjectPaths, ...]
 
     def render_frame(self, frame: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Render a frame, or a moment between two frames.
-
-        Args:
-            frame: number, from 0; poses are interpolated linearly and constant before the first and after the last.
+        """Render frame `frame`, from 0, or a moment between two frames; poses are interpolated linearly.
 
         Returns:
             (S, S, 3) uint8; the visible pixels of each stamp, (n, S, S) bool; the number of pixels of each without
@@ -232,7 +220,7 @@ def draw_scene(
         kind: one of `presets.KINDS`.
         size: S, pixels, 32 to 1024.
         frames: T, seconds; None for 5 or, with probability `LONG`, 10.
-        background: draws a photograph of (size, size, 3) uint8; None for the drawn backgrounds of the preset.
+        background: draws a photograph of (size, size, 3) uint8; None for the backgrounds of the preset.
     """
     if not 32 <= size <= MAX_SIZE:
         raise ValueError(f"size {size} is not within 32 to {MAX_SIZE} pixels")

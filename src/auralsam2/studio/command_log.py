@@ -112,9 +112,9 @@ class CommandLog:
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
-            while line := file.readline(strict_json.MOST_BYTES + 1):
+            while line := file.readline(strict_json.MAX_BYTES + 1):
                 if not line.endswith(b"\n"):
-                    if len(line) > strict_json.MOST_BYTES:
+                    if len(line) > strict_json.MAX_BYTES:
                         raise ValueError("a line is too long")
                     return
                 self._bytes += len(line)

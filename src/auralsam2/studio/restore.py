@@ -57,7 +57,7 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
     videos = [name for name in names if name in VIDEO_NAMES]
     if len(videos) != 1 or names.count("session.json") != 1:
         raise RefusalError(422, f"not an exported session: {_REMEDY}")
-    document = _document(_read(archive, "session.json", strict_json.MOST_BYTES))
+    document = _document(_read(archive, "session.json", strict_json.MAX_BYTES))
     name = document.get("name")
     name = safe_name(name if isinstance(name, str) else "")
     video = folder.path / "restored"

@@ -39,10 +39,7 @@ _REMEDIES = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Convert an OSError to an error for the user.
-
-    Args:
-        path: the written file or folder, as the user knows it.
+    """Convert an OSError while a path is written to an error for the user.
 
     Raises:
         DiskFullError: the disk is full.
@@ -58,7 +55,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then rename it: the path holds the old content or the new one at any time.
+    """Write a file beside its path, then rename it, so that the path always has the old content or the new one.
 
     Raises:
         OutputError: the file cannot be written.
@@ -71,17 +68,11 @@ def write_file(path: Path, content: bytes) -> None:
 
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
-    """Create a folder of results, where missing, and lock it against other runs.
+    """Create a folder of results, if missing, and lock it against other runs; yield False if another run has locked it.
 
-    The lock is a hidden file in the folder, removed at the end together with the folders that were made for it and are
-    still empty. The lock ends with its process, however that ends; the file of a killed process does not count. A
-    thread may claim a folder again that it has claimed.
-
-    Args:
-        folder: folder of results.
-
-    Yields:
-        False where another run, or another thread, has locked the folder.
+    The lock is a hidden file in the folder. It is removed at the end, with the folders created for it that are still
+    empty. The lock ends with its process, however that ends; the file of a killed process has no effect. A thread may
+    claim a folder again.
 
     Raises:
         OutputError: the folder cannot be created or written.
@@ -127,21 +118,16 @@ def _acquire(folder: Path, lock: FileLock, stack: ExitStack) -> bool:
 class Staging:
     """Hidden folder inside a folder of results, a context manager; results are published by renaming.
 
-    It claims the folder of results, so that hidden folders of killed runs can be removed.
+    It claims the folder of results, so that hidden folders of killed runs can be removed. `path` is the hidden folder.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Prepare; nothing is touched before the `with`.
-
-        Args:
-            folder: the folder of results, created where missing.
-        """
         self.folder = folder
         self.path = folder  # the hidden folder, once entered
         self._stack = ExitStack()
 
     def __enter__(self) -> Staging:
-        """Create, lock and sweep the folder.
+        """Create and lock the folder, and remove the files of killed runs.
 
         Raises:
             OutputError: it cannot be created or written, or another run is writing into it.
@@ -163,13 +149,14 @@ class Staging:
     def publish(self, names: Sequence[str], withdrawn: Sequence[str] = ()) -> None:
         """Move finished parts to the folder of results, all or none.
 
+        Earlier results of the same names disappear first, in reverse order, after those named `withdrawn`.
+
         Args:
-            names: files and folders of the hidden folder, in the order in which they shall appear. Earlier ones of the
-                same name disappear, in the opposite order.
-            withdrawn: names in the folder of results that disappear before all others.
+            names: files and folders of the hidden folder, in the order in which they appear.
+            withdrawn: names in the folder of results to remove.
 
         Raises:
-            OSError: something cannot be moved; then everything is back where it was.
+            OSError: a file cannot be moved; all moves are then undone.
         """
         aside = self.path / "replaced"
         aside.mkdir()

@@ -11,13 +11,10 @@ T = TypeVar("T")
 
 
 class BoundedQueue(Generic[T]):
-    """Items from one thread to another, so many at most on their way.
+    """Queue of at most `depth` items between threads, safe against interrupts.
 
-    `queue.Queue` takes its locks in Python code: Ctrl-C in the midst of it can lose a wake-up or leave a lock taken, so
-    that the other thread waits for ever. Each step here is one call of C code.
-
-    Args:
-        depth: items that may wait.
+    `queue.Queue` takes its locks in Python code: a Ctrl-C in between can lose a wake-up or leave a lock taken, so that
+    the other thread waits for ever. Each step here is one call of C code.
     """
 
     def __init__(self, depth: int) -> None:
@@ -27,15 +24,7 @@ class BoundedQueue(Generic[T]):
             self._room.put(None)
 
     def put(self, item: T, timeout: float | None = None) -> bool:
-        """Add an item; wait until there is room.
-
-        Args:
-            item: anything.
-            timeout: seconds to wait; None for as long as it takes.
-
-        Returns:
-            whether it was added.
-        """
+        """Add an item and return True; return False if there is no room within `timeout` seconds."""
         try:
             self._room.get(timeout=timeout)
         except Empty:
@@ -58,13 +47,9 @@ _END = object()
 
 
 class Prefetcher(Generic[T]):
-    """Iterate over `items`, computed in a background thread.
+    """Iterate over `items`, computed in a background thread, at most `depth` items ahead.
 
     An error of the items is raised in the reader at its place. Leaving the `with` block stops the thread.
-
-    Args:
-        items: consumed in the thread.
-        depth: items that may wait.
     """
 
     def __init__(self, items: Iterable[T], depth: int = 4) -> None:

@@ -14,11 +14,11 @@ def pick_device(device: str | int | torch.device) -> torch.device:
     """Return the requested device.
 
     Args:
-        device: `auto` for an accelerator where there is one, `cpu`, `cuda`, `cuda:N`, `mps`, a `torch.device`, or, as
-            in torch, the number of a GPU.
+        device: `auto` for an accelerator if there is one, `cpu`, `cuda`, `cuda:N`, `mps`, a `torch.device`, or a GPU's
+            number.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: there is no such device.
     """
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     available = {"cpu": 1, "cuda": gpus, "mps": int(torch.backends.mps.is_available())}
@@ -43,10 +43,10 @@ def pick_dtype(dtype: str | torch.dtype, device: torch.device) -> str:
 
     Args:
         dtype: `auto` for fp32 on a CPU and bf16 elsewhere, one of these three, or torch's name or type for one of them.
-        device: on which the network computes.
+        device: device of the network.
 
     Raises:
-        UsageError: the device cannot compute in it, or it is none of these.
+        UsageError: another precision, or one that the device does not support.
     """
     name = str(dtype).removeprefix("torch.")
     name = _SYNONYMS.get(name, name)

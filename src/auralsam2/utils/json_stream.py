@@ -18,8 +18,8 @@ def plain(value: Any) -> Any:
     """Convert a value to JSON types: paths become text, tuples lists, sets sorted lists, dataclasses objects.
 
     Raises:
-        TypeError: something in it has no JSON form.
-        ValueError: it holds a number that is not finite, which JSON cannot say.
+        TypeError: a part of it has no JSON form.
+        ValueError: a number is not finite.
     """
     return json.loads(dump(value))
 
@@ -30,11 +30,7 @@ def dump(value: Any) -> str:
 
 
 def write_object(path: Path, members: Iterable[tuple[str, Any]]) -> None:
-    """Write one JSON object, member by member.
-
-    Args:
-        path: the file to write.
-        members: names and values in order; a value that is an iterator is written as an array while it runs.
+    """Write one JSON object; a value that is an iterator is written as an array while it runs.
 
     Raises:
         OSError: the file cannot be written.
@@ -99,7 +95,7 @@ def read_object(path: Path) -> Iterator[tuple[str, Any]]:
         if file.readline(2) != "{\n":
             raise ValueError(f"{path}: not laid out by auralsam2")
         array: str | None = None
-        while line := file.readline(strict_json.MOST_BYTES + 1):
+        while line := file.readline(strict_json.MAX_BYTES + 1):
             text = line.rstrip("\n").removesuffix(",")
             if array is None and text == "}":
                 return

@@ -35,14 +35,9 @@ _WIDE, _DEEP = 2048, 64
 
 @contextlib.contextmanager
 def pretrained_errors(folder: Path, kind: str) -> Iterator[None]:
-    """Convert errors of the libraries that read a folder to errors for the user.
+    """Convert errors of the libraries that read a folder to UnavailableError; errors of the family pass.
 
-    Args:
-        folder: named in the message.
-        kind: what the folder should hold, such as `text encoder with tokeniser`.
-
-    Raises:
-        UnavailableError: for any other error inside; those of our family pass.
+    `kind` names the expected content, such as `text encoder with tokeniser`.
     """
     try:
         yield
@@ -59,10 +54,9 @@ def error_reason(error: BaseException) -> str:
 
 
 def check_config(folder: Path) -> bool:
-    """Refuse a `config.json` whose numbers no published model has, before transformers builds what it asks for.
+    """Refuse a `config.json` whose numbers no published model has, before transformers builds the model.
 
-    Returns:
-        whether it asks for a large model; see `is_large`.
+    Return `is_large`.
 
     Raises:
         ConfigError: a number is out of range; the message names the key.
@@ -83,25 +77,15 @@ def check_config(folder: Path) -> bool:
 
 
 def is_large(values: dict[str, Any]) -> bool:
-    """Whether a configuration has numbers with which a model could exceed the memory if they are wrong.
+    """Return whether a configuration has numbers with which a model could exceed the memory if they are wrong.
 
     Such a model is first built without storage and compared with its files, which takes some tenths of a second.
-
-    Args:
-        values: of its `config.json`.
     """
     return any(value > (_DEEP if _COUNTED.search(key) else _WIDE) for key, value in _numbers(values, ""))
 
 
 def load_outline(make: Callable[[], Model], folder: Path) -> Model:
-    """Build a model without storage, and check that its file holds about as many numbers as it needs.
-
-    Args:
-        make: builds the model on the default device.
-        folder: holds its safetensors files.
-
-    Returns:
-        the model on the device `meta`, in evaluation mode.
+    """Build a model without storage, on the device `meta`, and compare its number of weights with that in its files.
 
     Raises:
         ValueError: the model needs many more numbers than the files hold.
@@ -120,20 +104,13 @@ def load_outline(make: Callable[[], Model], folder: Path) -> Model:
 
 
 def load_part(kind: Any, folder: Path, config: Any, optional: tuple[str, ...] = ()) -> Any:
-    """Load a model strictly: float32, evaluation mode, no gradients.
+    """Load a model of a class of transformers strictly: float32, evaluation mode, no gradients.
 
-    Args:
-        kind: a class of transformers with `from_pretrained`.
-        folder: holds safetensors files.
-        config: the model's configuration.
-        optional: prefixes of weights that the files may lack.
-
-    Returns:
-        the model.
+    The files may lack weights with a prefix in `optional`.
 
     Raises:
         ConfigError: weights are missing, or not finite; the message names the first.
-        Exception: whatever transformers raises.
+        Exception: any error of transformers.
     """
     import torch
 
@@ -148,11 +125,7 @@ def load_part(kind: Any, folder: Path, config: Any, optional: tuple[str, ...] = 
 
 
 def refuse_non_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: Path | str) -> None:
-    """Check that all numbers of a table of tensors are finite.
-
-    Args:
-        tensors: names and tensors.
-        source: where they come from, for the message.
+    """Check that all numbers of named tensors from a source are finite.
 
     Raises:
         ConfigError: a tensor holds NaN or infinity; the message names it.

@@ -7,11 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-MOST_BYTES = 32 << 20
+MAX_BYTES = 32 << 20
 """Maximum size of a document."""
-MOST_DEPTH = 32
+MAX_DEPTH = 32
 """Maximum nesting of arrays and objects."""
-_MOST_DIGITS = 300
+_MAX_DIGITS = 300
 """Longer integers exceed the range of a float."""
 
 
@@ -19,13 +19,13 @@ def parse_json(text: str | bytes) -> Any:
     """Parse a JSON document.
 
     Args:
-        text: at most `MOST_BYTES` long.
+        text: at most `MAX_BYTES` long.
 
     Raises:
         ValueError: it is not JSON, too long or too deep, or has a number that is not finite or of more than 300 digits.
     """
-    if len(text) > MOST_BYTES:
-        raise ValueError(f"longer than {MOST_BYTES >> 20} MiB")
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"longer than {MAX_BYTES >> 20} MiB")
     try:
         value = json.loads(text, parse_int=_integer, parse_float=_number, parse_constant=_number)
     except RecursionError as error:
@@ -35,28 +35,19 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; see `parse_json`.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: as `parse` raises.
-    """
+    """Read a JSON file; errors as of `parse_json`, and OSError."""
     with path.open("rb") as file:
-        return parse_json(file.read(MOST_BYTES + 1))
+        return parse_json(file.read(MAX_BYTES + 1))
 
 
 def check_depth(value: Any) -> None:
-    """Check that lists and dictionaries are not nested deeper than `MOST_DEPTH`.
-
-    Raises:
-        ValueError: they are.
-    """
+    """Raise ValueError for lists and dictionaries nested deeper than `MAX_DEPTH`."""
     level = [value]
-    for _ in range(MOST_DEPTH + 1):
+    for _ in range(MAX_DEPTH + 1):
         level = [inner for outer in level for inner in _children(outer) if isinstance(inner, list | dict)]
         if not level:
             return
-    raise ValueError(f"more than {MOST_DEPTH} arrays and objects inside each other")
+    raise ValueError(f"more than {MAX_DEPTH} arrays and objects inside each other")
 
 
 def _children(value: Any) -> Any:
@@ -66,7 +57,7 @@ def _children(value: Any) -> Any:
 
 
 def _integer(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS + digits.startswith("-"):
+    if len(digits) > _MAX_DIGITS + digits.startswith("-"):
         raise ValueError(f"an integer of {len(digits)} digits")
     return int(digits)
 

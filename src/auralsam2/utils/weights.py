@@ -56,10 +56,7 @@ def describe_mismatch(parts: Iterable[tuple[str, Shapes, Shapes]]) -> str:
 def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: bool = False) -> None:
     """Write `model.safetensors` beside the `config.json` of a folder; integer tensors are unchanged.
 
-    Args:
-        tensors: by name.
-        folder: with a `config.json`.
-        half: write float16 instead of float32, for half the size; loading gives float32.
+    With `half`, floats are written as float16, which halves the file; loading gives float32.
 
     Raises:
         OSError: the file cannot be written.
@@ -89,10 +86,7 @@ def save_weights(tensors: Mapping[str, torch.Tensor], folder: Path, *, half: boo
 
 
 def load_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Read `model.safetensors` of a model folder.
-
-    Returns:
-        tensors by name, floats in the precision of the file.
+    """Read `model.safetensors` of a model folder; floats have the precision of the file.
 
     Raises:
         UnavailableError: the file is damaged or cannot be read.

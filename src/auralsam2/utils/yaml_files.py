@@ -18,11 +18,7 @@ T = TypeVar("T")
 
 
 def read_config(kind: type[T], path: Path, changes: Sequence[str]) -> T:
-    """Read a file with changes as a dataclass.
-
-    Raises:
-        UsageError, ConfigError: as `read_values`, and for an unknown key or an invalid value.
-    """
+    """Read a file with changes as a dataclass; errors as of `read_values` and `build_config`."""
     values = read_values(path, changes)
     try:
         return build_config(kind, values)
@@ -30,11 +26,11 @@ def read_config(kind: type[T], path: Path, changes: Sequence[str]) -> T:
         raise ConfigError(f"{path}: {error}") from error
 
 
-MOST_BASES = 8
+MAX_BASES = 8
 """Maximum depth of base files."""
-MOST_FILES = 32
+MAX_FILES = 32
 """Maximum number of files of a recipe; a file that is read twice counts twice."""
-MOST_BYTES = 100_000
+MAX_BYTES = 100_000
 """Maximum size of a file."""
 _LARGEST = 2**63
 
@@ -65,18 +61,12 @@ def read_layers(path: Path) -> dict[str, Any]:
 
 
 def _read(path: Path, above: tuple[Path, ...], count: list[int]) -> dict[str, Any]:
-    """One file and its bases.
-
-    Args:
-        path: the file.
-        above: files that extend this one, the first one first.
-        count: list with the number of files read so far.
-    """
+    """Read a file, a base of the files `above`, and its own bases; `count` holds the number of files read so far."""
     chain = " -> ".join(map(str, (*above, path)))
     count[0] += 1
-    if len(above) > MOST_BASES or count[0] > MOST_FILES:
+    if len(above) > MAX_BASES or count[0] > MAX_FILES:
         raise ConfigError(
-            f"{chain}: a recipe may start from {MOST_FILES} files, {MOST_BASES} deep: merge some of them into one"
+            f"{chain}: a recipe may start from {MAX_FILES} files, {MAX_BASES} deep: merge some of them into one"
         )
     text = _text(path)
     if any(path.samefile(other) for other in above):
@@ -100,9 +90,9 @@ def _text(path: Path) -> str:
         if not path.is_file():
             raise UsageError(f"{path}: no such file: name a YAML file such as those in recipes/")
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise ConfigError(f"{path}: larger than {MOST_BYTES} bytes: name a YAML file such as those in recipes/")
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(f"{path}: larger than {MAX_BYTES} bytes: name a YAML file such as those in recipes/")
         return data.decode("utf-8")
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read ({error}): name a YAML file such as those in recipes/") from error
@@ -122,7 +112,7 @@ def _set(values: dict[str, Any], change: str) -> None:
     keys = name.strip().split(".")
     if not equals or not all(keys):
         raise UsageError(f"`changes={change}`: give KEY=VALUE, such as trainer.max_steps=200")
-    if len(keys) > strict_json.MOST_DEPTH:
+    if len(keys) > strict_json.MAX_DEPTH:
         raise UsageError(f"`changes={quoted(change)}`: no recipe has keys of {len(keys)} parts")
     section = values
     for key in keys[:-1]:
@@ -133,15 +123,11 @@ def _set(values: dict[str, Any], change: str) -> None:
     section[keys[-1]] = parse_yaml(text, f"`changes={quoted(change)}`")
 
 
-def parse_yaml(text: str, where: str) -> Any:
-    """Parse YAML: mappings with text as keys, lists, text, numbers, booleans and null.
-
-    Args:
-        text: the YAML.
-        where: its file or option, for messages.
+def parse_yaml(text: str, source: str) -> Any:
+    """Parse YAML: mappings with text as keys, lists, text, numbers, booleans and null; `source` names it in messages.
 
     Raises:
-        ConfigError: the text is something else.
+        ConfigError: the text is anything else.
     """
     loader = _loader()
     try:
@@ -149,19 +135,15 @@ def parse_yaml(text: str, where: str) -> Any:
         strict_json.check_depth(value)
         _check_plain(value)
     except RecursionError as error:
-        raise ConfigError(f"{where}: no YAML of a recipe (values are nested too deep)") from error
+        raise ConfigError(f"{source}: no YAML of a recipe (values are nested too deep)") from error
     # PyYAML passes on errors of its conversions: of `!!int`, `0b_` or `!!timestamp x`, for instance.
     except (yaml_package().YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
-        raise ConfigError(f"{where}: no YAML of a recipe ({' '.join(str(error).split())[:300]})") from error
+        raise ConfigError(f"{source}: no YAML of a recipe ({' '.join(str(error).split())[:300]})") from error
     return value
 
 
 def yaml_package() -> Any:
-    """Import the module `yaml`.
-
-    Raises:
-        UnavailableError: it is not installed.
-    """
+    """Import the module `yaml`; raise UnavailableError if it is not installed."""
     try:
         import yaml
     except ImportError as error:
@@ -199,7 +181,7 @@ def _loader() -> Any:
 
 
 def _check_plain(value: Any) -> None:
-    """Check the types of a value of at most `strict_json.MOST_DEPTH` levels.
+    """Check the types of a value of at most `strict_json.MAX_DEPTH` levels.
 
     Raises:
         ValueError: a key is not text, an integer has more than 64 bits, or YAML made a set, bytes or a date of a value.
