@@ -137,8 +137,8 @@ def report_memory(model: str | None, *, minutes: float = 10.0, as_json: bool = F
     """Compare the peak memory of a long and a short video of 1280 × 720 pixels, with all outputs.
 
     The short video is long enough that its peak is that of a steady state: a tenth of the long one, at least 30 s and
-    at most one minute; half of the long one, if that is less than 30 s. Without a model, a small one with random weights
-    is measured: growth does not depend on the model.
+    at most one minute; half of the long one, if that is less than 30 s. Without a model, a small one with random
+    weights is measured: growth does not depend on the model.
 
     Raises:
         AuralError: the model is missing, or a measured process failed.
