@@ -17,6 +17,7 @@ REPOSITORY = Path(__file__).parents[1]
 # From the bottom up, one line a package: a module imports its own package and those above it in this list.
 ORDER = (
     "errors",
+    "arguments",
     "version",
     "paths",
     "samples",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from auralsam2.arguments import as_path, as_text
 from auralsam2.config import ModelConfig
-from auralsam2.errors import UsageError
+from auralsam2.errors import UsageError, quoted
 from auralsam2.hub import download
 from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
 from auralsam2.inference.object_state import Combine, Merge
@@ -69,10 +70,11 @@ class AuralSAM2:
             ConfigError: its files contradict each other.
             UsageError: device or dtype is not available.
         """
+        name = str(as_path("model", model)) if not isinstance(model, str) else as_text("model", model)
         torch_device = pick_device(device)
         precision = pick_dtype(dtype, torch_device)
-        folder = download.resolve(str(model))
-        return cls(load_network(folder).to(torch_device), str(model), precision, folder)
+        folder = download.resolve(name)
+        return cls(load_network(folder).to(torch_device), name, precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write a model folder.
@@ -86,7 +88,7 @@ class AuralSAM2:
         Raises:
             OutputError: the folder cannot be written; earlier files in it are unchanged.
         """
-        folder = Path(folder).expanduser()
+        folder = as_path("folder", folder).expanduser()
         save_network(self.network, folder, self.folder)
         return folder
 
@@ -98,9 +100,9 @@ class AuralSAM2:
         prompts: Prompts | None = None,
         audio: Audio = "track",
         audio_track: AudioChoice = None,
-        fps: float | None = DEFAULT_FPS,
-        start: float = 0.0,
-        end: float | None = None,
+        fps: float | Literal["all"] | None = DEFAULT_FPS,
+        start: float | str = 0.0,
+        end: float | str | None = None,
     ) -> VideoSegmentation:
         """Segment one object of a video: the sounding objects, or the object of other prompts, lazily.
 
@@ -114,9 +116,9 @@ class AuralSAM2:
             prompts: points, boxes, masks and text.
             audio: `track` for the audio track of the video, `none`, or another file.
             audio_track: number of the audio track from 0, or its language; None for the default one.
-            fps: processed frames per second; None for every frame.
-            start: start of the processed part, in seconds.
-            end: end of the processed part, in seconds; None for the end of the video.
+            fps: processed frames per second; None or `all` for every frame.
+            start: start of the processed part, in seconds or as text such as `1:30`.
+            end: end of the processed part, likewise; None for the end of the video.
 
         Returns:
             an iterable of `Segmentation` that computes them one by one.
@@ -125,13 +127,11 @@ class AuralSAM2:
             InputError: the video cannot be read.
             UsageError: an argument does not fit the video or the model.
         """
-        prompts = prompts or Prompts()
-        if text is not None:
+        prompts = Prompts() if prompts is None else prompts
+        if text is not None and isinstance(prompts, Prompts):
             prompts = dataclasses.replace(prompts, text=text)
+        source = VideoSource.open(path, prompts, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end)
         check_modality(self.config, prompts, self.name)
-        source = VideoSource.open(
-            Path(path), prompts, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end
-        )
         return VideoSegmentation(self, source, prompts)
 
     def open(
@@ -140,9 +140,9 @@ class AuralSAM2:
         *,
         audio: Audio = "track",
         audio_track: AudioChoice = None,
-        fps: float | None = DEFAULT_FPS,
-        start: float = 0.0,
-        end: float | None = None,
+        fps: float | Literal["all"] | None = DEFAULT_FPS,
+        start: float | str = 0.0,
+        end: float | str | None = None,
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
     ) -> VideoSession:
@@ -152,9 +152,9 @@ class AuralSAM2:
             path: the video.
             audio: `track` for the audio track of the video, `none`, or another file.
             audio_track: number of the audio track from 0, or its language; None for the default one.
-            fps: processed frames per second; None for every frame.
-            start: start of the processed part, in seconds.
-            end: end of the processed part, in seconds; None for the end of the video.
+            fps: processed frames per second; None or `all` for every frame.
+            start: start of the processed part, in seconds or as text such as `1:30`.
+            end: end of the processed part, likewise; None for the end of the video.
             combine: for objects with visual prompts beside audio or text. `joint`: one decoder call gets all prompts.
                 `ensemble`: two calls, whose masks are merged.
             merge: merge rule of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
@@ -166,11 +166,10 @@ class AuralSAM2:
             InputError: the video cannot be read.
             UsageError: an argument does not fit the video, or the model is a baseline.
         """
-        sound = Path(audio) if audio not in ("track", "none") else audio
         source = VideoSource.open(
-            Path(path),
+            path,
             Prompts(),
-            audio=sound,
+            audio=audio,
             audio_track=audio_track,
             fps=fps,
             start=start,
@@ -220,7 +219,7 @@ class VideoSegmentation:
         out: Path | str,
         *,
         name: str | None = None,
-        save: frozenset[str] = DEFAULT_SAVE,
+        save: Collection[str] | str = DEFAULT_SAVE,
         overlay: bool | None = None,
         overlay_rate: OverlayRate = "processed",
         options: dict[str, Any] | None = None,
@@ -233,7 +232,7 @@ class VideoSegmentation:
         Args:
             out: created if missing.
             name: name of the result folder; None for the name of the video without its suffix.
-            save: formats, of `outputs.formats.FORMATS`.
+            save: formats, of `outputs.formats.FORMATS`, as a collection or separated by commas.
             overlay: write the overlay or not, regardless of `save`; None follows `save`.
             overlay_rate: `processed` for an overlay of the processed frames, `source` for one of all frames of the
                 video, where each mask holds until the next one.
@@ -247,6 +246,8 @@ class VideoSegmentation:
             OutputError: a file cannot be written.
             InputError: the video is damaged beyond use.
         """
+        out = as_path("out", out)
+        save = _formats(save)
         if overlay is not None:
             save = save - {"overlay"} | ({"overlay"} if overlay else set())
         source = self.source
@@ -265,7 +266,7 @@ class VideoSegmentation:
         }
         sound = source.sound or (source.info.path if source.info.audio_rate is not None else None)
         folder = ResultFolder(
-            result_folder(Path(out), source.info.path) if name is None else Path(out) / name,
+            result_folder(out, source.info.path) if name is None else out / as_text("name", name),
             source.info,
             save,
             header,
@@ -284,6 +285,14 @@ class VideoSegmentation:
                         on_frame(segmentation)
             folder.close(timing=self.clock.seconds, warnings=self.warnings)
         return folder.folder
+
+
+def _formats(save: Any) -> frozenset[str]:
+    """Convert an argument to formats."""
+    names = save.split(",") if isinstance(save, str) else [*save] if isinstance(save, Iterable) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"`save={quoted(save)}`: give formats, such as overlay and masks")
+    return frozenset(str(name).strip() for name in names)
 
 
 def streaming_network(model: AuralSAM2) -> AuralNetwork:

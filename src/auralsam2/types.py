@@ -12,12 +12,14 @@ upper left pixel. Times are presentation times in seconds; 0 is the start of the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auralsam2.errors import UsageError
+from auralsam2.arguments import as_number, as_path, as_seconds, as_text
+from auralsam2.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +77,12 @@ class Frame:
     pts: int | None = None
 
 
+def _set(instance: object, **values: object) -> None:
+    """Set attributes of a frozen dataclass while it is created."""
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
     """Click at x, y in source pixels and at a time in seconds; a positive one belongs to the object."""
@@ -84,10 +92,14 @@ class Point:
     positive: bool = True
     time: float = 0.0
 
+    def __post_init__(self) -> None:
+        _set(self, x=as_number("x", self.x), y=as_number("y", self.y), time=as_seconds("time", self.time))
+        _set(self, positive=bool(self.positive))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """Box around the object: x0 < x1, y0 < y1 in source pixels; time in seconds."""
+    """Box around the object: x0 < x1, y0 < y1 in source pixels; time in seconds, or text such as `1:30`."""
 
     x0: float
     y0: float
@@ -96,6 +108,8 @@ class Box:
     time: float = 0.0
 
     def __post_init__(self) -> None:
+        _set(self, **{name: as_number(name, getattr(self, name)) for name in ("x0", "y0", "x1", "y1")})
+        _set(self, time=as_seconds("time", self.time))
         if not (self.x0 < self.x1 and self.y0 < self.y1):
             raise UsageError(
                 f"box {self.x0:g},{self.y0:g},{self.x1:g},{self.y1:g} is empty: give X0,Y0,X1,Y1 with X0 < X1, Y0 < Y1"
@@ -109,6 +123,9 @@ class Mask:
     path: Path
     time: float = 0.0
 
+    def __post_init__(self) -> None:
+        _set(self, path=as_path("path", self.path), time=as_seconds("time", self.time))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompts:
@@ -118,6 +135,16 @@ class Prompts:
     boxes: tuple[Box, ...] = ()
     masks: tuple[Mask, ...] = ()
     text: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in (("points", Point), ("boxes", Box), ("masks", Mask)):
+            value = getattr(self, name)
+            prompts = (value,) if isinstance(value, kind) else tuple(value) if isinstance(value, Iterable) else (None,)
+            if not all(isinstance(prompt, kind) for prompt in prompts):
+                raise UsageError(f"`{name}={quoted(value)}`: give instances of `{kind.__name__}`")
+            _set(self, **{name: prompts})
+        if self.text is not None:
+            _set(self, text=as_text("text", self.text))
 
     @property
     def visual(self) -> tuple[Point | Box | Mask, ...]:

@@ -27,7 +27,7 @@ def clip(tmp_path):
         (["--fps", "0"], "--fps 0: give a positive number, or all"),
         (["--fps", "fast"], "--fps fast: give a positive number, or all"),
         (["--start", "-1"], "--start -1: give 0 or more seconds"),
-        (["--start", "soon"], "--start soon: the form is a number of seconds"),
+        (["--start", "soon"], "--start soon: give 0 or more seconds such as 75.5, or a time such as 1:15.5"),
         (["--start", "1", "--end", "0.5"], "--end 0.5: must be after --start 1"),
         (["--start", "5"], "dog.mp4: --start 5 is after the end of the video at 2.00 s"),
         (["--save", "video"], "--save video: choose from overlay,masks,frames,coco,json"),

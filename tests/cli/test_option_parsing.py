@@ -62,7 +62,7 @@ def test_any_text_is_a_point_or_an_error(text):
         ("nan,2", "the form is X,Y"),
         ("1,2@", "the form is X,Y"),
         ("1,2@inf", "the form is X,Y"),
-        ("1,2@-1", "give 0 or more seconds"),
+        ("1,2@-1", "with 0 or more SECONDS"),
     ],
 )
 def test_bad_points(text, named):
@@ -107,12 +107,14 @@ def test_rates():
 def test_spans():
     assert options.parse_span("0", None) == (0.0, None)
     assert options.parse_span("1.5", "2") == (1.5, 2.0)
+    assert options.parse_span("1:30", "1:00:00.5") == (90.0, 3600.5)
+    assert options.parse_point("3,4,-@1:30") == Point(x=3, y=4, positive=False, time=90)
     for start, end, named in [
         ("-1", None, "--start -1: give 0 or more seconds"),
-        ("soon", None, "--start soon: the form is a number of seconds"),
-        ("0", "late", "--end late: the form is a number of seconds"),
+        ("soon", None, "--start soon: give 0 or more seconds"),
+        ("0", "late", "--end late: give 0 or more seconds"),
         ("2", "2", "--end 2: must be after --start 2"),
-        ("0", "nan", "--end nan: the form is"),
+        ("0", "nan", "--end nan: give 0 or more"),
     ]:
         with pytest.raises(UsageError, match=named):
             options.parse_span(start, end)

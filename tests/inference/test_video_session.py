@@ -383,13 +383,13 @@ ERRORS: dict[str, tuple[Callable[[VideoSession], object], str]] = {
     "empty box": (lambda s: s.add_box((9, 4, 9, 8), 0.5), r"empty: give X0,Y0,X1,Y1"),
     "outside the clip": (lambda s: s.add_points([(5, 5)], [1], 9.0), r"9 s lies outside .* 0 to 7 s"),
     "no time": (lambda s: s.predict(float("nan")), r"no object 0"),
-    "not a number": (lambda s: s.add_box((4, 4, 9, 9), float("nan")), r"seconds"),
+    "not a number": (lambda s: s.add_box((4, 4, 9, 9), float("nan")), r"`time=nan`: give a number"),
     "labels": (lambda s: s.add_points([(5, 5)], [1, 0], 0.5), r"1 points but 2 labels"),
     "label": (lambda s: s.add_points([(5, 5)], [2], 0.5), r"label 2: give 1"),
     "no points": (lambda s: s.add_points([], [], 0.5), r"no points: give"),
     "mask": (lambda s: s.add_mask(np.ones((64, 48), bool), 0.5), r"\(48, 64\)"),
     "words": (lambda s: s.say("the dog"), r"reads no text"),
-    "number": (lambda s: s.hear(object_id=-1), r"object -1: numbers start at 0"),
+    "number": (lambda s: s.hear(object_id=-1), r"`object_id=-1`: give a whole number, 0 or more"),
     "nothing said": (lambda s: s.add(Prompts()), r"no prompts: give points"),
     "outside the end": (lambda s: s.add(Prompts(points=(Point(x=5, y=5, time=9.0),))), r"9 s lies outside .* 0 to 7 s"),
     "words at once": (lambda s: s.add(Prompts(text="the dog")), r"reads no text"),
@@ -419,7 +419,7 @@ def test_what_is_not_there_cannot_be_heard(model: AuralSAM2, video: Path) -> Non
         session.hear(True)
     with pytest.raises(UsageError, match="closed: open it again"):
         session.add_points([(5, 5)], [1], 0.5)
-    with pytest.raises(UsageError, match="merge 'both': choose from mean_prob"):
+    with pytest.raises(UsageError, match="`merge='both'`: choose from mean_prob"):
         model.open(video, merge="both")  # type: ignore[arg-type]
 
 

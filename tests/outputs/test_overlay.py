@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from auralsam2.errors import UsageError
 from auralsam2.outputs.overlay import COLOUR, draw_overlay, outline_width
 
 SIDES = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -99,7 +100,7 @@ def test_corners_of_a_wide_outline_are_round() -> None:
 
 
 def test_different_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="do not fit"):
+    with pytest.raises(UsageError, match="do not fit"):
         draw_overlay(ground(10, 20, 0), np.zeros((20, 10), bool))
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from auralsam2.arguments import as_audio_track, as_seconds
 from auralsam2.batch.journal import Shard
 from auralsam2.data.registry import NAMES as DATASETS
 from auralsam2.errors import AuralError, ConfigError, UnexpectedError, UsageError, as_aural, quoted
@@ -148,13 +149,11 @@ def parse_count(option: str, text: str, other: str) -> int:
 
 
 def parse_span(start: str, end: str | None) -> tuple[float, float | None]:
-    """Parse start and end, in seconds."""
-    (begin,) = _numbers([start], 1, f"--start {start}", "a number of seconds")
-    if begin < 0:
-        raise UsageError(f"--start {start}: give 0 or more seconds")
+    """Parse start and end: seconds, `M:S` or `H:M:S`."""
+    begin = _seconds("--start", start)
     if end is None:
         return begin, None
-    (stop,) = _numbers([end], 1, f"--end {end}", "a number of seconds")
+    stop = _seconds("--end", end)
     if stop <= begin:
         raise UsageError(f"--end {end}: must be after --start {start}")
     return begin, stop
@@ -174,9 +173,7 @@ def parse_audio(text: str | None) -> Path | Literal["track", "none"]:
 
 def parse_audio_track(text: str | None) -> int | str | None:
     """Parse the number of a sound track, or its language."""
-    if text is None or not text.isdecimal():
-        return text
-    return int(text)
+    return as_audio_track(text)
 
 
 def parse_size(option: str, text: str) -> int:
@@ -216,10 +213,17 @@ def parse_outputs(text: str, option: str = "--save", choices: Collection[str] = 
 
 def _split_time(text: str, option: str, form: str) -> tuple[str, float]:
     place, _, time = text.rpartition("@") if "@" in text else (text, "", "0")
-    (seconds,) = _numbers([time], 1, f"{option} {text}", form)
-    if seconds < 0:
-        raise UsageError(f"{option} {text}: give 0 or more seconds")
-    return place, seconds
+    try:
+        return place, as_seconds("time", time)
+    except UsageError:
+        raise UsageError(f"{option} {text}: the form is {form}, with 0 or more SECONDS, M:S or H:M:S") from None
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return as_seconds("time", text)
+    except UsageError:
+        raise UsageError(f"{option} {text}: give 0 or more seconds such as 75.5, or a time such as 1:15.5") from None
 
 
 def _numbers(parts: list[str], count: int, source: str, form: str) -> list[float]:

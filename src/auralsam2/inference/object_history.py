@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
+from auralsam2.arguments import as_index
 from auralsam2.errors import UsageError
 from auralsam2.inference.object_state import ObjectState
 
@@ -81,6 +82,7 @@ class ObjectRegistry:
         Raises:
             UsageError: there is no such object.
         """
+        number = as_index("object_id", number)
         if number not in self:
             numbers = ", ".join(map(str, self.numbers)) or "none yet"
             raise UsageError(f"no object {number}: there are {numbers}; prompt it, or call hear()")
@@ -90,10 +92,9 @@ class ObjectRegistry:
         """Return the state of an object, or an empty state for a new number.
 
         Raises:
-            UsageError: the number is negative.
+            UsageError: the number is not a whole one, or negative.
         """
-        if number < 0:
-            raise UsageError(f"object {number}: numbers start at 0, the sounding object")
+        number = as_index("object_id", number)
         return self._history.now.get(number) or ObjectState(number=number)
 
     def put(self, state: ObjectState) -> ObjectState:
@@ -114,8 +115,8 @@ class ObjectRegistry:
         Raises:
             UsageError: there is no such object.
         """
-        self.get(number)
-        self._history.push({other: state for other, state in self._history.now.items() if other != number})
+        removed = self.get(number).number
+        self._history.push({other: state for other, state in self._history.now.items() if other != removed})
 
     def undo(self) -> None:
         """Undo the last step.

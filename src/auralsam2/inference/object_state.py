@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import torch
 
-from auralsam2.errors import UsageError
+from auralsam2.arguments import as_choice
 from auralsam2.inference.feature_prompts import Condition
 from auralsam2.inference.memory_bank import MemoryEntry
 from auralsam2.inference.tracker import TrackedFrame, full_size
@@ -92,9 +92,8 @@ def check_merging(combine: str, merge: str) -> None:
     Raises:
         UsageError: a name is unknown.
     """
-    for name, value, choices in (("combine", combine, COMBINES), ("merge", merge, MERGES)):
-        if value not in choices:
-            raise UsageError(f"{name} {value!r}: choose from {', '.join(choices)}")
+    as_choice("combine", combine, COMBINES)
+    as_choice("merge", merge, MERGES)
 
 
 UNCONDITIONED = Condition(False, None)

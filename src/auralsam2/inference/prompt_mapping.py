@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import os
+from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import torch
 
+from auralsam2.arguments import as_array, as_path
 from auralsam2.errors import UsageError
 from auralsam2.inference.video_source import VideoSource, read_label
 from auralsam2.modeling.preprocess import mask_to_square
 from auralsam2.modeling.prompt_encoder import NEGATIVE, POSITIVE, VisualPrompts
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.utils.mask_geometry import connected_components, interior_point
-
-XY = tuple[float, float]
-XYXY = tuple[float, float, float, float]
-
 
 class PromptMapper:
     """Checks the prompts of a video and maps them to the model's square.
@@ -32,34 +28,44 @@ class PromptMapper:
         self._source, self._size = source, size
         self._scale = torch.tensor([size / source.info.width, size / source.info.height])
 
-    def points(self, points: Sequence[XY], labels: Sequence[int], time: float, box: XYXY | None) -> VisualPrompts:
+    def points(self, points: Any, labels: Any, time: Any, box: Any) -> VisualPrompts:
         """Map clicks and a box of one frame.
 
         Args:
-            points: (x, y) in pixels of the video.
-            labels: 1 for positive, 0 for negative clicks.
+            points: (n, 2) x, y in pixels of the video.
+            labels: (n,) 1 for positive, 0 for negative clicks.
             time: in seconds.
-            box: (x0, y0, x1, y1) in pixels of the video, or None.
+            box: (4,) x0, y0, x1, y1 in pixels of the video, or None.
 
         Raises:
             UsageError: a value lies outside the frame or the processed part, or the labels do not match the points.
         """
-        if len(points) != len(labels):
-            raise UsageError(f"{len(points)} points but {len(labels)} labels: give one label per point, 1 or 0")
-        for label in labels:
+        places, signs = as_array("points", points), as_array("labels", labels)
+        if places.size and (places.ndim != 2 or places.shape[1] != 2):
+            raise UsageError(f"`points` of shape {places.shape}: give (n, 2), x and y in pixels")
+        if signs.ndim != 1 or len(places) != len(signs):
+            raise UsageError(f"{len(places)} points but {signs.size} labels: give one label per point, 1 or 0")
+        for label in signs.tolist():
             if label not in (POSITIVE, NEGATIVE):
                 raise UsageError(f"label {label!r}: give 1 for the object, 0 for the background")
-        if not points and box is None:
+        if not places.size and box is None:
             raise UsageError("no points: give at least one, as (x, y) in pixels")
         clicks = tuple(
-            Point(x=x, y=y, positive=label == POSITIVE, time=time) for (x, y), label in zip(points, labels, strict=True)
+            Point(x=x, y=y, positive=label == POSITIVE, time=time)
+            for (x, y), label in zip(places.tolist(), signs.tolist(), strict=True)
         )
-        boxes = () if box is None else (Box(x0=box[0], y0=box[1], x1=box[2], y1=box[3], time=time),)
+        boxes = ()
+        if box is not None:
+            edges = as_array("box", box)
+            if edges.size != 4:
+                raise UsageError(f"`box` of shape {edges.shape}: give x0, y0, x1, y1 in pixels")
+            x0, y0, x1, y1 = edges.ravel().tolist()
+            boxes = (Box(x0=x0, y0=y0, x1=x1, y1=y1, time=time),)
         prompts = Prompts(points=clicks, boxes=boxes)
         self.check(prompts)
         return self.map_frame(prompts)
 
-    def mask(self, mask: Path | str | np.ndarray, time: float) -> VisualPrompts:
+    def mask(self, mask: Any, time: Any) -> VisualPrompts:
         """Map a mask of one frame.
 
         Args:
@@ -71,12 +77,13 @@ class PromptMapper:
             InputError: the file cannot be read, or has another size.
         """
         self.check_time(time)
-        if not isinstance(mask, np.ndarray):
-            return self.map_frame(Prompts(masks=(Mask(path=Path(mask), time=time),)))
+        if isinstance(mask, str | os.PathLike):
+            return self.map_frame(Prompts(masks=(Mask(path=as_path("mask", mask), time=time),)))
+        label = as_array("mask", mask)
         shape = (self._source.info.height, self._source.info.width)
-        if mask.shape != shape:
-            raise UsageError(f"mask of shape {mask.shape}: give (height, width) of the frame, {shape}")
-        return from_mask(torch.from_numpy(mask != 0), self._size)
+        if label.shape != shape:
+            raise UsageError(f"mask of shape {label.shape}: give (height, width) of the frame, {shape}")
+        return from_mask(torch.from_numpy(label != 0), self._size)
 
     def map_frame(self, prompts: Prompts) -> VisualPrompts:
         """Map all points, the box and the mask of one frame.
@@ -140,13 +147,13 @@ class PromptMapper:
         """Return (n, 2) x, y in pixels of the model's square."""
         return torch.tensor(points, dtype=torch.float32).reshape(-1, 2) * self._scale
 
-    def check_time(self, time: float) -> None:
+    def check_time(self, time: Any) -> None:
         """Check that a time lies in the processed part of the video.
 
         Raises:
             UsageError: it does not; the message names the limits.
         """
-        # (0, 0) lies inside every frame.
+        # (0, 0) is inside every frame.
         self.check(Prompts(points=(Point(x=0, y=0, time=time),)))
 
     def check(self, prompts: Prompts) -> None:
@@ -155,9 +162,6 @@ class PromptMapper:
         Raises:
             UsageError: they do not; the message names the limits.
         """
-        for prompt in prompts.visual:
-            if not math.isfinite(prompt.time):
-                raise UsageError(f"time {prompt.time}: give seconds from the start of the video")
         prompts.check_inside(self._source.info, self._source.start, self._source.end)
 
 

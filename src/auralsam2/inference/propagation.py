@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 
-from auralsam2.errors import UsageError
+from auralsam2.arguments import as_choice
 from auralsam2.inference.clip import new_tracker
 from auralsam2.inference.feature_prompts import FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
@@ -272,8 +272,7 @@ class MultiObjectPropagation:
         Raises:
             UsageError: the direction is unknown, or the session was closed meanwhile.
         """
-        if direction not in DIRECTIONS:
-            raise UsageError(f"direction {direction!r}: choose from {', '.join(DIRECTIONS)}")
+        as_choice("direction", direction, DIRECTIONS)
         backward = direction == "backward"
         first = self.start(states, reverse=backward) if start is None else start
         masks = self.run(states, first, reverse=backward)

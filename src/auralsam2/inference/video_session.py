@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
-from auralsam2.errors import UsageError
+from auralsam2.arguments import as_number, as_seconds, as_text
+from auralsam2.errors import UsageError, quoted
 from auralsam2.inference.exclusive_access import exclusive, exclusive_method
 from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT, FeatureCache
 from auralsam2.inference.feature_prompts import Condition, FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.object_history import ObjectRegistry
 from auralsam2.inference.object_state import Combine, MaskPrediction, Merge, ObjectState, check_merging
-from auralsam2.inference.prompt_mapping import XY, XYXY, PromptMapper, from_mask
+from auralsam2.inference.prompt_mapping import PromptMapper, from_mask
 from auralsam2.inference.propagation import Direction, MultiObjectPropagation, PromptApplier, Propagator
 from auralsam2.inference.results import SILENT_SO_FAR, LatestMasks, damage_notes
 from auralsam2.inference.video_source import VideoSource
@@ -121,7 +121,7 @@ class VideoSession:
         return notes
 
     def add_points(
-        self, points: Sequence[XY], labels: Sequence[int], time: float, object_id: int = 1, *, box: XYXY | None = None
+        self, points: Any, labels: Any, time: float | str, object_id: int = 1, *, box: Any = None
     ) -> Segmentation:
         """Prompt an object with clicks, or correct its mask.
 
@@ -130,11 +130,11 @@ class VideoSession:
         added at the centre of the largest component of its mask that has no negative click.
 
         Args:
-            points: (x, y) in source pixels.
-            labels: 1 for positive, 0 for negative clicks.
-            time: in seconds; selects the nearest frame.
+            points: (n, 2) x, y in source pixels: a sequence, an array or a tensor.
+            labels: (n,) 1 for positive, 0 for negative clicks.
+            time: in seconds, or text such as `1:30`; selects the nearest frame.
             object_id: number of the object; a new number creates an object.
-            box: (x0, y0, x1, y1) around the object, in source pixels; see `add_box`.
+            box: (4,) x0, y0, x1, y1 around the object, in source pixels; see `add_box`.
 
         Returns:
             the mask of the object on that frame.
@@ -144,11 +144,11 @@ class VideoSession:
         """
         return self._prompt(self._prompt_mapper.points(points, labels, time, box), time, object_id)
 
-    def add_box(self, box: XYXY, time: float, object_id: int = 1) -> Segmentation:
+    def add_box(self, box: Any, time: float | str, object_id: int = 1) -> Segmentation:
         """Prompt an object with a box. The box replaces earlier prompts of the object on that frame.
 
         Args:
-            box: (x0, y0, x1, y1) in source pixels.
+            box: (4,) x0, y0, x1, y1 in source pixels.
             time: in seconds; selects the nearest frame.
             object_id: number of the object; a new number creates an object.
 
@@ -160,13 +160,14 @@ class VideoSession:
         """
         return self._prompt(self._prompt_mapper.points((), (), time, box), time, object_id)
 
-    def add_mask(self, mask: Path | str | np.ndarray, time: float, object_id: int = 1) -> Segmentation:
+    def add_mask(self, mask: Any, time: float | str, object_id: int = 1) -> Segmentation:
         """Prompt an object with a mask. The mask replaces earlier prompts of the object on that frame.
 
         The mask is output unchanged and remembered, as in SAM 2; later clicks on the frame correct it.
 
         Args:
-            mask: an image file, or (H, W) of any type, of the size of the frame; non-zero pixels are the object.
+            mask: name of an image file, or a (H, W) array, tensor or image of Pillow of the size of the frame, in which
+                non-zero pixels are the object.
             time: in seconds; selects the nearest frame.
             object_id: number of the object.
 
@@ -196,6 +197,8 @@ class VideoSession:
                 masks share a frame, or there is text and the model reads none.
             InputError: a mask file cannot be read.
         """
+        if not isinstance(prompts, Prompts):
+            raise UsageError(f"`prompts={quoted(prompts)}`: give `Prompts`")
         if prompts == Prompts():
             raise UsageError("no prompts: give points, boxes, masks or text")
         state = self._objects.get_or_new(object_id)
@@ -210,6 +213,7 @@ class VideoSession:
         Raises:
             UsageError: the video has no sound.
         """
+        on = bool(on)
         if on and self.source.sound is None:
             raise UsageError(f"{self.info.path}: no sound to hear: open it with audio=FILE, or point at the object")
         if on or object_id in self._objects:
@@ -221,6 +225,7 @@ class VideoSession:
         Raises:
             UsageError: the model reads no text.
         """
+        text = None if text is None else as_text("text", text)
         if text is not None or object_id in self._objects:
             self._change_condition(object_id, lambda condition: dataclasses.replace(condition, text=text))
 
@@ -228,7 +233,7 @@ class VideoSession:
         """Remove an object with all its prompts; without it, raise a `UsageError`."""
         self._objects.remove(object_id)
 
-    def clear(self, object_id: int, time: float) -> None:
+    def clear(self, object_id: int, time: float | str) -> None:
         """Remove the visual prompts of an object on one frame; an object without any prompt is removed.
 
         Raises:
@@ -251,7 +256,7 @@ class VideoSession:
         """Redo the last undone change; without one, raise a `UsageError`."""
         self._objects.redo()
 
-    def predict(self, time: float, object_id: int = SOUNDING) -> Segmentation:
+    def predict(self, time: float | str, object_id: int = SOUNDING) -> Segmentation:
         """Predict the mask of an object on one frame from its prompted frames, without the frames between.
 
         Raises:
@@ -261,7 +266,9 @@ class VideoSession:
         index = self._index(time)
         return self._latest_masks.show(state, index, self._propagator.predict_frame(state, index))
 
-    def propagate(self, start: float | None = None, *, direction: Direction = "forward") -> Iterator[Segmentation]:
+    def propagate(
+        self, start: float | str | None = None, *, direction: Direction = "forward"
+    ) -> Iterator[Segmentation]:
         """Propagate all objects through the video, lazily, with the prompts of the time of the call.
 
         Args:
@@ -295,7 +302,7 @@ class VideoSession:
         return self._propagation.stream(states, self._propagation.start(states, reverse=False))
 
     def split_components(
-        self, time: float | None = None, *, object_id: int = SOUNDING, min_area: float = MIN_AREA
+        self, time: float | str | None = None, *, object_id: int = SOUNDING, min_area: float = MIN_AREA
     ) -> tuple[int, ...]:
         """Create one object for each connected component of a mask that has at least two.
 
@@ -311,7 +318,7 @@ class VideoSession:
             UsageError: there is no such object, or the time lies outside the processed part.
         """
         state = self._state(object_id)
-        pixels = max(1, round(min_area * self._network.image_size**2))
+        pixels = max(1, round(as_number("min_area", min_area) * self._network.image_size**2))
         index, components = self._propagator.components(state, None if time is None else self._index(time), pixels)
         if len(components) < 2:
             return ()
@@ -335,12 +342,12 @@ class VideoSession:
         self._frames.check_open()
         return self._objects.get(number)
 
-    def _index(self, time: float) -> int:
+    def _index(self, time: float | str) -> int:
         self._frames.check_open()
         self._prompt_mapper.check_time(time)
-        return self._frames.index_at(time)
+        return self._frames.index_at(as_seconds("time", time))
 
-    def _prompt(self, visual: VisualPrompts, time: float, number: int) -> Segmentation:
+    def _prompt(self, visual: VisualPrompts, time: float | str, number: int) -> Segmentation:
         """Prompt one frame of an object."""
         (segmentation,) = self._apply(self._objects.get_or_new(number), {self._index(time): visual})
         return segmentation

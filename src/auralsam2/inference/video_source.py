@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from auralsam2.errors import InputError, UsageError
+from auralsam2.arguments import as_audio_track, as_path, as_rate, as_seconds
+from auralsam2.errors import InputError, UsageError, quoted
 from auralsam2.media.audio_choice import AudioChoice, audio_note
 from auralsam2.media.probe import probe
 from auralsam2.types import MediaInfo, Prompts
@@ -47,8 +47,8 @@ def read_label(path: Path, width: int, height: int) -> np.ndarray:
 
 DEFAULT_FPS = 1.0
 """Processed frames per second: the rate of the training data."""
-Audio = Path | Literal["track", "none"]
-"""Source of the audio: another file, the audio track of the video, or no audio."""
+Audio = Path | str
+"""Source of the audio: the name of another file, `track` for the audio track of the video, or `none`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,13 +75,13 @@ class VideoSource:
     @classmethod
     def open(
         cls,
-        path: Path,
+        path: Path | str,
         prompts: Prompts,
         *,
         audio: Audio = "track",
-        fps: float | None = DEFAULT_FPS,
-        start: float = 0.0,
-        end: float | None = None,
+        fps: float | str | None = DEFAULT_FPS,
+        start: float | str = 0.0,
+        end: float | str | None = None,
         audio_track: AudioChoice = None,
         prompts_later: bool = False,
     ) -> VideoSource:
@@ -94,19 +94,24 @@ class VideoSource:
             prompts: checked against the video.
             audio: a file, `track` or `none`.
             audio_track: number or language of the track; None for the default one.
-            fps: processed frames per second; None for every frame.
-            start: start of the processed part, in seconds.
-            end: end of the processed part, in seconds; None for the end of the video.
+            fps: processed frames per second; None or `all` for every frame.
+            start: start of the processed part, in seconds or as text such as `1:30`.
+            end: end of the processed part, likewise; None for the end of the video.
             prompts_later: prompts follow when the source is open.
 
         Raises:
             InputError: a file cannot be read, or there is neither audio nor another prompt.
             UsageError: times, rate or prompts do not fit the video.
         """
-        if fps is not None and not (math.isfinite(fps) and fps > 0):
-            raise UsageError(f"`fps={fps:g}` must be a positive number, or all")
-        if not (math.isfinite(start) and start >= 0):
-            raise UsageError(f"`start={start:g}` must be 0 or more seconds")
+        path = as_path("path", path)
+        fps, start = as_rate("fps", fps), as_seconds("start", start)
+        end = None if end is None or (isinstance(end, float) and end == math.inf) else as_seconds("end", end)
+        audio_track = as_audio_track(audio_track)
+        if audio is None:
+            raise UsageError("`audio=None`: give track, none, or the name of a file")
+        audio = audio if isinstance(audio, str) and audio in ("track", "none") else as_path("audio", audio)
+        if not isinstance(prompts, Prompts):
+            raise UsageError(f"`prompts={quoted(prompts)}`: give `Prompts`")
         if end is not None and not end > start:
             raise UsageError(f"`end={end:g}` must be after `start={start:g}`")
         info = probe(path, None if isinstance(audio, Path) else audio_track)

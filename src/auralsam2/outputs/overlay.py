@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from PIL import Image
+
+from auralsam2.arguments import as_array
+from auralsam2.errors import UsageError, quoted
 
 COLOUR = (255, 64, 160)
 """RGB of the tint."""
@@ -37,17 +42,21 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
 
     Args:
         image: (H, W, 3) uint8 RGB; not modified.
-        mask: (H, W) bool.
+        mask: (H, W); non-zero pixels are the object.
         colour: RGB of the tint, 8 bits per channel.
 
     Returns:
         (H, W, 3) uint8 RGB, a new array.
 
     Raises:
-        ValueError: image and mask differ in size.
+        UsageError: image and mask differ in size, or an argument has another type.
     """
+    image, mask = as_array("image", image), as_array("mask", mask) != 0
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UsageError(f"`image` of {image.dtype} {image.shape}: give (H, W, 3) uint8 RGB")
+    colour = _colour(colour)
     if image.shape[:2] != mask.shape:
-        raise ValueError(f"an image of {image.shape[:2]} and a mask of {mask.shape} pixels (H, W) do not fit")
+        raise UsageError(f"an image of {image.shape[:2]} and a mask of {mask.shape} pixels (H, W) do not fit")
     overlay = image.copy()
     width = outline_width(*mask.shape)
     dark_width = max(1, width // 3)
@@ -64,6 +73,14 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     picture.paste(_DARK, mask=_alpha(dark, 1.0))
     overlay[region] = np.asarray(picture)
     return overlay
+
+
+def _colour(colour: Any) -> tuple[int, int, int]:
+    channels = as_array("colour", colour)
+    if channels.shape != (3,) or channels.min() < 0 or channels.max() > 255:
+        raise UsageError(f"`colour={quoted(colour)}`: give red, green and blue, 0 to 255")
+    red, green, blue = (int(channel) for channel in channels)
+    return red, green, blue
 
 
 def object_colour(number: int) -> tuple[int, int, int]:
