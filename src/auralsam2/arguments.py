@@ -64,9 +64,7 @@ def as_seconds(name: str, value: Any) -> float:
     """
     seconds = _clock(value) if isinstance(value, str) else as_number(name, value)
     if not 0 <= seconds < math.inf:
-        raise UsageError(
-            f"`{name}={value}`: give 0 or more seconds such as 75.5, or a time such as 1:15.5"
-        )
+        raise UsageError(f"`{name}={value}`: give 0 or more seconds such as 75.5, or a time such as 1:15.5")
     return seconds
 
 

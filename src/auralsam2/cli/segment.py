@@ -64,7 +64,9 @@ def segment(
         str, typer.Option(metavar="N|all", help="Frames to segment per second; models were trained at 1.")
     ] = "1",
     start: Annotated[str, typer.Option(metavar="S|M:S", help="Start, in seconds.")] = "0",
-    end: Annotated[str | None, typer.Option(metavar="S|M:S", help="End, in seconds; default: end of the video."),
+    end: Annotated[
+        str | None,
+        typer.Option(metavar="S|M:S", help="End, in seconds; default: end of the video."),
     ] = None,
     save: Annotated[
         str, typer.Option(metavar="LIST", help=f"Files to write, of {','.join(OUTPUT_FILES)}.")

@@ -16,6 +16,7 @@ from auralsam2.modeling.prompt_encoder import NEGATIVE, POSITIVE, VisualPrompts
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.utils.mask_geometry import connected_components, interior_point
 
+
 class PromptMapper:
     """Checks the prompts of a video and maps them to the model's square.
 
