@@ -30,7 +30,7 @@ def clip(tmp_path):
         (["--start", "soon"], "--start soon: give 0 or more seconds such as 75.5, or a time such as 1:15.5"),
         (["--start", "1", "--end", "0.5"], "--end 0.5: must be after --start 1"),
         (["--start", "5"], "dog.mp4: --start 5 is after the end of the video at 2.00 s"),
-        (["--save", "video"], "--save video: choose from overlay,masks,frames,coco,json"),
+        (["--save", "video"], "--save video: choose from overlay,masks,frames,"),
         (["--save", "masks", "--resume"], "--resume needs json in --save"),
         (["--device", "gpu"], "--device gpu: choose from auto, cpu, cuda, mps"),
         (["--dtype", "int8"], "--dtype int8: choose from auto, fp32, bf16, fp16"),
