@@ -1,6 +1,7 @@
 # `make demo` and `make test` are the commands of the README; `make test JOBS=4` runs the tests in four processes instead of
 # one a core. `make check` is the quick check before a commit: style, types, and the unit tests that need no browser and
 # start no process.
+# `make mutate` puts errors into a copy of the code, one by one, and checks that the tests find them, in about five minutes.
 # `make docs` builds the documentation into site/ and fails on any warning.
 # `make results` fills docs/benchmarks/results.md, in hours where nothing is trained yet (`-j2` trains two at once).
 # `make matrix` tests the wheel with each Python of this machine and the lowest and newest dependencies, which it downloads:
@@ -23,7 +24,7 @@ PYTEST = $(IN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
 
-.PHONY: demo test check docs test-tools lint matrix results clean $(BASELINES:%=trained-%)
+.PHONY: demo test check mutate docs test-tools lint matrix results clean $(BASELINES:%=trained-%)
 
 demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
@@ -33,6 +34,9 @@ test: $(VENV)/installed-test
 
 check: lint
 	$(PYTEST) -q -m "not slow and not browser" $(FAST)
+
+mutate: $(VENV)/installed-test
+	$(IN)/python dev/mutate.py
 
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(IN)/mkdocs build --strict --quiet

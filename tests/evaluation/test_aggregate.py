@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from auralsam2.evaluation.aggregate import ScoreAggregator
 from auralsam2.evaluation.clip_scores import score_maps
-from auralsam2.evaluation.options import ScoringProtocol, find_protocol
+from auralsam2.evaluation.options import PROTOCOLS, ScoringProtocol, find_protocol
 from helpers.rule_weights import GOLDEN
 
 TOLERANCE = 2e-6
@@ -225,3 +225,8 @@ def test_the_protocol_of_a_data_set():
     assert find_protocol("auralsam2", "v1m").call == 1
     assert find_protocol("auralsam2", "ref-avs").call == 4
     assert find_protocol("avsbench", "ref-avs").call == 1
+    assert {name: protocol.null for name, protocol in PROTOCOLS.items() if protocol.call != 1} == {
+        "ref-avs": "root",
+        "per-frame": "root",
+    }
+    assert PROTOCOLS["auralsam2"].null == "ratio", "as the released code, unlike the paper"

@@ -31,6 +31,29 @@ def test_wrong_words(changes, message):
         EvaluationOptions(dataset="v1m", split="test", **changes)
 
 
+def test_four_points_are_drawn_as_in_the_paper():
+    options = EvaluationOptions(dataset="v1m", split="test", prompts="points+box")
+    assert options.points == 4
+    assert options.as_json()["points"] == 4
+    assert (
+        EvaluationOptions(dataset="v1m", split="test", prompts="points", points=None).as_json()["points"] == "innermost"
+    )
+    assert EvaluationOptions(dataset="v1m", split="test", prompts="mask").as_json()["points"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prompts": "points", "points": 0}, "`points=0`: give at least 1, or innermost"),
+        ({"prompts": "mask", "points": 3}, "`points=3`: the prompts mask have no points in them"),
+        ({"points": None}, "`points=innermost`: the prompts audio have no points"),
+    ],
+)
+def test_points_that_are_refused(changes, message):
+    with pytest.raises(UsageError, match=message):
+        EvaluationOptions(dataset="v1m", split="test", **changes)
+
+
 def test_parts_of_the_prompts():
     options = EvaluationOptions(dataset="v1m", split="test", prompts="audio+points+box")
     assert (options.hears, options.reads, options.visual) == (True, False, {"points", "box"})
