@@ -52,6 +52,13 @@ def die(_number: int) -> Callable[[str], str]:
     os._exit(3)
 
 
+def die_once(folder: Path, number: int) -> Callable[[str], str]:
+    if not (folder / "started").exists():
+        (folder / "started").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return start(folder, number)
+
+
 def process(folder: Path, items: list[str], **options: float) -> dict[str, Completion[str, str]]:
     pool = WorkerPool(partial(start, folder), **{"jobs": 2, **options})
     return {completion.item: completion for completion in pool.process(items)}
@@ -99,6 +106,11 @@ def test_items_are_read_as_workers_become_free(tmp_path: Path) -> None:
 def test_a_worker_that_cannot_start_ends_the_run(function: Callable, error: type[Exception]) -> None:
     with pytest.raises(error):
         list(WorkerPool(function, jobs=1).process(["a"]))
+
+
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> None:
+    pool = WorkerPool(partial(die_once, tmp_path), jobs=1)
+    assert [completion.error for completion in pool.process(["a", "b"])] == [None, None]
 
 
 PARENT = """

@@ -19,6 +19,9 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 _log = logging.getLogger(__name__)
 
+_MAX_STARTS = 3
+"""Number of processes that may end before they are ready, one after another, until the run ends."""
+
 _END_SECONDS = 10.0
 """Time that a worker gets to clean up after SIGTERM, before it is killed."""
 
@@ -117,6 +120,7 @@ class _Worker(Generic[Item, Value]):
         self._number, self._start = number, start
         self._process: Any = None
         self._started = False
+        self._failed_starts = 0
         self._began = 0.0
         self.deadline: float | None = None
         self.connection: Connection | None = None
@@ -147,7 +151,7 @@ class _Worker(Generic[Item, Value]):
             if connection.poll():
                 kind, value = connection.recv()
                 if kind == "started":
-                    self._started = True
+                    self._started, self._failed_starts = True, 0
                     self._began = time.monotonic()
                     self._send(timeout)
                     return None
@@ -161,7 +165,10 @@ class _Worker(Generic[Item, Value]):
             self._process.join()
             code = self._process.exitcode
             if not self._started:
-                raise UnexpectedError(f"a worker process ended with code {code} before it was ready") from None
+                self._failed_starts += 1
+                task.attempts -= 1
+                if self._failed_starts == _MAX_STARTS:
+                    raise UnexpectedError(f"a worker process ended before it was ready ({_reason(code)})") from None
             error, crashed = f"ended its worker process ({_reason(code)})", True
         if error is not None and kind != "failed":
             self.terminate(kill=True)

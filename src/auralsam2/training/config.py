@@ -73,7 +73,7 @@ class ContrastConfig:
     temperature: float = 0.1
     samples: int = 512
     limit: int | None = None
-    frames: ContrastFrames = "labelled"
+    frames: ContrastFrames = "first"
     matching: float = 0.0
     matching_only_steps: int = 0
 
@@ -95,7 +95,8 @@ class ContrastConfig:
         frames, and draws up to 128 hard and 128 easy embeddings of each of two classes, 512 in all; for Ref-AVS half
         as many.
         """
-        own: dict[str, Any] = {"mode": "released", "limit": 15_240} if variant == "released" else {"frames": "first"}
+        released = {"mode": "released", "limit": 15_240, "frames": "labelled"}
+        own: dict[str, Any] = released if variant == "released" else {}
         return cls(**(own | changes))
 
 
