@@ -1,4 +1,4 @@
-"""The model of the package: whole, half as large, used from anywhere."""
+"""Bundled model: complete, float16, and independent of its folder."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ SIZE = 64
 
 
 def write_run(root, modality="audio", sam2=None):
-    """A run as `auralsam2 train` leaves it: the best model, which names its frozen parts by where they lie."""
-    sam2 = sam2 or small_sam2(96, width=128)  # the model of the run works at another size than its SAM 2 was made for
+    """Write a run as `auralsam2 train` does: the best model names its frozen parts by path."""
+    sam2 = sam2 or small_sam2(96, width=128)  # the model has another image size than its SAM 2
     text = root / "parts" / "text" if modality == "audio+text" else None
     config = ModelConfig(
         sam2=str(root / "parts" / "sam2"),
@@ -60,10 +60,10 @@ def clip(tmp_path):
     return write_media(tmp_path / "clip.mp4", [numbered(n) for n in range(20)], sound=tone(2))
 
 
-def test_the_command_bundles_what_segment_then_uses_by_name(tmp_path, clip, monkeypatch, capsys, command):
+def test_bundled_model_is_used_by_name(tmp_path, clip, monkeypatch, capsys, command):
     network = write_run(tmp_path, sam2=mini_sam2(None, 96))
     out = tmp_path / "bundled" / "mini"
-    given = [
+    arguments = [
         "--run",
         tmp_path / "run",
         "--sam2",
@@ -73,14 +73,14 @@ def test_the_command_bundles_what_segment_then_uses_by_name(tmp_path, clip, monk
         "--object-score-offset",
         0.25,
     ]
-    assert bundling.main([str(value) for value in given]) == 0
-    told = json.loads(capsys.readouterr().out)
+    assert bundling.main([str(value) for value in arguments]) == 0
+    sizes = json.loads(capsys.readouterr().out)
     assert ModelConfig.load(out).extensions.object_score_offset == 0.25
-    assert told["total"] == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    assert sizes["total"] == sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     weights = sum(value.numel() for value in (network.trained_state() | network.sam2.state_dict()).values())
-    assert 2 * weights < told["total"] < 2.1 * weights
+    assert 2 * weights < sizes["total"] < 2.1 * weights
 
-    # Nothing but the folder is needed, wherever it lies.
+    # The folder alone is needed, at any path.
     for name in ("run", "parts"):
         shutil.rmtree(tmp_path / name)
     moved = (tmp_path / "bundled").rename(tmp_path / "elsewhere")
@@ -92,12 +92,12 @@ def test_the_command_bundles_what_segment_then_uses_by_name(tmp_path, clip, monk
     assert entry["size_mb"] == round((moved / "mini" / "model.safetensors").stat().st_size / 1e6, 1)
 
 
-def test_weights_are_halves_on_disk_and_float32_in_use(run, tmp_path):
+def test_weights_are_float16_on_disk_and_float32_in_use(run, tmp_path):
     bundle(run / "run", run / "parts" / "sam2", tmp_path / "mini")
     best = load_file(run / "run" / "best" / "model.safetensors")
-    for part, known in (("", best), ("sam2", small_sam2(96, width=128).state_dict())):
+    for part, expected in (("", best), ("sam2", small_sam2(96, width=128).state_dict())):
         stored = load_file(tmp_path / "mini" / part / "model.safetensors")
-        assert stored.keys() == known.keys()
+        assert stored.keys() == expected.keys()
         assert {value.dtype for value in stored.values() if value.is_floating_point()} == {torch.float16}
     network = AuralSAM2.from_pretrained(tmp_path / "mini", "cpu").network
     assert network.image_size == SIZE
@@ -106,7 +106,7 @@ def test_weights_are_halves_on_disk_and_float32_in_use(run, tmp_path):
         assert torch.equal(value, best[name].half().float()), name
 
 
-def test_a_model_that_reads_text_takes_its_encoder_along(tmp_path, clip, command):
+def test_text_encoder_is_bundled(tmp_path, clip, command):
     write_run(tmp_path, "audio+text")
     run, sam2, text = tmp_path / "run", tmp_path / "parts" / "sam2", tmp_path / "parts" / "text"
     with pytest.raises(UsageError, match="reads text: give `text`"):
@@ -116,18 +116,18 @@ def test_a_model_that_reads_text_takes_its_encoder_along(tmp_path, clip, command
     expected = TextEncoder(text)("the dog on the left")
     shutil.rmtree(tmp_path / "parts")
     assert torch.allclose(TextEncoder(tmp_path / "mini" / "text")("the dog on the left"), expected, atol=0.01)
-    shown = command(
+    outcome = command(
         "segment", clip, "--model", tmp_path / "mini", "--out", tmp_path / "out", "--text", "the dog on the left"
     )
-    assert shown.code == 0
+    assert outcome.code == 0
 
 
-def test_text_for_a_model_that_reads_none_is_refused(run, tmp_path):
+def test_text_encoder_for_a_model_without_text_is_refused(run, tmp_path):
     with pytest.raises(UsageError, match="reads no text: omit `text`"):
         bundle(run / "run", run / "parts" / "sam2", tmp_path / "mini", tmp_path)
 
 
-def test_a_model_that_is_too_large_is_refused_and_the_earlier_one_stays(run, tmp_path, monkeypatch):
+def test_too_large_model_leaves_the_existing_one_unchanged(run, tmp_path, monkeypatch):
     bundle(run / "run" / "best", run / "parts" / "sam2", tmp_path / "mini")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     monkeypatch.setattr(bundling, "MAX_BYTES", 1_000_000)
@@ -139,20 +139,20 @@ def test_a_model_that_is_too_large_is_refused_and_the_earlier_one_stays(run, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mini"]
 
 
-def test_what_else_may_go_wrong(run, tmp_path, capsys):
+def test_invalid_parts_are_refused(run, tmp_path, capsys):
     sam2 = run / "parts" / "sam2"
     with pytest.raises(UnavailableError, match="neither a model nor a run"):
         bundle(tmp_path, sam2, tmp_path / "mini")
     with pytest.raises(UnavailableError, match="nowhere: no such folder"):
         bundle(run / "run", tmp_path / "nowhere", tmp_path / "mini")
-    (tmp_path / "letters").mkdir()
-    (tmp_path / "letters" / "love.txt").write_text("dear")
-    with pytest.raises(UsageError, match="letters: not a model folder"):
-        bundle(run / "run", sam2, tmp_path / "letters")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("text")
+    with pytest.raises(UsageError, match="other: not a model folder"):
+        bundle(run / "run", sam2, tmp_path / "other")
     small_sam2(SIZE, width=256).save_pretrained(tmp_path / "wide")
     with pytest.raises(ConfigError, match=r"fuser\.width 128 differs from SAM 2's 256"):
         bundle(run / "run", tmp_path / "wide", tmp_path / "mini")
-    given = ["--run", tmp_path, "--sam2", sam2, "--out", tmp_path / "mini"]
-    assert bundling.main([str(value) for value in given]) == UnavailableError.exit_code
+    arguments = ["--run", tmp_path, "--sam2", sam2, "--out", tmp_path / "mini"]
+    assert bundling.main([str(value) for value in arguments]) == UnavailableError.exit_code
     assert capsys.readouterr().err.startswith("auralsam2: error: ")
     assert not (tmp_path / "mini").exists()

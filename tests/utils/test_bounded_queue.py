@@ -1,4 +1,4 @@
-"""The pipe between threads, and that an interrupt at any moment leaves it whole."""
+"""Queue between threads: order, bound, and interrupts at any moment."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class StopHereError(Exception):
 
 
 @pytest.fixture
-def until_interrupted():
-    """Does something again and again until a signal raises StopHereError, within two milliseconds."""
+def repeat_until_interrupted():
+    """Return a function that repeats a step until a signal raises StopHereError, within two milliseconds."""
 
     def interrupt(_signal, _frame):
         raise StopHereError
 
-    def run(step, chance):
-        signal.setitimer(signal.ITIMER_REAL, chance.uniform(1e-4, 2e-3))
+    def run(step, rng):
+        signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-4, 2e-3))
         while True:
             step()
 
@@ -34,51 +34,51 @@ def until_interrupted():
     signal.signal(signal.SIGALRM, before)
 
 
-def test_items_come_in_order_and_so_many_at_most_wait():
-    pipe: BoundedQueue[int] = BoundedQueue(3)
-    assert [pipe.put(number) for number in range(3)] == [True] * 3
-    assert not pipe.put(3, timeout=0.01)
-    assert pipe.get() == 0
-    assert pipe.put(3, timeout=0.01)
-    pipe.put_last(4)
-    assert [pipe.get() for _ in range(4)] == [1, 2, 3, 4]
+def test_order_and_bound():
+    queue: BoundedQueue[int] = BoundedQueue(3)
+    assert [queue.put(number) for number in range(3)] == [True] * 3
+    assert not queue.put(3, timeout=0.01)
+    assert queue.get() == 0
+    assert queue.put(3, timeout=0.01)
+    queue.put_last(4)
+    assert [queue.get() for _ in range(4)] == [1, 2, 3, 4]
 
 
-def test_an_interrupt_while_giving(until_interrupted):
-    """The taking thread always gets the last word, however the giving one was interrupted."""
-    chance = random.Random(0)
+def test_interrupted_put(repeat_until_interrupted):
+    """The reader always gets the end marker, wherever the writer was interrupted."""
+    rng = random.Random(0)
     for _ in range(300):
-        pipe: BoundedQueue[int | None] = BoundedQueue(4)
-        taker = threading.Thread(target=lambda pipe=pipe: list(iter(pipe.get, None)), daemon=True)
-        taker.start()
+        queue: BoundedQueue[int | None] = BoundedQueue(4)
+        reader = threading.Thread(target=lambda queue=queue: list(iter(queue.get, None)), daemon=True)
+        reader.start()
         with pytest.raises(StopHereError):
-            until_interrupted(lambda pipe=pipe: pipe.put(1), chance)
-        pipe.put_last(None)
-        taker.join(timeout=10)
-        assert not taker.is_alive()
+            repeat_until_interrupted(lambda queue=queue: queue.put(1), rng)
+        queue.put_last(None)
+        reader.join(timeout=10)
+        assert not reader.is_alive()
 
 
-def test_an_interrupt_while_taking(until_interrupted):
-    """The giving thread always gets to see that it shall stop."""
-    chance = random.Random(1)
+def test_interrupted_get(repeat_until_interrupted):
+    """The writer always ends after the reader was interrupted."""
+    rng = random.Random(1)
     for _ in range(100):
-        pipe: BoundedQueue[int] = BoundedQueue(4)
+        queue: BoundedQueue[int] = BoundedQueue(4)
         stopped = threading.Event()
 
-        def give(pipe=pipe, stopped=stopped):
+        def write(queue=queue, stopped=stopped):
             while not stopped.is_set():
-                pipe.put(1, timeout=0.005)
+                queue.put(1, timeout=0.005)
 
-        giver = threading.Thread(target=give, daemon=True)
-        giver.start()
+        writer = threading.Thread(target=write, daemon=True)
+        writer.start()
         with pytest.raises(StopHereError):
-            until_interrupted(pipe.get, chance)
+            repeat_until_interrupted(queue.get, rng)
         stopped.set()
-        giver.join(timeout=10)
-        assert not giver.is_alive()
+        writer.join(timeout=10)
+        assert not writer.is_alive()
 
 
-def test_waiting_ends_when_an_item_comes():
-    pipe: BoundedQueue[float] = BoundedQueue(1)
-    threading.Timer(0.05, lambda: pipe.put(time.monotonic())).start()
-    assert pipe.get() <= time.monotonic()
+def test_get_waits_for_an_item():
+    queue: BoundedQueue[float] = BoundedQueue(1)
+    threading.Timer(0.05, lambda: queue.put(time.monotonic())).start()
+    assert queue.get() <= time.monotonic()

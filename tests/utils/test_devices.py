@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu:0", CPU, torch.device("cpu", 0)])
-def test_the_cpu_by_all_its_names(device: Any) -> None:
+def test_names_of_the_cpu(device: Any) -> None:
     assert pick_device(device).type == "cpu"
 
 
@@ -31,7 +31,7 @@ def test_auto_is_a_device_of_this_machine() -> None:
         *(None, True, -1, 1000, 1.5, b"cpu", torch.device("meta"), torch.device("cuda", 99), torch.float32, []),
     ],
 )
-def test_other_devices_are_refused_in_a_sentence(device: Any) -> None:
+def test_other_devices_are_refused(device: Any) -> None:
     with pytest.raises(UsageError, match="is not available here; available: cpu") as error:
         pick_device(device)
     assert "\n" not in str(error.value)
@@ -44,28 +44,28 @@ def test_other_devices_are_refused_in_a_sentence(device: Any) -> None:
         *(("bf16", "bf16"), ("bfloat16", "bf16"), (torch.bfloat16, "bf16"), ("torch.bfloat16", "bf16")),
     ],
 )
-def test_precisions_by_all_their_names(dtype: Any, name: str) -> None:
+def test_names_of_precisions(dtype: Any, name: str) -> None:
     assert pick_dtype(dtype, CPU) == name
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int8, "double", None, 16, "", "a\nb", torch.float16, "half"])
-def test_other_precisions_are_refused_in_a_sentence(dtype: Any) -> None:
+def test_other_precisions_are_refused(dtype: Any) -> None:
     with pytest.raises(UsageError, match="`dtype=") as error:
         pick_dtype(dtype, CPU)
     assert "\n" not in str(error.value)
 
 
-def test_a_model_on_a_device_of_torch(small_model: Any) -> None:
+def test_model_on_a_device_of_torch(small_model: Any) -> None:
     model = auralsam2.load(small_model, device=CPU, dtype=torch.bfloat16)
     assert (model.network.device, model.dtype) == (CPU, "bf16")
 
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "mps", "cuda:0", "cuda:12"])
-def test_the_option(name: str) -> None:
+def test_option(name: str) -> None:
     assert options.parse_device(name) == name
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "cuda:1\n", "cuda:٣", ""])
-def test_the_option_refuses_others(name: str) -> None:
+def test_option_refuses_others(name: str) -> None:
     with pytest.raises(UsageError, match="choose from auto, cpu, cuda, mps, or cuda:N"):
         options.parse_device(name)

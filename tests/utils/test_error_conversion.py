@@ -1,4 +1,4 @@
-"""The message for each exception that is not of the family."""
+"""Messages for exceptions outside the family of errors."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_memory_of_an_accelerator() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_full_disk() -> None:
+def test_full_disk() -> None:
     def write() -> None:
         Path("/dev/full").write_text("x")
 
@@ -99,5 +99,5 @@ def test_other_errors(error: Exception, kind: type[AuralError], text: str) -> No
 
 
 @pytest.mark.parametrize("kind", [AuralError, InputError, OutOfMemoryError])
-def test_a_message_is_one_line_whatever_it_quotes(kind):
+def test_message_is_one_line(kind):
     assert str(kind("a\nb\r\nc.mp4: damaged")) == "a b c.mp4: damaged"

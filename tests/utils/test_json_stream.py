@@ -33,7 +33,7 @@ def test_any_object_is_valid_json_and_reads_back(tmp_path_factory: pytest.TempPa
     assert list(read_object(path)) == pairs
 
 
-def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
+def test_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "object.json"
     write_object(path, [("a", 1), ("rows", iter([{"x": 1}, {"x": 2}])), ("none", iter(())), ("b", [1, 2])])
     text = path.read_text()
@@ -44,7 +44,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
             list(read_object(path))
 
 
-def test_plain_is_what_json_gives_back() -> None:
+def test_plain_equals_a_round_trip_through_json() -> None:
     prompts = Prompts(points=(Point(x=1, y=2.5),))
     value = plain({"path": Path("a/b"), "set": frozenset({"b", "a"}), "tuple": (1, 2), "prompts": prompts})
     assert value == {
@@ -60,7 +60,7 @@ def test_plain_is_what_json_gives_back() -> None:
     }
 
 
-def test_what_has_no_json_form_is_refused() -> None:
+def test_values_without_json_form_are_refused() -> None:
     with pytest.raises(TypeError, match="no JSON form"):
         plain(object())
     with pytest.raises(ValueError, match="JSON"):
@@ -80,7 +80,7 @@ def test_what_has_no_json_form_is_refused() -> None:
         "{\n" + " " * 40_000_000,
     ],
 )
-def test_damage_is_one_kind_of_error(tmp_path, text):
+def test_damaged_files_raise_value_error(tmp_path, text):
     path = tmp_path / "result.json"
     path.write_text(text)
     with pytest.raises(ValueError):  # noqa: PT011 - of any kind

@@ -1,4 +1,4 @@
-"""Reading ahead: order, errors, and an end of the thread."""
+"""Prefetching: order, errors, and the end of the thread."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def running() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "read-ahead"]
 
 
-def soon(condition) -> bool:
-    """Whether something comes true within five seconds."""
+def becomes_true(condition) -> bool:
+    """Return whether a condition becomes true within five seconds."""
     deadline = time.monotonic() + 5
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -36,7 +36,7 @@ def test_none_is_an_item() -> None:
         assert list(ahead) == [None, 0, None]
 
 
-def test_an_error_passes_at_its_place() -> None:
+def test_error_is_raised_at_its_place() -> None:
     def broken() -> Iterator[int]:
         yield from range(7)
         raise ValueError("damaged")
@@ -49,24 +49,24 @@ def test_an_error_passes_at_its_place() -> None:
     assert not running()
 
 
-def test_it_runs_ahead_but_not_far() -> None:
-    made = 0
+def test_depth_limits_prefetching() -> None:
+    produced = 0
 
     def endless() -> Iterator[int]:
-        nonlocal made
+        nonlocal produced
         for number in itertools.count():
-            made = number + 1
+            produced = number + 1
             yield number
 
     with Prefetcher(endless(), depth=3) as ahead:
-        # Three wait, and one is in the hands of the thread.
-        assert soon(lambda: made == 4)
+        # Three items wait, and the thread has another one.
+        assert becomes_true(lambda: produced == 4)
         items = iter(ahead)
         for number in range(10):
             assert next(items) == number
-            assert soon(lambda: made == number + 5)  # noqa: B023 - called at once
+            assert becomes_true(lambda: produced == number + 5)  # noqa: B023 - called at once
         time.sleep(0.15)
-        assert made == 14
+        assert produced == 14
     assert not running()
 
 
@@ -76,15 +76,15 @@ def test_leaving_early_ends_the_thread() -> None:
     assert not running()
 
 
-def test_an_error_of_the_reader_ends_the_thread() -> None:
+def test_error_of_the_reader_ends_the_thread() -> None:
     with pytest.raises(KeyError), Prefetcher(itertools.count()) as ahead:
         {}[next(iter(ahead))]
     assert not running()
 
 
-def test_items_are_made_in_another_thread() -> None:
-    def where() -> Iterator[str]:
+def test_items_are_computed_in_another_thread() -> None:
+    def thread_name() -> Iterator[str]:
         yield threading.current_thread().name
 
-    with Prefetcher(where()) as ahead:
+    with Prefetcher(thread_name()) as ahead:
         assert list(ahead) == ["read-ahead"]

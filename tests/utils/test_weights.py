@@ -1,4 +1,4 @@
-"""Tables of tensors: what does not fit is told, what is saved is float32 and as readable as its configuration."""
+"""Differences of tensor tables; precision and permissions of saved weights."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, describe_mismatch
 from helpers.small_networks import small_config, small_sam2
 
 
-def test_a_table_that_fits():
+def test_matching_tables():
     assert describe_mismatch([("fuser: ", {"a": (2, 3)}, {"a": (2, 3)})]) == ""
 
 
-def test_everything_that_does_not_fit_is_named():
-    found = {"a": (2, 3), "c": (1,)} | {f"extra{n}": (1,) for n in range(10)}
-    told = describe_mismatch([("fuser: ", found, {"a": (3, 2), "b": (1,), "c": (1,)})])
-    assert "1 missing: fuser: b" in told
-    assert "10 unexpected: fuser: extra0" in told
-    assert told.count("extra") == 8
-    assert "1 wrongly shaped: fuser: a [2, 3] instead of [3, 2]" in told
+def test_all_differences_are_named():
+    actual = {"a": (2, 3), "c": (1,)} | {f"extra{n}": (1,) for n in range(10)}
+    message = describe_mismatch([("fuser: ", actual, {"a": (3, 2), "b": (1,), "c": (1,)})])
+    assert "1 missing: fuser: b" in message
+    assert "10 unexpected: fuser: extra0" in message
+    assert message.count("extra") == 8
+    assert "1 wrongly shaped: fuser: a [2, 3] instead of [3, 2]" in message
 
 
 def test_names_of_a_damaged_file_stay_on_one_short_line():
-    told = describe_mismatch([("", {"a\nb": (1,), "x" * 100_000: (1,)}, {})])
-    assert "\n" not in told
-    assert len(told) < 300
+    message = describe_mismatch([("", {"a\nb": (1,), "x" * 100_000: (1,)}, {})])
+    assert "\n" not in message
+    assert len(message) < 300
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
 def test_saved_tensors(tmp_path, mode):
     (tmp_path / CONFIG_FILE).write_text("{}")
     (tmp_path / CONFIG_FILE).chmod(mode)
-    whole = torch.arange(1000, dtype=torch.bfloat16)
-    save_weights({"part": whole[:10], "count": torch.tensor(3), "turned": torch.ones(2, 3).T}, tmp_path)
+    tensor = torch.arange(1000, dtype=torch.bfloat16)
+    save_weights({"part": tensor[:10], "count": torch.tensor(3), "turned": torch.ones(2, 3).T}, tmp_path)
     loaded = load_file(tmp_path / WEIGHTS_FILE)
     assert loaded["part"].dtype == torch.float32
     assert loaded["part"].tolist() == list(range(10))
     assert loaded["count"].dtype == torch.int64
     assert loaded["turned"].shape == (3, 2)
-    assert (tmp_path / WEIGHTS_FILE).stat().st_size < 1000, "a view does not drag along what it was cut from"
+    assert (tmp_path / WEIGHTS_FILE).stat().st_size < 1000, "a view is saved without its base tensor"
     assert (tmp_path / WEIGHTS_FILE).stat().st_mode & 0o777 == mode
 
 
-def test_half_as_large(tmp_path):
+def test_half_precision(tmp_path):
     (tmp_path / CONFIG_FILE).write_text("{}")
     value = torch.tensor([1.0, 1 / 3, -65504.0])
     save_weights(
@@ -62,14 +62,14 @@ def test_half_as_large(tmp_path):
 
 
 @pytest.mark.parametrize("value", [1e5, float("nan")])
-def test_what_does_not_fit_into_half_is_refused(tmp_path, value):
+def test_values_beyond_float16_are_refused(tmp_path, value):
     (tmp_path / CONFIG_FILE).write_text("{}")
     with pytest.raises(ConfigError, match=r"fuser\.loud does not fit into half"):
         save_weights({"fuser.loud": torch.tensor([1.0, value])}, tmp_path, half=True)
     assert not (tmp_path / WEIGHTS_FILE).exists()
 
 
-def test_a_model_is_as_readable_as_its_configuration(tmp_path):
+def test_weights_have_the_permissions_of_the_configuration(tmp_path):
     AuralSAM2(AuralNetwork(small_config(), small_sam2(64)), "small").save_pretrained(tmp_path)
     modes = {name: (tmp_path / name).stat().st_mode & 0o777 for name in (CONFIG_FILE, WEIGHTS_FILE)}
     assert modes[WEIGHTS_FILE] == modes[CONFIG_FILE] != 0o600

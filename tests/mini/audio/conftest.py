@@ -1,4 +1,4 @@
-"""Toy stamps, and a recipe of a few steps."""
+"""Small stamps, and a recipe of four steps."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> AudioRecipe
 
 @pytest.fixture
 def recipe(short: AudioRecipe, tmp_path: Path) -> AudioRecipe:
-    """The same, in a folder of its own."""
+    """`short` with another output folder."""
     return replace(short, out=str(tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""Whole runs in miniature: what they write, and that a stop changes nothing."""
+"""Short runs: output files, resumption, and learning."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECIPES = Path(__file__).parents[3] / "projects" / "mini" / "recipes"
 
 
 @pytest.fixture(scope="module")
-def undisturbed(short: AudioRecipe) -> Path:
+def finished(short: AudioRecipe) -> Path:
     """The folder of a finished run."""
     AudioStage(short).run()
     return Path(short.out)
@@ -33,62 +33,62 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def figures(folder: Path) -> list[dict[str, str]]:
-    """The log without what the clock says."""
+    """Return the log without times."""
     return [row | {"seconds": ""} for row in read_log(folder / LOG)]
 
 
-def test_what_a_run_leaves(undisturbed, short):
+def test_files_of_a_run(finished, short):
     names = {"model.safetensors", "config.json", CHECKPOINT, LOG, FIGURES}
-    assert {path.name for path in undisturbed.iterdir()} == names
-    rows = read_log(undisturbed / LOG)
+    assert {path.name for path in finished.iterdir()} == names
+    rows = read_log(finished / LOG)
     assert [row["step"] for row in rows] == ["1", "2", "3", "4"]
     assert [bool(row["fresh_presence"]) for row in rows] == [False, True, False, True]
-    told = json.loads((undisturbed / FIGURES).read_text())
-    assert list(told) == ["fresh"]
-    assert told["fresh"]["examples"] == 40
+    values = json.loads((finished / FIGURES).read_text())
+    assert list(values) == ["fresh"]
+    assert values["fresh"]["examples"] == 40
 
 
-def test_a_network_takes_the_encoder(undisturbed, short):
+def test_network_loads_the_encoder(finished, short):
     network = AuralNetwork(replace(small_config(), audio_encoder=short.encoder), small_sam2())
-    load_audio_encoder(network, str(undisturbed))
+    load_audio_encoder(network, str(finished))
     for name, value in network.audio_encoder.state_dict().items():
-        assert torch.equal(value, weights(undisturbed)[f"audio_encoder.{name}"])
+        assert torch.equal(value, weights(finished)[f"audio_encoder.{name}"])
     with pytest.raises(ConfigError, match="another audio encoder"):
-        load_audio_encoder(AuralNetwork(small_config(), small_sam2()), str(undisturbed))
+        load_audio_encoder(AuralNetwork(small_config(), small_sam2()), str(finished))
 
 
 @pytest.mark.parametrize("save_every", [1, 3])
-def test_a_run_that_was_stopped_ends_the_same(undisturbed, recipe, monkeypatch, save_every):
+def test_resumed_run_equals_an_uninterrupted_run(finished, recipe, monkeypatch, save_every):
     recipe = replace(recipe, save_every=save_every)
     train_step = AudioStage.train_step
 
-    def stopped(training: AudioStage, rate: float) -> None:
+    def interrupt(training: AudioStage, rate: float) -> None:
         if training.step == 3:
             raise KeyboardInterrupt
         train_step(training, rate)
 
-    monkeypatch.setattr(AudioStage, "train_step", stopped)
+    monkeypatch.setattr(AudioStage, "train_step", interrupt)
     with pytest.raises(KeyboardInterrupt):
         AudioStage(recipe).run()
     monkeypatch.undo()
     assert not (Path(recipe.out) / FIGURES).exists()
     AudioStage(recipe, resume=True).run()
-    found, expected = weights(Path(recipe.out)), weights(undisturbed)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
-    assert figures(Path(recipe.out)) == figures(undisturbed)
+    actual, expected = weights(Path(recipe.out)), weights(finished)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+    assert figures(Path(recipe.out)) == figures(finished)
 
 
-def test_a_checkpoint_is_not_overwritten_by_chance(undisturbed, short):
+def test_checkpoint_needs_resume(finished, short):
     with pytest.raises(UsageError, match="--resume"):
         AudioStage(short)
 
 
-def test_a_checkpoint_of_another_model_is_refused(undisturbed, short):
+def test_checkpoint_of_another_model_is_refused(finished, short):
     with pytest.raises(ConfigError, match="another recipe"):
         AudioStage(replace(short, encoder=replace(short.encoder, hidden=17)), resume=True)
 
 
-def test_it_learns_whether_anything_sounds(recipe):
+def test_training_learns_presence(recipe):
     encoder = AudioEncoderConfig(channels=(4, 6, 8, 8), hidden=32, embedding=16)
     longer = replace(recipe, encoder=encoder, steps=40, batch=8, rate=5e-3, log_every=40, test_every=40, save_every=40)
     training = AudioStage(longer)
@@ -100,7 +100,7 @@ def test_it_learns_whether_anything_sounds(recipe):
     assert after > max(0.85, before + 0.2)
 
 
-def test_the_command(recipe, tmp_path, capsys):
+def test_command(recipe, tmp_path, capsys):
     file = tmp_path / "recipe.yaml"
     file.write_text(f"out: {recipe.out}\nstamps: {recipe.stamps}\nsteps: 1\nbatch: 2\n", encoding="utf-8")
     changes = [
@@ -117,13 +117,13 @@ def test_the_command(recipe, tmp_path, capsys):
     assert "--resume" in capsys.readouterr().err
 
 
-def test_the_recipe_of_the_repository():
-    found = AudioRecipe.load(RECIPES / "audio.yaml", ["out=elsewhere"])
-    assert found.out == "elsewhere"
-    assert found.encoder == AudioEncoderConfig(channels=(16, 32, 64, 128), hidden=256, embedding=64)
+def test_recipe_of_the_repository():
+    recipe = AudioRecipe.load(RECIPES / "audio.yaml", ["out=elsewhere"])
+    assert recipe.out == "elsewhere"
+    assert recipe.encoder == AudioEncoderConfig(channels=(16, 32, 64, 128), hidden=256, embedding=64)
 
 
-def test_a_recipe_that_makes_no_sense_is_refused(tmp_path):
+def test_invalid_recipe_is_refused(tmp_path):
     (tmp_path / "recipe.yaml").write_text("out: run\nsteps: 0\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"recipe\.yaml: .*steps 0"):
         AudioRecipe.load(tmp_path / "recipe.yaml")

@@ -1,4 +1,4 @@
-"""Toy stamps, a recipe of a few steps, and the model with a random backbone, at 64 pixels."""
+"""Small stamps, a recipe of a few steps, and the model with a random backbone, at 64 pixels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mini() -> Sam2VideoModel:
 
 @pytest.fixture(scope="session")
 def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> PromptRecipe:
-    """Three steps a phase, the second phase at another size; each step replaces the whole pool."""
+    """Three steps per phase, the second phase at another size; each step replaces the whole buffer."""
     small = PhaseConfig(
         size=SIZE,
         steps=3,
@@ -57,5 +57,5 @@ def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> PromptRecip
 
 @pytest.fixture
 def recipe(short: PromptRecipe, tmp_path: Path) -> PromptRecipe:
-    """The same, in a folder of its own."""
+    """`short` with another output folder."""
     return replace(short, out=str(tmp_path / "run"))

@@ -1,4 +1,4 @@
-"""The loss, worked by hand on masks of a few cells."""
+"""The loss by hand, on masks of a few cells."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def test_cell_shares_are_shares_of_cells():
 
 
 def test_focal_by_hand():
-    # α (1 - p)² · -ln p of what is right with p = 3/4; (1 - α) · 1/16 …
+    # α (1 - p)² · -ln p; correct cells have p = 3/4, wrong ones 1/4.
     logits = torch.tensor([[LOG3, LOG3], [-LOG3, -LOG3]])
-    right, wrong = -math.log(0.75) / 16, -math.log(0.25) * 9 / 16
-    assert float(focal_loss(logits, TARGET)) == pytest.approx((0.25 * right + 0.75 * (wrong + 2 * right)) / 4)
+    correct, wrong = -math.log(0.75) / 16, -math.log(0.25) * 9 / 16
+    assert float(focal_loss(logits, TARGET)) == pytest.approx((0.25 * correct + 0.75 * (wrong + 2 * correct)) / 4)
 
 
 def test_dice_by_hand():
@@ -34,7 +34,7 @@ def test_dice_by_hand():
     assert float(dice_loss(logits, TARGET)) == pytest.approx(1 - (1.5 + 1) / (2 + 1 + 1))
 
 
-def test_overlap_counts_cells_and_two_empty_masks_agree():
+def test_soft_iou_counts_cells_and_is_1_for_empty_masks():
     logits = torch.tensor([[[1.0, 1.0], [-1.0, -1.0]], [[-1.0, -1.0], [-1.0, -1.0]]])
     assert soft_iou(logits, torch.stack([TARGET, torch.zeros(2, 2)])).tolist() == [0.5, 1.0]
 
@@ -43,14 +43,14 @@ def decoded(masks: torch.Tensor, ious: torch.Tensor, score: float = 0.0) -> Deco
     return DecoderOutput(masks, ious, torch.zeros(len(masks), 4, 8), torch.full((len(masks), 1), score))
 
 
-def test_only_the_best_of_three_masks_learns_besides_the_first():
+def test_mask_loss_of_the_first_and_the_best_mask():
     target = TARGET.bool()[None]
-    right = 20 * (TARGET - 0.5)
-    masks = torch.stack([-right, -right, right, -right])[None].requires_grad_()
+    correct = 20 * (TARGET - 0.5)
+    masks = torch.stack([-correct, -correct, correct, -correct])[None].requires_grad_()
     terms = prompt_loss(decoded(masks, torch.zeros(1, 4)), torch.zeros(1, 2, 2), target, "focal")
     (terms.mask + terms.dice).backward()
     assert [bool(level.any()) for level in masks.grad[0]] == [True, False, True, False]
-    # The first mask is all wrong, token 2's is right: half of 20 α-weighted focal terms of 10 each.
+    # The first mask is wrong everywhere, that of token 2 correct: half of 20 α-weighted focal terms of 10 each.
     assert float(terms.mask.detach()) == pytest.approx(20 * (0.25 + 3 * 0.75) * 10 / 4 / 2, rel=1e-3)
 
 
@@ -65,7 +65,7 @@ def test_predicted_ious_and_score():
     assert float(terms.total) == pytest.approx(0.09 - math.log(0.75) + 5 * math.log(2), rel=1e-3)
 
 
-def test_an_object_that_is_gone_counts_for_the_score_alone():
+def test_absent_object_changes_the_presence_term_alone():
     target = torch.stack([TARGET, torch.zeros(2, 2)]).bool()
     masks = (20 * (TARGET - 0.5)).expand(2, 4, 2, 2)
     both = prompt_loss(decoded(masks, torch.ones(2, 4), LOG3), torch.zeros(2, 2, 2), target, "focal")
@@ -76,16 +76,16 @@ def test_an_object_that_is_gone_counts_for_the_score_alone():
     assert float(both.presence) == pytest.approx((-math.log(0.75) - math.log(0.25)) / 2)
 
 
-def test_no_object_at_all_gives_numbers():
+def test_loss_without_objects_is_finite():
     terms = prompt_loss(
         decoded(torch.zeros(1, 4, 2, 2), torch.zeros(1, 4)), torch.zeros(1, 2, 2), torch.zeros(1, 2, 2) > 0, "balanced"
     )
     assert float(terms.total) == pytest.approx(math.log(2))
 
 
-def test_sensitivity_compares_prompts_for_different_objects_of_one_frame():
-    here, there = 100 * (TARGET - 0.5), 100 * (TARGET.flip(0) - 0.5)
+def test_sensitivity_compares_objects_of_one_frame():
+    upper, lower = 100 * (TARGET - 0.5), 100 * (TARGET.flip(0) - 0.5)
     frames, objects = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 1])
-    assert prompt_sensitivity(torch.stack([here, there, here]), frames, objects) == pytest.approx(1.0)
-    assert prompt_sensitivity(torch.stack([here, here, there]), frames, objects) == pytest.approx(0.0)
-    assert prompt_sensitivity(torch.stack([here, there]), frames[:2], torch.tensor([1, 1])) is None
+    assert prompt_sensitivity(torch.stack([upper, lower, upper]), frames, objects) == pytest.approx(1.0)
+    assert prompt_sensitivity(torch.stack([upper, upper, lower]), frames, objects) == pytest.approx(0.0)
+    assert prompt_sensitivity(torch.stack([upper, lower]), frames[:2], torch.tensor([1, 1])) is None

@@ -1,4 +1,4 @@
-"""The small SAM 2: its start values, its backbone's weights, its file."""
+"""The small SAM 2: initial weights, weights of the backbone, and the saved file."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def noise(count: int = 2, size: int = SIZE) -> torch.Tensor:
 
 
 def renamed(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """As in the package's file: the same order and last names, other names before, and a classifier at the end."""
-    named = {f"_{place}.{name.rsplit('.', 1)[-1]}": value + 1 for place, (name, value) in enumerate(state.items())}
+    """Rename tensors as in the package's file: equal order and last parts of names, and a classifier at the end."""
+    named = {f"_{index}.{name.rsplit('.', 1)[-1]}": value + 1 for index, (name, value) in enumerate(state.items())}
     return named | {"_fc.weight": torch.zeros(3, 3)}
 
 
@@ -39,7 +39,7 @@ def test_number_of_parameters(mini):
     assert sum(weight.numel() for weight in mini.parameters() if weight.requires_grad) == 2_419_298
 
 
-def test_the_maps_have_the_strides_they_are_said_to_have(mini):
+def test_strides_of_the_maps(mini):
     maps = backbone_maps(mini, noise())
     assert [level.shape for level in maps] == [
         (2, channels, SIZE // stride, SIZE // stride)
@@ -47,7 +47,7 @@ def test_the_maps_have_the_strides_they_are_said_to_have(mini):
     ]
 
 
-def test_prompts_and_image_share_one_position_matrix_from_coarse_to_fine(mini):
+def test_prompts_and_image_share_a_position_matrix(mini):
     init_weights(mini, backbone_maps(mini, noise()))
     matrix = mini.shared_image_embedding.positional_embedding
     assert torch.equal(matrix, mini.prompt_encoder.shared_embedding.positional_embedding)
@@ -57,13 +57,13 @@ def test_prompts_and_image_share_one_position_matrix_from_coarse_to_fine(mini):
     assert FREQUENCIES[0] < matrix.std() < FREQUENCIES[1]
 
 
-def test_a_click_is_embedded_as_the_place_it_lies_on(mini):
-    """The middle of a cell of the image's position code, up to the kind of prompt that is added."""
+def test_click_has_the_position_code_of_its_cell(mini):
+    """The embedding is the position code of the cell plus the embedding of a positive click."""
     init_weights(mini, backbone_maps(mini, noise()))
-    where = mini.get_image_wide_positional_embeddings()[0, :, 1, 2]
+    position = mini.get_image_wide_positional_embeddings()[0, :, 1, 2]
     click = torch.tensor([[[[2 * 16 + 7.5, 1 * 16 + 7.5]]]])
     sparse, _ = mini.prompt_encoder(click, torch.ones(1, 1, 1, dtype=torch.int32), None, None)
-    assert torch.allclose(sparse[0, 0, 0] - mini.prompt_encoder.point_embed.weight[1], where, atol=1e-5)
+    assert torch.allclose(sparse[0, 0, 0] - mini.prompt_encoder.point_embed.weight[1], position, atol=1e-5)
 
 
 def test_cross_attentions_start_with_equal_queries_and_keys(mini):
@@ -76,8 +76,8 @@ def test_cross_attentions_start_with_equal_queries_and_keys(mini):
     assert not torch.equal(own.q_proj.weight, own.k_proj.weight)
 
 
-def test_the_neck_gives_what_the_decoder_can_read(mini):
-    """Whatever the deviation of the maps, about 0.6 comes from each level."""
+def test_neck_output_has_unit_scale(mini):
+    """The scale of a level does not depend on the deviation of its maps."""
     maps = tuple(
         factor * torch.randn(2, channels, SIZE // stride, SIZE // stride)
         for factor, channels, stride in zip((3, 7, 9, 11), reversed(CHANNELS), (4, 8, 16, 32), strict=True)
@@ -88,12 +88,14 @@ def test_the_neck_gives_what_the_decoder_can_read(mini):
     assert float(lateral.detach().std()) == pytest.approx(float(plain.detach().std()), rel=0.2)
 
 
-def test_the_same_seed_gives_the_same_weights():
-    one, other = mini_sam2(None, SIZE, seed=3), mini_sam2(None, SIZE, seed=3)
-    assert all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True))
+def test_equal_seeds_give_equal_weights():
+    first, second = mini_sam2(None, SIZE, seed=3), mini_sam2(None, SIZE, seed=3)
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
 
 
-def test_the_backbone_goes_by_order(mini, tmp_path):
+def test_backbone_tensors_are_matched_by_order(mini, tmp_path):
     before = {name: value.clone() for name, value in mini.vision_encoder.backbone.state_dict().items()}
     torch.save(renamed(before), tmp_path / "weights.pth")
     load_backbone(mini, tmp_path / "weights.pth")
@@ -118,13 +120,13 @@ def test_another_backbone_is_refused(mini, tmp_path):
         load_backbone(mini, tmp_path / "missing.pth")
 
 
-def test_a_file_that_would_run_code_is_refused(mini, tmp_path):
+def test_file_with_code_is_refused(mini, tmp_path):
     torch.save({"_0.weight": nn.Linear(1, 1)}, tmp_path / "weights.pth")
     with pytest.raises(ConfigError, match="more than tensors"):
         load_backbone(mini, tmp_path / "weights.pth")
 
 
-def test_the_trained_part_is_all_but_the_backbone(mini):
+def test_trained_state_excludes_the_backbone(mini):
     state = trained_state(mini)
     assert not any(name.startswith(BACKBONE) for name in state)
     other = mini_sam2(None, SIZE, seed=1)
@@ -135,7 +137,7 @@ def test_the_trained_part_is_all_but_the_backbone(mini):
         load_trained(other, state, "here")
 
 
-def test_a_saved_model_is_half_as_large_and_loads_at_any_size_in_full_precision(mini, tmp_path):
+def test_saved_model_is_float16_and_loads_at_any_size(mini, tmp_path):
     init_weights(mini, backbone_maps(mini, noise()))
     export_model(mini, export_model(mini, tmp_path / "model"))
     weights = sum(weight.numel() for weight in mini.parameters())

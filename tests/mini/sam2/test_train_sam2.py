@@ -1,4 +1,4 @@
-"""Runs of a few steps: killed and resumed, what they change, what they learn."""
+"""Runs of a few steps: resumption, trained weights, output files and learning."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SIZE = 64
 States = dict[tuple[int, int], dict[str, torch.Tensor]]
 
 
-class DeathError(Exception):
-    """What stops a run."""
+class KilledError(Exception):
+    """Raised to stop a run."""
 
 
-def recorded(patch: pytest.MonkeyPatch) -> States:
-    """All tensors, the backbone's too, whenever a checkpoint is written, by phase and step."""
+def record_states(patch: pytest.MonkeyPatch) -> States:
+    """Record all tensors, including the backbone's, at each checkpoint, by phase and step."""
     states: States = {}
     save = PromptStage.save
 
@@ -41,13 +41,13 @@ def recorded(patch: pytest.MonkeyPatch) -> States:
 
 
 def kill_after(patch: pytest.MonkeyPatch, phase: int, step: int) -> None:
-    """Stop a run when the weights have learnt from that step, and before any checkpoint holds it."""
+    """Stop a run after a step and before its checkpoint."""
     train_step = PromptStage.train_step
 
     def dying(self: PromptStage, rate: float) -> None:
         train_step(self, rate)
         if (self.phase, self.step) == (phase, step):
-            raise DeathError
+            raise KilledError
 
     patch.setattr(PromptStage, "train_step", dying)
 
@@ -58,48 +58,48 @@ def write(recipe: PromptRecipe, path: Path) -> Path:
 
 
 def rows(recipe: PromptRecipe) -> list[dict[str, str]]:
-    """Of the log, but for the time."""
+    """Return the rows of the log without times."""
     return [row | {"seconds": ""} for row in read_log(Path(recipe.out) / LOG)]
 
 
-def differing(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> set[str]:
-    assert one.keys() == other.keys()
-    return {name for name, value in one.items() if not torch.equal(value, other[name])}
+def differing(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> set[str]:
+    assert actual.keys() == expected.keys()
+    return {name for name, value in actual.items() if not torch.equal(value, expected[name])}
 
 
-def assert_same(states: States, whole: States) -> None:
-    assert max(states) == max(whole) == (3, 0)
+def assert_same(states: States, complete: States) -> None:
+    assert max(states) == max(complete) == (3, 0)
     for moment, state in states.items():
-        assert not differing(state, whole[moment]), moment
+        assert not differing(state, complete[moment]), moment
 
 
 @pytest.fixture(scope="module")
-def whole(short: PromptRecipe) -> States:
-    """Of a run that nothing disturbs."""
+def complete(short: PromptRecipe) -> States:
+    """States of an uninterrupted run."""
     with pytest.MonkeyPatch.context() as patch:
-        states = recorded(patch)
+        states = record_states(patch)
         PromptStage(short).run()
     return states
 
 
 @pytest.mark.parametrize("phase", range(len(PHASES)), ids=PHASES)
-def test_a_run_that_was_stopped_ends_as_one_that_was_not(phase, recipe, short, whole, monkeypatch):
+def test_resumed_run_equals_an_uninterrupted_run(phase, recipe, short, complete, monkeypatch):
     with monkeypatch.context() as patch:
         kill_after(patch, phase, 2)
-        with pytest.raises(DeathError):
+        with pytest.raises(KilledError):
             PromptStage(recipe).run()
     assert len(rows(recipe)) == 3 * phase + 2
-    states = recorded(monkeypatch)
+    states = record_states(monkeypatch)
     PromptStage(recipe, resume=True).run()
     assert min(states) == (phase + 1, 0)
-    assert_same(states, whole)
+    assert_same(states, complete)
     assert rows(recipe) == rows(short)
     for name in (FIGURES, "model/model.safetensors", "model/config.json"):
         assert (Path(recipe.out) / name).read_bytes() == (Path(short.out) / name).read_bytes()
 
 
-def test_a_process_that_was_killed_is_resumed(recipe, short, whole, fork, tmp_path, monkeypatch):
-    """While it writes the maps of the memory phase's last step."""
+def test_killed_process_is_resumed(recipe, short, complete, fork, tmp_path, monkeypatch):
+    """The process is killed while it writes the maps of the last step of the memory phase."""
     path = write(recipe, tmp_path / "recipe.yaml")
     code = """
         import os, signal, sys
@@ -116,13 +116,13 @@ def test_a_process_that_was_killed_is_resumed(recipe, short, whole, fork, tmp_pa
     process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert rows(recipe) == rows(short)[:8]
-    states = recorded(monkeypatch)
+    states = record_states(monkeypatch)
     assert train_sam2.main([str(path), "--resume"]) == 0
-    assert_same(states, whole)
+    assert_same(states, complete)
     assert rows(recipe) == rows(short)
 
 
-def test_a_checkpoint_is_not_overwritten_unasked(short, whole, tmp_path, capsys):
+def test_checkpoint_needs_resume(short, complete, tmp_path, capsys):
     with pytest.raises(UsageError, match="--resume"):
         PromptStage(short)
     assert train_sam2.main([str(write(short, tmp_path / "recipe.yaml"))]) == UsageError.exit_code
@@ -130,46 +130,46 @@ def test_a_checkpoint_is_not_overwritten_unasked(short, whole, tmp_path, capsys)
     assert len(rows(short)) == 9
 
 
-def test_the_backbone_never_changes(whole):
+def test_backbone_is_frozen(complete):
     first = mini_sam2(None, SIZE).state_dict()
     backbone = {name for name in first if name.startswith(BACKBONE)}
     assert any(name.endswith("running_var") for name in backbone)
-    for moment, state in whole.items():
+    for moment, state in complete.items():
         assert all(torch.equal(state[name], first[name]) for name in backbone), moment
 
 
-def test_only_what_remembers_learns_in_the_memory_phase(whole):
+def test_memory_phase_trains_the_memory_alone(complete):
     sam2 = mini_sam2(None, SIZE)
     own = {id(part) for part in memory_parts(sam2) if isinstance(part, torch.nn.Parameter)}
     own |= {id(w) for part in memory_parts(sam2) if isinstance(part, torch.nn.Module) for w in part.parameters()}
     memory = {name for name, weight in sam2.named_parameters() if id(weight) in own}
-    moved = differing(whole[2, 0], whole[3, 0])
-    assert moved <= memory
+    changed = differing(complete[2, 0], complete[3, 0])
+    assert changed <= memory
     assert {"memory_encoder", "memory_attention", "memory_temporal_positional_encoding", "object_pointer_proj"} <= {
-        name.split(".")[0] for name in moved
+        name.split(".")[0] for name in changed
     }
     for phase in (0, 1):
-        moved = differing(whole[phase, 2], whole[phase + 1, 0])
-        assert {"mask_head.weight", "class_head.weight", "mask_decoder.mask_tokens.weight"} <= moved
-        assert not moved & memory
+        changed = differing(complete[phase, 2], complete[phase + 1, 0])
+        assert {"mask_head.weight", "class_head.weight", "mask_decoder.mask_tokens.weight"} <= changed
+        assert not changed & memory
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_image_and_prompts_share_their_position_code(recipe, short, whole, resume):
-    """Without it the decoder ignores its prompts."""
+def test_image_and_prompts_share_a_position_code(recipe, short, complete, resume):
+    """With different codes, the decoder ignores its prompts."""
     network = PromptStage(short if resume else recipe, resume=resume).network
     code = network.sam2.get_image_wide_positional_embeddings()
     assert torch.equal(network.decoder.position, code.flatten(2).transpose(1, 2)[:, None])
 
 
-def test_what_a_run_leaves_behind(short, whole):
+def test_files_of_a_run(short, complete):
     out = Path(short.out)
     names = {"checkpoint.pt", "figures.json", "log.csv", "model", "buffer-prompts", "buffer-finer", "buffer-memory"}
     assert {path.name for path in out.iterdir()} == names
     model = load_sam2(out / train_sam2.MODEL)
     assert model.config.image_size == SIZE
     for name, value in model.state_dict().items():
-        assert torch.equal(value.half(), whole[3, 0][name].half()), name
+        assert torch.equal(value.half(), complete[3, 0][name].half()), name
     table = rows(short)
     assert [(row["phase"], row["step"]) for row in table] == [(p, str(s)) for p in PHASES for s in range(1, 4)]
     assert all(bool(row["box"]) == (int(row["step"]) > 1) for row in table)
@@ -178,7 +178,7 @@ def test_what_a_run_leaves_behind(short, whole):
     assert all(0 <= figures[name] <= 1 for name in ("box", "point", "filled", "followed", "stayed"))
 
 
-def test_a_few_steps_lower_the_loss(recipe):
+def test_loss_falls_within_a_few_steps(recipe):
     """The same eight clips again and again, each time with other prompts."""
     none = replace(recipe.finer, steps=0)
     phase = replace(recipe.prompts, steps=24, balanced_steps=24, rate=3e-3, warm_up=4, clips=8, refresh_every=99)
@@ -191,7 +191,7 @@ def test_a_few_steps_lower_the_loss(recipe):
     assert float(table[-1]["mask_iou"]) > float(table[0]["mask_iou"]) + 0.1
 
 
-def test_a_recipe_is_read_with_changes(short, tmp_path):
+def test_recipe_is_read_with_changes(short, tmp_path):
     path = write(short, tmp_path / "recipe.yaml")
     assert PromptRecipe.load(path) == short
     assert PromptRecipe.load(path, ["memory.steps=7", "seed=3"]) == replace(
@@ -206,7 +206,7 @@ def test_a_recipe_is_read_with_changes(short, tmp_path):
             PromptRecipe.load(path, [change])
 
 
-def test_another_file_is_no_checkpoint(recipe):
+def test_other_file_is_no_checkpoint(recipe):
     Path(recipe.out).mkdir()
     (Path(recipe.out) / CHECKPOINT).write_bytes(b"something else")
     with pytest.raises(ConfigError, match="not a checkpoint of this training"):

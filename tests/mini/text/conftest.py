@@ -1,4 +1,4 @@
-"""Toy stamps, and a recipe of a few steps of a narrow encoder."""
+"""Small stamps, and a recipe of six steps of a narrow encoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sentences by number, and the tensors they become."""
+"""Sentences by number, and their tensors."""
 
 from __future__ import annotations
 
@@ -22,41 +22,41 @@ def training(toys) -> SentenceStream:
 @pytest.fixture
 def batches(recipe, training) -> SentenceBatches:
     torch.manual_seed(0)
-    tokeniser = train_tokeniser((said.text for number in range(6) for said in training[number]), 400)
+    tokeniser = train_tokeniser((sentence.text for number in range(6) for sentence in training[number]), 400)
     return SentenceBatches(tokeniser, TextReader(recipe, tokeniser.get_vocab_size(), training.names), 0.15)
 
 
 def make(batches: SentenceBatches, training: SentenceStream, seed: int = 0, scenes: int = 6) -> TokenBatch:
-    said = [one for number in range(scenes) for one in training[number]]
-    return batches.make(said, 0.2, np.random.default_rng(seed))
+    sentences = [sentence for number in range(scenes) for sentence in training[number]]
+    return batches.make(sentences, 0.2, np.random.default_rng(seed))
 
 
-def test_a_number_always_says_the_same(toys, training):
-    again = SentenceStream("train", expressions=6, null_expressions=3, seed=0, stamps=toys)
-    assert again[4] == training[4]
+def test_sentences_depend_on_number_seed_and_split(toys, training):
+    same = SentenceStream("train", expressions=6, null_expressions=3, seed=0, stamps=toys)
+    assert same[4] == training[4]
     assert training[5] != training[4]
     assert SentenceStream("train", expressions=6, null_expressions=3, seed=1, stamps=toys)[4] != training[4]
     assert SentenceStream("val", expressions=6, null_expressions=3, seed=0, stamps=toys)[4] != training[4]
 
 
-def test_no_name_of_a_held_out_thing_is_said_in_training(toys, training):
+def test_training_sentences_have_no_held_out_name(toys, training):
     collection = collect_assets(toys)
-    held = set(splits.split_assets(collection, 0).categories)
-    said = [one for number in range(12) for one in training[number]]
-    assert held
-    assert not any(word in held for one in said for word in one.text.split())
-    assert {one.claim.name for one in said} - {None} <= set(training.names)
+    held_out = set(splits.split_assets(collection, 0).categories)
+    sentences = [sentence for number in range(12) for sentence in training[number]]
+    assert held_out
+    assert not any(word in held_out for sentence in sentences for word in sentence.text.split())
+    assert {sentence.claim.name for sentence in sentences} - {None} <= set(training.names)
     unseen = SentenceStream("test-unseen", expressions=6, null_expressions=3, seed=0, stamps=toys)
-    assert any(one.claim.name in held for number in range(4) for one in unseen[number])
+    assert any(sentence.claim.name in held_out for number in range(4) for sentence in unseen[number])
 
 
-def test_some_refer_to_something_and_some_to_nothing(training):
-    said = [one for number in range(6) for one in training[number]]
-    assert {one.fid > 0 for one in said} == {True, False}
-    assert max(sum(one.fid > 0 for one in training[number]) for number in range(6)) <= 6
+def test_sentences_with_and_without_referent(training):
+    sentences = [sentence for number in range(6) for sentence in training[number]]
+    assert {sentence.fid > 0 for sentence in sentences} == {True, False}
+    assert max(sum(sentence.fid > 0 for sentence in training[number]) for number in range(6)) <= 6
 
 
-def test_answers_to_a_claim(batches, training):
+def test_targets_of_a_claim(batches, training):
     reader = batches.reader
     assert reader.targets(Claim()) == [0, 0, 0]
     name = training.names[2]
@@ -64,7 +64,7 @@ def test_answers_to_a_claim(batches, training):
     assert reader.targets(Claim(name="zeppelin", hearing="loudest")) == [IGNORED, 0, 6]
 
 
-def test_what_is_hidden_can_be_put_back(batches, training):
+def test_masked_tokens_and_targets(batches, training):
     batch = make(batches, training)
     chosen = batch.token_targets != IGNORED
     assert torch.equal(torch.where(chosen, batch.token_targets, batch.masked), batch.tokens)
@@ -75,13 +75,13 @@ def test_what_is_hidden_can_be_put_back(batches, training):
     assert 0.6 < (batch.masked[chosen] == SPECIAL.index("<mask>")).float().mean() < 0.95
 
 
-def test_a_batch_comes_from_its_generator_alone(batches, training):
-    one, same, other = (make(batches, training, seed) for seed in (1, 1, 2))
-    assert all(torch.equal(vars(one)[name], vars(same)[name]) for name in vars(one))
-    assert one.tokens.shape != other.tokens.shape or not torch.equal(one.masked, other.masked)
+def test_batch_depends_on_its_generator_alone(batches, training):
+    batch, same, other = (make(batches, training, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(vars(batch)[name], vars(same)[name]) for name in vars(batch))
+    assert batch.tokens.shape != other.tokens.shape or not torch.equal(batch.masked, other.masked)
 
 
-def test_pads_do_not_count(batches):
+def test_padding_does_not_change_features(batches):
     reader = batches.reader.eval()
     line = torch.tensor([[0, 7, 8, 9, 2]])
     padded = torch.nn.functional.pad(line, (0, 6), value=SPECIAL.index("<pad>"))
@@ -90,7 +90,7 @@ def test_pads_do_not_count(batches):
     torch.testing.assert_close(reader.features(padded), reader.features(line))
 
 
-def test_losses_are_those_of_chance_before_training_and_finite_without_a_hidden_token(batches, training):
+def test_initial_losses_are_those_of_chance(batches, training):
     batch = make(batches, training)
     losses = batches.reader.losses(batch)
     assert abs(losses["place"].item() - np.log(5)) < 0.4
