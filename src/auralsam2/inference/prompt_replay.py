@@ -12,7 +12,6 @@ import numpy as np
 from auralsam2.inference.exclusive_access import exclusive
 from auralsam2.inference.feature_prompts import Condition
 from auralsam2.inference.object_state import MaskPrediction, ObjectState
-from auralsam2.inference.prompt_mapping import XY, XYXY
 from auralsam2.inference.propagation import Direction
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.modeling.prompt_encoder import VisualPrompts
@@ -138,9 +137,9 @@ def map_round(
     session: VideoSession,
     time: float,
     *,
-    points: Sequence[XY] = (),
+    points: Sequence[tuple[float, float]] = (),
     labels: Sequence[int] = (),
-    box: XYXY | None = None,
+    box: tuple[float, float, float, float] | None = None,
     mask: np.ndarray | None = None,
 ) -> VisualPrompts:
     """Map the prompts of one frame to the model's square; see `VideoSession.add_points` and `VideoSession.add_mask`."""
