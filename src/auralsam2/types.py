@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auralsam2.arguments import as_number, as_path, as_seconds, as_text
+from auralsam2.arguments import as_index, as_number, as_path, as_seconds, as_text
 from auralsam2.errors import UsageError, quoted
 
 if TYPE_CHECKING:
@@ -118,13 +118,22 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mask:
-    """Mask of the object at source resolution: a PNG whose non-zero pixels are the object; time in seconds."""
+    """Mask of the object in an image file at source resolution.
+
+    Attributes:
+        path: the file: transparent, palette or grey; see `inference.mask_file`.
+        time: in seconds, or text such as `1:30`.
+        value: value or palette index of the object's pixels; None for the only object of the file.
+    """
 
     path: Path
     time: float = 0.0
+    value: int | None = None
 
     def __post_init__(self) -> None:
         _set(self, path=as_path("path", self.path), time=as_seconds("time", self.time))
+        if self.value is not None:
+            _set(self, value=as_index("value", self.value))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,8 @@ Needs `ffmpeg` on the path.
 import numpy as np
 import pytest
 
+from auralsam2.inference.audio_examples import AudioExamples
+from auralsam2.inference.windows import FrameTime, Window
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
@@ -184,3 +186,9 @@ def test_sound_and_pictures_of_joined_flash_videos(tmp_path):
     with SoundTrack(path) as track:
         assert np.abs(track.read(1.5, 2.3)).max() > 0.4
     assert track.damage == []
+    examples = AudioExamples(path)
+    for index in range(3):
+        moment = FrameTime(index, index + 0.5, index)
+        examples.example(moment, Window((moment,), index, 1, index), 1.0)
+    assert any("step back" in note for note in examples.notes)
+    examples.close()

@@ -172,3 +172,25 @@ def test_a_finished_run_resumed_stays(parts, undisturbed):
     before = weights(undisturbed)
     train(recipe(parts), undisturbed, resume=True)
     assert difference(before, weights(undisturbed)) == 0
+
+
+@pytest.mark.parametrize("options", [{"max_steps": 4}, {"max_steps": 4, "validate_every": 1}])
+def test_divergence_stops_with_the_step_and_a_remedy(parts, tmp_path, options):
+    diverging = values(parts, **options)
+    diverging["optimiser"] = diverging.get("optimiser", {}) | {"rate": 1e30}
+    with pytest.raises(ConfigError, match=r"diverged at step [1-4]: .*: lower optimiser\.rate"):
+        train(TrainingRecipe.from_dict(diverging), tmp_path / "run")
+    assert not (tmp_path / "run" / BEST).exists()
+    assert not (tmp_path / "run" / LAST).exists()
+
+
+def test_a_finished_run_continues_with_more_steps(parts, tmp_path):
+    messages: list[str] = []
+    train(TrainingRecipe.from_dict(values(parts, max_steps=2)), tmp_path / "run")
+    before = weights(tmp_path / "run")
+    more = TrainingRecipe.from_dict(values(parts, max_steps=4))
+    train(more, tmp_path / "run", resume=True, on_message=messages.append)
+    assert any("step 4" in message for message in messages)
+    assert difference(before, weights(tmp_path / "run")) > 0
+    with pytest.raises(ConfigError, match="continue it with as many, or more"):
+        train(TrainingRecipe.from_dict(values(parts, max_steps=3)), tmp_path / "run", resume=True)

@@ -79,14 +79,17 @@ def parse_box(text: str) -> Box:
 
 
 def parse_mask(text: str) -> Mask:
-    """Parse `PNG[@SECONDS]`."""
-    place, time = (
-        _split_time(text, "--mask", "PNG[@SECONDS]") if "@" in text and not Path(text).is_file() else (text, 0.0)
-    )
-    path = Path(place)
-    if not path.is_file():
+    """Parse `PNG[#VALUE][@SECONDS]`."""
+    place, time = text, 0.0
+    if "@" in text and not is_file(Path(text)):
+        place, time = _split_time(text, "--mask", "PNG[#VALUE][@SECONDS]")
+    path, value = Path(place), None
+    match = re.fullmatch(r"(.+)#(\d{1,9})", place, re.DOTALL)
+    if match is not None and not is_file(path):
+        path, value = Path(match[1]), int(match[2])
+    if not is_file(path):
         raise UsageError(f"--mask {text}: no file {path}")
-    return Mask(path=path, time=time)
+    return Mask(path=path, time=time, value=value)
 
 
 def read_prompts(path: Path) -> Prompts:

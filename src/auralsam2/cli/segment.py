@@ -51,7 +51,7 @@ def segment(
         list[str] | None, typer.Option(metavar="X0,Y0,X1,Y1[@SECONDS]", help="Box around the object.")
     ] = None,
     mask: Annotated[
-        list[str] | None, typer.Option(metavar="PNG[@SECONDS]", help="Mask of the object, at the size of the video.")
+        list[str] | None, typer.Option(metavar="PNG[#VALUE][@SECONDS]", help="Mask of the object, of the video's size.")
     ] = None,
     audio: Annotated[
         str | None, typer.Option(metavar="FILE|none", help="Use the sound of this file, or no sound.")

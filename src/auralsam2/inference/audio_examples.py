@@ -65,6 +65,11 @@ class AudioExamples:
         """Times of damaged audio, in seconds, as far as the file was read."""
         return self._track.damage if self._track is not None else []
 
+    @property
+    def notes(self) -> list[str]:
+        """Sentences about corrections of the audio, as far as the file was read."""
+        return self._track.notes if self._track is not None else []
+
     def example(self, moment: FrameTime, window: Window, slot_length: float) -> AudioExample:
         """Return the audio example of a frame in a window."""
         begin = sound_begin(moment, window, slot_length)

@@ -42,6 +42,7 @@ class FeaturePromptProvider:
 
     Attributes:
         damage: times of damaged audio, in seconds, as far as the file was read.
+        notes: sentences about corrections of the audio, likewise.
         uses_audio: whether audio was fused for any frame so far.
         any_audible: whether any audio example so far was audible.
     """
@@ -59,6 +60,7 @@ class FeaturePromptProvider:
         self._reached: dict[bool, int] = {}
         self._text: dict[str | None, torch.Tensor | None] = {}
         self.damage: list[float] = []
+        self.notes: list[str] = []
         self.uses_audio = self.any_audible = False
 
     def close(self) -> None:
@@ -113,6 +115,7 @@ class FeaturePromptProvider:
         if condition.use_audio:
             self.uses_audio = True
             self._add_damage(examples.damage)
+            self.notes += [note for note in examples.notes if note not in self.notes]
             self.any_audible |= examples.any_audible
         assert result is not None, "a window contains the frames that it yields"
         return result

@@ -10,11 +10,15 @@ import torch
 
 from auralsam2.arguments import as_array, as_path
 from auralsam2.errors import UsageError
-from auralsam2.inference.video_source import VideoSource, read_label
+from auralsam2.inference.mask_file import read_mask_file
+from auralsam2.inference.video_source import VideoSource
 from auralsam2.modeling.preprocess import mask_to_square
 from auralsam2.modeling.prompt_encoder import NEGATIVE, POSITIVE, VisualPrompts
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.utils.mask_geometry import connected_components, interior_point
+
+XY = tuple[float, float]
+XYXY = tuple[float, float, float, float]
 
 
 class PromptMapper:
@@ -104,8 +108,7 @@ class PromptMapper:
             box = self._scaled([[corners.x0, corners.y0], [corners.x1, corners.y1]]).flatten()
         if prompts.masks:
             (file,) = prompts.masks
-            label = read_label(file.path, self._source.info.width, self._source.info.height)
-            source = torch.from_numpy(label > 0)
+            source = torch.from_numpy(read_mask_file(file, self._source.info.width, self._source.info.height))
             mask = mask_to_square(source, self._size)
         return VisualPrompts(
             points=self._scaled([[point.x, point.y] for point in prompts.points]),

@@ -114,6 +114,7 @@ class VideoSession:
     def warnings(self) -> list[str]:
         """Notes about the part of the video that was read."""
         notes = [*damage_notes(self._frames.damage, self._feature_prompts.damage), *self._frames.notes]
+        notes += [f"audio: {note}" for note in self._feature_prompts.notes if note not in notes]
         if self._feature_prompts.uses_audio and not self._feature_prompts.any_audible:
             notes.append(SILENT_SO_FAR)
         if self._cache.evicted:

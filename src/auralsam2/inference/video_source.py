@@ -6,44 +6,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from auralsam2.arguments import as_audio_track, as_path, as_rate, as_seconds
 from auralsam2.errors import InputError, UsageError, quoted
+from auralsam2.inference.mask_file import read_mask_file
 from auralsam2.media.audio_choice import AudioChoice, audio_note
 from auralsam2.media.probe import probe
 from auralsam2.types import MediaInfo, Prompts
-
-
-def read_label(path: Path, width: int, height: int) -> np.ndarray:
-    """Read a mask from an image file.
-
-    Args:
-        path: an 8-bit image in a format that Pillow reads.
-        width: of the frames, in pixels.
-        height: of the frames, in pixels.
-
-    Returns:
-        (height, width) uint8; non-zero pixels are the object.
-
-    Raises:
-        InputError: the file cannot be read, or has another size than the frames.
-    """
-    try:
-        with Image.open(path) as picture:
-            size = picture.size
-            # The header gives the size, so that an image of another size is not decoded.
-            label = np.array(picture.convert("L")) if size == (width, height) else None
-    # Pillow raises errors of many types for damaged files.
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a mask: give an 8-bit PNG") from error
-    if label is None:
-        raise InputError(
-            f"{path}: mask of {size[0]}x{size[1]} pixels, the video has {width}x{height}: give one of the frame's size"
-        )
-    return label
-
 
 DEFAULT_FPS = 1.0
 """Processed frames per second: the rate of the training data."""
@@ -121,7 +89,7 @@ class VideoSource:
             raise UsageError(f"{path}: `start={start:g}` is after the end of the video at {info.duration:.2f} s")
         prompts.check_inside(info, start, end)
         for mask in prompts.masks:
-            read_label(mask.path, info.width, info.height)
+            read_mask_file(mask, info.width, info.height)
         prompted = prompts_later or bool(prompts.visual) or prompts.text is not None
         if isinstance(audio, Path):
             if probe(audio, audio_track).audio_rate is None:

@@ -60,7 +60,9 @@ def request_hash(
         "audio_track": audio_track,
         "points": prompts.points,
         "boxes": prompts.boxes,
-        "masks": [(hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time) for mask in prompts.masks],
+        "masks": [
+            (hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time, mask.value) for mask in prompts.masks
+        ],
         "text": prompts.text,
         "fps": fps,
         "start": start,

@@ -17,7 +17,7 @@ from auralsam2.data.images import read_frame
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.preprocess import to_square
 from auralsam2.outputs.overlay import COLOUR, draw_overlay
-from auralsam2.training.lightning_module import J
+from auralsam2.training.lightning_module import J, divergence_error
 from auralsam2.utils.atomic_io import write_file, writing
 
 BEST, LAST = "best", "last"
@@ -64,6 +64,41 @@ class ModelCheckpoints(Callback):
             training = module.network.training
             AuralSAM2(module.network, name).save_pretrained(self.out / name)
             module.network.train(training)
+
+
+class DivergenceStop(Callback):
+    """Stop training, before a model or checkpoint is written, where the loss or a weight is not finite.
+
+    Raises (in training):
+        ConfigError: with the step and the remedy.
+    """
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Check the loss of a clip."""
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if loss is not None and not bool(torch.isfinite(loss).all()):
+            raise divergence_error(trainer.global_step, f"the loss is {float(loss):g}")
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the weights that the validation would save."""
+        self._check_weights(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Check the weights of a checkpoint."""
+        self._check_weights(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Check the weights of the final model."""
+        self._check_weights(trainer, pl_module)
+
+    def _check_weights(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        finite = [parameter.isfinite().all() for parameter in module.parameters() if parameter.requires_grad]
+        if finite and not bool(torch.stack(finite).all()):
+            raise divergence_error(trainer.global_step, "weights are not finite")
 
 
 CLIPS, FRAMES = 4, 5

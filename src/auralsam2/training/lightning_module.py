@@ -45,6 +45,14 @@ DROPOUT, DRAWING = 2, 3
 """Uses of random numbers, beside those of `training.dataset`."""
 
 
+def divergence_error(step: int, reason: str) -> ConfigError:
+    """Make the error of a training that diverged."""
+    return ConfigError(
+        f"training diverged at step {step}: {reason}: lower optimiser.rate or set trainer.clip_norm in the recipe, and "
+        "start again"
+    )
+
+
 class ClipModule(pl.LightningModule):
     """Train a network on a frozen SAM 2 and, unless its rate is 0, the audio encoder.
 
@@ -153,8 +161,13 @@ class ClipModule(pl.LightningModule):
 
         Returns:
             (n, S, S) bool, masks of the n supervised frames.
+
+        Raises:
+            ConfigError: the masks are not finite.
         """
         _, decoded = self.run_clip(clip, self.recipe.model.clip.conditioning)
+        if not bool(decoded.logits.isfinite().all()):
+            raise divergence_error(self.global_step, "the masks are not finite")
         if self.recipe.model.extensions.empty_when_absent:
             decoded = decoded.gated()
         supervised = clip.supervised.nonzero()[:, 0].tolist()

@@ -16,7 +16,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from auralsam2.baselines.network import AdapterNetwork
 from auralsam2.errors import ConfigError, OutputError, UsageError
 from auralsam2.modeling.network import AuralNetwork
-from auralsam2.training.callbacks import ModelCheckpoints, PanelCallback
+from auralsam2.training.callbacks import DivergenceStop, ModelCheckpoints, PanelCallback
 from auralsam2.training.dataset import training_samples, validation_samples
 from auralsam2.training.initialise import build_network
 from auralsam2.training.lightning_module import AuralModule, BaselineModule, ClipModule
@@ -63,7 +63,8 @@ def train(
     module = build_module(recipe)
     if first:
         on_message(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
-    trainer = _trainer(recipe, out, module, bar, [ModelCheckpoints(out, on_message), PanelCallback(out)])
+    callbacks = [DivergenceStop(), ModelCheckpoints(out, on_message), PanelCallback(out)]
+    trainer = _trainer(recipe, out, module, bar, callbacks)
     if first:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -144,7 +145,12 @@ def _check(recipe: TrainingRecipe, out: Path, resume: bool) -> None:
         "out",
     )
     for key in sorted(known.keys() | requested.keys()):
-        if key not in free and known.get(key) != requested.get(key):
+        before, after = known.get(key), requested.get(key)
+        if key in ("trainer.max_steps", "trainer.epochs") and before is not None and after is not None:
+            if after < before:
+                raise ConfigError(f"{out}: the run has {key} {before}: continue it with as many, or more")
+            continue
+        if key not in free and before != after:
             raise ConfigError(
                 f"{out}: the run has {key} {known.get(key)!r}, not {requested.get(key)!r}: "
                 "a run continues with its own recipe"
