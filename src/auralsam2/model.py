@@ -23,6 +23,8 @@ from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.model_folder import check_parts, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.outputs.export import ExportOptions
+from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_folder import BackgroundWriter, OverlayRate, ResultFolder
 from auralsam2.types import Prompts, Segmentation
 from auralsam2.utils.devices import DTYPES, pick_device, pick_dtype
@@ -222,6 +224,7 @@ class VideoSegmentation:
         save: Collection[str] | str = DEFAULT_SAVE,
         overlay: bool | None = None,
         overlay_rate: OverlayRate = "processed",
+        postprocessing: PostProcessing | None = None,
         options: dict[str, Any] | None = None,
         on_frame: Callable[[Segmentation], None] | None = None,
     ) -> Path:
@@ -236,6 +239,7 @@ class VideoSegmentation:
             overlay: write the overlay or not, regardless of `save`; None follows `save`.
             overlay_rate: `processed` for an overlay of the processed frames, `source` for one of all frames of the
                 video, where each mask holds until the next one.
+            postprocessing: steps of post-processing; None for none.
             options: for `result.json`; with a `request`, see `outputs.request`, a later run can skip this video.
             on_frame: called after each frame.
 
@@ -251,11 +255,13 @@ class VideoSegmentation:
         if overlay is not None:
             save = save - {"overlay"} | ({"overlay"} if overlay else set())
         source = self.source
+        steps = postprocessing or PostProcessing()
         part = {
             "fps": "all" if source.fps is None else source.fps,
             "start": source.start,
             "end": source.end,
             "audio_track": source.audio_track,
+            "postprocessing": dataclasses.asdict(steps),
         }
         header = {
             "model": self.model.name,
@@ -276,10 +282,11 @@ class VideoSegmentation:
             end=source.end,
             fps=source.fps,
             overlay_rate=overlay_rate,
+            export=ExportOptions().feathered(steps.feather),
         )
         with folder:
             with BackgroundWriter(folder, self.clock) as writer:
-                for segmentation in self:
+                for segmentation in postprocess(self, steps):
                     writer.write(segmentation)
                     if on_frame is not None:
                         on_frame(segmentation)

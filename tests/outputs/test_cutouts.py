@@ -108,7 +108,7 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_alpha_count_times_and_audio(name: str, result: Path, video: Path, tmp_path: Path) -> None:
     file, filters, decoder, least = FILES[name]
-    (path,) = export_result(result, {name}, out=tmp_path)
+    (path,) = export_result(str(result), name, out=str(tmp_path))
     assert path == tmp_path / file
     times = times_of(video)
     assert times_of(path) == pytest.approx(times, abs=1e-3 if file.endswith("webm") else 1e-6)
@@ -124,7 +124,7 @@ def test_alpha_count_times_and_audio(name: str, result: Path, video: Path, tmp_p
 
 @pytest.mark.parametrize(("name", "decoder"), [("cutout-prores", ()), ("cutout-webm", ("-c:v", "libvpx-vp9"))])
 def test_colours_are_those_of_the_source(name: str, decoder: tuple[str, ...], result: Path, tmp_path: Path) -> None:
-    (path,) = export_result(result, {name}, out=tmp_path)
+    (path,) = export_result(str(result), name, out=str(tmp_path))
     command = ["ffmpeg", "-nostdin", "-v", "error", *decoder, "-i", str(path), "-frames:v", "1"]
     data = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"], capture_output=True, check=True)
     image = np.frombuffer(data.stdout, np.uint8).reshape(HEIGHT, WIDTH, 3).astype(int)

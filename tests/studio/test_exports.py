@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -23,6 +24,7 @@ from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.outputs import davis
 from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.outputs.postprocessing import PostProcessing, postprocess_items
 from auralsam2.studio import exports, mask_codec
 from helpers.media_files import number_of
 from helpers.studio_pages import FPS, TICKS, Page, Studio, wait_for
@@ -133,8 +135,31 @@ def test_formats_of_segment(studio: Studio, painted: Any, tmp_path: Path) -> Non
     assert ((matte[0].image[..., 0] > 127) != union).mean() < 0.02
 
 
+def test_masks_are_post_processed(studio: Studio, painted: Any) -> None:
+    name, socket = painted
+    steps = PostProcessing(smooth=3, fill_holes=True, min_area=20, grow=1.5)
+    with socket as line:
+        page = Page(line)
+        fill(page)
+        archive = zipfile.ZipFile(io.BytesIO(studio.export(page, name, "masks")))
+        masks = {entry: np.asarray(Image.open(io.BytesIO(archive.read(entry)))) > 0 for entry in archive.namelist()}
+        changed = zipfile.ZipFile(io.BytesIO(studio.export(page, name, "masks", **dataclasses.asdict(steps))))
+        with np.load(io.BytesIO(studio.export(page, name, "npz", **dataclasses.asdict(steps)))) as volume:
+            labels = volume["labels"]
+        refused = studio.client.post(f"/api/sessions/{name}/export", json={"kind": "coco", "smooth": 2})
+        assert refused.status_code == 409
+        assert "smooth" in refused.json()["error"]
+    own = [masks[f"3/{tick:06d}.png"] for tick in range(TICKS)]
+    expected_masks = list(postprocess_items(own, steps, lambda _: 3, lambda mask: mask, lambda _, mask: mask))
+    assert not np.array_equal(own, expected_masks)
+    for tick, mask in enumerate(expected_masks):
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(changed.read(f"3/{tick:06d}.png")))) > 0, mask)
+        assert np.array_equal(labels[tick] == 2, mask)
+
+
 def test_exports_of_the_page_are_those_of_the_server() -> None:
     script = (Path(exports.__file__).parent / "web" / "exporting.js").read_text(encoding="utf-8")
+    script = script[script.index("KINDS = [") : script.index("];")]
     assert sorted(re.findall(r'^  \["([\w-]+)", ', script, re.MULTILINE)) == sorted(exports.KINDS)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from auralsam2.cli import options
+from auralsam2.cli.options import FeatherOption, FillHolesOption, GrowOption, MinAreaOption, SmoothOption
 from auralsam2.outputs.formats import OUTPUT_FILES
 
 EXAMPLES = """
@@ -33,7 +34,11 @@ def export_command(
     ] = None,
     video: Annotated[Path | None, typer.Option(metavar="FILE", help="The video, if it has been moved.")] = None,
     invert: Annotated[bool, typer.Option("--invert", help="Cut out the background.")] = False,
-    feather: Annotated[float, typer.Option(metavar="PX", help="Soften the edge of cut-outs and mattes.")] = 0.0,
+    smooth: SmoothOption = 1,
+    fill_holes: FillHolesOption = False,
+    min_area: MinAreaOption = 0,
+    grow: GrowOption = 0.0,
+    feather: FeatherOption = 0.0,
     tolerance: Annotated[
         float, typer.Option(metavar="PX", help="Greatest distance of polygons from the border of the mask.")
     ] = 0.5,
@@ -47,7 +52,12 @@ def export_command(
     from auralsam2.outputs.cutouts import AlphaOptions
     from auralsam2.outputs.export import ExportOptions, export_result
 
-    alpha = AlphaOptions(invert=invert, feather=feather)
-    export = ExportOptions(alpha=alpha, tolerance=tolerance)
-    for path in export_result(folder, names, out=out, objects=object_id or (), video=video, options=export):
+    steps = options.parse_postprocessing(
+        smooth=smooth, fill_holes=fill_holes, min_area=min_area, grow=grow, feather=feather
+    )
+    export = ExportOptions(alpha=AlphaOptions(invert=invert), tolerance=tolerance)
+    paths = export_result(
+        folder, names, out=out, objects=object_id or (), video=video, options=export, postprocessing=steps
+    )
+    for path in paths:
         print(path)

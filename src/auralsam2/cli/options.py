@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -21,6 +21,9 @@ from auralsam2.paths import is_file
 from auralsam2.types import Box, Mask, Point, Prompts
 from auralsam2.utils.configs import build_config
 from auralsam2.utils.strict_json import read_json
+
+if TYPE_CHECKING:
+    from auralsam2.outputs.postprocessing import PostProcessing
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -179,6 +182,13 @@ def parse_audio_track(text: str | None) -> int | str | None:
     return as_audio_track(text)
 
 
+def parse_postprocessing(**values: Any) -> PostProcessing:
+    """Check the options of post-processing."""
+    from auralsam2.outputs.postprocessing import PostProcessing
+
+    return PostProcessing(**values)
+
+
 def parse_size(option: str, text: str) -> int:
     """Parse a number of bytes, such as `500MB` or `2GB`; units are powers of ten."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(k|M|G|T)?B?", text.strip())
@@ -270,3 +280,8 @@ DtypeOption = Annotated[
     str, typer.Option(metavar="auto|fp32|bf16|fp16", help="Precision; auto is fp32 on a CPU, bf16 elsewhere.")
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of CPU threads.")]
+SmoothOption = Annotated[int, typer.Option(metavar="N", help="Majority of each pixel over N frames, odd.")]
+FillHolesOption = Annotated[bool, typer.Option("--fill-holes", help="Fill holes in masks.")]
+MinAreaOption = Annotated[int, typer.Option(metavar="PX", help="Remove parts of masks with fewer pixels.")]
+GrowOption = Annotated[float, typer.Option(metavar="PX", help="Grow masks; negative to shrink them.")]
+FeatherOption = Annotated[float, typer.Option(metavar="PX", help="Soften the edge of cut-outs and mattes.")]

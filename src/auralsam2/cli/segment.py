@@ -13,7 +13,17 @@ import typer
 
 from auralsam2.batch.manifest import Manifest, ManifestRow
 from auralsam2.cli import options
-from auralsam2.cli.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
+from auralsam2.cli.options import (
+    DeviceOption,
+    DtypeOption,
+    FeatherOption,
+    FillHolesOption,
+    GrowOption,
+    MinAreaOption,
+    ModelOption,
+    SmoothOption,
+    ThreadsOption,
+)
 from auralsam2.cli.segment_batch import BatchReport, segment_all
 from auralsam2.cli.segment_manifest import RunOptions, check_resume, segment_rows
 from auralsam2.cli.segment_worker import VIDEO_EXTENSIONS, SegmentOptions, VideoTask, VideoWorker
@@ -75,6 +85,11 @@ def segment(
         str,
         typer.Option(metavar="processed|source", help="Frames of the overlay: the segmented ones, or all."),
     ] = "processed",
+    smooth: SmoothOption = 1,
+    fill_holes: FillHolesOption = False,
+    min_area: MinAreaOption = 0,
+    grow: GrowOption = 0.0,
+    feather: FeatherOption = 0.0,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
     threads: ThreadsOption = None,
@@ -121,6 +136,9 @@ def segment(
         end=stop,
         save=options.parse_outputs(save),
         overlay_rate=options.parse_choice("--overlay-rate", overlay_rate, ("processed", "source")),
+        postprocessing=options.parse_postprocessing(
+            smooth=smooth, fill_holes=fill_holes, min_area=min_area, grow=grow, feather=feather
+        ),
         device=options.parse_device(device),
         dtype=options.parse_dtype(dtype),
         threads=threads,

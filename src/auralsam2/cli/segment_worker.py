@@ -15,6 +15,7 @@ from auralsam2.types import Prompts
 if TYPE_CHECKING:
     from auralsam2.inference.video_source import VideoSource
     from auralsam2.model import AuralSAM2
+    from auralsam2.outputs.postprocessing import PostProcessing
     from auralsam2.outputs.result_folder import OverlayRate
 
 _EXTENSIONS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .ogv .3gp .gif"
@@ -39,6 +40,7 @@ class SegmentOptions:
         start, end: part of each input in seconds.
         save: formats.
         overlay_rate: `processed` or `source`.
+        postprocessing: steps of post-processing.
         device, dtype: names as on the command line.
         threads: number of CPU threads; None for the default of torch.
         resume: skip inputs whose results are complete.
@@ -56,6 +58,7 @@ class SegmentOptions:
     end: float | None
     save: frozenset[str]
     overlay_rate: OverlayRate
+    postprocessing: PostProcessing
     device: str
     dtype: str
     threads: int | None
@@ -98,6 +101,7 @@ class SegmentOptions:
             "dtype": dtype,
             "save": sorted(self.save),
             "overlay_rate": self.overlay_rate,
+            "postprocessing": asdict(self.postprocessing),
         }
 
 
@@ -237,6 +241,7 @@ class VideoWorker:
                     name=task.name,
                     save=options.save,
                     overlay_rate=options.overlay_rate,
+                    postprocessing=options.postprocessing,
                     options=options.options(request, self._dtype),
                     on_frame=on_frame,
                 )
@@ -258,6 +263,7 @@ class VideoWorker:
             dtype=self._dtype,
             save=options.save,
             overlay_rate=options.overlay_rate,
+            postprocessing=options.postprocessing,
         )
 
     def _is_done(self, task: VideoTask, request: str) -> bool:

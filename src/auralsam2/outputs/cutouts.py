@@ -15,6 +15,7 @@ from auralsam2.media.encodings import VideoEncoding
 from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import rle
 from auralsam2.outputs.mask_table import MaskTable, union
+from auralsam2.outputs.postprocessing import MAX_FEATHER
 from auralsam2.types import Frame
 from auralsam2.utils.atomic_io import writing
 
@@ -39,8 +40,8 @@ class AlphaOptions:
     feather: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.feather < 1000:
-            raise UsageError(f"`feather={self.feather:g}` must be 0 to 1000 pixels")
+        if not 0 <= self.feather <= MAX_FEATHER:
+            raise UsageError(f"`feather={self.feather:g}` must be 0 to {MAX_FEATHER} pixels")
 
     def alpha(self, mask: np.ndarray) -> np.ndarray:
         """Return the alpha channel of a mask.

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from auralsam2.arguments import as_path
 from auralsam2.errors import InputError, OutputError, UsageError
 from auralsam2.media import encodings
 from auralsam2.media.video_writer import VideoWriter
@@ -32,6 +33,7 @@ from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
 from auralsam2.outputs.jpeg import encode_jpeg
 from auralsam2.outputs.mask_table import MaskTable, object_of, read_mask_table, spooled_table, union
 from auralsam2.outputs.overlay import draw_overlay, object_colour
+from auralsam2.outputs.postprocessing import PostProcessing
 from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.utils.atomic_io import Staging, writing
 
@@ -57,6 +59,10 @@ class ExportOptions:
         if not 0 <= self.tolerance < math.inf:
             raise UsageError(f"`tolerance={self.tolerance:g}` must be 0 or more pixels")
 
+    def feathered(self, feather: float) -> ExportOptions:
+        """Return the options with another softness of the edge; see `PostProcessing`."""
+        return dataclasses.replace(self, alpha=dataclasses.replace(self.alpha, feather=feather))
+
 
 Writer = Callable[[Path, MaskTable, ExportOptions], None]
 
@@ -78,23 +84,25 @@ def write_format(name: str, path: Path, table: MaskTable, options: ExportOptions
 
 
 def export_result(
-    folder: Path,
-    names: Collection[str],
+    folder: Path | str,
+    names: Collection[str] | str,
     *,
-    out: Path | None = None,
+    out: Path | str | None = None,
     objects: Collection[int] = (),
-    video: Path | None = None,
+    video: Path | str | None = None,
     options: ExportOptions | None = None,
+    postprocessing: PostProcessing | None = None,
 ) -> list[Path]:
     """Write the masks of a finished result in other formats; all files appear, or none.
 
     Args:
         folder: result folder with `result.json`.
-        names: formats, of `formats.FORMATS` without `json`.
+        names: formats, of `formats.FORMATS` without `json`, as a collection or separated by commas.
         out: folder for the exports; None for the result folder.
         objects: numbers of the exported objects; none for all objects.
         video: the video, if it has been moved.
         options: options of the formats.
+        postprocessing: steps for masks that were written without; its `feather` replaces that of `options`.
 
     Returns:
         the written files and folders, in the order of `formats.FORMATS`.
@@ -105,18 +113,22 @@ def export_result(
         OutputError: a file cannot be written.
     """
     chosen = _known(names)
-    table = read_mask_table(folder, video)
+    folder = as_path("folder", folder)
+    table = read_mask_table(folder, None if video is None else as_path("video", video))
     if objects:
         table = table.select(objects)
     if "frames" in chosen:
         table = dataclasses.replace(table, images=f"{OUTPUT_FILES['frames']}/")
+    if postprocessing is not None:
+        table = table.postprocessed(postprocessing)
+        options = (options or ExportOptions()).feathered(postprocessing.feather)
     if any(FORMATS[name].pictures for name in chosen) and not table.info.path.is_file():
         raise InputError(f"{table.info.path}: the video of {folder} is missing: name it with `video`")
-    return _publish(chosen, table, out or folder, options)
+    return _publish(chosen, table, folder if out is None else as_path("out", out), options)
 
 
 def export_segmentations(
-    names: Collection[str],
+    names: Collection[str] | str,
     out: Path | str,
     info: MediaInfo,
     segmentations: Iterable[Segmentation],
@@ -127,7 +139,7 @@ def export_segmentations(
     """Write the masks of a session, of one or several objects; all files appear, or none.
 
     Args:
-        names: formats, of `formats.FORMATS` without `json`.
+        names: formats, of `formats.FORMATS` without `json`, as a collection or separated by commas.
         out: folder for the exports, created if missing.
         info: properties of the video, such as `VideoSession.info`.
         segmentations: the masks in any order of frames, which `VideoSession.propagate` yields.
@@ -147,10 +159,11 @@ def export_segmentations(
     with spooled_table(info, segmentations, labels) as table:
         if "frames" in chosen:
             table = dataclasses.replace(table, images=f"{OUTPUT_FILES['frames']}/")
-        return _publish(chosen, table, Path(out), options)
+        return _publish(chosen, table, as_path("out", out), options)
 
 
-def _known(names: Collection[str]) -> list[str]:
+def _known(names: Collection[str] | str) -> list[str]:
+    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
     if unknown := sorted(set(names) - WRITERS.keys()):
         raise UsageError(f"cannot export {', '.join(unknown)}: choose `to` from {', '.join(WRITERS)}")
     return [name for name in FORMATS if name in names]

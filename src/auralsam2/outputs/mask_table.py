@@ -21,6 +21,7 @@ from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.outputs import result_json, rle
 from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.outputs.postprocessing import PostProcessing, postprocess_items
 from auralsam2.outputs.result_json import Row, Rows
 from auralsam2.types import Frame, MediaInfo, Segmentation
 from auralsam2.utils import json_stream
@@ -90,6 +91,17 @@ class MaskTable:
             rows=lambda: (row for row in self.rows() if object_of(row) in objects),
             names={number: name for number, name in self.names.items() if number in objects},
         )
+
+    def postprocessed(self, options: PostProcessing) -> MaskTable:
+        """Return the table with post-processed masks."""
+
+        def replaced(row: Row, mask: np.ndarray) -> Row:
+            return row | {"rle": rle.encode_rle(mask), "sounding": row["sounding"] and bool(mask.any())}
+
+        def rows() -> Iterator[Row]:
+            return postprocess_items(self.rows(), options, object_of, lambda row: rle.decode_rle(row["rle"]), replaced)
+
+        return dataclasses.replace(self, rows=rows) if options.changes_masks else self
 
     def frames(self) -> Iterator[list[Row]]:
         """Yield the rows of each processed frame."""

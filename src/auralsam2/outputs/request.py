@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from auralsam2.outputs.postprocessing import PostProcessing
 from auralsam2.types import Prompts
 from auralsam2.utils.json_stream import dump
 from auralsam2.version import __version__
@@ -27,6 +28,7 @@ def request_hash(
     save: Collection[str],
     audio_track: int | str | None = None,
     overlay_rate: str = "processed",
+    postprocessing: PostProcessing | None = None,
 ) -> str:
     """Return a hash of everything that a result depends on, including the version of this package.
 
@@ -45,6 +47,7 @@ def request_hash(
         save: kinds of files to write.
         audio_track: number or language of the audio track; None for the default one.
         overlay_rate: `processed` or `source`.
+        postprocessing: steps of post-processing; None for none.
 
     Returns:
         64 hexadecimal digits.
@@ -70,6 +73,7 @@ def request_hash(
         "dtype": dtype,
         "save": sorted(save),
         "overlay_rate": overlay_rate,
+        "postprocessing": postprocessing or PostProcessing(),
     }
     return hashlib.sha256(dump(request).encode()).hexdigest()
 

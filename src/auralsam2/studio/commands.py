@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from auralsam2.errors import UsageError
+from auralsam2.outputs.postprocessing import PostProcessing
 from auralsam2.utils import strict_json
 
 MAX_OBJECTS = 255
@@ -133,11 +134,34 @@ class SettingsCommand(Command):
 
 
 class ExportCommand(Command):
-    """Start an export, with the given or the last slider values. It has its own HTTP request."""
+    """Start an export, with the given or the last slider values. It has its own HTTP request.
+
+    The other values are those of `outputs.postprocessing.PostProcessing`, which checks them.
+    """
 
     kind: str
     threshold: Threshold | None = None
     score: Score | None = None
+    smooth: int = 1
+    fill_holes: bool = False
+    min_area: int = 0
+    grow: float = 0.0
+    feather: float = 0.0
+
+    @property
+    def postprocessing(self) -> PostProcessing:
+        """Steps of post-processing.
+
+        Raises:
+            UsageError: a value is outside its range.
+        """
+        return PostProcessing(
+            smooth=self.smooth,
+            fill_holes=self.fill_holes,
+            min_area=self.min_area,
+            grow=self.grow,
+            feather=self.feather,
+        )
 
 
 class PredictCommand(Command):

@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,12 @@ from auralsam2.inference.results import make_segmentation
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.media.video_writer import VideoWriter
-from auralsam2.outputs.export import WRITERS, write_format
+from auralsam2.outputs.export import WRITERS, ExportOptions, write_format
 from auralsam2.outputs.formats import FORMATS
 from auralsam2.outputs.jpeg import encode_jpeg
 from auralsam2.outputs.mask_table import MaskTable
 from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_json import Row, frame_row
 from auralsam2.studio import mask_codec
 from auralsam2.studio.object_style import ObjectStyle
@@ -67,6 +68,7 @@ class ExportOrder:
         ticks: frames with a mask of one of them, ascending.
         threshold: logit above which a pixel belongs to an object.
         score: object score below which masks are empty.
+        postprocessing: steps of post-processing.
 
     Raises:
         UsageError: there is no mask to export.
@@ -80,13 +82,14 @@ class ExportOrder:
     ticks: tuple[int, ...]
     threshold: float
     score: float
+    postprocessing: PostProcessing = field(default_factory=PostProcessing)
 
     def __post_init__(self) -> None:
         if self.kind not in _MASKLESS and not self.ticks:
             raise UsageError("there are no masks to export: press Listen, or click on an object first")
 
     @classmethod
-    def of(cls, state: SessionState, kind: str) -> ExportOrder:
+    def of(cls, state: SessionState, kind: str, postprocessing: PostProcessing) -> ExportOrder:
         """Return the order for the current masks of a session; hidden objects are exported with the session alone.
 
         Raises:
@@ -104,6 +107,7 @@ class ExportOrder:
             ticks=tuple(sorted(set().union(*(state.marks[number] for number in styles)))),
             threshold=state.threshold,
             score=state.score,
+            postprocessing=postprocessing,
         )
 
     @property
@@ -134,10 +138,13 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
     clip = order.clip
     video = order.folder.path / clip.video
     writer = VideoWriter(order.file, audio_from=video if clip.audio else None, pictures_end=clip.duration or None)
+    segmentations = _segmentations(order, lambda _done, _total: None)
+    upcoming = next(segmentations, None)
     with writer, read_frames(video, fps=clip.fps) as frames:
         for frame in frames:
             picture = frame.image
-            for segmentation in _objects(order, frame.index):
+            while upcoming is not None and upcoming.index == frame.index:
+                segmentation, upcoming = upcoming, next(segmentations, None)
                 picture = draw_overlay(picture, segmentation.mask, order.objects[segmentation.object_id].rgb)
             writer.write(picture, *clip.slot(frame.index))
             advance(frame.index + 1, len(clip.times))
@@ -145,26 +152,26 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
 
 def _masks(order: ExportOrder, advance: Advance) -> None:
     with _zip(order) as archive:
-        for done, tick in enumerate(order.ticks, 1):
-            for segmentation in _objects(order, tick):
-                _write_png(archive, f"{segmentation.object_id}/{tick:06d}.png", segmentation.mask * np.uint8(255))
-            advance(done, len(order.ticks))
+        for segmentation in _segmentations(order, advance):
+            name = f"{segmentation.object_id}/{segmentation.index:06d}.png"
+            _write_png(archive, name, segmentation.mask * np.uint8(255))
 
 
 def _write_registered(order: ExportOrder, advance: Advance) -> None:
     """Write a format of `outputs.formats`; one of several files becomes an archive."""
     table = _mask_table(order, advance)
+    options = ExportOptions().feathered(order.postprocessing.feather)
     part = order.file.with_name(f".{order.kind}.part")
     try:
         if FORMATS[order.kind].members is None:
             with write_errors(order.file.name):
-                write_format(order.kind, part, table)
+                write_format(order.kind, part, table, options)
                 part.replace(order.file)
             return
         with write_errors(order.file.name):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
-            write_format(order.kind, part, table)
+            write_format(order.kind, part, table, options)
         with _zip(order) as archive:
             for path in sorted(entry for entry in part.rglob("*") if entry.is_file()):
                 archive.write(path, path.relative_to(part).as_posix())
@@ -179,10 +186,7 @@ def _mask_table(order: ExportOrder, advance: Advance) -> MaskTable:
     video = order.folder.path / clip.video
 
     def rows() -> Iterator[Row]:
-        for done, tick in enumerate(order.ticks, 1):
-            for segmentation in _objects(order, tick):
-                yield frame_row(segmentation)
-            advance(done, len(order.ticks))
+        return map(frame_row, _segmentations(order, advance))
 
     return MaskTable(
         info=probe(video),
@@ -216,6 +220,17 @@ def _session(order: ExportOrder, advance: Advance) -> None:
         for done, path in enumerate(masks, 2):
             archive.write(path, path.relative_to(folder.path).as_posix())
             advance(done, len(masks) + 1)
+
+
+def _segmentations(order: ExportOrder, advance: Advance) -> Iterator[Segmentation]:
+    """Yield the post-processed masks of all frames, and advance the progress."""
+
+    def stored() -> Iterator[Segmentation]:
+        for done, tick in enumerate(order.ticks, 1):
+            yield from _objects(order, tick)
+            advance(done, len(order.ticks))
+
+    return postprocess(stored(), order.postprocessing)
 
 
 def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:

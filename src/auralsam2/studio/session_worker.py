@@ -359,7 +359,7 @@ class SessionWorker:
             raise UsageError("an export is running: wait for it or cancel it")
         state.apply_settings(SettingsCommand(threshold=command.threshold, score=command.score))
         self._save()
-        self._export = ExportJob(ExportOrder.of(state, command.kind), self._subscribers.publish)
+        self._export = ExportJob(ExportOrder.of(state, command.kind, command.postprocessing), self._subscribers.publish)
         self._send_state()
         return {}
 

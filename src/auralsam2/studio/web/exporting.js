@@ -26,6 +26,15 @@ const KINDS = [
   ["session", "Session", "all of it, to open again later"],
 ];
 
+/** Steps of post-processing, as in `auralsam2 export`. */
+const STEPS = [
+  ["smooth", "Majority of frames", { type: "number", min: 1, max: 99, step: 2, value: 1 }],
+  ["fill_holes", "Fill holes", { type: "checkbox" }],
+  ["min_area", "Drop parts below (px)", { type: "number", min: 0, value: 0 }],
+  ["grow", "Grow (px)", { type: "number", step: 0.5, value: 0 }],
+  ["feather", "Feather cut-outs (px)", { type: "number", min: 0, max: 500, step: 0.5, value: 0 }],
+];
+
 export class Exporting {
   #session;
   #kind = null;
@@ -64,9 +73,19 @@ export class Exporting {
         el("small", {}, what),
       ),
     );
+    this.clean = STEPS.map(([key, label, attributes]) => {
+      const input = el("input", { dataset: { key }, ...attributes });
+      return { key, input, label: el("label", {}, label, input) };
+    });
+    const steps = el(
+      "details",
+      { class: "clean" },
+      el("summary", {}, "Clean up the masks"),
+      this.clean.map(({ label }) => label),
+    );
     const keys = (event) => this.#key(event);
     this.menu = el("div", { class: "menu", role: "menu", onkeydown: keys }, this.items);
-    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, this.menu);
+    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, steps, this.menu);
     this.element = el("div", { class: "exporting" }, this.job, this.button, this.sheet);
     session.addEventListener("export", ({ detail }) => this.#news(detail));
     session.addEventListener("link", () => session.connected || this.#over());
@@ -113,9 +132,12 @@ export class Exporting {
   async #start(kind) {
     this.toggle(false);
     const { id, threshold, score } = this.#session;
+    const steps = Object.fromEntries(
+      this.clean.map(({ key, input }) => [key, input.type === "checkbox" ? input.checked : Number(input.value)]),
+    );
     this.#show(kind, null);
     try {
-      await send("POST", `/api/sessions/${id}/export`, { kind, threshold, score });
+      await send("POST", `/api/sessions/${id}/export`, { kind, threshold, score, ...steps });
     } catch (error) {
       this.#over();
       fail(error);
