@@ -1,14 +1,14 @@
-"""The slow golden check: frames and sound to masks at the released size, against the authors' public code.
+"""Compare frames, audio and masks at the released size with golden numbers of the authors' public code.
 
     python benchmarks/golden_1024.py GOLDEN_DIR
 
-GOLDEN_DIR holds tracking_avs_1024.npz and tracking_ref_1024.npz, which are too large for the repository; it takes a few
-minutes and 6 GB of memory. The same check at 256 pixels is part of the default tests. Prints the largest difference
-of each array beside its tolerance, and exits with 1 where one is exceeded.
+GOLDEN_DIR holds tracking_avs_1024.npz and tracking_ref_1024.npz, which are too large for the repository. The script
+takes a few minutes and 6 GB of memory. The tests contain the same check at 256 pixels. The script prints the largest
+difference of each array and its tolerance; the exit code is 1 if a tolerance is exceeded.
 
-A memory is made from a mask of zeros and ones. Of a million pixels, a few have a logit so near to 0 that another
-machine or version of torch rounds it to the other side, and around each of them the memory jumps. Memories are
-therefore compared as made from the golden masks; how far those from our own masks are is told beside it, and each
+A memory is encoded from a binary mask. A few of a million pixels have a logit so near to 0 that another machine or
+version of torch rounds it to the other side, which changes the memory around them. Memories are therefore compared with
+those of the golden masks. The difference to memories of the computed masks is printed without a tolerance, and each
 pixel that differs must have a logit within the tolerance of logits.
 """
 
@@ -35,21 +35,21 @@ from make_rule_model import rule_network
 SIZE, FRAMES = 1024, 2
 VARIANTS: dict[str, Modality] = {"avs": "audio", "ref": "audio+text"}
 PIXELS = 64
-"""Pixels of a mask of 1024 x 1024 that may lie within rounding of 0."""
+"""Maximum number of pixels of a mask of 1024 x 1024 that may differ by rounding."""
 LOGITS = 5e-4
 """Tolerance of logits."""
 SAMPLING = (32, 16, 8)
-"""The golden files keep one of so many positions of the maps at strides 4, 8 and 16."""
+"""Steps at which the golden files sample the maps of strides 4, 8 and 16."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One array beside its golden counterpart.
+    """Comparison of one array with its golden counterpart.
 
     Attributes:
-        name: in the golden file.
-        worst: largest difference; of labels, how many differ.
-        tolerance: what it may be; None for a difference that is only told.
+        name: name in the golden file.
+        worst: largest difference; for labels, the number of differences.
+        tolerance: maximum of `worst`; None for a difference that is only printed.
     """
 
     name: str
@@ -58,33 +58,26 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether the difference is tolerated; one that is not a number is not."""
+        """True if the difference is within the tolerance; false for NaN."""
         return self.tolerance is None or self.worst <= self.tolerance
 
     def __str__(self) -> str:
-        limit = "(told only)" if self.tolerance is None else f"of {self.tolerance:g}"
+        limit = "(no tolerance)" if self.tolerance is None else f"of {self.tolerance:g}"
         return f"{self.name:34} {self.worst:9.2g}  {limit}{'' if self.passed else '  EXCEEDED'}"
 
 
 def compare(
     archive: dict[str, np.ndarray], network: AuralNetwork, pyramid: FramePyramid, output: ClipOutput
 ) -> Iterator[Check]:
-    """Each array of a golden file beside what the network gives.
-
-    Args:
-        archive: the golden file.
-        network: filled by the number rule.
-        pyramid: of the golden frames.
-        output: of the golden frames and sound.
-    """
+    """Compare each array of a golden file with the network's output for the golden frames and audio."""
 
     def close(name: str, actual: torch.Tensor, tolerance: float | None, label: str = "") -> Check:
         expected = torch.from_numpy(archive[name].astype(np.float64))
         assert actual.shape == expected.shape, f"{name}: {tuple(actual.shape)} instead of {tuple(expected.shape)}"
         return Check(name + label, float((actual.double() - expected).abs().max()), tolerance)
 
-    def every(what: str) -> torch.Tensor:
-        return torch.cat([getattr(frame.decoded, what) for frame in output.frames])
+    def concat_frames(name: str) -> torch.Tensor:
+        return torch.cat([getattr(frame.decoded, name) for frame in output.frames])
 
     for level, (maps, step) in enumerate(zip(pyramid.maps, SAMPLING, strict=True)):
         yield close(f"fpn{level}", maps[:, ::8, step // 2 :: step, step // 2 :: step], 2e-4)
@@ -92,9 +85,9 @@ def compare(
         yield close(f"visual_prompt{level}", output.fuser.prompts.visual_prompts[level][:, 3::301], 2e-4)
         yield close(f"audio_prompt{level}", output.fuser.tokens[level], 2e-4)
     yield close("pix_feat", torch.cat([frame.conditioned for frame in output.frames])[:, ::8, ::4, ::4], 5e-4)
-    yield close("low_res_multimasks", every("logits"), 1e-2)
-    yield close("ious", every("ious"), 1e-4)
-    yield close("object_scores", every("object_score"), 1e-4)
+    yield close("low_res_multimasks", concat_frames("logits"), 1e-2)
+    yield close("ious", concat_frames("ious"), 1e-4)
+    yield close("object_scores", concat_frames("object_score"), 1e-4)
     yield close("obj_ptr", torch.cat([frame.entry.pointer for frame in output.frames]), 1e-4)
 
     best = torch.tensor([frame.best for frame in output.frames])
@@ -108,10 +101,10 @@ def compare(
     differing = golden_masks != (logits > 0)
     yield Check("final_mask, differing pixels", int(differing.sum((1, 2)).max()), PIXELS)
     yield Check("final_mask, their largest logit", float((logits.abs() * differing).max()), LOGITS)
-    areas = (full_size(every("logits"), SIZE) > 0).sum((2, 3))
+    areas = (full_size(concat_frames("logits"), SIZE) > 0).sum((2, 3))
     yield close("mask_area", areas, PIXELS)
     yield close("first_mask_area", areas[:, 0], PIXELS)
-    chosen = (logits > 0).sum((1, 2)) * (every("object_score")[:, 0] >= 0)
+    chosen = (logits > 0).sum((1, 2)) * (concat_frames("object_score")[:, 0] >= 0)
     yield close("iou_occ_select_area", chosen, PIXELS)
 
     def sampled(memories: list[torch.Tensor]) -> torch.Tensor:
@@ -127,12 +120,7 @@ def compare(
 
 
 def run(variant: str, folder: Path) -> list[Check]:
-    """Compute one golden file and compare.
-
-    Args:
-        variant: avs or ref.
-        folder: holds the golden file.
-    """
+    """Compare the golden file of a variant, `avs` or `ref`, in a folder."""
     with np.load(folder / f"tracking_{variant}_{SIZE}.npz") as archive:
         golden = dict(archive)
     network = rule_network(VARIANTS[variant], SIZE)
@@ -146,7 +134,7 @@ def run(variant: str, folder: Path) -> list[Check]:
 
 
 def main() -> int:
-    """The command line; returns the exit code."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Compare with the golden files at 1024 pixels.")
     parser.add_argument("golden_dir", type=Path, help="folder of tracking_avs_1024.npz and tracking_ref_1024.npz")
     folder = parser.parse_args().golden_dir

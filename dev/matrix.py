@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NAME = "auralsam2"
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS = ("lowest", "newest")
-SHOWN = ("torch", "av", "transformers", "numpy")
+PACKAGES = ("torch", "av", "transformers", "numpy")
 SUITE = (
     "tests/media",
     "tests/outputs",
@@ -40,7 +40,7 @@ SUITE = (
     "tests/training/test_training_config.py",
 )
 """Fast tests of files, outputs, data sets, commands and configuration, and runs of the demo clip."""
-LEFT_OUT = (
+DESELECTED = (
     "--deselect=tests/cli/test_help.py::test_help_is_fast",  # measures the machine, not the dependencies
 )
 OPTIONS = ("-q", "--numprocesses=auto", "--dist=worksteal", "-p", "no:cacheprovider")
@@ -54,7 +54,7 @@ class Row:
     Attributes:
         python: full version of the interpreter.
         resolution: `lowest` or `newest`.
-        versions: installed versions of `SHOWN`; `-` where the installation failed.
+        versions: installed versions of `PACKAGES`; `-` where the installation failed.
         passed, failed: numbers of tests; errors count as failed.
         seconds: duration of installation and tests.
         problem: reason for which the tests did not run; empty if they did.
@@ -62,7 +62,7 @@ class Row:
 
     python: str
     resolution: str
-    versions: tuple[str, ...] = ("-",) * len(SHOWN)
+    versions: tuple[str, ...] = ("-",) * len(PACKAGES)
     passed: int = 0
     failed: int = 0
     seconds: float = 0.0
@@ -84,39 +84,39 @@ def lower_bounds(project: dict) -> list[str]:
         ValueError: a dependency has no lower bound.
     """
     extras = project["optional-dependencies"]
-    lines, waiting = list(project["dependencies"]), ["test"]
-    while waiting:
-        for line in extras[waiting.pop()]:
+    lines, pending = list(project["dependencies"]), ["test"]
+    while pending:
+        for line in extras[pending.pop()]:
             own = re.fullmatch(rf"{NAME}\[(.*)\]", line)
             if own is None:
                 lines.append(line)
             else:
-                waiting += own[1].split(",")
-    found = []
+                pending += own[1].split(",")
+    bounds = []
     for line in lines:
         match = re.match(r"([\w.-]+)(?:\[.*?\])?\s*>=\s*([\w.]+)", line)
         if match is None:
             raise ValueError(f"{line}: has no lower bound")
-        found.append(f"{match[1]}=={match[2]}")
-    return found
+        bounds.append(f"{match[1]}=={match[2]}")
+    return bounds
 
 
 def interpreters(versions: tuple[str, ...] = VERSIONS) -> dict[str, str]:
     """Return the interpreters that start: the path by version, from PATH, then from pyenv."""
     pyenv = _output(["pyenv", "root"])
     roots = [Path(pyenv)] if pyenv else []
-    found = {}
+    paths = {}
     for version in versions:
         candidates = [shutil.which(f"python{version}")]
         for root in roots:
             candidates += map(str, sorted(root.glob(f"versions/*/bin/python{version}"), reverse=True))
         for path in filter(None, candidates):
             code = "import sys, venv, ensurepip; print(sys.executable, '%d.%d' % sys.version_info[:2])"
-            executable, _, told = _output([path, "-c", code]).rpartition(" ")
-            if told == version:
-                found[version] = executable
+            executable, _, actual = _output([path, "-c", code]).rpartition(" ")
+            if actual == version:
+                paths[version] = executable
                 break
-    return found
+    return paths
 
 
 def summary(text: str) -> tuple[int, int]:
@@ -130,7 +130,7 @@ def summary(text: str) -> tuple[int, int]:
 
 def table(rows: list[Row]) -> str:
     """Return the rows as a Markdown table."""
-    head = ["Python", "resolution", *SHOWN, "passed", "failed", "seconds", ""]
+    head = ["Python", "resolution", *PACKAGES, "passed", "failed", "seconds", ""]
     lines = [head, ["---"] * len(head)]
     for row in rows:
         counts = [str(row.passed), str(row.failed), f"{row.seconds:.0f}"]
@@ -154,8 +154,8 @@ def run_tests(python: str, resolution: str, wheel: Path, folder: Path, log: Path
         python: interpreter.
         resolution: `lowest` or `newest`.
         wheel: file to install.
-        folder: of the environment; is deleted at the end.
-        log: file for what the installer and pytest print.
+        folder: folder of the environment, which is deleted at the end.
+        log: file for the output of the installer and pytest.
     """
     began = time.monotonic()
     version = _output([python, "-c", "import platform; print(platform.python_version())"])
@@ -173,9 +173,9 @@ def run_tests(python: str, resolution: str, wheel: Path, folder: Path, log: Path
         if installed != 0:
             seconds = time.monotonic() - began
             return Row(python=version, resolution=resolution, seconds=seconds, problem=f"not installable: see {log}")
-        ask = f"from importlib.metadata import version; print(*map(version, {SHOWN!r}))"
+        ask = f"from importlib.metadata import version; print(*map(version, {PACKAGES!r}))"
         versions = tuple(_output([inside, "-c", ask]).split())
-        _logged([inside, "-m", "pytest", *OPTIONS, *LEFT_OUT, *SUITE], log)
+        _logged([inside, "-m", "pytest", *OPTIONS, *DESELECTED, *SUITE], log)
         passed, failed = summary(log.read_text(encoding="utf-8", errors="replace"))
         return Row(
             python=version,
@@ -195,7 +195,7 @@ def _project() -> dict:
 
 
 def _output(command: list[str]) -> str:
-    """Return what a command prints; empty if it fails or does not exist."""
+    """Return the output of a command; empty if it fails or does not exist."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
@@ -215,30 +215,32 @@ def _logged(command: list[str], log: Path) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the matrix; returns the exit code."""
+    """Run the matrix and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", action="append", choices=VERSIONS, help="only this version; may be repeated")
     chosen = parser.add_mutually_exclusive_group()
     for resolution in RESOLUTIONS:
         chosen.add_argument(f"--{resolution}", action="store_const", const=resolution, dest="only")
-    parser.add_argument("--logs", type=Path, default=REPOSITORY / "out" / "matrix", metavar="DIR", help="for the logs")
+    parser.add_argument(
+        "--logs", type=Path, default=REPOSITORY / "out" / "matrix", metavar="DIR", help="folder of the logs"
+    )
     options = parser.parse_args(arguments)
-    found = interpreters(tuple(options.python or VERSIONS))
+    paths = interpreters(tuple(options.python or VERSIONS))
     for version in options.python or VERSIONS:
-        if version not in found:
+        if version not in paths:
             print(f"Python {version}: not on this machine", file=sys.stderr)
     options.logs.mkdir(parents=True, exist_ok=True)
     rows = []
     with tempfile.TemporaryDirectory(prefix="auralsam2-matrix-") as temporary:
-        wheel = build(next(iter(found.values()), sys.executable), Path(temporary))
-        for version, python in found.items():
+        wheel = build(next(iter(paths.values()), sys.executable), Path(temporary))
+        for version, python in paths.items():
             for resolution in [options.only] if options.only else RESOLUTIONS:
                 print(f"Python {version}, {resolution} dependencies ...", file=sys.stderr, flush=True)
                 log = options.logs / f"{version}-{resolution}.log"
                 log.unlink(missing_ok=True)
                 rows.append(run_tests(python, resolution, wheel, Path(temporary, "environment"), log))
     print(table(rows))
-    missing = [version for version in options.python or () if version not in found]
+    missing = [version for version in options.python or () if version not in paths]
     return 0 if rows and not missing and all(row.good for row in rows) else 1
 
 

@@ -58,7 +58,7 @@ class FuserConfig:
     """AuralFuser as published.
 
     Attributes:
-        variant: `released` computes what the released checkpoints were trained with, `paper` the printed equations.
+        variant: `released` computes the equations of the released checkpoints, `paper` those of the paper.
         modality: audio tokens alone, or audio and text tokens.
         fusion: cross-modal block: `two_way`, the paper's, or `tpavi`, the audio-only block it was adapted from
             (ablation).

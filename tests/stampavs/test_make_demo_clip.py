@@ -96,7 +96,7 @@ def test_licence_lists_used_stamps(folder, demo_clip):
     for item in demo_clip.scene.objects:
         assert f"- `{item.stamp}`\n" in text
         assert item.track is None or f"- `{item.track.recording}`\n" in text
-    assert "GNU" not in text, "of stamps that nobody knows nothing is claimed"
+    assert "GNU" not in text, "the notice claims no licence for unknown stamps"
 
 
 def test_contact_sheet_is_reproducible(stamps, tmp_path, capsys):

@@ -42,7 +42,7 @@ def test_missing_stamps_name_the_package(command, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--size", 20), "--size 20"),
         (("--clips", 0), "--clips 0"),
@@ -50,10 +50,10 @@ def test_missing_stamps_name_the_package(command, tmp_path, monkeypatch):
         (("--stamps", "nowhere"), "nowhere: no such folder"),
     ],
 )
-def test_invalid_arguments_are_refused(command, tmp_path, options, told):
+def test_invalid_arguments_are_refused(command, tmp_path, options, message):
     outcome = command("data", "build-stampavs", tmp_path / "a", *options)
     assert outcome.code == EXIT_UNUSABLE
-    assert told in outcome.error
+    assert message in outcome.error
     assert not (tmp_path / "a").exists()
 
 
@@ -62,7 +62,7 @@ def test_contact_sheet_shows_clips(command, tree, tmp_path):
     assert outcome.code == 0
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
-    assert (sheet == (255, 40, 40)).all(axis=2).any(), "something sounds and is outlined in red"
+    assert (sheet == (255, 40, 40)).all(axis=2).any(), "a sounding object is outlined in red"
     assert (sheet == (70, 110, 160)).all(axis=2).any(), "there is a waveform"
     again = np.asarray(draw_contact_sheet(tree, split="test-seen", clips=3))
     assert (sheet == again).all()
@@ -74,17 +74,17 @@ def test_contact_sheet_of_silence_has_no_red(tree):
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--split", "test"), "--split test: choose from train"),
         (("--mix", "easy"), "--mix easy: choose from standard, hard"),
         (("--split", "test-new-image"), "no clips of split test-new-image"),
     ],
 )
-def test_contact_sheet_without_clips_is_refused(command, tree, tmp_path, options, told):
+def test_contact_sheet_without_clips_is_refused(command, tree, tmp_path, options, message):
     outcome = command("data", "sheet", tree, tmp_path / "sheet.png", *options)
     assert outcome.code == EXIT_UNUSABLE
-    assert told in outcome.error
+    assert message in outcome.error
     assert not list(tmp_path.iterdir())
 
 

@@ -20,14 +20,14 @@ SENTENCE = re.compile(
 SOUNDING = {"making sound", "that makes a sound", "that can be heard"}
 NEVER = {"that never makes a sound", "that stays silent", "that is never heard"}
 PICKS = {
-    "that is heard first": lambda thing: -thing.track.sounding.argmax(),
-    "that is the first to make a sound": lambda thing: -thing.track.sounding.argmax(),
-    "that is heard last": lambda thing: thing.track.sounding.argmax(),
-    "that is the last to make a sound": lambda thing: thing.track.sounding.argmax(),
-    "that is heard the longest": lambda thing: thing.track.sounding.sum(),
-    "that sounds for the longest time": lambda thing: thing.track.sounding.sum(),
-    "that is the loudest": lambda thing: np.abs(thing.track.samples).max(),
-    "making the loudest sound": lambda thing: np.abs(thing.track.samples).max(),
+    "that is heard first": lambda item: -item.track.sounding.argmax(),
+    "that is the first to make a sound": lambda item: -item.track.sounding.argmax(),
+    "that is heard last": lambda item: item.track.sounding.argmax(),
+    "that is the last to make a sound": lambda item: item.track.sounding.argmax(),
+    "that is heard the longest": lambda item: item.track.sounding.sum(),
+    "that sounds for the longest time": lambda item: item.track.sounding.sum(),
+    "that is the loudest": lambda item: np.abs(item.track.samples).max(),
+    "making the loudest sound": lambda item: np.abs(item.track.samples).max(),
 }
 
 

@@ -15,7 +15,7 @@ from auralsam2.stampavs.remix import SHARES, read_scene, remix_audio
 from auralsam2.stampavs.scene import draw_scene
 from auralsam2.types import AUDIO_RATE
 
-DRAWS = 60
+SEEDS = 60
 
 
 def scene(train, kind: str, mix=STANDARD, seed: int = 0):
@@ -26,7 +26,7 @@ def scene(train, kind: str, mix=STANDARD, seed: int = 0):
 @pytest.fixture(scope="module")
 def soundings(train):
     built = scene(train, "multi")
-    return built, [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(DRAWS)]
+    return built, [remix_audio(built, train, np.random.default_rng(seed)) for seed in range(SEEDS)]
 
 
 def test_remix_is_reproducible(train):
@@ -60,7 +60,7 @@ def test_panning_matches_object_positions(train):
     built = scene(train, "single")
     for item in built["objects"]:
         item["pan"] = [0.0] * 5
-    for seed in range(DRAWS):
+    for seed in range(SEEDS):
         sound = remix_audio(built, train, np.random.default_rng(seed))
         if sound.kind == "single":
             assert np.abs(sound.samples[:, 0]).max() > 100 * np.abs(sound.samples[:, 1]).max()
@@ -70,25 +70,25 @@ def test_one_of_two_twins_sounds(train):
     built = scene(train, "twins")
     names = [item["category"] for item in built["objects"]]
     twin = max(names, key=names.count)
-    places = [place for place, name in enumerate(names) if name == twin]
-    assert len(places) == 2
+    indices = [index for index, name in enumerate(names) if name == twin]
+    assert len(indices) == 2
     chosen = set()
-    for seed in range(DRAWS):
+    for seed in range(SEEDS):
         sound = remix_audio(built, train, np.random.default_rng(seed))
-        audible = sound.sounding[places].any(1)
+        audible = sound.sounding[indices].any(1)
         assert audible.sum() <= 1
         chosen |= set(np.flatnonzero(audible).tolist())
     assert chosen == {0, 1}
 
 
 def test_absent_voices_come_from_any_object(train):
-    """Even a silent thing: what it is does not tell, only where it is."""
+    """Any object sounds, even a silent one, so that only its direction identifies it."""
     built = scene(train, "multi")
     for number, item in enumerate(built["objects"]):
         item["pan"] = [float(number % 2)] * 5
     built["objects"][0]["category"] = "brick"
     silent_ones = 0
-    for seed in range(DRAWS):
+    for seed in range(SEEDS):
         sound = remix_audio(built, train, np.random.default_rng(seed), absent_voice_prob=1.0)
         audible = np.flatnonzero(sound.sounding.any(1))
         assert len(audible) == {"single": 1, "multi": 2}.get(sound.kind, 0)
@@ -109,9 +109,9 @@ def test_absent_voices_belong_to_no_visible_category(train, monkeypatch):
         return draw_track(category, *arguments)
 
     monkeypatch.setattr("auralsam2.stampavs.remix.draw_track", keep)
-    for seed in range(DRAWS):
+    for seed in range(SEEDS):
         remix_audio(built, train, np.random.default_rng(seed), absent_voice_prob=1.0)
-    assert len(drawn) > DRAWS // 2
+    assert len(drawn) > SEEDS // 2
     assert not visible & set(drawn)
 
 

@@ -43,7 +43,7 @@ def test_every_scene_is_consistent(train, kind, mix):
         assert actual.masks.shape == (n, t, SIZE, SIZE)
         assert actual.sounding.shape == (n, t)
         assert actual.sounding.sum(axis=0).max() <= 2
-        assert actual.masks.sum(axis=0).max() <= 1, "no pixel belongs to two things"
+        assert actual.masks.sum(axis=0).max() <= 1, "no pixel belongs to two objects"
         expected = np.zeros((t, SIZE, SIZE), dtype=bool)
         for mask, sounding in zip(actual.masks, actual.sounding, strict=True):
             expected[sounding] |= mask[sounding]
@@ -95,8 +95,8 @@ def test_louder_side_identifies_the_sounding_twin(train, seed):
         if audible:
             right, remaining = (np.square(second(actual.samples, number)[:, channel]).sum() for channel in (1, 0))
             # Where the sound comes from, of the constant-power law, lies nearer to the one that sounds.
-            place = np.arctan2(np.sqrt(right), np.sqrt(remaining)) / (np.pi / 2)
-            nearer = min((first, other), key=lambda item: abs(item.pan[number] - place))
+            direction = np.arctan2(np.sqrt(right), np.sqrt(remaining)) / (np.pi / 2)
+            nearer = min((first, other), key=lambda item: abs(item.pan[number] - direction))
             assert nearer.track is not None
 
 
@@ -115,11 +115,11 @@ def test_equal_seeds_give_equal_scenes(train):
 
 
 def test_image_is_independent_of_sound(train):
-    """Same cast, other source: same background, places, sizes and ways."""
-    cast = select_objects(train, STANDARD, "single", np.random.default_rng(5))
-    silent = replace(cast, roles=tuple(replace(role, sounds=not role.sounds) for role in cast.roles))
+    """With another sounding object, background, positions, sizes and paths are the same."""
+    selection = select_objects(train, STANDARD, "single", np.random.default_rng(5))
+    silent = replace(selection, roles=tuple(replace(role, sounds=not role.sounds) for role in selection.roles))
     results = []
-    for first in (cast, silent):
+    for first in (selection, silent):
         rng = np.random.default_rng(9)
         results.append(scene_module._render(first, 5, STANDARD, draw_background("gradient", SIZE, rng), rng))
     (pictures, masks, stage), (same_pictures, same_masks, same_stage) = results
@@ -139,9 +139,9 @@ def test_objects_are_visible_enough(train):
     mix = replace(HARD, visible=0.9)
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        cast = select_objects(train, mix, "multi", rng)
-        _, masks, stage = scene_module._render(cast, 5, mix, draw_background("plain", 96, rng), rng)
-        for role, mask, path in zip(cast.roles, masks, stage.paths, strict=True):
+        selection = select_objects(train, mix, "multi", rng)
+        _, masks, stage = scene_module._render(selection, 5, mix, draw_background("plain", 96, rng), rng)
+        for role, mask, path in zip(selection.roles, masks, stage.paths, strict=True):
             solid = read_stamp(role.picture.path)[..., 3] > 127
             full = solid.sum() * (96 * path.extent / max(solid.shape)) ** 2
             assert (mask.sum(axis=(1, 2)) > 0.84 * full).all()

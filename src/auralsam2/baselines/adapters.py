@@ -153,7 +153,7 @@ class Adapters(nn.Module):
     @property
     def context(self) -> PassContext:
         """Conditions of the current pass."""
-        assert self._context is not None, "adapters work inside `told` alone"
+        assert self._context is not None, "adapters need `conditioned_on`"
         return self._context
 
 

@@ -171,10 +171,9 @@ def write_model_folder(
 
 
 def convert(source: Path, out_dir: Path, sam2: str | None = None, frames: int | None = None) -> Path:
-    """Convert a released checkpoint to a model folder, as `auralsam2 convert FILE.pth OUT_DIR` does.
+    """Convert a released `.pth` or `.safetensors` checkpoint to a model folder, as `auralsam2 convert` does.
 
-    `source` is a `.pth` or `.safetensors` file. Other arguments, result and errors are those of `read_checkpoint` and
-    `write_model_folder`.
+    Arguments, result and errors are those of `read_checkpoint` and `write_model_folder`.
     """
     _check_replaceable(out_dir.expanduser().resolve())
     return write_model_folder(read_checkpoint(source), out_dir, sam2=sam2, frames=frames)
@@ -233,10 +232,9 @@ def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _to_transformers(tensors: Mapping[str, torch.Tensor], source: str) -> dict[str, torch.Tensor]:
-    """Rename SAM 2's tensors for transformers; rows of one table are stacked.
+    """Rename SAM 2's tensors for transformers.
 
-    Raises:
-        ConfigError: rows of one table have different shapes.
+    Rows of one table are stacked, and raise ConfigError for unequal shapes.
     """
     import torch
 

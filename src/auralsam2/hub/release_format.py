@@ -131,13 +131,9 @@ def modern_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def sam2_names(name: str) -> tuple[str, ...]:
-    """Return the names in transformers' `Sam2VideoModel` of a tensor of the SAM 2 release.
+    """Return the one or two names in transformers' `Sam2VideoModel` of a tensor of the SAM 2 release.
 
-    Args:
-        name: name in the release, such as `image_encoder.trunk.pos_embed`.
-
-    Returns:
-        one name, or two if the tensor is used twice. `weight[i]` means row i of `weight`.
+    `weight[i]` means row i of `weight`.
     """
     for pattern, replacement in _SAM2_RULES:
         name = pattern.sub(replacement, name)

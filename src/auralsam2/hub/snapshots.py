@@ -66,7 +66,7 @@ def snapshot(hub_id: str, needs: Needs, files: list[str], remedy: str) -> Path:
             damage.append(error)
     if damage:
         raise damage[0]
-    return checked(folder, needs, f"{url} does not hold what is needed; {remedy}")
+    return checked(folder, needs, f"{url} is incomplete; {remedy}")
 
 
 def cached_snapshot(repo: str, revision: str | None, files: list[str]) -> Path | None:

@@ -1,1 +1,1 @@
-"""The room `media`: files in, frames and sound on one clock out, and the way back to a video file."""
+"""Media files: frames and audio with common times, and video writers."""

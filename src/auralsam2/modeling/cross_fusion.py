@@ -55,13 +55,7 @@ def released_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tens
 def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """Compute softmax(Q Kᵀ / √L') V over all positions of all frames (Eq. 10).
 
-    Args:
-        query: (A, L', P).
-        key: (B, L', Q).
-        value: (B, L', Q).
-
-    Returns:
-        (A, L', P).
+    Q is (A, L', P), K and V are (B, L', Q); the result is (A, L', P).
     """
     q, k, v = (side.transpose(1, 2).flatten(0, 1)[None] for side in (query, key, value))
     mixed = F.scaled_dot_product_attention(q, k, v)[0]
@@ -69,15 +63,7 @@ def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
 
 
 def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
-    """Apply a convolution of kernel 1 as a matrix product over tokens, which is faster on a CPU.
-
-    Args:
-        conv: convolution of kernel 1, of any dimension, C to C'.
-        rows: (..., C) tokens.
-
-    Returns:
-        (..., C').
-    """
+    """Apply a convolution of kernel 1 to tokens (..., C) as a matrix product, which is faster on a CPU: (..., C')."""
     return F.linear(rows, conv.get_parameter("weight").flatten(1), conv.get_parameter("bias"))
 
 

@@ -51,18 +51,9 @@ class ChannelStandardizer(nn.Module):
 
 
 def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
-    """Compute multi-head attention of B items with one zero key and value appended.
+    """Compute multi-head attention of queries (B, P, L') to keys and values (B, Q, L') and a zero key and value.
 
     The zero key lets a query attend to nothing: with a single key a softmax is always 1.
-
-    Args:
-        query: (B, P, L').
-        key: (B, Q, L').
-        value: (B, Q, L').
-        heads: a divisor of L'.
-
-    Returns:
-        (B, P, L').
     """
     q, k, v = (side.unflatten(2, (heads, -1)).transpose(1, 2) for side in (query, key, value))
     k, v = (F.pad(side, (0, 0, 0, 1)) for side in (k, v))
@@ -91,17 +82,9 @@ def framewise_cross_attention(visual: Sides, tokens: Sides, heads: int) -> tuple
 
 
 def framewise_token_mask(count: int, frames: int, device: torch.device) -> torch.Tensor:
-    """Build the self-attention mask that keeps frames independent of each other.
+    """Build the self-attention mask (N, N) bool that keeps T frames independent; row: query, column: key.
 
-    All tokens attend to the tokens behind the first `frames`; an audio token attends to itself too.
-
-    Args:
-        count: N, number of tokens.
-        frames: T, number of frames.
-        device: of the mask.
-
-    Returns:
-        (N, N) bool; row: query, column: key, true where the query may attend.
+    All tokens attend to the tokens behind the first T; an audio token attends to itself too.
     """
     allowed = torch.ones(count, count, dtype=torch.bool, device=device)
     allowed[:, :frames] = False
@@ -110,14 +93,8 @@ def framewise_token_mask(count: int, frames: int, device: torch.device) -> torch
 
 
 def coarse_mask(visual: torch.Tensor, audio: torch.Tensor, grid: tuple[int, ...]) -> torch.Tensor:
-    """Compute mask logits from the similarity of each pixel with the audio of its frame.
+    """Compute mask logits (T, h, w) from the similarity of e_v (T, h·w, projection) with e_a (T, 1, projection) of Eq.
 
-    Args:
-        visual: e_v of Eq. 7, (T, h·w, projection).
-        audio: e_a of Eq. 7, (T, 1, projection).
-        grid: h, w.
-
-    Returns:
-        (T, h, w).
+    7.
     """
     return (visual @ audio.transpose(1, 2))[..., 0].unflatten(1, grid) / COARSE_MASK_TEMPERATURE

@@ -21,12 +21,9 @@ class FramePyramid:
 
 
 def encode_pyramid(model: Sam2VideoModel, pixels: torch.Tensor, *, with_gradients: bool = False) -> FramePyramid:
-    """Run the image encoder once.
+    """Run the image encoder of a SAM 2 with any backbone once on normalised images (T, 3, S, S).
 
-    Args:
-        model: frozen SAM 2 with any backbone.
-        pixels: (T, 3, S, S) float, normalised.
-        with_gradients: compute gradients, for the adapters of a baseline inside the encoder.
+    `with_gradients` computes gradients, for the adapters of a baseline inside the encoder.
     """
     with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
         output = model.vision_encoder(pixels, return_dict=True)
@@ -63,14 +60,7 @@ def frame_features(
     *,
     with_gradients: bool = False,
 ) -> tuple[FrameFeatures, ...]:
-    """Split the pyramid of T frames into the features of each frame.
-
-    Args:
-        model: SAM 2 that computed the pyramid.
-        pyramid: of T frames.
-        patches: patch maps of the fuser, (T, L, h, w) each.
-        with_gradients: compute gradients, as in `encode_pyramid`.
-    """
+    """Split the pyramid of T frames, with patch maps of the fuser (T, L, h, w), into the features of each frame."""
     with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
         fine = model.mask_decoder.conv_s0(pyramid.maps[0])
         middle = model.mask_decoder.conv_s1(pyramid.maps[1])

@@ -44,13 +44,9 @@ def mel_matrix() -> torch.Tensor:
 
 
 def log_mel(samples: torch.Tensor) -> torch.Tensor:
-    """Compute ln(mel + 0.01) of audio at 16 kHz.
+    """Compute ln(mel + 0.01) of audio (..., n) at 16 kHz in [-1, 1], n >= 400.
 
-    Args:
-        samples: (..., n), n >= 400, in [-1, 1].
-
-    Returns:
-        (..., 1 + (n - 400) // 160, 64) float32.
+    (..., 1 + (n - 400) // 160, 64) float32.
     """
     frames = samples.double().unfold(-1, WINDOW, HOP) * torch.hann_window(
         WINDOW, dtype=torch.float64, device=samples.device
@@ -65,17 +61,7 @@ def silent_examples(count: int) -> torch.Tensor:
 
 
 def log_mel_example(samples: torch.Tensor) -> torch.Tensor:
-    """Compute the log-mel spectrogram of one example.
-
-    Args:
-        samples: (15600, 2), left and right.
-
-    Returns:
-        (2, 96, 64) float32.
-
-    Raises:
-        ValueError: wrong shape.
-    """
+    """Compute the log-mel spectrogram (2, 96, 64) of one example, (15600, 2); raise ValueError for another shape."""
     if tuple(samples.shape) != (EXAMPLE_SAMPLES, 2):
         raise ValueError(f"an example takes ({EXAMPLE_SAMPLES}, 2) samples, not {tuple(samples.shape)}")
     return log_mel(samples.T)

@@ -66,14 +66,9 @@ class MemoryNetwork(nn.Module):
         return memory
 
     def object_pointer(self, token: torch.Tensor, score: torch.Tensor) -> torch.Tensor:
-        """Compute the object pointer of a frame.
+        """Compute the object pointer (B, C) from the token (B, C) of the selected mask and the object score (B, 1).
 
-        Args:
-            token: (B, C), token of the selected mask.
-            score: (B, 1), object score; if it is not positive, the pointer is the learned no-object pointer.
-
-        Returns:
-            (B, C).
+        If the score is not positive, it is the learned no-object pointer.
         """
         return torch.where(score > 0, self.sam2.object_pointer_proj(token), self.sam2.no_object_pointer)
 

@@ -84,14 +84,7 @@ class AudioVisualNetwork(nn.Module):
 
     @abstractmethod
     def encode_text(self, expression: str | None) -> torch.Tensor | None:
-        """Encode the text that describes the object.
-
-        Args:
-            expression: None without text.
-
-        Returns:
-            features (n, width), or None if the network encodes no text.
-        """
+        """Encode the text that describes the object: features (n, width), or None if the network encodes no text."""
 
     @property
     def prompted_sam2(self) -> Sam2VideoModel:
@@ -122,19 +115,13 @@ class AudioVisualNetwork(nn.Module):
     def encode_stock(self, pixels: torch.Tensor, frames: tuple[FrameFeatures, ...]) -> tuple[FrameFeatures, ...]:
         """Encode the frames with the frozen SAM 2 alone.
 
-        Args:
-            pixels: (T, 3, S, S) float, normalised.
-            frames: output of `encode_clip` for the same pixels, returned if it is the same.
+        `frames` of `encode_clip` are returned if they are the same.
         """
 
     def decode_independently(self, frames: Sequence[FrameFeatures], prompts: FeaturePrompts) -> DecoderOutput:
-        """Decode all frames in one call, each without memory and visual prompts.
+        """Decode T frames with their feature prompts in one call, each without memory and visual prompts.
 
         Equals tracking with conditioning `each`, before masks of absent objects are emptied.
-
-        Args:
-            frames: T frames.
-            prompts: feature prompts of these.
         """
         return self.prompted_decoder(
             self.memory.without_memory(torch.cat([frame.embedding for frame in frames])),
@@ -155,11 +142,7 @@ class AudioVisualNetwork(nn.Module):
         self.load_state_dict(state, strict=False)
 
     def check_trained(self, state: dict[str, torch.Tensor], source: Path | str) -> None:
-        """Compare tensors with those that `load_trained` needs.
-
-        Args:
-            state: tensors by name.
-            source: origin of the tensors, for the message.
+        """Compare tensors by name with those that `load_trained` needs; `source` is their origin, for the message.
 
         Raises:
             ConfigError: missing or unexpected names, different shapes, or integers instead of floats.
@@ -192,12 +175,7 @@ class AuralNetwork(AudioVisualNetwork):
         return {"fuser": self.fuser}
 
     def encode(self, pixels: torch.Tensor, *, with_patches: bool = True) -> tuple[FrameFeatures, ...]:
-        """Run the image encoder once.
-
-        Args:
-            pixels: (T, 3, S, S) float, normalised.
-            with_patches: compute the fuser's patch maps too.
-        """
+        """Run the image encoder once on (T, 3, S, S), and compute the fuser's patch maps too, with `with_patches`."""
         pyramid = encode_pyramid(self.sam2, pixels)
         return frame_features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if with_patches else ())
 
@@ -263,13 +241,7 @@ class AuralNetwork(AudioVisualNetwork):
     def cap_object_scores(
         self, frames: tuple[FrameFeatures, ...], prompts: FeaturePrompts, text_features: torch.Tensor | None
     ) -> FeaturePrompts:
-        """Cap the object scores of a clip at its mean score, with text and an `extensions.object_score_offset`.
-
-        Args:
-            frames: T frames one second apart.
-            prompts: feature prompts of these.
-            text_features: output of `encode_text`; without it the prompts are unchanged.
-        """
+        """Cap the object scores of a clip at its mean score, with text and an `extensions.object_score_offset`."""
         if text_features is None or not self.config.extensions.object_score_offset:
             return prompts
         score = self.decode_independently(frames, prompts).object_score

@@ -40,14 +40,9 @@ class Projection(nn.Module):
             )
 
     def forward(self, tokens: torch.Tensor, normalised_axis: int = -1) -> torch.Tensor:
-        """Project and normalise by the L2 norm.
+        """Project tokens (B, n, L) to (B, n, projection) and normalise them by the L2 norm over an axis.
 
-        Args:
-            tokens: (B, n, L); B frames of n positions, or N tokens with n = 1.
-            normalised_axis: axis over which the norm is taken; -1 for channels.
-
-        Returns:
-            (B, n, projection).
+        B are frames of n positions, or N tokens with n = 1. Axis -1 normalises over channels.
         """
         if self.convolutional:
             channels = tokens.transpose(1, 2)

@@ -69,15 +69,7 @@ def mask_logits(mask: torch.Tensor) -> torch.Tensor:
 
 
 def low_res_logits(mask: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Return a mask (S, S) bool as logits at the decoder's size, bilinear with anti-aliasing, as SAM 2 does.
-
-    Args:
-        mask: (S, S) bool.
-        size: (4h, 4w).
-
-    Returns:
-        (1, 1, 4h, 4w) float32.
-    """
+    """Return a mask (S, S) bool as logits (1, 1, 4h, 4w), resized bilinearly with anti-aliasing as in SAM 2."""
     logits = mask_logits(mask)[None, None]
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
 

@@ -17,39 +17,25 @@ from auralsam2.utils.pretrained import check_config, load_outline, load_part, pr
 Size = Literal["tiny", "small", "base-plus", "large"]
 Version = Literal["2.0", "2.1"]
 
-BACKBONES: dict[str, dict[str, Any]] = {
-    "tiny": {
-        "hidden_size": 96,
-        "num_attention_heads": 1,
-        "blocks_per_stage": [1, 2, 7, 2],
-        "window_size_per_stage": [8, 4, 14, 7],
-        "global_attention_blocks": [5, 7, 9],
-        "window_positional_embedding_background_size": [7, 7],
-    },
-    "small": {
-        "hidden_size": 96,
-        "num_attention_heads": 1,
-        "blocks_per_stage": [1, 2, 11, 2],
-        "window_size_per_stage": [8, 4, 14, 7],
-        "global_attention_blocks": [7, 10, 13],
-        "window_positional_embedding_background_size": [7, 7],
-    },
-    "base-plus": {
-        "hidden_size": 112,
-        "num_attention_heads": 2,
-        "blocks_per_stage": [2, 3, 16, 3],
-        "window_size_per_stage": [8, 4, 14, 7],
-        "global_attention_blocks": [12, 16, 20],
-        "window_positional_embedding_background_size": [14, 14],
-    },
-    "large": {
-        "hidden_size": 144,
-        "num_attention_heads": 2,
-        "blocks_per_stage": [2, 6, 36, 4],
-        "window_size_per_stage": [8, 4, 16, 8],
-        "global_attention_blocks": [23, 33, 43],
-        "window_positional_embedding_background_size": [7, 7],
-    },
+
+def _hiera(
+    width: int, heads: int, blocks: list[int], windows: list[int], global_blocks: list[int], background: int
+) -> dict[str, Any]:
+    return {
+        "hidden_size": width,
+        "num_attention_heads": heads,
+        "blocks_per_stage": blocks,
+        "window_size_per_stage": windows,
+        "global_attention_blocks": global_blocks,
+        "window_positional_embedding_background_size": [background, background],
+    }
+
+
+BACKBONES = {
+    "tiny": _hiera(96, 1, [1, 2, 7, 2], [8, 4, 14, 7], [5, 7, 9], 7),
+    "small": _hiera(96, 1, [1, 2, 11, 2], [8, 4, 14, 7], [7, 10, 13], 7),
+    "base-plus": _hiera(112, 2, [2, 3, 16, 3], [8, 4, 14, 7], [12, 16, 20], 14),
+    "large": _hiera(144, 2, [2, 6, 36, 4], [8, 4, 16, 8], [23, 33, 43], 7),
 }
 """Hiera backbones as published; SAM 2 and SAM 2.1 share them."""
 
@@ -91,14 +77,10 @@ def sam2_config(size: Size, version: Version = "2.0", image_size: int = 1024, **
 
 
 def resized(config: Sam2VideoConfig, image_size: int) -> Sam2VideoConfig:
-    """Return the configuration of the same model for another image size; weights carry over.
-
-    Args:
-        config: SAM 2 configuration with any backbone.
-        image_size: S, a multiple of 32.
+    """Return the configuration of the same model for another image size, a multiple of 32; weights carry over.
 
     Raises:
-        ConfigError: S is not a multiple of 32.
+        ConfigError: the size is not a multiple of 32.
     """
     if image_size % 32:
         raise ConfigError(f"image_size {image_size} is not a multiple of 32")
@@ -117,9 +99,7 @@ def resized(config: Sam2VideoConfig, image_size: int) -> Sam2VideoConfig:
 def with_width(config: Sam2VideoConfig, width: int) -> Sam2VideoConfig:
     """Return the configuration with C instead of 256 channels in neck, prompt encoder, mask decoder and memory.
 
-    Args:
-        config: SAM 2 configuration.
-        width: C, a multiple of 64 above 64: the memory has 64 channels, and a pointer is split into C / 64 tokens.
+    C is a multiple of 64 above 64: the memory has 64 channels, and a pointer is split into C / 64 tokens.
 
     Raises:
         ConfigError: wrong width.

@@ -93,11 +93,7 @@ class FeedForward(nn.Module):
 class TransformerBlock(nn.Module):
     """t + attention(LN t), then t + MLP(LN t).
 
-    Args:
-        width: L.
-        heads: a divisor of L.
-        dropout: probability.
-        spatial: the tokens are a map: attention with reduced keys, MLP with a depthwise convolution.
+    On a map (`spatial`), keys are reduced and the MLP has a depthwise convolution.
     """
 
     def __init__(self, width: int, heads: int, dropout: float, *, spatial: bool) -> None:

@@ -48,14 +48,7 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, text: str) -> torch.Tensor:
-        """Encode one expression.
-
-        Args:
-            text: any length; tokens after the 25th are dropped.
-
-        Returns:
-            (25, width) float32.
-        """
+        """Encode one expression as (25, width) float32; tokens after the 25th are dropped."""
         return self._encode(text)[0]
 
     @torch.no_grad()

@@ -33,7 +33,7 @@ from auralsam2.stampavs.photographs import (
     photograph_pool,
     read_sources,
 )
-from auralsam2.stampavs.presets import DifficultyPreset, scene_kind
+from auralsam2.stampavs.presets import HARD, scene_kind
 from auralsam2.stampavs.splits import AssetPool, read_splits
 from auralsam2.version import __version__
 
@@ -45,7 +45,8 @@ NOISE = 2.0
 _KINDS = {"train": "train", "test": "test-seen"}
 """Splits of StampAVS whose kinds of scenes a split has."""
 
-PHOTOGRAPHIC = DifficultyPreset(
+PHOTOGRAPHIC = dataclasses.replace(
+    HARD,
     name="standard",
     backgrounds=((scene_module.PHOTOGRAPH, 1.0),),
     layout=LayoutLimits(
@@ -54,9 +55,6 @@ PHOTOGRAPHIC = DifficultyPreset(
     visible=0.5,
     silent=0.5,
     offscreen=0.0,
-    gains=-10.0,
-    hiss=(-62.0, -46.0),
-    tone=0.15,
 )
 
 

@@ -1,1 +1,1 @@
-"""The room `training`."""
+"""Training: recipes, losses, data, optimiser, and the Lightning module."""

@@ -23,7 +23,7 @@ from auralsam2.config import (
 )
 from auralsam2.errors import ConfigError, quoted
 from auralsam2.training.config import AugmentConfig, ContrastConfig, DistillationConfig, MaskLossConfig, OptimiserConfig
-from auralsam2.utils.configs import build_config, check_range
+from auralsam2.utils.configs import bounded_field, build_config, check_fields
 from auralsam2.utils.yaml_files import read_values, yaml_package
 
 
@@ -51,7 +51,7 @@ class DataConfig:
     split: str = "train"
     validation: str = "val"
     validation_clips: int | None = 100
-    workers: int = 2
+    workers: int = bounded_field(2, 0, 1024)
     cache: str | None = None
     cache_gigabytes: float = 20.0
     cache_half: bool = False
@@ -59,7 +59,7 @@ class DataConfig:
     stamps: str | None = None
 
     def __post_init__(self) -> None:
-        check_range(self, "data", 0, 1024, "workers")
+        check_fields(self, "data")
         _at_least("data", self, 0, "cache_gigabytes")
         _at_least("data", self, 1, "validation_clips", "frames_per_clip")
         pool = set(self.dataset.split("+"))
@@ -93,7 +93,7 @@ class TrainerConfig:
     precision: Literal["fp32", "bf16"] = "bf16"
     seed: int = 0
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    devices: int = 1
+    devices: int = bounded_field(1, 1, 1024)
     checkpoint_every: int = 500
     validate_every: int = 2000
     log_every: int = 20
@@ -101,7 +101,7 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         names = ("epochs", "max_steps", "accumulate", "devices", "checkpoint_every", "validate_every")
         _at_least("trainer", self, 1, *names, "log_every")
-        check_range(self, "trainer", 1, 1024, "devices")
+        check_fields(self, "trainer")
         _at_least("trainer", self, 0, "seed", "clip_norm")
 
     def steps(self, clips: int) -> int:

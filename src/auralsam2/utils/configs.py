@@ -48,26 +48,6 @@ def check_fields(config: Any, section: str = "") -> None:
                 raise ConfigError(f"{key} is {quoted(value)}, expected {low} to {high}")
 
 
-def check_range(config: object, section: str, low: float, high: float, *names: str) -> None:
-    """Check the numbers of a dataclass; None passes.
-
-    Args:
-        config: the dataclass.
-        section: its key, for messages.
-        low: minimum.
-        high: maximum.
-        names: fields with a number or a tuple of numbers.
-
-    Raises:
-        ConfigError: a number lies outside; the message names the key.
-    """
-    for name in names:
-        value = getattr(config, name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if number is not None and not low <= number <= high:
-                raise ConfigError(f"{section}.{name} {quoted(value)} must lie between {low:g} and {high:g}")
-
-
 def build_config(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     """Build a (nested) dataclass from plain values, strictly.
 

@@ -59,11 +59,7 @@ class ClapTagger:
     def from_pretrained(
         cls, labels: Sequence[str], model: str = CLAP, device: str = "cpu", **options: Any
     ) -> ClapTagger:
-        """Load a published CLAP from the hub or a folder.
-
-        Raises:
-            UnavailableError: it is neither on this machine nor downloadable.
-        """
+        """Load a published CLAP from the hub or a folder; raise UnavailableError if it is not available."""
         try:
             parts = (
                 ClapModel.from_pretrained(model),

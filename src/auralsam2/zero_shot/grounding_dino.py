@@ -43,11 +43,7 @@ class GroundingDinoDetector:
 
     @classmethod
     def from_pretrained(cls, model: str = GROUNDING_DINO, device: str = "cpu", **options: Any) -> GroundingDinoDetector:
-        """Load a published Grounding DINO from the hub or a folder.
-
-        Raises:
-            UnavailableError: it is neither on this machine nor downloadable.
-        """
+        """Load a published Grounding DINO from the hub or a folder; raise UnavailableError if it is not available."""
         try:
             parts = GroundingDinoForObjectDetection.from_pretrained(model), AutoTokenizer.from_pretrained(model)
         except (OSError, ValueError) as error:

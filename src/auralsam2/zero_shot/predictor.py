@@ -24,11 +24,8 @@ from auralsam2.zero_shot.pipeline import ZeroShotPipeline
 class ZeroShotPredictor:
     """Predictor of the sounding objects of a clip, one frame per second.
 
-    As in `ZeroShotPipeline.segment`, SAM 2 propagates each box forward and backward. The clip is encoded once.
-
-    Args:
-        pipeline: tagger, detector, selector, and the model with SAM 2.
-        options: options of the evaluation; the pipeline provides the prompts.
+    As in other evaluations, SAM 2 processes the prompted frame first and all others in ascending order. The clip is
+    encoded once. The pipeline provides the prompts of the evaluation.
     """
 
     def __init__(self, pipeline: ZeroShotPipeline, options: EvaluationOptions) -> None:
