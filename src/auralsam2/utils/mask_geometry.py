@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
@@ -18,7 +20,8 @@ def connected_components(mask: np.ndarray, min_area: int) -> list[np.ndarray]:
     Returns:
         (H, W) bool masks, the largest first; components of equal area in the order of their first rows.
     """
-    labels, count = ndimage.label(mask, _SQUARE)
+    labelled: Any = ndimage.label(mask, _SQUARE)
+    labels, count = labelled
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
     order = np.argsort(-areas, kind="stable")
     return [labels == index + 1 for index in order if areas[index] >= min_area]
@@ -39,7 +42,7 @@ def interior_point(mask: np.ndarray) -> tuple[int, int]:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     min_y, min_x = int(rows[0]), int(columns[0])
     cropped = np.pad(mask[min_y : rows[-1] + 1, min_x : columns[-1] + 1], 1)
-    distance = ndimage.distance_transform_cdt(cropped, "chessboard")
+    distance: Any = ndimage.distance_transform_cdt(cropped, "chessboard")
     pixels = np.argwhere(distance == distance.max()) - 1
     row, column = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()].tolist()
     return min_y + row, min_x + column
