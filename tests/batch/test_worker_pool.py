@@ -114,7 +114,7 @@ def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> 
 
 
 PARENT = """
-import sys
+import signal, sys
 from functools import partial
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
@@ -122,6 +122,7 @@ from auralsam2.batch.worker_pool import WorkerPool
 from batch.test_worker_pool import start
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with SIGINT ignored
     for completion in WorkerPool(partial(start, Path(sys.argv[1])), jobs=2).process(["hang 1", "hang 2"]):
         pass
 """

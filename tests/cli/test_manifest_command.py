@@ -97,12 +97,12 @@ def test_a_dry_run_writes_nothing(segment, manifest: Path, tmp_path: Path) -> No
 
 def test_a_long_video_is_given_up(segment, tmp_path: Path) -> None:
     write_clip(tmp_path / "short.mp4", 1.0)
-    write_media(tmp_path / "long.mp4", [numbered(number % 100) for number in range(900)], fps=30, sound=tone(30.0))
-    outcome = segment(tmp_path / "long.mp4", tmp_path / "short.mp4", "--fps", "all", "--timeout-per-video", "2", *SMALL)
+    write_media(tmp_path / "long.mp4", [numbered(number % 100) for number in range(2700)], fps=30, sound=tone(90.0))
+    outcome = segment(tmp_path / "long.mp4", tmp_path / "short.mp4", "--fps", "all", "--timeout-per-video", "6", *SMALL)
     assert outcome.code == 1
     lines = {line["id"]: line for line in records(tmp_path / "out", "results.jsonl")}
     assert lines["short"]["status"] == "done"
-    assert "took longer than 2 s" in lines["long"]["error"]
+    assert "took longer than 6 s" in lines["long"]["error"]
 
 
 @pytest.mark.parametrize(
