@@ -108,11 +108,11 @@ def prompt_sensitivity(logits: torch.Tensor, frames: torch.Tensor, objects: torc
     without a pair. `frames` and `objects` (B,) number the frame and the object of each prompt.
     """
     pair = (frames[:, None] == frames) & (objects[:, None] != objects)
-    one, other = torch.nonzero(pair.triu(), as_tuple=True)
-    if not len(one):
+    first, second = torch.nonzero(pair.triu(), as_tuple=True)
+    if not len(first):
         return None
     p = logits.sigmoid().flatten(1)
-    overlap = torch.minimum(p[one], p[other]).sum(1) / torch.maximum(p[one], p[other]).sum(1)
+    overlap = torch.minimum(p[first], p[second]).sum(1) / torch.maximum(p[first], p[second]).sum(1)
     return float(1 - overlap.mean())
 
 

@@ -80,7 +80,7 @@ def _silent_object(
     mix: DifficultyPreset,
     group: str | None,
     used: set[str],
-    shown: set[str],
+    used_stamps: set[str],
     rng: np.random.Generator,
 ) -> ObjectRole | None:
     """Draw a visible silent object; None if no stamps are available.
@@ -88,7 +88,7 @@ def _silent_object(
     Half of them belong to categories that may sound in this split, so that these are not recognisable.
     """
     if group is None and rng.random() < mix.silent:
-        silent = [picture for picture in pool.silent if picture.key not in shown]
+        silent = [picture for picture in pool.silent if picture.key not in used_stamps]
         if silent:
             return ObjectRole(picture=_choose(silent, rng), category=None)
     first, second = (pool.targets, pool.distractors) if rng.random() < 0.5 else (pool.distractors, pool.targets)
@@ -97,7 +97,7 @@ def _silent_object(
         if available:
             category = _choose(available, rng)
             return ObjectRole(picture=_choose(category.pictures, rng), category=category)
-    return None if group is None else _silent_object(pool, mix, None, used, shown, rng)
+    return None if group is None else _silent_object(pool, mix, None, used, used_stamps, rng)
 
 
 def _choose(items: Sequence[Item], rng: np.random.Generator) -> Item:
