@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +14,10 @@ import torch
 
 from auralsam2.arguments import as_path, as_text
 from auralsam2.config import ModelConfig
-from auralsam2.errors import UsageError, quoted
+from auralsam2.errors import UsageError
 from auralsam2.hub import download
+from auralsam2.hub.access import hub_access, parse_access
+from auralsam2.hub.upload import push_folder
 from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
 from auralsam2.inference.object_state import Combine, Merge
 from auralsam2.inference.streaming import VideoStream
@@ -24,6 +27,7 @@ from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.model_folder import check_parts, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.outputs.export import ExportOptions
+from auralsam2.outputs.formats import parse_formats
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_folder import BackgroundWriter, OverlayRate, ResultFolder
 from auralsam2.types import Prompts, Segmentation
@@ -58,7 +62,13 @@ class AuralSAM2:
 
     @classmethod
     def from_pretrained(
-        cls, model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto"
+        cls,
+        model: str | Path,
+        device: str | int | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        *,
+        revision: str | None = None,
+        **access: Any,
     ) -> AuralSAM2:
         """Load a model by name, folder or hub id.
 
@@ -66,6 +76,8 @@ class AuralSAM2:
             model: `auralsam2 models` lists the names.
             device: auto, cpu, cuda, cuda:N, mps or a `torch.device`; auto selects an accelerator if there is one.
             dtype: auto, fp32, bf16, fp16 or a `torch.dtype`; auto is fp32 on a CPU and bf16 elsewhere.
+            revision: branch, tag or commit of a hub id.
+            access: `token`, `cache_dir` and `local_files_only`, as in huggingface_hub; see `hub.access.HubAccess`.
 
         Raises:
             UnavailableError: the model, or a part of it, is missing and cannot be downloaded.
@@ -75,8 +87,10 @@ class AuralSAM2:
         name = str(as_path("model", model)) if not isinstance(model, str) else as_text("model", model)
         torch_device = pick_device(device)
         precision = pick_dtype(dtype, torch_device)
-        folder = download.resolve(name)
-        return cls(load_network(folder).to(torch_device), name, precision, folder)
+        with hub_access(parse_access(access)):
+            folder = download.resolve(name, revision)
+            network = load_network(folder)
+        return cls(network.to(torch_device), name, precision, folder)
 
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write a model folder.
@@ -93,6 +107,16 @@ class AuralSAM2:
         folder = as_path("folder", folder).expanduser()
         save_network(self.network, folder, self.folder)
         return folder
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload the model to the Hugging Face hub; returns the address of the commit.
+
+        Args:
+            repo_id: `owner/name`.
+            options: `private`, `token`, `revision`, `commit_message` and `create_pr`; see `hub.upload.push_folder`.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return push_folder(self.save_pretrained(folder), repo_id, **options)
 
     def segment(
         self,
@@ -251,7 +275,7 @@ class VideoSegmentation:
             InputError: the video is damaged beyond use.
         """
         out = as_path("out", out)
-        save = _formats(save)
+        save = parse_formats("save", save)
         if overlay is not None:
             save = save - {"overlay"} | ({"overlay"} if overlay else set())
         source = self.source
@@ -292,14 +316,6 @@ class VideoSegmentation:
                         on_frame(segmentation)
             folder.close(timing=self.clock.seconds, warnings=self.warnings)
         return folder.folder
-
-
-def _formats(save: Any) -> frozenset[str]:
-    """Convert an argument to formats."""
-    names = save.split(",") if isinstance(save, str) else [*save] if isinstance(save, Iterable) else [None]
-    if not all(isinstance(name, str) for name in names):
-        raise UsageError(f"`save={quoted(save)}`: give formats, such as overlay and masks")
-    return frozenset(str(name).strip() for name in names)
 
 
 def streaming_network(model: AuralSAM2) -> AuralNetwork:
@@ -377,6 +393,8 @@ def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
         raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")
 
 
-def load(model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto") -> AuralSAM2:
+def load(
+    model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto", **hub: Any
+) -> AuralSAM2:
     """Load a model by name, folder or hub id; see `AuralSAM2.from_pretrained`."""
-    return AuralSAM2.from_pretrained(model, device, dtype)
+    return AuralSAM2.from_pretrained(model, device, dtype, **hub)

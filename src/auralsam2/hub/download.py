@@ -1,8 +1,8 @@
 """Model folders by name: download, verification, cache.
 
-Downloads go through `huggingface_hub` with its cache and resuming. The variables `HF_ENDPOINT`, `HF_HUB_OFFLINE`,
-`HF_HUB_CACHE` and `HF_TOKEN` are read at each request. A cached model is used without a request, so that it does not
-change.
+Downloads go through `huggingface_hub` with its cache and resuming. `access` has the arguments of requests; the
+variables `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and `HF_TOKEN` are read at each request. A cached model is
+used without a request, so that it does not change.
 
 The cache of this package, `$AURALSAM2_CACHE` or `~/.cache/auralsam2`, contains for each released model
 
@@ -25,7 +25,8 @@ from huggingface_hub import hf_hub_download, hf_hub_url
 from huggingface_hub.utils import WeakFileLock
 
 from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
-from auralsam2.errors import ConfigError, OutputError, UnavailableError
+from auralsam2.errors import ConfigError, OutputError, UnavailableError, UsageError
+from auralsam2.hub.access import endpoint, hub_options
 from auralsam2.hub.convert import HUB_ID, convert
 from auralsam2.hub.registry import REGISTRY, ModelEntry
 from auralsam2.hub.snapshots import (
@@ -33,8 +34,6 @@ from auralsam2.hub.snapshots import (
     Needs,
     cached_snapshot,
     checked,
-    endpoint,
-    hub_options,
     missing_file,
     snapshot,
     unavailable,
@@ -68,12 +67,13 @@ def cache_dir() -> Path:
     return Path(os.environ.get("AURALSAM2_CACHE") or "~/.cache/auralsam2").expanduser()
 
 
-def resolve(name_or_dir: str) -> Path:
+def resolve(name_or_dir: str, revision: str | None = None) -> Path:
     """Return the folder of a model; download and convert it if necessary.
 
     Args:
         name_or_dir: registered name, folder, or hub id `owner/name[@revision]`. A registered name takes precedence over
             a folder of that name in the working directory: write `./mini` for the folder.
+        revision: branch, tag or commit of a hub id.
 
     Returns:
         folder with `config.json` and `model.safetensors`.
@@ -82,8 +82,15 @@ def resolve(name_or_dir: str) -> Path:
         UnavailableError: there is no such model, or it is neither on this machine nor downloadable.
         ConfigError: the downloaded checkpoint is not valid.
         OutputError: the cache cannot be written.
+        UsageError: `revision` is given for a folder or a registered name, or twice.
     """
     local = _local(name_or_dir)
+    if revision is not None:
+        if local is not None or name_or_dir in REGISTRY:
+            raise UsageError(f"`revision={revision}` belongs to hub ids, and {name_or_dir} is none: omit it")
+        if "@" in name_or_dir or HUB_ID.fullmatch(f"{name_or_dir}@{revision}") is None:
+            raise UsageError(f"`revision={revision}`: give one branch, tag or commit of {name_or_dir}")
+        name_or_dir = f"{name_or_dir}@{revision}"
     if local is not None:
         return local
     entry = REGISTRY.get(name_or_dir)

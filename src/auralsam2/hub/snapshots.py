@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from auralsam2.errors import OutputError, UnavailableError
+from auralsam2.hub.access import endpoint, hub_options, offline_reason
 from auralsam2.hub.convert import HUB_ID
 from auralsam2.utils.weights import verify_blob
 
@@ -79,26 +79,6 @@ def cached_snapshot(repo: str, revision: str | None, files: list[str]) -> Path |
         return None
 
 
-def endpoint() -> str | None:
-    """Return the hub's address, None for the default. huggingface_hub reads it only when it is imported."""
-    return (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
-
-
-def offline() -> bool:
-    """Return whether `HF_HUB_OFFLINE` is set."""
-    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def hub_options() -> dict[str, Any]:
-    """Return the arguments of all downloads, from the current environment."""
-    return {
-        "endpoint": endpoint(),
-        "cache_dir": os.environ.get("HF_HUB_CACHE") or None,
-        "local_files_only": offline(),
-        "library_name": "auralsam2",
-    }
-
-
 def unavailable(subject: str, url: str, error: Exception, remedy: str) -> UnavailableError | OutputError:
     """Return the error for a failed download of `subject` from `url`; the message ends with the remedy."""
     cause = error
@@ -106,18 +86,23 @@ def unavailable(subject: str, url: str, error: Exception, remedy: str) -> Unavai
         cause = cause.__cause__
     if getattr(cause, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
         return OutputError(f"{subject} cannot be stored ({cause}); free space or set HF_HUB_CACHE to another folder")
-    if offline():
-        reason = "HF_HUB_OFFLINE is set"
+    reason = offline_reason()
+    if reason is not None:
         remedy = f"unset it, or {remedy}"
-    elif isinstance(cause, GatedRepoError | RepositoryNotFoundError):
-        reason = "no such repository, or not open to everyone: set HF_TOKEN"
-    elif isinstance(cause, RevisionNotFoundError):
-        reason = "no such revision"
-    elif isinstance(cause, HfHubHTTPError):
-        reason = f"the server answered {cause.response.status_code}"
     else:
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
+        reason = hub_reason(cause)
     return UnavailableError(f"{subject} is not on this machine and cannot be fetched from {url} ({reason}); {remedy}")
+
+
+def hub_reason(error: Exception) -> str:
+    """Describe an error of huggingface_hub in a few words."""
+    if isinstance(error, GatedRepoError | RepositoryNotFoundError):
+        return "no such repository, or not open to everyone: give `token` or set HF_TOKEN"
+    if isinstance(error, RevisionNotFoundError):
+        return "no such revision"
+    if isinstance(error, HfHubHTTPError):
+        return f"the server answered {error.response.status_code}"
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def missing_file(folder: Path, needs: Needs) -> str | None:

@@ -29,7 +29,7 @@ from auralsam2.outputs import (
     yolo,
 )
 from auralsam2.outputs.cutouts import AlphaOptions
-from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
+from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES, parse_formats
 from auralsam2.outputs.jpeg import encode_jpeg
 from auralsam2.outputs.mask_table import MaskTable, object_of, read_mask_table, spooled_table, union
 from auralsam2.outputs.overlay import draw_overlay, object_colour
@@ -163,8 +163,8 @@ def export_segmentations(
 
 
 def _known(names: Collection[str] | str) -> list[str]:
-    names = [name.strip() for name in names.split(",")] if isinstance(names, str) else names
-    if unknown := sorted(set(names) - WRITERS.keys()):
+    names = parse_formats("names", names)
+    if unknown := sorted(names - WRITERS.keys()):
         raise UsageError(f"cannot export {', '.join(unknown)}: choose `to` from {', '.join(WRITERS)}")
     return [name for name in FORMATS if name in names]
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from auralsam2.errors import UsageError, quoted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +31,18 @@ class OutputFormat:
     def owns(self, name: str) -> bool:
         """Return whether a path in the folder, with slashes, is one that this package writes."""
         return self.members is not None and re.fullmatch(self.members, name) is not None
+
+
+def parse_formats(argument: str, value: Any) -> frozenset[str]:
+    """Convert an argument to names of formats: text separated by commas, or a collection of text.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    names = value.split(",") if isinstance(value, str) else [*value] if isinstance(value, Iterable) else [None]
+    if not all(isinstance(name, str) for name in names):
+        raise UsageError(f"`{argument}={quoted(value)}`: give formats, such as overlay and masks")
+    return frozenset(str(name).strip() for name in names)
 
 
 _IMAGES = r"[0-9]{6,}\.png"
