@@ -135,7 +135,7 @@ def test_cancelled_propagation_keeps_its_masks(screen: Screen) -> None:
     screen.page.evaluate(
         "() => addEventListener('painted', () => document.querySelector('.running button').click(), { once: true })"
     )
-    screen.painted(lambda: screen.press("l"))
+    screen.painted(lambda: screen.press("s"))
     screen.listened()
     screen.settles(lambda: screen.state()["objects"][0]["done"] > 0, "what came")
     (audible,) = screen.state()["objects"]
@@ -144,7 +144,7 @@ def test_cancelled_propagation_keeps_its_masks(screen: Screen) -> None:
 
 def test_sliders_need_no_computation(opened: Screen, watch: Watch) -> None:
     # Of a click, the model is too sure for the slider.
-    opened.painted(lambda: opened.press("l"))
+    opened.painted(lambda: opened.press("s"))
     opened.listened()
     opened.press("Home")
     area = opened.area()
@@ -254,7 +254,7 @@ def test_everything_works_by_keyboard(screen: Screen) -> None:
     page.wait_for_selector("dialog.sheet[open]")
     screen.press("Escape")
     page.wait_for_selector("dialog.sheet", state="detached")
-    screen.press("o")
+    screen.press("c")
     page.wait_for_selector(".pane.beside:visible")
     screen.press("e", "ArrowDown", "Escape")
     assert page.locator(".menu").is_hidden()

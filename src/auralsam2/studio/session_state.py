@@ -217,6 +217,7 @@ class SessionState:
         return self.summary() | {
             "objects": [self._object_state(number) for number in self._objects],
             "prompts": as_json(self._objects),
+            "source_fps": self.clip.source_fps,
             "undo": bool(self.log.entries),
             "redo": bool(self.log.undone),
             "threshold": self.threshold,

@@ -62,6 +62,7 @@ class StoredClip:
         duration: in seconds.
         width, height: of a displayed frame, in pixels.
         fps: processed frames per second.
+        source_fps: frames per second of the video; 0 if unknown.
         times: presentation time of each processed frame, in seconds.
         audio: whether it has audio.
         peaks: minimum and maximum of equal sections of the audio, in [-1, 1].
@@ -78,6 +79,7 @@ class StoredClip:
     audio: bool
     peaks: tuple[tuple[Sample, Sample], ...]
     sound: Annotated[str, Field(pattern=r"^(sound\.m4a)?$")] = ""
+    source_fps: Annotated[FiniteFloat, Field(ge=0, le=1e6)] = 0.0
 
     def instant(self, tick: int) -> float:
         """Return the requested time of a processed frame, in seconds; see `FrameReader`."""

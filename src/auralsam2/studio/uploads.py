@@ -149,6 +149,7 @@ def import_video(
         audio=info.audio_rate is not None,
         peaks=sounds,
         sound=copy,
+        source_fps=info.fps,
     )
     folder.write_clip(clip)
     return clip

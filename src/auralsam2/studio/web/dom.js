@@ -42,6 +42,16 @@ export function clock(seconds, decimals = 1) {
   return `${minutes}:${rest.padStart(decimals ? decimals + 3 : 2, "0")}`;
 }
 
+/** Seconds as HH:MM:SS:FF at a rate of frames, non-drop; empty without a rate. */
+export function timecode(seconds, rate) {
+  if (!rate) return "";
+  const nominal = Math.round(rate);
+  const frame = Math.round(seconds * rate);
+  const two = (value) => String(Math.floor(value)).padStart(2, "0");
+  const whole = Math.floor(frame / nominal);
+  return [whole / 3600, (whole / 60) % 60, whole % 60, frame % nominal].map(two).join(":");
+}
+
 /** Bytes as 3.1 GB, in powers of 1000. */
 export function size(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];

@@ -1,6 +1,6 @@
 // The editor of one session.
 
-import { clock, el, icon, iconButton, setIcon } from "./dom.js";
+import { clock, el, icon, iconButton, setIcon, timecode } from "./dom.js";
 import { Exporting } from "./exporting.js";
 import { showHelp } from "./help.js";
 import { listenToKeys } from "./keys.js";
@@ -11,6 +11,8 @@ import { sliders } from "./sliders.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
 import { Tools } from "./tools.js";
+
+const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class Editor {
   #session;
@@ -28,6 +30,7 @@ export class Editor {
     this.element = el(
       "div",
       { class: "editor" },
+      el("h1", { class: "unseen" }, "Editor"),
       this.#top(),
       this.tools.element,
       this.stage.element,
@@ -36,7 +39,7 @@ export class Editor {
       this.timeline.element,
     );
     const { player, tools, objects, listen, exporting } = this;
-    listenToKeys({ session, player, tools, objects, listen, exporting, toggleSides: () => this.toggleSides() });
+    listenToKeys({ session, stage: this.stage, player, tools, objects, listen, exporting, toggleSides: () => this.toggleSides() });
     for (const what of ["state", "link", "tick"]) session.addEventListener(what, () => this.#update());
     player.addEventListener("play", () => this.#update());
     this.stage.ink.addEventListener("pointerdown", () => player.playing && player.pause());
@@ -72,7 +75,7 @@ export class Editor {
     });
     this.undo = iconButton("undo", "Undo", () => session.undo(), { key: "Ctrl+Z" });
     this.redo = iconButton("redo", "Redo", () => session.undo(true), { key: "Ctrl+Shift+Z" });
-    this.sides = iconButton("sides", "Original beside", () => this.toggleSides(), { key: "O", "aria-pressed": false });
+    this.sides = iconButton("sides", "Original beside", () => this.toggleSides(), { key: "C", "aria-pressed": false });
     this.drawer = iconButton("list", "Objects and masks", () => this.toggleDrawer(), {
       class: "icon-button drawer",
       "aria-expanded": false,
@@ -104,7 +107,37 @@ export class Editor {
       setIcon(this.mute, this.player.muted ? "muted" : "sound", this.player.muted ? "Sound on" : "Mute");
     });
     this.mute.hidden = !session.state.audio;
+    this.volume = el("input", {
+      type: "range",
+      class: "volume",
+      min: 0,
+      max: 1,
+      step: 0.05,
+      value: 1,
+      "aria-label": "Volume",
+      hidden: !session.state.audio,
+      oninput: () => {
+        this.player.volume = this.volume.valueAsNumber;
+        this.volume.style.setProperty("--filled", this.volume.value);
+      },
+    });
+    this.volume.style.setProperty("--filled", 1);
+    this.loop = iconButton("loop", "Loop", () => {
+      this.player.loop = !this.player.loop;
+      this.loop.setAttribute("aria-pressed", this.player.loop);
+    }, { "aria-pressed": false });
+    this.speed = el(
+      "select",
+      {
+        class: "speed",
+        title: "Speed (J, K, L)",
+        "aria-label": "Speed",
+        onchange: () => (this.player.rate = Number(this.speed.value)),
+      },
+      SPEEDS.map((rate) => el("option", { value: rate }, `${rate}×`)),
+    );
     this.time = el("span", { class: "time" });
+    this.speed.value = "1";
     const many = session.times.length;
     return el(
       "section",
@@ -115,6 +148,9 @@ export class Editor {
       iconButton("next", "Frame on", step(1), { key: "→" }),
       iconButton("last", "Last frame", step(many), { key: "End" }),
       this.mute,
+      this.volume,
+      this.loop,
+      this.speed,
       this.time,
       el("span", { class: "spring" }),
       this.listen.element,
@@ -122,11 +158,12 @@ export class Editor {
   }
 
   #tell() {
-    const { times, tick } = this.#session;
+    const { times, tick, state } = this.#session;
     this.time.replaceChildren(
       el("strong", {}, clock(this.player.time)),
       ` / ${clock(this.timeline.end)}`,
       el("span", { class: "tick" }, `frame ${tick + 1} of ${times.length}`),
+      el("span", { class: "tick code" }, timecode(times[tick], state.source_fps)),
     );
   }
 
@@ -140,6 +177,13 @@ export class Editor {
     this.link.hidden = connected || !this.wasConnected;
     this.wasConnected ||= connected;
     setIcon(this.play, this.player.playing ? "pause" : "play", this.player.playing ? "Pause" : "Play", "Space");
+    const rate = String(this.player.rate);
+    if (this.speed.value !== rate) {
+      if (![...this.speed.options].some((option) => option.value === rate)) {
+        this.speed.append(el("option", { value: rate }, `${rate}×`.replace("-", "−")));
+      }
+      this.speed.value = rate;
+    }
     this.#tell();
   }
 }

@@ -10,12 +10,14 @@ export const SHORTCUTS = [
       ["← →", "One frame back, on"],
       ["↑ ↓", "Ten frames on, back"],
       ["Home End", "First, last frame"],
+      ["J K L", "Back, pause, forward; again: faster"],
+      ["I O X", "In point, out point, clear both"],
     ],
   ],
   [
     "Segment",
     [
-      ["L", "Listen: find what sounds"],
+      ["S", "Listen: find what sounds"],
       ["T", "Track all objects"],
       ["Esc", "Deselect; then cancel the run"],
     ],
@@ -47,7 +49,8 @@ export const SHORTCUTS = [
     [
       ["Ctrl + Z", "Undo"],
       ["Ctrl + Shift + Z", "Redo"],
-      ["O", "Original beside"],
+      ["C", "Original beside"],
+      ["+ − F", "Enlarge, reduce, fit the picture"],
       ["E", "Export"],
       ["?", "This sheet"],
     ],

@@ -36,6 +36,7 @@ const SHAPES = {
   split: "M5 5h5v5H5zM14 14h5v5h-5zM14 5l5 5M19 5l-5 5M5 14l5 5M10 14l-5 5",
   clear: "M7 20h13M4.5 14.5l9-9 6 6-8.5 8.5H9z",
   film: "M4 5h16v14H4zM8 5v14M16 5v14M4 9.5h4M4 14.5h4M16 9.5h4M16 14.5h4",
+  loop: "M17 3l3 3-3 3M20 6H8a4 4 0 0 0-4 4v1M7 21l-3-3 3-3M4 18h12a4 4 0 0 0 4-4v-1",
   list: "M9 6h11M9 12h11M9 18h11M4.5 6h.01M4.5 12h.01M4.5 18h.01",
   more: "M6 9.5l6 6 6-6",
 };

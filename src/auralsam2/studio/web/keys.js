@@ -6,7 +6,7 @@ import { TOOLS } from "./tools.js";
 const BRUSH_STEP = 1.25;
 
 /** Bind the shortcuts of an editor until its session is closed. */
-export function listenToKeys({ session, player, tools, objects, listen, exporting, toggleSides }) {
+export function listenToKeys({ session, stage, player, tools, objects, listen, exporting, toggleSides }) {
   const go = (ticks) => {
     if (player.playing) player.pause();
     session.seek(session.tick + ticks);
@@ -21,14 +21,24 @@ export function listenToKeys({ session, player, tools, objects, listen, exportin
     ArrowDown: () => go(-10),
     Home: () => go(-last),
     End: () => go(last),
-    l: () => listen.listen.click(),
+    j: () => player.shuttle(-1),
+    k: () => player.playing && player.pause(),
+    l: () => player.shuttle(1),
+    i: () => session.mark("first"),
+    o: () => session.mark("last"),
+    x: () => session.mark(null),
+    s: () => listen.listen.click(),
+    c: () => toggleSides(),
+    "+": () => stage.zoomBy(1.25),
+    "=": () => stage.zoomBy(1.25),
+    "-": () => stage.zoomBy(0.8),
+    f: () => stage.resetZoom(),
     t: () => listen.track.click(),
     n: () => session.begin(),
     h: () => objects.hide(),
     F2: () => objects.rename(),
     Delete: () => objects.remove(),
     Backspace: () => objects.remove(),
-    o: () => toggleSides(),
     e: () => exporting.toggle(),
     "[": () => tools.resize(1 / BRUSH_STEP),
     "]": () => tools.resize(BRUSH_STEP),

@@ -1,6 +1,7 @@
 // The buttons that compute masks for the whole clip, and their progress.
 
 import { el, icon } from "./dom.js";
+import { TrackMenu } from "./track_menu.js";
 
 /** Remaining seconds in words. */
 export function left(seconds) {
@@ -21,7 +22,7 @@ export class Listen {
       icon("listen"),
       "Listen",
     );
-    this.listen.title = session.state.audio ? "Find what sounds, in the whole clip (L)" : "This clip has no sound";
+    this.listen.title = session.state.audio ? "Find what sounds, in the whole clip (S)" : "This clip has no sound";
     this.track = el(
       "button",
       { type: "button", title: "Follow the objects through the whole clip (T)", onclick: () => session.run() },
@@ -32,7 +33,8 @@ export class Listen {
     this.text = el("span", { class: "eta", role: "status" });
     const tip = "Stop; masks so far stay";
     this.cancel = el("button", { type: "button", title: tip, onclick: () => this.stop() }, icon("close"), "Cancel");
-    this.idle = el("div", { class: "idle" }, this.track, this.listen);
+    this.parts = new TrackMenu(session);
+    this.idle = el("div", { class: "idle" }, this.track, this.parts.element, this.listen);
     this.running = el("div", { class: "running" }, this.bar, this.text, this.cancel);
     this.element = el("div", { class: "listen" }, this.idle, this.running);
     for (const what of ["state", "busy", "link"]) session.addEventListener(what, () => this.#update());
@@ -50,7 +52,7 @@ export class Listen {
     this.idle.hidden = runs;
     this.running.hidden = !runs;
     this.listen.disabled = !state.audio || !connected;
-    this.track.disabled = !state.objects.length || !connected;
+    this.parts.button.disabled = this.track.disabled = !state.objects.length || !connected;
     if (!runs) return;
     if (busy.total) this.bar.value = busy.done / busy.total;
     else this.bar.removeAttribute("value");

@@ -18,7 +18,7 @@ export class Locked {
     const title = again ? "The studio was started anew" : "This page is locked";
     const session = location.hash.length > 1 ? " The open session is saved, and opens again." : "";
     this.element = el(
-      "main",
+      "div",
       { class: "locked" },
       el("h1", {}, title),
       el(

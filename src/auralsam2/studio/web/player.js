@@ -4,10 +4,13 @@ import { media } from "./api.js";
 import { note } from "./toast.js";
 
 const EARLY = 0.1; // seconds
+const MOST_RATE = 8;
 
 /** Events: `play` (started or stopped), `time` (the playhead moved between ticks). */
 export class Player extends EventTarget {
   time = 0;
+  loop = false;
+  #rate = 1;
   #session;
   #media;
   #frame = 0;
@@ -43,9 +46,35 @@ export class Player extends EventTarget {
     else this.play();
   }
 
+  /** Rate of playback: 1 is the video's own; negative rates play backward, without sound. */
+  get rate() {
+    return this.#rate;
+  }
+
+  set rate(rate) {
+    this.#rate = rate;
+    if (this.playing) this.#playFrom(this.time);
+    this.dispatchEvent(new Event("play"));
+  }
+
+  /** Loudness in [0, 1]. */
+  set volume(volume) {
+    this.#media.volume = volume;
+  }
+
+  /** Play forward or backward; again in the same direction doubles the rate. */
+  shuttle(direction) {
+    const again = this.playing && Math.sign(this.#rate) === direction;
+    this.rate = again ? Math.max(-MOST_RATE, Math.min(MOST_RATE, this.#rate * 2)) : direction;
+    if (!this.playing) this.play();
+  }
+
   async play() {
     const { times, tick } = this.#session;
-    const start = tick >= times.length - 1 ? times[0] : times[tick];
+    const [first, last] = this.#session.range;
+    const backward = this.#rate < 0;
+    const over = backward ? tick <= first : tick >= last;
+    const start = times[over ? (backward ? last : first) : Math.max(first, Math.min(last, tick))];
     this.#session.playing = true;
     this.#session.seek(this.#session.tickAt(start));
     this.dispatchEvent(new Event("play"));
@@ -70,8 +99,9 @@ export class Player extends EventTarget {
   }
 
   async #playFrom(start) {
-    // After the end of the audio, play() would restart it.
-    if (this.#media.error || start >= this.#media.duration) {
+    this.#media.playbackRate = Math.max(1 / 16, Math.abs(this.#rate));
+    // After the end of the audio, play() would restart it; browsers do not play backward.
+    if (this.#rate < 0 || this.#media.error || start >= this.#media.duration) {
       this.#media.pause();
       this.#playSilently(start);
       return;
@@ -89,11 +119,29 @@ export class Player extends EventTarget {
   #ended() {
     if (!this.playing) return;
     if (this.#media.currentTime < this.#end - EARLY) this.#playSilently(this.#media.currentTime);
-    else this.pause();
+    else this.#finish();
   }
 
   get #end() {
-    return Math.max(this.#session.times.at(-1), this.#session.state.duration || 0);
+    const { times, range, state } = this.#session;
+    const last = range[1];
+    return last + 1 < times.length ? times[last + 1] : Math.max(times.at(-1), state.duration || 0);
+  }
+
+  /** Stop at the end of the range, or play it again. */
+  #finish() {
+    const { times, range } = this.#session;
+    const [from, to] = this.#rate < 0 ? [range[1], range[0]] : range;
+    if (!this.loop) {
+      this.pause();
+      if (this.#session.tick !== to) this.#session.seek(to);
+      return;
+    }
+    this.time = times[from];
+    this.#session.seek(from);
+    this.#playFrom(times[from]);
+    cancelAnimationFrame(this.#frame);
+    this.#frame = requestAnimationFrame(() => this.#follow());
   }
 
   #playSilently(start) {
@@ -108,10 +156,12 @@ export class Player extends EventTarget {
 
   #follow() {
     this.time = this.#silent
-      ? this.#silent.start + (performance.now() - this.#silent.since) / 1000
+      ? this.#silent.start + (this.#rate * (performance.now() - this.#silent.since)) / 1000
       : this.#media.currentTime;
-    if (this.time >= this.#end && this.#silent) {
-      this.pause();
+    const limited = this.#silent || this.#session.marked;
+    const over = this.#rate < 0 ? this.time <= this.#session.times[this.#session.range[0]] : this.time >= this.#end;
+    if (over && limited) {
+      this.#finish();
       return;
     }
     this.#session.seek(this.#session.tickAt(this.time));

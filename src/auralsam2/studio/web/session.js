@@ -13,7 +13,7 @@ export const NEW = "new"; // number of an object without prompts, which the serv
 
 /**
  * Events: `state`, `tick`, `choice`, `look` (sliders), `mask` (detail: the mask), `busy`, `export` (detail: news),
- * `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere), `locked` (new token).
+ * `marks` (in and out point), `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere), `locked` (new token).
  */
 export class Session extends EventTarget {
   tick = 0;
@@ -26,6 +26,8 @@ export class Session extends EventTarget {
   connected = false;
   playing = false;
   waiting = 0; // questions without an answer
+  first = null; // tick of the in point
+  last = null; // tick of the out point
   #creating = null; // promise of the number of the new object
   #end = new AbortController();
   #announced = "";
@@ -184,6 +186,28 @@ export class Session extends EventTarget {
     const shown = this.state.objects.filter((object) => !object.hidden);
     const covered = this.times.filter((_, tick) => shown.some((object) => this.covered(object.number, tick)));
     return { masks: covered.length, frames: this.times.length, stale: shown.filter((object) => object.stale) };
+  }
+
+  /** Ticks from the in point to the out point. */
+  get range() {
+    return [this.first ?? 0, this.last ?? this.times.length - 1];
+  }
+
+  /** Whether there is an in point or an out point. */
+  get marked() {
+    return this.first !== null || this.last !== null;
+  }
+
+  /** Set the in or the out point to the playhead; `null` for both clears them. */
+  mark(which) {
+    if (which === "first") {
+      this.first = this.tick;
+      if (this.last !== null && this.last < this.tick) this.last = null;
+    } else if (which === "last") {
+      this.last = this.tick;
+      if (this.first !== null && this.first > this.tick) this.first = null;
+    } else [this.first, this.last] = [null, null];
+    this.#tell("marks");
   }
 
   /** The last tick at or before a time. */

@@ -3,14 +3,18 @@
 import { el } from "./dom.js";
 import { paint, rgb } from "./painter.js";
 import { fail } from "./toast.js";
+import { Zoom } from "./zoom.js";
 
 const LONGEST = 1600; // pixels of a canvas; beyond that painting takes long and shows no more
 const GAP = 12;
+const MOST_ZOOM = 12;
 
 /** Event on the element: `painted` (detail: {object, tick}), when a new mask is on the canvas. */
 export class Stage {
   shown = -1;
   density = 1; // pixels of the canvas for one of the page
+  zoom = 1;
+  pan = [0, 0];
   withheld = null; // object whose mask is not painted, because a brush is changing it
   #session;
   #sides = false;
@@ -27,6 +31,7 @@ export class Stage {
     this.beside = el("figure", { class: "pane beside", hidden: true }, this.original, el("figcaption", {}, "Original"));
     this.element = el("section", { class: "stage", "aria-label": "Picture" }, this.beside, this.pane);
     this.drawInk = () => {};
+    new Zoom(this);
 
     new ResizeObserver(() => this.fit()).observe(this.element);
     session.addEventListener("tick", () => this.show());
@@ -46,6 +51,42 @@ export class Stage {
     this.#sides = on;
     this.beside.hidden = !on;
     this.fit();
+  }
+
+  /** Enlarge the picture around a point of the window, or around its middle. */
+  zoomBy(factor, at = null) {
+    const box = this.element.getBoundingClientRect();
+    const [x, y] = at ?? [box.left + box.width / 2, box.top + box.height / 2];
+    const zoom = Math.min(MOST_ZOOM, Math.max(1, this.zoom * factor));
+    const real = zoom / this.zoom;
+    // The point under the pointer keeps its place.
+    const middle = [box.left + box.width / 2, box.top + box.height / 2];
+    this.pan = [0, 1].map((axis) => {
+      const away = [x, y][axis] - middle[axis];
+      return away + (this.pan[axis] - away) * real;
+    });
+    this.zoom = zoom;
+    this.#place();
+  }
+
+  /** Move the enlarged picture, in pixels of the page. */
+  panBy(x, y) {
+    this.pan = [this.pan[0] + x, this.pan[1] + y];
+    this.#place();
+  }
+
+  resetZoom() {
+    this.zoom = 1;
+    this.#place();
+  }
+
+  /** Apply zoom and pan; the picture covers the middle of the stage. */
+  #place() {
+    const limits = [this.pane.clientWidth, this.pane.clientHeight].map((size) => (size * (this.zoom - 1)) / 2);
+    this.pan = this.pan.map((value, axis) => Math.max(-limits[axis], Math.min(limits[axis], value)));
+    const transform = this.zoom === 1 ? "" : `translate(${this.pan[0]}px, ${this.pan[1]}px) scale(${this.zoom})`;
+    this.pane.style.transform = transform;
+    this.beside.style.transform = transform;
   }
 
   /** Give the canvases the maximum size that fits. */
@@ -71,6 +112,7 @@ export class Stage {
       canvas.height = Math.round(shownHeight * dense);
     }
     this.density = dense;
+    this.#place();
     this.#drawPicture();
     this.paintMasks();
   }

@@ -78,7 +78,8 @@ export class Start {
         el("span", { class: "model", title: `AuralSAM2 ${studio.version}` }, `model ${studio.model.name}`),
         themeButton(),
       ),
-      el("main", {}, this.zone, this.saved),
+      el("h1", { class: "unseen" }, "AuralSAM2 Studio"),
+      el("div", { class: "start-body" }, this.zone, this.saved),
     );
     this.#list();
   }
@@ -150,7 +151,7 @@ export class Start {
       { class: "card", dataset: { id } },
       el(
         "a",
-        { href: `#${id}`, "aria-label": `Open ${name}` },
+        { href: `#${id}` },
         el("span", { class: "picture" }, picture, el("span", { class: "length" }, clock(duration, 0))),
         el("strong", {}, name),
         el("small", {}, `${width}×${height} · ${many} · ${ago(saved)}`),

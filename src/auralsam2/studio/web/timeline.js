@@ -20,13 +20,16 @@ export class Timeline {
     this.#session = session;
     this.#player = player;
     const { times, state } = session;
+    this.view = { from: 0, to: 0 }; // shown seconds
     this.end = Math.max(state.duration || 0, times.at(-1) + 1 / state.fps);
+    this.view.to = this.end;
 
     this.ruler = el("canvas", { class: "ruler" });
     this.film = el("div", { class: "film" });
     this.wave = el("canvas", { class: "wave", hidden: !session.peaks.length });
     this.list = el("div", { class: "tracks" });
     this.playhead = el("div", { class: "playhead" });
+    this.marked = el("div", { class: "marked", hidden: true });
     this.lanes = el(
       "div",
       {
@@ -47,6 +50,7 @@ export class Timeline {
       el("div", { class: "gutter fixed" }, el("span", {}, "Clip"), el("span", {}, session.peaks.length ? "Sound" : "")),
       this.lanes,
       this.list,
+      this.marked,
       this.playhead,
     );
 
@@ -56,6 +60,8 @@ export class Timeline {
       part.addEventListener("pointerup", () => (this.#dragging = false));
       part.addEventListener("pointercancel", () => (this.#dragging = false));
     }
+    this.element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    session.addEventListener("marks", () => this.#mark());
     new ResizeObserver(() => this.#layout()).observe(this.lanes);
     window.addEventListener("themechange", () => this.#layout(), { signal: session.ended });
     const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -81,15 +87,61 @@ export class Timeline {
   #scrub(event) {
     const box = this.lanes.getBoundingClientRect();
     const { times } = this.#session;
-    const seconds = ((event.clientX - box.left) / box.width) * this.end;
+    const { from, to } = this.view;
+    const seconds = from + ((event.clientX - box.left) / box.width) * (to - from);
     let tick = this.#session.tickAt(seconds);
     if (tick + 1 < times.length && times[tick + 1] - seconds < seconds - times[tick]) tick += 1;
     this.#session.seek(tick);
   }
 
+  /** Zoom with Ctrl or a pinch, move with Shift or sideways. */
+  #wheel(event) {
+    const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
+    if (!event.ctrlKey && !event.metaKey && Math.abs(sideways) <= Math.abs(event.deltaY) && !event.shiftKey) return;
+    event.preventDefault();
+    const box = this.lanes.getBoundingClientRect();
+    const length = this.view.to - this.view.from;
+    if (event.ctrlKey || event.metaKey) {
+      const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
+      const at = this.view.from + part * length;
+      const shortest = Math.min(this.end, 8 / this.#session.state.fps);
+      const now = Math.min(this.end, Math.max(shortest, length * 1.003 ** event.deltaY));
+      this.#look(at - part * now, now);
+    } else this.#look(this.view.from + (sideways / box.width) * length, length);
+  }
+
+  #look(from, length) {
+    this.view.from = Math.max(0, Math.min(this.end - length, from));
+    this.view.to = this.view.from + length;
+    this.#layout();
+    this.#move();
+    this.#mark();
+  }
+
+  /** Part of the shown time at a second. */
+  #part(seconds) {
+    return (seconds - this.view.from) / (this.view.to - this.view.from);
+  }
+
+  #mark() {
+    const { marked, range, times } = this.#session;
+    this.marked.hidden = !marked;
+    if (!marked) return;
+    const end = range[1] + 1 < times.length ? times[range[1] + 1] : this.end;
+    const [from, to] = [times[range[0]], end].map((time) => Math.min(1, Math.max(0, this.#part(time))));
+    this.marked.style.setProperty("--from", from);
+    this.marked.style.setProperty("--to", to);
+  }
+
   #move() {
-    const part = Math.min(1, this.#player.time / this.end);
-    this.element.style.setProperty("--at", part);
+    const part = this.#part(this.#player.time);
+    // During playback of an enlarged timeline, the shown part follows the playhead.
+    if (this.#player.playing && (part > 1 || part < 0) && this.view.to - this.view.from < this.end) {
+      this.#look(this.#player.time, this.view.to - this.view.from);
+      return;
+    }
+    this.element.style.setProperty("--at", Math.min(1, Math.max(0, part)));
+    this.playhead.hidden = part < -1e-6 || part > 1 + 1e-6;
     const { tick, times } = this.#session;
     this.lanes.setAttribute("aria-valuenow", tick);
     this.lanes.setAttribute("aria-valuetext", `${clock(times[tick])} of ${clock(this.end)}`);
@@ -103,19 +155,19 @@ export class Timeline {
       this.#tracks.delete(number);
     }
     for (const object of objects) {
-      const track = this.#tracks.get(object.number) ?? new Track(this.#session, object.number, this.end);
+      const track = this.#tracks.get(object.number) ?? new Track(this.#session, object.number, this.view);
       this.#tracks.set(object.number, track);
       track.update();
       this.list.append(track.element);
     }
-      }
+  }
 
   #layout() {
     const width = this.lanes.clientWidth;
     if (!width) return;
     this.#drawRuler(width);
     this.#fillFilm(width);
-    if (this.#session.peaks.length) drawWave(this.wave, this.#session.peaks);
+    if (this.#session.peaks.length) drawWave(this.wave, this.#session.peaks, this.view.from / this.end, this.view.to / this.end);
     for (const track of this.#tracks.values()) track.update();
   }
 
@@ -123,15 +175,17 @@ export class Timeline {
     const context = crisp(this.ruler);
     const height = this.ruler.clientHeight;
     const style = getComputedStyle(this.ruler);
-    const step = STEPS.find((seconds) => (seconds / this.end) * width >= MARK_ROOM) ?? STEPS.at(-1);
+    const { from, to } = this.view;
+    const perSecond = width / (to - from);
+    const step = STEPS.find((seconds) => seconds * perSecond >= MARK_ROOM) ?? STEPS.at(-1);
     context.font = `500 10.5px ${style.fontFamily}`;
     context.textBaseline = "middle";
-    for (let mark = 0; mark * step < this.end + 1e-6; mark += 1) {
-      const x = Math.round(((mark * step) / this.end) * width) + 0.5;
+    for (let mark = Math.floor(from / step); mark * step < to + 1e-6; mark += 1) {
+      const x = Math.round((mark * step - from) * perSecond) + 0.5;
       context.fillStyle = style.borderTopColor;
       context.fillRect(x - 0.5, height - 6, 1, 6);
       for (let part = 1; part < 5; part += 1) {
-        context.fillRect(Math.round(x + (part * step * width) / this.end / 5), height - 3, 1, 3);
+        context.fillRect(Math.round(x + (part * step * perSecond) / 5), height - 3, 1, 3);
       }
       context.fillStyle = style.color;
       const label = clock(mark * step, step < 1 ? 1 : 0);
@@ -141,11 +195,12 @@ export class Timeline {
 
   #fillFilm(width) {
     const { id, state, times } = this.#session;
+    const { from, to } = this.view;
     const height = this.film.clientHeight;
     const each = Math.max(24, Math.round((height * state.width) / state.height));
     const count = Math.ceil(width / each);
     const ticks = Array.from({ length: count }, (_, at) => {
-      const middle = ((at + 0.5) * each * this.end) / width;
+      const middle = from + ((at + 0.5) * each * (to - from)) / width;
       return this.#session.tickAt(Math.min(middle, times.at(-1)));
     });
     if (String(ticks) === this.film.dataset.ticks) return;

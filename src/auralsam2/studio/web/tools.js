@@ -79,7 +79,7 @@ export class Tools {
       },
     });
     this.sizing = el("label", { class: "sizing" }, this.width);
-    return el("nav", { class: "rail", role: "toolbar", "aria-label": "Tools" }, this.buttons, this.sizing);
+    return el("div", { class: "rail", role: "toolbar", "aria-label": "Tools" }, this.buttons, this.sizing);
   }
 
   choose(name) {

@@ -6,12 +6,13 @@ import { el } from "./dom.js";
 export class Track {
   #session;
   #number;
-  #end;
+  #view;
 
-  constructor(session, number, end) {
+  /** @param view {from, to}: shown seconds */
+  constructor(session, number, view) {
     this.#session = session;
     this.#number = number;
-    this.#end = end;
+    this.#view = view;
     this.dot = el("span", { class: "dot" });
     this.name = el("span", { class: "name" });
     const choose = () => session.choose(number);
@@ -36,14 +37,16 @@ export class Track {
     if (!object || !this.lane.clientWidth) return;
     const context = crisp(this.lane);
     const [width, height] = [this.lane.clientWidth, this.lane.clientHeight];
-    const x = (seconds) => (seconds / this.#end) * width;
+    const { from: first, to: last } = this.#view;
+    const x = (seconds) => ((seconds - first) / (last - first)) * width;
     context.fillStyle = object.colour;
     context.globalAlpha = 0.28;
     for (const [from, to] of this.#covered(object)) bar(context, x(from), x(to), height / 2 - 3, 6);
     context.globalAlpha = 1;
     for (const [from, to] of object.intervals) bar(context, x(from), x(to), height / 2 - 6, 12);
     const said = this.#session.state.prompts.filter((prompt) => prompt.object === this.#number);
-    for (const { tick } of said) diamond(context, x(this.#session.times[tick]), height / 2, object.colour);
+    const inside = said.filter(({ tick }) => first <= this.#session.times[tick] && this.#session.times[tick] <= last);
+    for (const { tick } of inside) diamond(context, x(this.#session.times[tick]), height / 2, object.colour);
   }
 
   /** Start and end of its masks, in seconds. */

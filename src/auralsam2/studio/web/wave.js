@@ -2,8 +2,8 @@
 
 import { crisp } from "./crisp.js";
 
-/** @param peaks [[low, high]…] in [-1, 1], evenly spaced over the clip */
-export function drawWave(canvas, peaks) {
+/** @param peaks [[low, high]…] in [-1, 1], evenly spaced over the clip @param begin, end the shown part, in [0, 1] */
+export function drawWave(canvas, peaks, begin = 0, end = 1) {
   const context = crisp(canvas);
   const [width, height] = [canvas.clientWidth, canvas.clientHeight];
   const middle = height / 2;
@@ -11,8 +11,9 @@ export function drawWave(canvas, peaks) {
   const loudest = Math.max(0.05, ...peaks.map(([low, high]) => Math.max(-low, high)));
   context.fillStyle = getComputedStyle(canvas).color;
   for (let x = 0; x < width; x += 1) {
-    const from = Math.floor((x / width) * peaks.length);
-    const to = Math.max(from + 1, Math.floor(((x + 1) / width) * peaks.length));
+    const at = (place) => Math.floor((begin + (place / width) * (end - begin)) * peaks.length);
+    const from = at(x);
+    const to = Math.max(from + 1, at(x + 1));
     let [low, high] = [0, 0];
     for (const [down, up] of peaks.slice(from, to)) [low, high] = [Math.min(low, down), Math.max(high, up)];
     const top = middle - (high / loudest) * (middle - 2);
