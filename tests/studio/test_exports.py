@@ -363,3 +363,23 @@ def changed_tick(data: bytes, name: str, tick: int) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         mask = archive.read(name)
     return mask[:8] + tick.to_bytes(4, "little") + mask[12:]
+
+
+def test_cut_out_of_one_object_inverted(studio: Studio, painted: Any) -> None:
+    name, socket = painted
+    with socket as line:
+        page = Page(line)
+        fill(page)
+        answer = studio.client.post(
+            f"/api/sessions/{name}/export", json={"kind": "cutout-png", "objects": [3], "invert": True}
+        )
+        assert answer.status_code == 200, answer.text
+        page.until("done", "export")
+        data = studio.client.get(f"/api/sessions/{name}/export/cutout-png").content
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        pictures = [entry for entry in archive.namelist() if entry.endswith(".png")]
+        assert len(pictures) == 30  # every frame of the source
+        alpha = np.asarray(Image.open(io.BytesIO(archive.read(pictures[2]))))[..., 3] > 0
+        assert (alpha == expected(studio, name, 3, 0)).mean() < 0.002
+        answer = studio.client.post(f"/api/sessions/{name}/export", json={"kind": "coco", "objects": [9]})
+        assert "no object 9" in answer.json()["error"]

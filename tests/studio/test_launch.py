@@ -8,13 +8,16 @@ import os
 import signal
 import socket
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
+import uvicorn
 from websockets.sync.client import connect
 
 from auralsam2.cli import options
@@ -184,3 +187,69 @@ def test_sessions_survive_a_killed_server(
     again.process.send_signal(signal.SIGINT)
     assert again.process.wait(timeout=60) == 0
     assert "the sessions are saved" in again.process.stderr.read()
+
+
+def test_token_comes_from_a_file_or_the_environment(
+    studio_command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "cannot be read" in studio_command("--token-file", tmp_path / "missing").error
+    file = tmp_path / "token"
+    file.write_text("short\n")
+    assert "16" in studio_command("--token-file", file).error
+    file.write_text("a-token-from-a-file\n")
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    assert "#token=a-token-from-a-file\n" in studio_command("--port", 0, "--token-file", file).out
+    monkeypatch.setenv("AURALSAM2_STUDIO_TOKEN", "a-token-of-the-environment")
+    assert "#token=a-token-of-the-environment\n" in studio_command("--port", 0).out
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes")
+def test_browser_gets_a_private_file_in_place_of_the_token(
+    studio_command: Callable[..., Any], small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[str, int, str]] = []
+
+    def open_page(address: str) -> None:
+        path = Path(unquote(urlsplit(address).path))
+        opened.append((address, path.stat().st_mode & 0o777, path.read_text()))
+
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_, **__: None)
+    monkeypatch.setattr("webbrowser.open", open_page)
+    monkeypatch.setenv("DISPLAY", ":0")
+    outcome = studio_command("--port", 0, "--open")
+    ((address, mode, page),) = opened
+    url = outcome.out.strip()
+    token = url.partition("token=")[2]
+    assert address.startswith("file:")
+    assert token not in address
+    assert mode == 0o600
+    assert f"url={url}" in page
+    assert not list((tmp_path / "home").glob("*.html"))
+
+
+def test_slow_headers_end_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    from auralsam2.studio import http_protocol
+
+    monkeypatch.setattr(http_protocol, "HEADER_TIMEOUT", 0.3)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    config = uvicorn.Config(app, http=http_protocol.TimedProtocol, lifespan="off", log_level="error")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            port = listener.getsockname()[1]
+            for sent in (b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET /"):
+                with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                    client.sendall(sent)
+                    received = b""
+                    while part := client.recv(4096):
+                        received += part
+                    assert received.endswith(b"ok") == sent.endswith(b"GET /")
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 
 from auralsam2.inference.prompt_replay import decoded_frames
+from auralsam2.studio import mask_codec
+from auralsam2.studio.brush_png import read_png
 from helpers.studio_pages import TICKS, Page, Studio
 
 CLICK = {"object": 1, "tick": 2, "points": [[20, 12, 1]]}
@@ -214,3 +218,56 @@ def test_undo_of_a_prompt_restores_the_mask_of_the_run(studio: Studio, clip: Pat
             assert page.ask("undo")["ok"]
             assert np.abs(page.masks[-1][1] - before).max() < 0.5
             assert ((page.masks[-1][1] > 0) != (before > 0)).mean() < 0.02
+
+
+def test_mask_is_copied_to_another_frame(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("box", object=1, tick=2, box=[4, 4, 30, 30])
+        page.ask("sliders", threshold=-0.5)
+        before = page.masks[-1][1]
+        assert page.ask("copy", object=1, tick=2, to=3)["ok"]
+        assert [(row["tick"], row["kind"]) for row in page.state["prompts"]] == [(2, "box"), (3, "mask")]
+        painted = read_png(studio.log(name)[-1]["png"], 64, 48) > 0
+        full = F.interpolate(torch.from_numpy(before)[None, None], (48, 64), mode="bilinear", align_corners=False)
+        np.testing.assert_array_equal(painted, full[0, 0].numpy() > -0.5)
+        assert "no mask" in page.ask("copy", object=1, tick=5, to=0)["error"]
+        assert page.ask("undo")["ok"]
+        assert [row["tick"] for row in page.state["prompts"]] == [2]
+
+
+def test_absent_object_has_empty_masks(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+
+    def painted(tick: int) -> bool:
+        data = studio.client.get(f"/api/sessions/{name}/mask/1/{tick}.bin").content
+        header, logits = mask_codec.unpack_mask(data)
+        return bool((logits > 0).any()) and header.object_score > -10
+
+    with studio.page(name) as socket:
+        page = Page(socket)
+        for tick in (1, 4):
+            page.ask("box", object=1, tick=tick, box=[4, 4, 50, 40])
+        page.ask("run")
+        page.until("done", "run")
+        assert page.ask("absent", object=1, tick=3, last=4)["ok"]
+        assert [row["tick"] for row in page.state["prompts"]] == [1]
+        assert not painted(3)
+        page.ask("run")
+        page.until("done", "run")
+        assert [painted(tick) for tick in (3, 4)] == [False, False]
+        close(studio, name)
+        page.ask("run")
+        page.until("done", "run")
+        assert not painted(4)
+        # A prompt on the frame brings the object back.
+        assert page.ask("box", object=1, tick=4, box=[4, 4, 50, 40])["ok"]
+        page.ask("run")
+        page.until("done", "run")
+        assert painted(4)
+        assert not painted(3)
+        assert page.ask("undo")["ok"]
+        assert page.ask("undo")["ok"]
+        assert [row["tick"] for row in page.state["prompts"]] == [1, 4]
+        assert "give the first one first" in page.ask("absent", object=1, tick=3, last=2)["error"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -305,3 +306,16 @@ def test_session_can_be_renamed_and_deleted(studio: Studio, clip: Path) -> None:
     assert studio.client.delete(f"/api/sessions/{name}").status_code == 200
     assert studio.folders() == []
     assert studio.client.get(f"/api/sessions/{name}").status_code == 404
+
+
+def test_stalled_upload_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "STALL", 0.05)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"abc"
+        await asyncio.sleep(60)
+        yield b"def"
+
+    with pytest.raises(RefusalError, match="stalled") as refusal:
+        asyncio.run(uploads.receive_upload(body(), None, tmp_path / "file", Limits()))
+    assert refusal.value.status == 408

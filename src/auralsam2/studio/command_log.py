@@ -96,8 +96,9 @@ class CommandLog:
             UsageError: it is invalid, or names a frame that the clip does not have.
         """
         entry = read_logged(values)
-        if getattr(entry, "tick", 0) >= self._ticks:
-            raise UsageError(f"the clip has no frame {getattr(entry, 'tick', 0)}")
+        tick = max(getattr(entry, "tick", 0), getattr(entry, "last", 0))
+        if tick >= self._ticks:
+            raise UsageError(f"the clip has no frame {tick}")
         return entry
 
     def _append(self, values: dict[str, object]) -> None:

@@ -102,6 +102,24 @@ class SplitCommand(Command):
     masks: tuple[Base64, ...] = ()
 
 
+class AbsentCommand(Command):
+    """Declare an object absent from some frames, `tick` to `last`, and remove its visual prompts there."""
+
+    do: Literal["absent"]
+    object: Number
+    tick: Tick
+    last: Tick
+
+
+class CopyCommand(Command):
+    """Make the displayed mask of an object on a frame a prompt of another frame. It is logged as a painted mask."""
+
+    do: Literal["copy"]
+    object: Number
+    tick: Tick
+    to: Tick
+
+
 class UndoCommand(Command):
     """Undo the last change of the prompts."""
 
@@ -136,10 +154,13 @@ class SettingsCommand(Command):
 class ExportCommand(Command):
     """Start an export, with the given or the last slider values. It has its own HTTP request.
 
-    The other values are those of `outputs.postprocessing.PostProcessing`, which checks them.
+    `objects` are those that it contains, without them all that are not hidden; `invert` cuts out the background in
+    cut-outs and mattes. The other values are those of `outputs.postprocessing.PostProcessing`, which checks them.
     """
 
     kind: str
+    objects: Annotated[tuple[Number, ...], Field(min_length=1, max_length=MAX_OBJECTS)] | None = None
+    invert: bool = False
     threshold: Threshold | None = None
     score: Score | None = None
     smooth: int = 1
@@ -193,10 +214,26 @@ class CancelCommand(Command):
 
 
 PromptCommand = PointsCommand | BoxCommand | BrushCommand
-LoggedCommand = PromptCommand | AudioCommand | TextCommand | ClearCommand | RemoveCommand | SplitCommand | StyleCommand
+LoggedCommand = (
+    PromptCommand
+    | AudioCommand
+    | TextCommand
+    | ClearCommand
+    | RemoveCommand
+    | SplitCommand
+    | AbsentCommand
+    | StyleCommand
+)
 """Commands that change objects; they are logged and can be undone."""
 PageCommand = (
-    LoggedCommand | UndoCommand | RedoCommand | SettingsCommand | PredictCommand | PropagateCommand | CancelCommand
+    LoggedCommand
+    | CopyCommand
+    | UndoCommand
+    | RedoCommand
+    | SettingsCommand
+    | PredictCommand
+    | PropagateCommand
+    | CancelCommand
 )
 
 _COMMANDS: TypeAdapter[PageCommand] = TypeAdapter(Annotated[PageCommand, Field(discriminator="do")])

@@ -21,6 +21,7 @@ from auralsam2.inference.results import make_segmentation
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.media.video_writer import VideoWriter
+from auralsam2.outputs.cutouts import AlphaOptions
 from auralsam2.outputs.export import WRITERS, ExportOptions, write_format
 from auralsam2.outputs.formats import FORMATS
 from auralsam2.outputs.jpeg import encode_jpeg
@@ -29,6 +30,7 @@ from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_json import Row, frame_row
 from auralsam2.studio import mask_codec
+from auralsam2.studio.commands import ExportCommand
 from auralsam2.studio.object_style import ObjectStyle
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
@@ -69,6 +71,7 @@ class ExportOrder:
         threshold: logit above which a pixel belongs to an object.
         score: object score below which masks are empty.
         postprocessing: steps of post-processing.
+        invert: whether cut-outs and mattes contain the background.
 
     Raises:
         UsageError: there is no mask to export.
@@ -83,23 +86,28 @@ class ExportOrder:
     threshold: float
     score: float
     postprocessing: PostProcessing = field(default_factory=PostProcessing)
+    invert: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in _MASKLESS and not self.ticks:
             raise UsageError("there are no masks to export: press Listen, or click on an object first")
 
     @classmethod
-    def of(cls, state: SessionState, kind: str, postprocessing: PostProcessing) -> ExportOrder:
+    def of(cls, state: SessionState, command: ExportCommand) -> ExportOrder:
         """Return the order for the current masks of a session; hidden objects are exported with the session alone.
 
         Raises:
-            UsageError: there is no mask to export.
+            UsageError: there is no mask to export, an object was removed, or a step of post-processing is out of range.
         """
         styles = {number: prompts.style for number, prompts in state.objects.items()}
-        if kind != "session":
+        if missing := set(command.objects or ()) - styles.keys():
+            raise UsageError(f"no object {min(missing)}: it was removed")
+        if command.objects is not None and command.kind != "session":
+            styles = {number: style for number, style in styles.items() if number in command.objects}
+        elif command.kind != "session":
             styles = {number: style for number, style in styles.items() if not style.hidden}
         return cls(
-            kind=kind,
+            kind=command.kind,
             folder=state.folder,
             clip=state.clip,
             name=state.name,
@@ -107,7 +115,8 @@ class ExportOrder:
             ticks=tuple(sorted(set().union(*(state.marks[number] for number in styles)))),
             threshold=state.threshold,
             score=state.score,
-            postprocessing=postprocessing,
+            postprocessing=command.postprocessing,
+            invert=command.invert,
         )
 
     @property
@@ -160,7 +169,7 @@ def _masks(order: ExportOrder, advance: Advance) -> None:
 def _write_registered(order: ExportOrder, advance: Advance) -> None:
     """Write a format of `outputs.formats`; one of several files becomes an archive."""
     table = _mask_table(order, advance)
-    options = ExportOptions().feathered(order.postprocessing.feather)
+    options = ExportOptions(alpha=AlphaOptions(invert=order.invert, feather=order.postprocessing.feather))
     part = order.file.with_name(f".{order.kind}.part")
     try:
         if FORMATS[order.kind].members is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from auralsam2.studio.commands import (
+    AbsentCommand,
     AudioCommand,
     BoxCommand,
     BrushCommand,
@@ -18,6 +19,7 @@ from auralsam2.studio.commands import (
     SplitCommand,
     StyleCommand,
     TextCommand,
+    VisualCommand,
 )
 from auralsam2.studio.object_style import ObjectStyle
 
@@ -39,12 +41,13 @@ class PromptSummary:
 
 @dataclass(slots=True)
 class ObjectPrompts:
-    """Style and prompts of one object, visual ones by frame."""
+    """Style and prompts of one object, visual ones by frame, and the frames from which it is absent."""
 
     style: ObjectStyle
     use_audio: bool = False
     text: str | None = None
     prompts: dict[int, PromptSummary] = field(default_factory=dict)
+    absent: set[int] = field(default_factory=set)
 
     @property
     def empty(self) -> bool:
@@ -80,7 +83,17 @@ def apply_entry(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> dict
     return dict(sorted(objects.items()))
 
 
+def is_unchanged(objects: Mapping[int, ObjectPrompts], entry: LoggedCommand) -> bool:
+    """Return whether a command sets the audio or the text of an object to the value that it has."""
+    prompts = objects.get(entry.object)
+    if isinstance(entry, AudioCommand):
+        return entry.on == (prompts is not None and prompts.use_audio)
+    return isinstance(entry, TextCommand) and entry.text == (prompts.text if prompts is not None else None)
+
+
 def _prompt(target: ObjectPrompts, entry: LoggedCommand) -> None:
+    if isinstance(entry, VisualCommand):
+        target.absent.discard(entry.tick)
     match entry:
         case PointsCommand():
             prompt = target.prompts.setdefault(entry.tick, PromptSummary("points"))
@@ -95,6 +108,10 @@ def _prompt(target: ObjectPrompts, entry: LoggedCommand) -> None:
             target.text = entry.text
         case ClearCommand():
             target.prompts.pop(entry.tick, None)
+        case AbsentCommand():
+            for tick in range(entry.tick, entry.last + 1):
+                target.prompts.pop(tick, None)
+                target.absent.add(tick)
 
 
 def as_json(objects: dict[int, ObjectPrompts]) -> list[dict[str, Any]]:

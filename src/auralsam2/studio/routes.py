@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from auralsam2.errors import AuralError, InputError
 from auralsam2.hub import download
+from auralsam2.hub.registry import REGISTRY
 from auralsam2.media.container import MAX_PIXELS
 from auralsam2.model import AuralSAM2
 from auralsam2.studio.auth import AccessGuard, media_key
@@ -153,7 +154,14 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
                 "name": model.name,
                 "reads_text": model.config.fuser.modality == "audio+text",
                 "image_size": model.network.image_size,
+                "task": REGISTRY[model.name].task if model.name in REGISTRY else "",
+                "bundled": model.name in REGISTRY and REGISTRY[model.name].repo is None,
             },
+            "released": [
+                {"name": entry.name, "task": entry.task, "size_mb": entry.size_mb, "text": "text" in entry.modalities}
+                for entry in REGISTRY.values()
+                if entry.repo is not None
+            ],
             "media_key": key,
             "limits": {"upload_bytes": limits.upload, "minutes": limits.minutes, "sessions": limits.sessions},
         }

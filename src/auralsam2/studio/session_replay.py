@@ -32,10 +32,12 @@ from auralsam2.studio import mask_codec
 from auralsam2.studio.brush_png import read_png, write_png
 from auralsam2.studio.commands import (
     MAX_OBJECTS,
+    AbsentCommand,
     AudioCommand,
     BoxCommand,
     BrushCommand,
     ClearCommand,
+    CopyCommand,
     LoggedCommand,
     PointsCommand,
     PromptCommand,
@@ -124,11 +126,15 @@ class SessionReplay:
                     raise UsageError(f"object {entry.object} has no prompts on frame {entry.tick}")
             case SplitCommand():
                 return self._split(entry)
+            case AbsentCommand():
+                self._object(entry.object)
+                if self._time(entry.last) < self._time(entry.tick):
+                    raise UsageError(f"frames {entry.tick} to {entry.last}: give the first one first")
         return entry
 
     def masks_after(self, entry: LoggedCommand) -> list[Segmentation]:
         """Return the masks that a command changed at once, after it was logged."""
-        if isinstance(entry, ClearCommand | RemoveCommand):
+        if isinstance(entry, ClearCommand | RemoveCommand | AbsentCommand):
             self.follow(entry)
         if not isinstance(entry, VisualCommand | ClearCommand | SplitCommand):
             return []
@@ -142,8 +148,9 @@ class SessionReplay:
             return
         objects, tick = self._state.objects, getattr(entry, "tick", None)
         frames = {number: set(prompts.prompts) for number, prompts in objects.items()}
+        changed = set(_cleared(entry)) if isinstance(entry, AbsentCommand) else {tick}
         for number in changed_objects(entry) & objects.keys():
-            frames[number] = set() if tick is None else frames[number] - {tick}
+            frames[number] = set() if tick is None else frames[number] - changed
         conditions = {number: Condition(item.use_audio, item.text) for number, item in objects.items()}
         retain_frames(self.session, conditions, frames)
 
@@ -192,7 +199,7 @@ class SessionReplay:
             elif isinstance(entry, TextCommand):
                 condition = Condition(condition.use_audio, entry.text)
                 yield condition
-            elif isinstance(entry, ClearCommand) and entry.tick == tick:
+            elif isinstance(entry, ClearCommand | AbsentCommand) and tick in _cleared(entry):
                 yield None
             elif isinstance(entry, VisualCommand) and entry.tick == tick:
                 yield Round(visual=self._visual(entry), corrected=_corrected(entry))
@@ -254,25 +261,40 @@ class SessionReplay:
         else:
             self.session.say(entry.text, object_id=number)
 
-    def _split(self, entry: SplitCommand) -> SplitCommand:
-        """Find the components that the page shows, at its threshold and score."""
+    def copied(self, command: CopyCommand) -> BrushCommand:
+        """Return the displayed mask of a frame as a painted mask of another one.
+
+        Raises:
+            UsageError: there is no mask on the frame, or it is empty.
+        """
+        mask = self._displayed(command.object, command.tick)
+        if not mask.any():
+            raise UsageError("the mask on this frame is empty: there is nothing to copy")
+        return BrushCommand(do="brush", object=command.object, tick=command.to, png=write_png(mask))
+
+    def _displayed(self, number: int, tick: int) -> np.ndarray:
+        """Return the (H, W) bool mask that the page shows, at its threshold and score."""
         state, clip = self._state, self._state.clip
-        self._object(entry.object)
-        self._time(entry.tick)
-        stored = state.read_mask(entry.object, entry.tick)
+        self._object(number)
+        self._time(tick)
+        stored = state.read_mask(number, tick)
         if stored is None:
             raise UsageError("there is no mask on this frame: press Track first")
         header, logits = stored
         if header.object_score < state.score:
-            return entry
-        full = F.interpolate(
-            torch.from_numpy(logits)[None, None], (clip.height, clip.width), mode="bilinear", align_corners=False
-        )[0, 0].numpy()
+            return np.zeros((clip.height, clip.width), np.bool_)
+        size = (clip.height, clip.width)
+        full = F.interpolate(torch.from_numpy(logits)[None, None], size, mode="bilinear", align_corners=False)[0, 0]
+        return full.numpy() > state.threshold
+
+    def _split(self, entry: SplitCommand) -> SplitCommand:
+        """Find the components that the page shows."""
+        clip = self._state.clip
         least = max(1, round(MIN_AREA * clip.width * clip.height))
-        parts = connected_components(full > state.threshold, least)
+        parts = connected_components(self._displayed(entry.object, entry.tick), least)
         if len(parts) < 2:
             return entry
-        first = state.new_number()
+        first = self._state.new_number()
         if first + len(parts) > MAX_OBJECTS:
             raise UsageError(f"this mask has {len(parts)} parts: a session has at most {MAX_OBJECTS} objects")
         made = tuple(range(first, first + len(parts)))
@@ -297,6 +319,11 @@ def shown_mask(entry: LoggedCommand, size: int) -> tuple[mask_codec.MaskHeader, 
     header, logits = mask_codec.unpack_mask(_decode(entry.shown))
     full = F.interpolate(torch.from_numpy(logits)[None, None], (size, size), mode="bilinear", align_corners=False)
     return header, full[0, 0].numpy()
+
+
+def _cleared(entry: ClearCommand | AbsentCommand) -> range:
+    """Return the frames whose prompts a command removes."""
+    return range(entry.tick, (entry.last if isinstance(entry, AbsentCommand) else entry.tick) + 1)
 
 
 def _low_res(logits: np.ndarray, side: int) -> torch.Tensor:

@@ -16,9 +16,9 @@ from auralsam2.inference.video_source import VideoSource
 from auralsam2.model import AuralSAM2, open_session
 from auralsam2.studio.commands import (
     NEW_OBJECT,
-    AudioCommand,
     CancelCommand,
     ClearCommand,
+    CopyCommand,
     ExportCommand,
     LoggedCommand,
     PageCommand,
@@ -35,6 +35,7 @@ from auralsam2.studio.commands import (
 from auralsam2.studio.exports import KINDS, ExportOrder
 from auralsam2.studio.jobs import ExportJob, PropagationJob
 from auralsam2.studio.mask_sender import MaskSender
+from auralsam2.studio.prompt_summary import is_unchanged
 from auralsam2.studio.session_replay import SessionReplay, shown_mask
 from auralsam2.studio.session_state import SessionState, changed_objects
 from auralsam2.studio.storage import public_message
@@ -205,6 +206,10 @@ class SessionWorker:
                 return {}
             case UndoCommand() | RedoCommand():
                 return self._undo_or_redo(command)
+            case CopyCommand():
+                with self._shared.lock:
+                    painted = self._open_replay().copied(command)
+                return self._change_prompts(painted)
             case PropagateCommand():
                 return self._start_propagation(command)
             case CancelCommand():  # handled by `submit`
@@ -225,7 +230,7 @@ class SessionWorker:
             return {"object": entry.object}
         if isinstance(entry, TextCommand):
             entry = entry.model_copy(update={"text": (entry.text or "").strip() or None})
-        if isinstance(entry, AudioCommand | TextCommand) and self._is_unchanged(entry):
+        if is_unchanged(state.objects, entry):
             return {}
         state.log.check_capacity()
         with self._shared.lock:
@@ -242,16 +247,11 @@ class SessionWorker:
                 raise
             segmentations = replay.masks_after(entry)
         self._mark_outdated(entry, new)
+        self._masks.clear_absent(entry)
         for segmentation in segmentations:
             self._masks.send(segmentation)
         self._save()
         return {"made": entry.made} if isinstance(entry, SplitCommand) else {"object": entry.object}
-
-    def _is_unchanged(self, entry: AudioCommand | TextCommand) -> bool:
-        prompts = self._state.objects.get(entry.object)
-        if isinstance(entry, AudioCommand):
-            return entry.on == (prompts is not None and prompts.use_audio)
-        return entry.text == (prompts.text if prompts is not None else None)
 
     def _undo_or_redo(self, command: UndoCommand | RedoCommand) -> dict[str, Any]:
         state, undo = self._state, isinstance(command, UndoCommand)
@@ -266,6 +266,7 @@ class SessionWorker:
                 if self._replay is not None:
                     self._replay.follow(entry)
                 self._mark_outdated(entry)
+                self._masks.clear_absent(entry, undone=undo)
                 self._restore_mask(entry, undone=undo)
         self._save()
         changed = changed_objects(entry)
@@ -280,7 +281,7 @@ class SessionWorker:
             return
         number, tick = entry.object, entry.tick
         try:
-            shown = shown_mask(entry, self._size) if undone else None
+            shown = shown_mask(entry, self._shared.model.network.image_size) if undone else None
             if tick in state.objects[number].prompts or isinstance(entry, ClearCommand):
                 self._masks.send(self._open_replay().predict(number, tick))
             elif shown is not None:
@@ -339,7 +340,7 @@ class SessionWorker:
             self._end_propagation("done")
             return
         if segmentation is not None and run.is_current(segmentation):
-            self._masks.send(segmentation)
+            self._masks.send_present(segmentation)
         if run.report_due:
             self._subscribers.publish({"is": "progress"} | run.progress)
         if time.monotonic() - self._state_sent > _STATE_PERIOD:
@@ -359,13 +360,9 @@ class SessionWorker:
             raise UsageError("an export is running: wait for it or cancel it")
         state.apply_settings(SettingsCommand(threshold=command.threshold, score=command.score))
         self._save()
-        self._export = ExportJob(ExportOrder.of(state, command.kind, command.postprocessing), self._subscribers.publish)
+        self._export = ExportJob(ExportOrder.of(state, command), self._subscribers.publish)
         self._send_state()
         return {}
-
-    @property
-    def _size(self) -> int:
-        return self._shared.model.network.image_size
 
     def _open_replay(self) -> SessionReplay:
         """Return the video session, opened on first use; its prompts are decoded when they are needed."""
@@ -374,7 +371,7 @@ class SessionWorker:
             video = state.folder.path / state.clip.video
             source = VideoSource.open(video, Prompts(), fps=state.clip.fps, prompts_later=True)
             session = open_session(shared.model, source, memory=shared.memory, disk=shared.disk)
-            self._replay = SessionReplay(session, state, self._size)
+            self._replay = SessionReplay(session, state, self._shared.model.network.image_size)
         return self._replay
 
     def _progress(self) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MAX_TICKS = 600
+MAX_TICKS = 3000
 """Maximum number of processed frames of a session."""
+DEFAULT_TICKS = 600
+"""Maximum number of processed frames at the default rate."""
 MIN_FPS = 0.001
 """Minimum rate of processed frames per second."""
 DEFAULT_FPS = 5.0

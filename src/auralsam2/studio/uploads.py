@@ -20,7 +20,7 @@ from auralsam2.media.container import open_input
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.studio.previews import SOUND, is_browser_playable, waveform_peaks
-from auralsam2.studio.settings import DEFAULT_FPS, MAX_TICKS, MIN_FPS, Limits
+from auralsam2.studio.settings import DEFAULT_FPS, DEFAULT_TICKS, MAX_TICKS, MIN_FPS, Limits
 from auralsam2.studio.storage import ID, RefusalError, SessionFolder, SessionStore, StoredClip, public_message
 from auralsam2.types import MediaInfo
 
@@ -168,7 +168,7 @@ def _rate(name: str, info: MediaInfo, fps: float | None, limits: Limits) -> floa
     """Return the rate of processed frames per second, limited by the video's rate and by `MAX_TICKS` frames."""
     most = MAX_TICKS / (info.duration or limits.minutes * 60)
     if fps is None:
-        rate = min(DEFAULT_FPS, most)
+        rate = min(DEFAULT_FPS, most * DEFAULT_TICKS / MAX_TICKS)
     elif not (math.isfinite(fps) and fps >= MIN_FPS):
         raise RefusalError(422, f"fps {fps:g}: give a number above 0, {MIN_FPS:g} or more")
     elif min(fps, info.fps or fps) > most:

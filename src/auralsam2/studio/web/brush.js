@@ -2,7 +2,7 @@
 
 import { binary } from "./painter.js";
 
-const LONGEST = 640;
+const LONGEST = 2048; // pixels; below, the mask has the size of the source
 
 export class Brush {
   #canvas = document.createElement("canvas");
@@ -26,7 +26,8 @@ export class Brush {
     const { width, height } = this.#canvas;
     const inside = binary(mask, width, height, threshold);
     const image = new ImageData(width, height);
-    for (let i = 0; i < inside.length; i += 1) image.data.fill(inside[i], 4 * i, 4 * i + 4);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < inside.length; i += 1) pixels[i] = inside[i] ? 0xffffffff : 0;
     this.#context.putImageData(image, 0, 0);
   }
 
@@ -43,6 +44,16 @@ export class Brush {
     context.lineTo(...here);
     context.stroke();
     this.#last = here;
+  }
+
+  /** Fill an outline, given in source pixels. */
+  fill(outline) {
+    const context = this.#context;
+    context.fillStyle = "#fff";
+    context.beginPath();
+    for (const [x, y] of outline) context.lineTo(x * this.scale, y * this.scale);
+    context.closePath();
+    context.fill();
   }
 
   /** Display it in a colour. */
@@ -69,9 +80,13 @@ export class Brush {
     context.drawImage(this.#canvas, 0, 0);
     const image = context.getImageData(0, 0, width, height);
     // The edge of a stroke is smooth; a mask is not.
-    for (let i = 0; i < image.data.length; i += 4) image.data.fill(image.data[i] > 127 ? 255 : 0, i, i + 3);
+    for (let i = 0; i < image.data.length; i += 4) {
+      image.data[i] = image.data[i + 1] = image.data[i + 2] = image.data[i] > 127 ? 255 : 0;
+    }
     context.putImageData(image, 0, 0);
     const bytes = new Uint8Array(await (await flat.convertToBlob({ type: "image/png" })).arrayBuffer());
-    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+    let text = "";
+    for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
+    return btoa(text);
   }
 }

@@ -85,7 +85,15 @@ export class Exporting {
     );
     const keys = (event) => this.#key(event);
     this.menu = el("div", { class: "menu", role: "menu", onkeydown: keys }, this.items);
-    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, steps, this.menu);
+    this.which = el("select", { "aria-label": "Exported objects" });
+    this.invert = el("input", { type: "checkbox", id: "invert" });
+    const options = el(
+      "div",
+      { class: "export-options" },
+      this.which,
+      el("label", { title: "Cut out the background; cut-outs and mattes alone" }, this.invert, "Invert"),
+    );
+    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, options, steps, this.menu);
     this.element = el("div", { class: "exporting" }, this.job, this.button, this.sheet);
     session.addEventListener("export", ({ detail }) => this.#news(detail));
     session.addEventListener("link", () => session.connected || this.#over());
@@ -98,9 +106,23 @@ export class Exporting {
 
   toggle(open = this.sheet.hidden) {
     this.sheet.hidden = !open;
-    if (open) this.#warn();
+    if (open) {
+      this.#warn();
+      this.#list();
+    }
     this.button.setAttribute("aria-expanded", open);
     if (open) this.items[0].focus();
+  }
+
+  /** The objects to choose from. */
+  #list() {
+    const chosen = this.which.value;
+    const objects = this.#session.state.objects;
+    this.which.replaceChildren(
+      el("option", { value: "" }, "All shown objects"),
+      ...objects.map(({ number, name }) => el("option", { value: number }, name)),
+    );
+    this.which.value = objects.some(({ number }) => String(number) === chosen) ? chosen : "";
   }
 
   /** Name what is missing or out of date before an export. */
@@ -136,8 +158,10 @@ export class Exporting {
       this.clean.map(({ key, input }) => [key, input.type === "checkbox" ? input.checked : Number(input.value)]),
     );
     this.#show(kind, null);
+    const order = { kind, threshold, score, invert: this.invert.checked, ...steps };
+    if (this.which.value) order.objects = [Number(this.which.value)];
     try {
-      await send("POST", `/api/sessions/${id}/export`, { kind, threshold, score, ...steps });
+      await send("POST", `/api/sessions/${id}/export`, order);
     } catch (error) {
       this.#over();
       fail(error);

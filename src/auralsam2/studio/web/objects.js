@@ -3,6 +3,22 @@
 import { el, icon, iconButton } from "./dom.js";
 
 const NAME_LENGTH = 60;
+const LABELS = "auralsam2.labels";
+const MOST_LABELS = 100;
+
+/** Names that were given to objects, in all sessions of this browser, the last first. */
+function labels() {
+  try {
+    return JSON.parse(localStorage.getItem(LABELS) ?? "[]").filter((label) => typeof label === "string");
+  } catch {
+    return [];
+  }
+}
+
+function keepLabel(label) {
+  const rest = labels().filter((other) => other !== label);
+  localStorage.setItem(LABELS, JSON.stringify([label, ...rest].slice(0, MOST_LABELS)));
+}
 
 function small(shape, label, onclick, more) {
   return el("button", { type: "button", class: "small", onclick, ...more }, icon(shape), label);
@@ -18,6 +34,7 @@ export class Objects {
     this.#session = session;
     this.#readsText = readsText;
     this.list = el("ul", { class: "objects" });
+    this.labels = el("datalist", { id: "labels" });
     this.element = el(
       "section",
       { class: "panel-part grow", "aria-label": "Objects" },
@@ -28,6 +45,7 @@ export class Objects {
         iconButton("plus", "New object", () => session.begin(), { key: "N" }),
       ),
       this.list,
+      this.labels,
     );
     for (const what of ["state", "choice", "tick"]) session.addEventListener(what, () => this.#update());
     this.#update();
@@ -176,6 +194,15 @@ export class Objects {
           disabled: !here,
           dataset: { control: `clear-${number}` },
         }),
+        small("copy", "Copy on", () => session.copyOn(), {
+          title: "Make the mask of this frame a prompt of the next one (Y)",
+          disabled: !mask,
+          dataset: { control: `copy-${number}` },
+        }),
+        small("absent", "Not here", () => session.absent(), {
+          title: "The object is not on this frame, or not from the in to the out point (Q)",
+          dataset: { control: `absent-${number}` },
+        }),
         small("split", "Split parts", () => session.split(number), {
           title: "Make an object of each part of the mask on this frame",
           disabled: !mask,
@@ -201,12 +228,15 @@ export class Objects {
     this.#session.choose(number);
     const title = this.list.querySelector(`[data-control="name-${number}"]`);
     const field = el("input", { type: "text", class: "name", maxLength: NAME_LENGTH, "aria-label": "Name" });
+    field.setAttribute("list", "labels");
+    this.labels.replaceChildren(...labels().map((label) => el("option", { value: label })));
     field.value = object.name;
     this.#editing = true;
     const done = (keep) => {
       if (!this.#editing) return;
       this.#editing = false;
       const name = field.value.trim();
+      if (keep && name) keepLabel(name);
       if (keep && name && name !== object.name) this.#session.ask({ do: "style", object: number, name });
       this.#update();
       this.list.querySelector(`[data-control="name-${number}"]`)?.focus();

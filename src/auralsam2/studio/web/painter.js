@@ -85,9 +85,10 @@ function edge(distance) {
  * @param colour [red, green, blue].
  * @param threshold logit above which a pixel belongs to the object.
  * @param chosen whether it is the selected object, with a stronger tint.
+ * @param opacity factor of the tint: 0 leaves the edge alone.
  * @returns number of pixels inside.
  */
-export function paint(image, mask, colour, threshold, chosen = false) {
+export function paint(image, mask, colour, threshold, chosen = false, opacity = 1) {
   const level = threshold / mask.scale;
   const cells = extent(mask, level);
   if (!cells) return 0;
@@ -101,7 +102,7 @@ export function paint(image, mask, colour, threshold, chosen = false) {
   const value = new Float32Array(mask.width);
   const slope = new Float32Array(mask.width);
   const [red, green, blue] = colour;
-  const tint = chosen ? CHOSEN_TINT : TINT;
+  const tint = Math.min(1, (chosen ? CHOSEN_TINT : TINT) * opacity);
   const across = columns.part.length;
   const over = new Float32Array(across * rows.part.length);
   const away = new Float32Array(over.length);

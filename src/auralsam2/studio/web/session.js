@@ -13,7 +13,7 @@ export const NEW = "new"; // number of an object without prompts, which the serv
 
 /**
  * Events: `state`, `tick`, `choice`, `look` (sliders), `mask` (detail: the mask), `busy`, `export` (detail: news),
- * `marks` (in and out point), `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere), `locked` (new token).
+ * `marks` (in and out point), `view` (opacity, solo, hidden prompts), `waiting` (commands without a reply), `link` (connected or not), `gone` (deleted elsewhere), `locked` (new token).
  */
 export class Session extends EventTarget {
   tick = 0;
@@ -26,6 +26,10 @@ export class Session extends EventTarget {
   connected = false;
   playing = false;
   waiting = 0; // questions without an answer
+  opacity = 1; // of the masks, relative to the usual one
+  solo = false; // show the selected object alone
+  onlySounding = false; // show masks of frames in which their object sounds alone
+  promptsHidden = false;
   first = null; // tick of the in point
   last = null; // tick of the out point
   #creating = null; // promise of the number of the new object
@@ -175,10 +179,11 @@ export class Session extends EventTarget {
   /** The masks to paint on a tick, that of the selected object last: [{object, mask}]. */
   layers(tick) {
     return this.state.objects
-      .filter((object) => !object.hidden)
+      .filter((object) => (this.solo && this.object(this.chosen) ? object.number === this.chosen : !object.hidden))
       .sort((a, b) => (a.number === this.chosen) - (b.number === this.chosen))
       .map((object) => ({ object, mask: this.masks.get(object.number, tick) }))
-      .filter(({ mask }) => mask && (this.score <= SCORE_OFF || mask.score >= this.score));
+      .filter(({ mask }) => mask && (mask.sounding || !this.onlySounding))
+      .filter(({ mask }) => (this.score <= SCORE_OFF || mask.score >= this.score));
   }
 
   /** What an export would contain: frames with a mask of a shown object, all frames, and objects out of date. */
@@ -196,6 +201,57 @@ export class Session extends EventTarget {
   /** Whether there is an in point or an out point. */
   get marked() {
     return this.first !== null || this.last !== null;
+  }
+
+  /** Go to the nearest tick of a list before or after the playhead. */
+  seekNext(ticks, direction) {
+    const there = ticks.filter((tick) => (tick - this.tick) * direction > 0).sort((a, b) => (a - b) * direction)[0];
+    if (there !== undefined) this.seek(there);
+    return there !== undefined;
+  }
+
+  /** Ticks with prompts, of the selected object if there is one. */
+  get promptedTicks() {
+    const all = this.object(this.chosen) === null;
+    return this.state.prompts.filter(({ object }) => all || object === this.chosen).map(({ tick }) => tick);
+  }
+
+  /** Ticks at which a sounding interval begins, of the selected object if there is one. */
+  get soundingTicks() {
+    const chosen = this.object(this.chosen);
+    const objects = chosen ? [chosen] : this.state.objects;
+    return objects.flatMap(({ intervals }) => intervals.map(([start]) => this.tickAt(start)));
+  }
+
+  /** Ticks without a mask of a shown object, and those whose masks are older than the prompts of their object. */
+  get outdatedTicks() {
+    const shown = this.state.objects.filter((object) => !object.hidden);
+    const prompted = new Set(this.state.prompts.map(({ object, tick }) => `${object}/${tick}`));
+    const outdated = ({ number, stale }, tick) =>
+      !this.covered(number, tick) || (stale && !prompted.has(`${number}/${tick}`));
+    return [...this.times.keys()].filter((tick) => shown.some((object) => outdated(object, tick)));
+  }
+
+  /** Change a setting of the view, which the server does not know. */
+  setView(name, value) {
+    this[name] = value;
+    this.#tell("look");
+    this.#tell("view");
+  }
+
+  /** Copy the mask of the selected object to the next frame, and go there. */
+  async copyOn() {
+    const { chosen: object, tick } = this;
+    if (!this.object(object) || tick + 1 >= this.times.length) return;
+    if (await this.ask({ do: "copy", object, tick, to: tick + 1 })) this.seek(tick + 1);
+  }
+
+  /** Declare the selected object absent from the displayed frame, or from the in to the out point. */
+  absent() {
+    const { chosen: object, tick } = this;
+    if (!this.object(object)) return;
+    const [first, last] = this.marked ? this.range : [tick, tick];
+    this.ask({ do: "absent", object, tick: first, last });
   }
 
   /** Set the in or the out point to the playhead; `null` for both clears them. */

@@ -1,9 +1,10 @@
 // The two sliders: both act on the logits in the page; the server only stores their values.
 
-import { el } from "./dom.js";
+import { el, iconButton } from "./dom.js";
 import { SCORE_OFF } from "./session.js";
 
-function slider(session, { property, label, tip, least, most, step, normal, show }) {
+function slider(session, { property, label, tip, least, most, step, normal, show, stored = true }) {
+  const keep = () => stored && session.keepSliders();
   const value = el("span", { class: "value" });
   const input = el("input", {
     type: "range",
@@ -14,10 +15,10 @@ function slider(session, { property, label, tip, least, most, step, normal, show
     title: tip,
     "aria-label": label,
     oninput: () => session.slide(property, input.valueAsNumber),
-    onchange: () => session.keepSliders(),
+    onchange: keep,
     ondblclick: () => {
       session.slide(property, normal);
-      session.keepSliders();
+      keep();
     },
   });
   const update = () => {
@@ -31,13 +32,30 @@ function slider(session, { property, label, tip, least, most, step, normal, show
   return el("label", { class: "slider", title: tip }, el("span", {}, label, value), input);
 }
 
+/** The buttons of the view. */
+function views(session) {
+  const toggle = (shape, label, property, key) => {
+    const click = () => session.setView(property, !session[property]);
+    const button = iconButton(shape, label, click, { key, "aria-pressed": false });
+    session.addEventListener("view", () => button.setAttribute("aria-pressed", session[property]));
+    return button;
+  };
+  return el(
+    "div",
+    { class: "group" },
+    toggle("solo", "Selected object alone", "solo", "V"),
+    session.state.audio ? toggle("sound", "Only what sounds", "onlySounding") : null,
+    toggle("pin", "Hide prompts", "promptsHidden", "P"),
+  );
+}
+
 /** The part of the panel with the sliders. */
 export function sliders(session) {
   const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + Math.abs(value).toFixed(1);
   return el(
     "section",
     { class: "panel-part", "aria-label": "Masks" },
-    el("header", {}, el("h2", {}, "Masks")),
+    el("header", {}, el("h2", {}, "Masks"), views(session)),
     slider(session, {
       property: "threshold",
       label: "Edge",
@@ -47,6 +65,17 @@ export function sliders(session) {
       step: 0.1,
       normal: 0,
       show: signed,
+    }),
+    slider(session, {
+      property: "opacity",
+      label: "Opacity",
+      tip: "Of the masks on the page. Double click: as usual.",
+      least: 0,
+      most: 2,
+      step: 0.1,
+      normal: 1,
+      show: (value) => `${Math.round(100 * value)} %`,
+      stored: false,
     }),
     slider(session, {
       property: "score",

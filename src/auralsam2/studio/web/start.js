@@ -1,13 +1,18 @@
 // The start page: open a video, open the demo clip, or open a saved session.
 
-import { send, upload } from "./api.js";
+import { get, send, upload } from "./api.js";
 import { clock, el, icon, iconButton, size } from "./dom.js";
 import { themeButton } from "./editor.js";
 import { frameAddress } from "./frames.js";
 import { confirmed } from "./help.js";
 import { fail } from "./toast.js";
 
-const RATES = [["", "Automatic"], ["1", "1 a second"], ["2", "2 a second"], ["5", "5 a second"], ["10", "10 a second"]];
+const EVERY = 1000; // a rate above that of any video: the server takes the video's own
+const RATES = [
+  ["", "Automatic"],
+  ...[1, 2, 5, 10, 24, 25, 30, 50, 60].map((rate) => [String(rate), `${rate} a second`]),
+  [String(EVERY), "Every frame"],
+];
 const CARD_WIDTH = 480;
 const HERE = new Set(["127.0.0.1", "localhost", "[::1]"]);
 
@@ -26,9 +31,10 @@ export class Start {
       type: "file",
       accept: "video/*,.mkv,.mov,.avi,.webm,.zip",
       class: "unseen",
+      multiple: true,
       tabIndex: -1,
       "aria-label": "Video file",
-      onchange: () => this.take(this.picker.files[0]),
+      onchange: () => this.takeAll([...this.picker.files]),
     });
     this.rate = el("select", { id: "rate" }, RATES.map(([value, name]) => el("option", { value }, name)));
     const pick = () => this.picker.click();
@@ -54,10 +60,11 @@ export class Start {
     );
     this.bar = el("progress", { max: 1, "aria-label": "Upload" });
     this.percent = el("p", { class: "percent", role: "status" });
+    this.title = el("h2", {}, "Opening …");
     this.sending = el(
       "div",
       { class: "sending", hidden: true },
-      el("h2", {}, "Opening …"),
+      this.title,
       this.bar,
       this.percent,
       el("button", { type: "button", onclick: () => this.#abort?.abort() }, "Cancel"),
@@ -66,7 +73,14 @@ export class Start {
     this.zone = el("section", { class: "drop", "aria-label": "Open a video" }, parts);
     this.cards = el("ul", { class: "cards" });
     const title = "Saved sessions";
-    this.saved = el("section", { class: "saved", "aria-label": title }, el("h2", {}, title), this.cards);
+    this.search = el("input", {
+      type: "search",
+      placeholder: "Search",
+      "aria-label": "Search the sessions by name",
+      oninput: () => this.#list(),
+    });
+    const head = el("header", {}, el("h2", {}, title), this.search);
+    this.saved = el("section", { class: "saved", "aria-label": title }, head, this.cards);
     this.element = el(
       "div",
       { class: "start" },
@@ -79,7 +93,7 @@ export class Start {
         themeButton(),
       ),
       el("h1", { class: "unseen" }, "AuralSAM2 Studio"),
-      el("div", { class: "start-body" }, this.zone, this.saved),
+      el("div", { class: "start-body" }, this.zone, modelNotice(studio), this.saved),
     );
     this.#list();
   }
@@ -88,8 +102,23 @@ export class Start {
     this.#abort?.abort();
   }
 
-  /** Open a video file, or an exported session. */
-  async take(file) {
+  /** Open one file, or put several into the list one after the other. */
+  async takeAll(files) {
+    if (files.length < 2) {
+      await this.take(files[0]);
+      return;
+    }
+    for (const [at, file] of files.entries()) {
+      this.title.textContent = `File ${at + 1} of ${files.length}: ${file.name}`;
+      if ((await this.take(file, { opens: false })) === "aborted") break;
+    }
+    this.title.textContent = "Opening …";
+    this.#sessions = await get("/api/sessions").catch(fail) ?? this.#sessions;
+    this.#list();
+  }
+
+  /** Open a video file, or an exported session. Resolves to "aborted" if the user cancelled. */
+  async take(file, { opens = true } = {}) {
     if (!file || this.#abort) return;
     this.picker.value = "";
     const most = this.#studio.limits.upload_bytes;
@@ -115,9 +144,12 @@ export class Start {
     const { signal } = this.#abort;
     try {
       const { id } = await upload(zip ? "/api/restore" : "/api/upload", query, file, { progress, looked, signal });
-      this.#open(id);
+      if (opens) this.#open(id);
+      return "done";
     } catch (error) {
-      if (error.name !== "AbortError") fail(error);
+      if (error.name === "AbortError") return "aborted";
+      fail(error);
+      return "failed";
     } finally {
       this.#abort = null;
       this.invitation.hidden = false;
@@ -140,7 +172,10 @@ export class Start {
     const sessions = this.#sessions;
     this.saved.hidden = sessions.length === 0;
     const recent = [...sessions].sort((a, b) => b.saved.localeCompare(a.saved));
-    this.cards.replaceChildren(...recent.map((summary) => this.#card(summary)));
+    this.search.hidden = sessions.length < 2;
+    const wanted = this.search.value.trim().toLowerCase();
+    const shown = recent.filter(({ name }) => name.toLowerCase().includes(wanted));
+    this.cards.replaceChildren(...shown.map((summary) => this.#card(summary)));
   }
 
   #card({ id, name, duration, width, height, objects, saved }) {
@@ -170,6 +205,30 @@ export class Start {
       fail(error);
     }
   }
+}
+
+/** What the loaded model is for, and how to load another one. */
+function modelNotice({ model, released }) {
+  const reads = model.reads_text ? "audio, text, points, boxes and masks" : "audio, points, boxes and masks";
+  const others = released.filter(({ name }) => name !== model.name);
+  const warning = model.bundled
+    ? "It is for trying the Studio: it knows some animals, instruments and vehicles on simple scenes, and finds what " +
+      "sounds in ordinary videos badly. Points, boxes and masks work on any object that differs from its background."
+    : "";
+  return el(
+    "details",
+    { class: "model-notice", open: model.bundled },
+    el("summary", {}, `Model ${model.name}`, model.task ? `: ${model.task}` : ""),
+    el("p", {}, `${warning} It takes ${reads}.`.trim()),
+    others.length ? el("p", {}, "Other models; the first start downloads them, with the frozen SAM 2 beside:") : null,
+    el(
+      "ul",
+      {},
+      others.map(({ name, task, size_mb: megabytes }) =>
+        el("li", {}, el("code", {}, `auralsam2 studio --model ${name}`), ` ${task}, ${size(megabytes * 1e6)}`),
+      ),
+    ),
+  );
 }
 
 /** A time as "5 min ago". */

@@ -12,6 +12,14 @@ export const TOOLS = [
   { name: "remove", label: "Remove", key: "R", tip: "Click on what does not belong to it; or Alt-click, right click" },
   { name: "box", label: "Box", key: "B", tip: "Drag a box around the object" },
   { name: "brush", label: "Brush", key: "M", tip: "Paint the mask; Alt or right button erases" },
+  { name: "eraser", label: "Eraser", key: "W", tip: "Erase from the mask" },
+  { name: "lasso", label: "Lasso", key: "D", tip: "Draw around what belongs to the mask; Alt or right button removes it" },
+  {
+    name: "polygon",
+    label: "Polygon",
+    key: "U",
+    tip: "Click the corners of what belongs to the mask; double click or Enter closes; Alt removes it",
+  },
 ];
 
 export class Tools {
@@ -25,6 +33,7 @@ export class Tools {
   #crosshair = null;
   #corner = null;
   #pending = [];
+  #corners = []; // of the polygon that is drawn
   #painted = false; // a painted mask is on its way
 
   constructor(session, stage) {
@@ -45,7 +54,9 @@ export class Tools {
       if (this.#painted) this.#unveil();
       this.#pending = [];
       this.#corner = null;
+      this.#corners = [];
     });
+    ink.addEventListener("dblclick", (event) => this.tool === "polygon" && this.#closePolygon(event.altKey));
     this.element = this.#rail();
     this.choose("add");
   }
@@ -86,7 +97,7 @@ export class Tools {
     this.tool = name;
     this.#forget();
     for (const [at, button] of this.buttons.entries()) button.setAttribute("aria-pressed", TOOLS[at].name === name);
-    this.sizing.hidden = name !== "brush";
+    this.sizing.hidden = !this.#paints;
     this.width.value = this.diameter * 100;
     this.#stage.ink.dataset.tool = name;
     this.draw();
@@ -110,8 +121,13 @@ export class Tools {
     const from = this.#stage.place(event);
     const takes = event.altKey || event.button === 2 || event.ctrlKey;
     this.#drag = { from, to: from, screen: [event.clientX, event.clientY], far: false, takes };
-    if (this.tool === "brush") this.#startStroke(from, takes);
+    if (this.#paints) this.#startStroke(from, takes || this.tool === "eraser");
+    if (this.tool === "lasso") this.#drag.outline = [from];
     this.draw();
+  }
+
+  get #paints() {
+    return this.tool === "brush" || this.tool === "eraser";
   }
 
   #move(event) {
@@ -120,7 +136,8 @@ export class Tools {
       this.#drag.to = this.#hover;
       const [x, y] = this.#drag.screen;
       this.#drag.far ||= Math.hypot(event.clientX - x, event.clientY - y) > DRAG;
-      if (this.tool === "brush") this.#brush.stroke(this.#hover, this.#diameter);
+      if (this.#paints) this.#brush.stroke(this.#hover, this.#diameter);
+      this.#drag.outline?.push(this.#hover);
     }
     this.draw();
   }
@@ -130,7 +147,9 @@ export class Tools {
     if (!drag) return;
     drag.to = this.#stage.place(event);
     this.#drag = null;
-    if (this.tool === "brush") this.#endStroke();
+    if (this.#paints) this.#endStroke();
+    else if (drag.outline) this.#fill(drag.outline, drag.takes);
+    else if (this.tool === "polygon") this.#corners.push(drag.to);
     else if (drag.far && !drag.takes && this.tool !== "remove") this.#box(drag.from, drag.to);
     else if (this.tool !== "box") this.#click(drag.to, drag.takes || this.tool === "remove");
     this.draw();
@@ -139,6 +158,7 @@ export class Tools {
   #forget() {
     this.#drag = null;
     this.#corner = null;
+    this.#corners = [];
     this.draw();
   }
 
@@ -170,13 +190,28 @@ export class Tools {
     return this.diameter * this.#session.state.width;
   }
 
-  #startStroke(from, erase) {
+  #startStroke(from, erase, dot = true) {
     const session = this.#session;
     const mask = session.masks.get(session.target(from), this.#stage.shown);
     this.#brush.begin(session.state, mask, session.threshold, erase);
-    this.#brush.stroke(from, this.#diameter);
+    if (dot) this.#brush.stroke(from, this.#diameter);
     this.#stage.withheld = session.target();
     this.#stage.paintMasks();
+  }
+
+  /** Add the inside of an outline to the mask, or remove it. */
+  #fill(outline, takes) {
+    if (outline.length < 3) return;
+    this.#startStroke(outline[0], takes, false);
+    this.#brush.fill(outline);
+    this.#endStroke();
+  }
+
+  #closePolygon(takes) {
+    const corners = this.#corners;
+    this.#corners = [];
+    this.#fill(corners, takes);
+    this.draw();
   }
 
   async #endStroke() {
@@ -224,7 +259,9 @@ export class Tools {
         Math.min(width - 1, Math.max(0, x + right * step)),
         Math.min(height - 1, Math.max(0, y + down * step)),
       ];
-    } else if (event.key === "Enter" && this.#crosshair) this.#act(event.altKey || event.shiftKey);
+    } else if (event.key === "Enter" && this.#corners.length > 2) this.#closePolygon(event.altKey);
+    else if (event.key === "Escape" && this.#corners.length) this.#forget();
+    else if (event.key === "Enter" && this.#crosshair) this.#act(event.altKey || event.shiftKey);
     else if (event.key === "Escape" && (this.#drag || this.#corner || this.#crosshair)) this.#leave();
     else return;
     event.preventDefault();
@@ -234,10 +271,10 @@ export class Tools {
 
   #act(takes) {
     const here = this.#crosshair;
-    if (this.tool === "brush") {
-      this.#startStroke(here, takes);
+    if (this.#paints) {
+      this.#startStroke(here, takes || this.tool === "eraser");
       this.#endStroke();
-    } else if (this.tool === "box" && this.#corner) {
+    } else if (this.tool === "polygon" || this.tool === "lasso") this.#corners.push(here); else if (this.tool === "box" && this.#corner) {
       this.#box(this.#corner, here);
       this.#corner = null;
     } else if (this.tool === "box") this.#corner = here;
@@ -252,7 +289,7 @@ export class Tools {
     const context = ink.getContext("2d");
     context.clearRect(0, 0, ink.width, ink.height);
     const session = this.#session;
-    for (const prompt of session.state.prompts) {
+    for (const prompt of session.promptsHidden ? [] : session.state.prompts) {
       const object = session.object(prompt.object);
       if (prompt.tick !== this.#stage.shown || !object || object.hidden) continue;
       if (prompt.box) drawBox(context, prompt.box, object.colour, scale, density, [6 * density, 4 * density]);
@@ -262,8 +299,10 @@ export class Tools {
       drawPoint(context, point, session.object(object)?.colour ?? "#888888", scale, density);
     }
     const colour = session.object(session.chosen)?.colour ?? "#ff40a0";
-    if (this.tool === "brush") this.#drawBrush(context, colour);
-    else if (this.#drag?.far && !this.#drag.takes && this.tool !== "remove") {
+    if (this.#paints || this.#painted) this.#drawBrush(context, colour);
+    const outline = this.#drag?.outline ?? (this.#corners.length ? [...this.#corners, this.#hover ?? this.#corners[0]] : null);
+    if (outline) drawOutline(context, outline, colour, scale, density);
+    else if (!this.#paints && this.tool !== "polygon" && this.#drag?.far && !this.#drag.takes && this.tool !== "remove") {
       drawBox(context, [...this.#drag.from, ...this.#drag.to], colour, scale, density, []);
     }
     if (this.#corner && this.#crosshair) {
@@ -275,7 +314,7 @@ export class Tools {
   #drawBrush(context, colour) {
     if (this.#drag || this.#painted) this.#brush.draw(context, colour);
     const place = this.#crosshair ?? this.#hover;
-    if (!place) return;
+    if (!place || !this.#paints) return;
     const { scale, density } = this.#stage;
     context.beginPath();
     context.arc(place[0] * scale, place[1] * scale, (this.#diameter * scale) / 2, 0, 2 * Math.PI);
@@ -318,6 +357,17 @@ function drawBox(context, [ax, ay, bx, by], colour, scale, density, dash) {
   context.rect(ax * scale, ay * scale, (bx - ax) * scale, (by - ay) * scale);
   twice(context, colour, 1.5 * density);
   context.setLineDash([]);
+}
+
+function drawOutline(context, outline, colour, scale, density) {
+  context.beginPath();
+  for (const [x, y] of outline) context.lineTo(x * scale, y * scale);
+  twice(context, colour, 1.5 * density);
+  for (const [x, y] of outline.length < 60 ? outline : []) {
+    context.beginPath();
+    context.arc(x * scale, y * scale, 3 * density, 0, 2 * Math.PI);
+    twice(context, colour, 1.5 * density);
+  }
 }
 
 function drawCrosshair(context, [x, y], scale, density) {

@@ -1,0 +1,107 @@
+"""Playback controls, zoom, and the tools of editors and annotators, in a browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from helpers.studio_browser import DEMO, GROUND, PIG, Screen
+
+
+def tick(screen: Screen) -> int:
+    return int(screen.page.locator(".lanes").get_attribute("aria-valuenow"))
+
+
+def test_in_and_out_points_speed_and_parts_of_runs(screen: Screen) -> None:
+    screen.open(DEMO, rate="5")
+    page = screen.page
+    screen.press(*["ArrowRight"] * 4, "i", *["ArrowRight"] * 4, "o")
+    assert page.locator(".marked").is_visible()
+    page.get_by_role("button", name="Loop").click()
+    message = screen.keep(".time")
+    screen.press(" ")
+    screen.settles(lambda: len(re.findall(r"frame 5 of", " ".join(message()))) > 4, "the range is played again")
+    screen.press("k")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
+    frames = {int(number) for text in message() for number in re.findall(r"frame (\d+) of", text)}
+    assert frames <= set(range(5, 11))
+    assert {5, 9} <= frames
+
+    screen.press("x", "End", "j")
+    screen.settles(lambda: tick(screen) < 45, "it plays backward")
+    screen.press("k", "Home", "l", "l")
+    assert page.get_by_label("Speed").input_value() == "2"
+    screen.press("k", "Home", *["ArrowRight"] * 40)
+    screen.click(*PIG)
+    page.get_by_role("button", name="Track a part of the clip").click()
+    page.get_by_role("menuitem", name="From here on").click()
+    screen.settles(lambda: screen.state()["objects"][0]["masks"] == [[40, 49]], "the masks of the part")
+    screen.listened()
+    screen.press("g")
+    assert tick(screen) == 0
+    screen.press(".")
+    assert tick(screen) == 40
+    assert re.search(r"\d\d:\d\d:\d\d:\d\d", page.locator(".code").text_content())
+
+
+def test_enlarged_picture_and_timeline(screen: Screen) -> None:
+    screen.open(DEMO, rate="1")
+    page = screen.page
+    before = page.locator(".ink").bounding_box()
+    page.mouse.move(*screen.place(*PIG))
+    page.mouse.wheel(0, -400)
+    screen.settles(lambda: page.locator(".ink").bounding_box()["width"] > 1.5 * before["width"], "it is enlarged")
+    screen.click(*PIG)
+    ((x, y, _),) = screen.state()["prompts"][0]["points"]
+    assert (x, y) == pytest.approx(PIG, abs=1.5)
+    screen.press("f")
+    assert page.locator(".ink").bounding_box() == before
+
+    lanes = page.locator(".lanes").bounding_box()
+    middle = lanes["x"] + lanes["width"] / 2, lanes["y"] + 40
+    page.mouse.move(*middle)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -300)
+    page.keyboard.up("Control")
+    page.mouse.click(lanes["x"] + 2, lanes["y"] + 40)
+    assert 0 < tick(screen) < 5
+
+
+def test_annotation_tools(screen: Screen) -> None:
+    screen.open(DEMO, rate="1")
+    page = screen.page
+    x, y = PIG
+    corners = [(x - 30, y - 30), (x + 30, y - 30), (x + 30, y + 30), (x - 30, y + 30)]
+    screen.press("d")
+    screen.painted(lambda: screen.drag(*corners))
+    assert screen.inside(x, y)
+    assert not screen.inside(*GROUND)
+    screen.press("w", "]", "]")
+    screen.painted(lambda: screen.drag((x - 4, y), (x + 4, y)))
+    assert not screen.inside(x, y)
+    screen.press("u")
+    for corner in corners:
+        page.mouse.click(*screen.place(*corner))
+        page.wait_for_timeout(30)
+    screen.painted(lambda: screen.press("Enter"))
+    assert screen.inside(x, y)
+
+    screen.press("y")
+    screen.settles(lambda: tick(screen) == 1, "the next frame")
+    screen.settles(lambda: screen.inside(x, y), "the copied mask")
+    assert [(row["tick"], row["kind"]) for row in screen.state()["prompts"]] == [(0, "mask"), (1, "mask")]
+    screen.press("q")
+    screen.settles(lambda: screen.area() == 0, "no mask")
+    screen.press(",")
+    assert tick(screen) == 0
+    screen.settles(lambda: screen.area() > 0, "the mask of the first frame")
+    screen.press("n")
+    screen.click(*GROUND)
+    area = screen.area()
+    screen.press("v")
+    screen.settles(lambda: 0 < screen.area() != area, "the selected object alone")
+    screen.press("v")
+    screen.settles(lambda: screen.area() == area, "all objects")
+    page.get_by_label("Opacity").fill("0")
+    screen.settles(lambda: 0 < screen.area() < area, "the edges alone")
