@@ -84,7 +84,8 @@ def test_brush_stroke_is_the_mask(opened: Screen, watch: Watch) -> None:
     painted = np.asarray(Image.open(io.BytesIO(base64.b64decode(sent))).convert("L")) > 127
     name, state = opened.page.url.rpartition("#")[2], opened.state()
     assert painted.shape == (state["height"], state["width"])
-    answer = opened.page.request.get(f"{opened.server.base}api/sessions/{name}/mask/1/0.bin")
+    address = f"{opened.server.base}api/sessions/{name}/mask/1/0.bin"
+    answer = opened.page.request.get(address, headers={"X-Token": opened.server.token})
     _, logits = mask_codec.unpack_mask(answer.body())
     assert 100 < painted.sum() < painted.size / 4
     assert np.array_equal(logits > 0, painted)

@@ -1,6 +1,6 @@
 // The list of objects, and the actions for the selected one.
 
-import { el, icon, iconButton } from "./dom.js";
+import { el, iconButton } from "./dom.js";
 
 const NAME_LENGTH = 60;
 const LABELS = "auralsam2.labels";
@@ -18,10 +18,6 @@ function labels() {
 function keepLabel(label) {
   const rest = labels().filter((other) => other !== label);
   localStorage.setItem(LABELS, JSON.stringify([label, ...rest].slice(0, MOST_LABELS)));
-}
-
-function small(shape, label, onclick, more) {
-  return el("button", { type: "button", class: "small", onclick, ...more }, icon(shape), label);
 }
 
 export class Objects {
@@ -188,23 +184,23 @@ export class Objects {
       el(
         "div",
         { class: "actions" },
-        small("pen", "Rename", () => this.rename(number), { dataset: { control: `rename-${number}` } }),
-        small("clear", "Clear frame", () => session.change({ do: "clear", object: number, tick: session.tick }), {
-          title: "Take back what was said of it on this frame",
+        iconButton("pen", "Rename", () => this.rename(number), { dataset: { control: `rename-${number}` } }),
+        iconButton("clear", "Clear frame", () => session.change({ do: "clear", object: number, tick: session.tick }), {
+          title: "Clear frame: remove the prompts of this frame",
           disabled: !here,
           dataset: { control: `clear-${number}` },
         }),
-        small("copy", "Copy on", () => session.copyOn(), {
-          title: "Make the mask of this frame a prompt of the next one (Y)",
+        iconButton("copy", "Copy on", () => session.copyOn(), {
+          title: "Copy on: make the mask of this frame a prompt of the next one (Y)",
           disabled: !mask,
           dataset: { control: `copy-${number}` },
         }),
-        small("absent", "Not here", () => session.absent(), {
-          title: "The object is not on this frame, or not from the in to the out point (Q)",
+        iconButton("absent", "Not here", () => session.absent(), {
+          title: "Not here: the object is not on this frame, or not from the in to the out point (Q)",
           dataset: { control: `absent-${number}` },
         }),
-        small("split", "Split parts", () => session.split(number), {
-          title: "Make an object of each part of the mask on this frame",
+        iconButton("split", "Split parts", () => session.split(number), {
+          title: "Split parts: make an object of each part of the mask on this frame",
           disabled: !mask,
           dataset: { control: `split-${number}` },
         }),
