@@ -13,6 +13,7 @@ import auralsam2
 import docs_pages
 from auralsam2.cli.main import app
 from auralsam2.outputs import result_json
+from auralsam2.outputs.formats import FORMATS
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
@@ -98,6 +99,17 @@ def test_result_page_names_schema_and_members():
     members = dict(result_json.result_members(info, header, lambda: iter(()), {}, []))
     assert result_json.SCHEMA in page
     assert set(members) | set(members["input"]) <= documented
+
+
+def test_export_page_has_every_format_with_a_picture():
+    page = (DOCS / "guide" / "export.md").read_text(encoding="utf-8")
+    rows = dict(
+        re.findall(r"^\| `([\w-]+)` \| `([^`]+)` \| .* \| !\[\1\]\(\.\./images/exports/\1\.jpg\) \|$", page, re.M)
+    )
+    assert {name: path.rstrip("/") for name, path in rows.items()} == {
+        name: entry.path for name, entry in FORMATS.items() if name != "json"
+    }
+    assert all((DOCS / "images" / "exports" / f"{name}.jpg").is_file() for name in rows)
 
 
 ARCHITECTURE = (DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8")
