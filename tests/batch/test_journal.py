@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from auralsam2.batch.journal import RunJournal, Shard
+from auralsam2.batch.journal import RunJournal
 from auralsam2.batch.manifest import Manifest, ManifestRow
+from auralsam2.batch.run_options import Shard
 from auralsam2.errors import OutputError, UsageError
 
 

@@ -6,47 +6,15 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from auralsam2.batch.manifest import ERROR, ManifestRow
-from auralsam2.errors import UsageError
+from auralsam2.batch.run_options import Shard
 from auralsam2.utils.atomic_io import write_file, writing
 
 Status = Literal["done", "skipped", "failed"]
 STATUSES: tuple[Status, ...] = ("done", "skipped", "failed")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """Part of a manifest: every `count`-th row, from row `index`.
-
-    Attributes:
-        index: number of the part, 1 to `count`.
-        count: number of parts.
-    """
-
-    index: int = 1
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        """Check the range.
-
-        Raises:
-            UsageError: the index is not in 1 to `count`.
-        """
-        if not 1 <= self.index <= self.count:
-            raise UsageError(f"`shard={self.index}/{self.count}`: give I/N with I from 1 to N")
-
-    def holds(self, number: int) -> bool:
-        """Return whether row `number`, from 1, belongs to the part."""
-        return number % self.count == self.index % self.count
-
-    @property
-    def suffix(self) -> str:
-        """Part of the names of records, such as `-2-of-8`; empty for the whole manifest."""
-        return "" if self.count == 1 else f"-{self.index}-of-{self.count}"
 
 
 class RunJournal:

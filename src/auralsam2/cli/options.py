@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from auralsam2.arguments import as_audio_track, as_seconds
-from auralsam2.batch.journal import Shard
+from auralsam2.batch.run_options import Shard
 from auralsam2.data.registry import NAMES as DATASETS
 from auralsam2.errors import AuralError, ConfigError, UnexpectedError, UsageError, as_aural, quoted
 from auralsam2.hub.registry import REGISTRY as MODELS

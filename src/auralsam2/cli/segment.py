@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from auralsam2.batch.manifest import Manifest, ManifestRow
+from auralsam2.batch.run_options import RunOptions
 from auralsam2.cli import options
 from auralsam2.cli.options import (
     DeviceOption,
@@ -25,8 +25,7 @@ from auralsam2.cli.options import (
     ThreadsOption,
 )
 from auralsam2.cli.segment_batch import BatchReport, segment_all
-from auralsam2.cli.segment_manifest import RunOptions, check_resume, segment_rows
-from auralsam2.cli.segment_worker import VIDEO_EXTENSIONS, SegmentOptions, VideoTask, VideoWorker
+from auralsam2.cli.segment_worker import VIDEO_EXTENSIONS, SegmentOptions, VideoTask, VideoWorker, check_resume
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
@@ -147,6 +146,9 @@ def segment(
         quiet=quiet,
     )
     run = RunOptions(jobs=jobs, shard=options.parse_shard(shard), limit=limit, timeout=timeout, dry_run=dry_run)
+    from auralsam2.batch.manifest import Manifest, ManifestRow
+    from auralsam2.cli.segment_manifest import segment_rows
+
     if manifest is not None:
         if inputs:
             raise UsageError("--manifest names the videos: leave INPUT out")

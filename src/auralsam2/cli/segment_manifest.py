@@ -8,45 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from auralsam2.batch.journal import RunJournal, Shard, Status
+from auralsam2.batch.journal import RunJournal, Status
 from auralsam2.batch.manifest import Manifest, ManifestRow, largest_first
+from auralsam2.batch.run_options import RunOptions
 from auralsam2.batch.worker_pool import Completion, WorkerPool
 from auralsam2.cli.options import error_text, read_prompts
 from auralsam2.cli.progress import frame_progress
 from auralsam2.cli.segment_batch import POLL_SECONDS, BatchReport
-from auralsam2.cli.segment_worker import RowResult, SegmentOptions, VideoTask, VideoWorker
+from auralsam2.cli.segment_worker import RowResult, SegmentOptions, VideoTask, VideoWorker, check_resume
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, DiskFullError, InputError, UsageError, as_aural
 
 _LOCKED = "locked"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """Options of a run over many videos.
-
-    Attributes:
-        jobs: number of worker processes.
-        shard: part of the rows.
-        limit: maximum number of rows of the shard; None for all.
-        timeout: maximum seconds for a video; None for no limit.
-        dry_run: check the rows and segment nothing.
-    """
-
-    jobs: int = 1
-    shard: Shard = field(default_factory=Shard)
-    limit: int | None = None
-    timeout: float | None = None
-    dry_run: bool = False
-
-    def select(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-        """Yield the rows of this run."""
-        return islice((row for row in rows if self.shard.holds(row.number)), self.limit)
 
 
 def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptions, parameters: Collection[str]) -> int:
@@ -102,16 +78,6 @@ def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptio
             waiting = locked
     report.note(", ".join(f"{count} {status}" for status, count in journal.counts.items()))
     return EXIT_SOME_FAILED if journal.counts["failed"] else EXIT_DONE
-
-
-def check_resume(job: SegmentOptions) -> None:
-    """Check that complete results can be recognised.
-
-    Raises:
-        UsageError: they are to be skipped, and `result.json` is not written.
-    """
-    if job.resume and "json" not in job.save:
-        raise UsageError("--resume needs json in --save: result.json records complete results")
 
 
 def task_of(row: ManifestRow, job: SegmentOptions) -> VideoTask:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from auralsam2.errors import AuralError, InputError, UnavailableError
+from auralsam2.errors import AuralError, InputError, UnavailableError, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
 
@@ -276,6 +276,16 @@ class VideoWorker:
             except OSError:
                 return False
         return is_complete(task.folder, request, task.options.save)
+
+
+def check_resume(job: SegmentOptions) -> None:
+    """Check that complete results can be recognised.
+
+    Raises:
+        UsageError: they are to be skipped, and `result.json` is not written.
+    """
+    if job.resume and "json" not in job.save:
+        raise UsageError("--resume needs json in --save: result.json records complete results")
 
 
 def _fetch(model: str) -> tuple[Any, str]:
