@@ -16,7 +16,7 @@ from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
-from studio_screenshots import PATIENCE, PIG, place, said, server
+from studio_screenshots import PIG, TIMEOUT_MS, server, wait_for_mask, window_position
 
 SEVERE = {"serious", "critical"}
 VIEWS = [((1280, 720), "dark"), ((1280, 720), "light"), ((390, 844), "dark"), ((390, 844), "light")]
@@ -33,7 +33,7 @@ def pages(page: Page, url: str) -> Iterator[str]:
     yield "start"
     page.get_by_role("button", name="Try the demo clip").click()
     page.wait_for_selector('.editor[data-link="open"]')
-    said(page, lambda: page.mouse.click(*place(page, *PIG)))
+    wait_for_mask(page, lambda: page.mouse.click(*window_position(page, *PIG)))
     yield "editor"
     if page.locator(".drawer").is_visible():
         page.locator(".drawer").click()
@@ -71,7 +71,7 @@ def main() -> None:
                 viewport={"width": width, "height": height}, color_scheme=scheme, bypass_csp=True
             )
             page = context.new_page()
-            page.set_default_timeout(PATIENCE)
+            page.set_default_timeout(TIMEOUT_MS)
             for name in pages(page, url):
                 for finding in findings(page, axe):
                     severe += finding["impact"] in SEVERE

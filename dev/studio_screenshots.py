@@ -150,7 +150,7 @@ def main() -> None:
         shoot(tablet, "tablet")
         context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
         phone = context.new_page()
-        phone.set_default_timeout(PATIENCE)
+        phone.set_default_timeout(TIMEOUT_MS)
         phone.goto(url)
         phone.goto(f"{url.partition('#')[0]}#{name}")
         phone.wait_for_selector('.editor[data-link="open"]')
