@@ -120,7 +120,7 @@ class AuralSAM2:
 
     def segment(
         self,
-        path: Path | str,
+        path: Any,
         *,
         text: str | None = None,
         prompts: Prompts | None = None,
@@ -129,6 +129,7 @@ class AuralSAM2:
         fps: float | Literal["all"] | None = DEFAULT_FPS,
         start: float | str = 0.0,
         end: float | str | None = None,
+        **pictures: Any,
     ) -> VideoSegmentation:
         """Segment one object of a video: the sounding objects, or the object of other prompts, lazily.
 
@@ -137,7 +138,8 @@ class AuralSAM2:
         independently.
 
         Args:
-            path: the video.
+            path: the video; a folder of pictures; arrays or tensors, (H, W, 3) or (3, H, W) uint8 RGB; an address; `-`
+                for standard input; or a binary file object.
             text: an expression, for models that take text; replaces the one in `prompts`.
             prompts: points, boxes, masks and text.
             audio: `track` for the audio track of the video, `none`, or another file.
@@ -145,6 +147,8 @@ class AuralSAM2:
             fps: processed frames per second; None or `all` for every frame.
             start: start of the processed part, in seconds or as text such as `1:30`.
             end: end of the processed part, likewise; None for the end of the video.
+            pictures: for a folder of pictures or arrays: `rate`, pictures per second, or `times`, seconds of each;
+                `sound`, (N,) or (N, 2) float in [-1, 1], with its `sound_rate` in Hz.
 
         Returns:
             an iterable of `Segmentation` that computes them one by one.
@@ -156,13 +160,15 @@ class AuralSAM2:
         prompts = Prompts() if prompts is None else prompts
         if text is not None and isinstance(prompts, Prompts):
             prompts = dataclasses.replace(prompts, text=text)
-        source = VideoSource.open(path, prompts, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end)
+        source = VideoSource.open(
+            path, prompts, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end, **pictures
+        )
         check_modality(self.config, prompts, self.name)
         return VideoSegmentation(self, source, prompts)
 
     def open(
         self,
-        path: Path | str,
+        path: Any,
         *,
         audio: Audio = "track",
         audio_track: AudioChoice = None,
@@ -171,16 +177,18 @@ class AuralSAM2:
         end: float | str | None = None,
         combine: Combine = "joint",
         merge: Merge = "mean_prob",
+        **pictures: Any,
     ) -> VideoSession:
         """Open an interactive session on a video.
 
         Args:
-            path: the video.
+            path: the video, or another source; see `segment`.
             audio: `track` for the audio track of the video, `none`, or another file.
             audio_track: number of the audio track from 0, or its language; None for the default one.
             fps: processed frames per second; None or `all` for every frame.
             start: start of the processed part, in seconds or as text such as `1:30`.
             end: end of the processed part, likewise; None for the end of the video.
+            pictures: see `segment`.
             combine: for objects with visual prompts beside audio or text. `joint`: one decoder call gets all prompts.
                 `ensemble`: two calls, whose masks are merged.
             merge: merge rule of an ensemble: `mean_prob`, `mean_logit`, `max_iou_score` or `union`.
@@ -201,6 +209,7 @@ class AuralSAM2:
             start=start,
             end=end,
             prompts_later=True,
+            **pictures,
         )
         return open_session(self, source, combine=combine, merge=merge)
 
@@ -296,7 +305,7 @@ class VideoSegmentation:
         }
         sound = source.sound or (source.info.path if source.info.audio_rate is not None else None)
         folder = ResultFolder(
-            result_folder(out, source.info.path) if name is None else out / as_text("name", name),
+            out / (Path(source.info.name or source.info.path).stem if name is None else as_text("name", name)),
             source.info,
             save,
             header,
@@ -378,17 +387,8 @@ def open_session(
     return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)
 
 
-def result_folder(out: Path, video: Path) -> Path:
-    """Return the folder for the results of a video."""
-    return out / video.stem
-
-
 def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
-    """Check that a model takes text, if there is text among the prompts.
-
-    Raises:
-        UsageError: it does not.
-    """
+    """Check that a model takes text, if there is text among the prompts; raise a `UsageError` if it does not."""
     if prompts.text is not None and config.fuser.modality != "audio+text":
         raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")
 

@@ -41,6 +41,7 @@ class MediaInfo:
         audio_rate: sampling rate of the first audio stream in Hz; None without audio.
         audio_channels: number of its channels; 0 without audio.
         time_base: seconds per unit of the pictures' time stamps; None without pictures.
+        name: of a source that was copied to `path`, such as an address; empty for a file itself.
     """
 
     path: Path
@@ -51,6 +52,7 @@ class MediaInfo:
     audio_rate: int | None
     audio_channels: int
     time_base: Fraction | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -311,7 +311,7 @@ def test_folder_without_videos(segment, tmp_path):
     empty.mkdir()
     outcome = segment(empty)
     assert outcome.code == 2
-    assert outcome.error.startswith(f"{empty}: no videos in this folder; known endings: .3gp .avi")
+    assert outcome.error.startswith(f"{empty}: no videos in this folder; known endings: .264 .265")
     clip = write_clip(tmp_path / "dog.mp4", 1.0)
     outcome = segment(empty, clip, *SMALL)
     assert outcome.code == 1
@@ -322,7 +322,5 @@ def test_folder_without_videos(segment, tmp_path):
 def test_two_inputs_with_the_same_name(segment, tmp_path):
     clip = write_clip(tmp_path / "dog.mp4", 1.0)
     other = write_clip(tmp_path / "dog.mkv", 1.0)
-    outcome = segment(clip, other)
-    assert outcome.code == 2
-    assert outcome.error == f"{clip} and {other} would both write to dog/: run them with different --out"
-    assert not (tmp_path / "out").exists()
+    assert segment(clip, other, *SMALL).code == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dog.mp4", "dog.mkv"}

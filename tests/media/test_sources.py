@@ -76,7 +76,7 @@ def test_arguments_that_do_not_fit(tmp_path, noise):
     empty = tmp_path / "empty"
     empty.mkdir()
     for source, options, error, text in (
-        (noise, {}, UsageError, "either `rate` or `times`"),
+        (noise, {}, UsageError, "either `rate`, pictures per second, or `times`"),
         (noise, {"rate": 0}, UsageError, "must be above 0"),
         (noise, {"times": [0, 1, 1, 2, 3, 4]}, UsageError, "must rise"),
         ([noise[0], noise[1][:20]], {"rate": 1}, UsageError, "give one size"),
@@ -84,7 +84,7 @@ def test_arguments_that_do_not_fit(tmp_path, noise):
         ([], {"rate": 1}, InputError, "no pictures"),
         (empty, {"rate": 1}, InputError, "no pictures in this folder"),
         (clip, {"rate": 1}, UsageError, "are for folders"),
-        (3, {}, UsageError, "int is no source"),
+        (3, {}, UsageError, "`path=3`: no source"),
         (f"file://{tmp_path}/missing.mp4", {}, InputError, "cannot be opened"),
         (noise, {"rate": 1, "sound": np.zeros(9)}, UsageError, "needs `sound_rate`"),
     ):

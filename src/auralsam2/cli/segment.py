@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from inspect import signature
@@ -25,8 +24,9 @@ from auralsam2.cli.options import (
     ThreadsOption,
 )
 from auralsam2.cli.segment_batch import BatchReport, segment_all
-from auralsam2.cli.segment_worker import VIDEO_EXTENSIONS, SegmentOptions, VideoTask, VideoWorker, check_resume
-from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, InputError, UsageError
+from auralsam2.cli.segment_inputs import list_inputs
+from auralsam2.cli.segment_worker import SegmentOptions, VideoTask, VideoWorker, check_resume
+from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
 
@@ -45,7 +45,12 @@ Examples:
 
 def segment(
     inputs: Annotated[
-        list[Path] | None, typer.Argument(metavar="INPUT", help="Videos, or folders of videos.", show_default=False)
+        list[str] | None,
+        typer.Argument(
+            metavar="INPUT",
+            help="Videos, folders of videos, a folder of pictures, addresses (https://…, s3://…), or - for stdin.",
+            show_default=False,
+        ),
     ] = None,
     model: ModelOption = "mini",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
@@ -77,6 +82,10 @@ def segment(
         str | None,
         typer.Option(metavar="S|M:S", help="End, in seconds; default: end of the video."),
     ] = None,
+    rate: Annotated[
+        float | None, typer.Option(metavar="N", help="Pictures per second, for a folder of pictures.")
+    ] = None,
+    recursive: Annotated[bool, typer.Option(help="Search folders inside folders.")] = True,
     save: Annotated[
         str, typer.Option(metavar="LIST", help=f"Files to write, of {','.join(OUTPUT_FILES)}.")
     ] = "overlay,masks,json",
@@ -156,79 +165,68 @@ def segment(
     elif not inputs:
         raise UsageError("give a video, a folder of videos, or --manifest FILE")
     elif run == RunOptions():
-        raise typer.Exit(segment_inputs(inputs, job))
+        raise typer.Exit(segment_inputs(inputs, job, rate=rate, recursive=recursive))
     else:
-        rows = [
-            ManifestRow(number=number, uri=str(video), id=video.stem)
-            for number, video in enumerate(expand_inputs(inputs), start=1)
-        ]
+        listed = list_inputs(inputs, recursive=recursive).inputs
+        if copied := next((one for one in listed if one.copied), None):
+            raise UsageError(f"{copied.text}: --jobs, --shard, --limit and the like take files: leave them out")
+        rows = [ManifestRow(number=number, uri=one.text, id=one.name) for number, one in enumerate(listed, start=1)]
     raise typer.Exit(segment_rows(rows, job, run, signature(segment).parameters))
 
 
-def expand_inputs(inputs: Iterable[Path]) -> list[Path]:
-    """Replace each folder by the videos in it, in alphabetical order.
-
-    A folder without videos is not replaced; `SegmentOptions.open` raises its error.
-
-    Raises:
-        UsageError: two inputs would write to one folder.
-    """
-    videos: list[Path] = []
-    for path in inputs:
-        contents = find_videos(path) if os.path.isdir(path) else []  # noqa: PTH112 - Path.is_dir raises OSError
-        videos += contents or [path]
-    by_stem: dict[str, Path] = {}
-    for video in (path for path in videos if not os.path.isdir(path)):  # noqa: PTH112
-        if (other := by_stem.setdefault(video.stem, video)) is not video:
-            raise UsageError(f"{other} and {video} would both write to {video.stem}/: run them with different --out")
-    return videos
-
-
-def find_videos(folder: Path) -> list[Path]:
-    """List the videos directly in a folder, by name, without hidden files.
-
-    Raises:
-        InputError: the folder cannot be read.
-    """
-    try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}); check its permissions") from error
-    return [path for path in paths if path.suffix.lower() in VIDEO_EXTENSIONS and os.path.isfile(path)]  # noqa: PTH113
-
-
-def segment_inputs(inputs: list[Path], job: SegmentOptions) -> int:
+def segment_inputs(inputs: list[str], job: SegmentOptions, *, rate: float | None = None, recursive: bool = True) -> int:
     """Segment all inputs; returns the exit code.
 
     An exception concerns the input that it occurs in, and the next input follows. An interrupt, a full disk and a model
     that cannot be loaded end the run. Several runs may share one output folder: an input that another run has locked is
-    tried again at the end.
+    tried again at the end. Inputs that are copied to temporary files come last, one copy at a time.
 
     Raises:
         AuralError: nothing could be done at all: arguments, the only input, the model, or a full disk.
     """
+    from auralsam2.media.sources import media_file
+
     began = time.time()
     check_resume(job)
-    videos = expand_inputs(inputs)
-    report = BatchReport(job, signature(segment).parameters, alone=len(inputs) == 1 and videos == inputs)
+    found = list_inputs(inputs, recursive=recursive)
+    alone = len(inputs) == len(found.inputs) == 1 and inputs[0] == found.inputs[0].text
+    report = BatchReport(job, signature(segment).parameters, alone=alone)
+    for note in found.notes:
+        report.note(note)
     usable: list[VideoTask] = []
-    for video in videos:
-        with report.failures_of(video):
-            job.open(video)
-            usable.append(VideoTask(video=video, name=video.stem, options=job))
+    for one in found.inputs:
+        if not one.copied:
+            with report.failures_of(one.text):
+                job.open(Path(one.text))
+                usable.append(VideoTask(video=Path(one.text), name=one.name, options=job))
+    worker: VideoWorker | None = None
     if usable:
-        _segment(usable, job, report, began)
+        worker = VideoWorker(job, began=began)
+        _segment(usable, job, worker, report)
+    for one in found.inputs:
+        if one.copied:
+            with (
+                report.failures_of(one.text),
+                media_file(one.text, rate=rate if _is_folder(one.text) else None) as video,
+            ):
+                job.open(video, one.text)
+                worker = worker or VideoWorker(job, began=began)
+                task = VideoTask(video=video, name=one.name, options=job, source=one.text)
+                _segment([task], job, worker, report)
     return EXIT_SOME_FAILED if report.failures else EXIT_DONE
 
 
-def _segment(tasks: list[VideoTask], job: SegmentOptions, report: BatchReport, began: float) -> None:
+def _is_folder(text: str) -> bool:
+    return text != "-" and "://" not in text
+
+
+def _segment(tasks: list[VideoTask], job: SegmentOptions, worker: VideoWorker, report: BatchReport) -> None:
     """Segment the inputs that passed the first check, of which those that are done are skipped."""
-    worker = VideoWorker(job, began=began)
     pending = []
     for task in tasks:
-        with report.failures_of(task.video):
+        with report.failures_of(task.label):
             if worker.skips(task):
-                report.skipped(task.video, task.folder)
+                report.skipped(task.label, task.folder)
             else:
                 pending.append(task)
     if pending:

@@ -27,21 +27,21 @@ POLL_SECONDS = 0.5
 
 def segment_all(tasks: list[VideoTask], worker: VideoWorker, report: BatchReport) -> None:
     """Segment videos in order, and those that other runs have locked once they are unlocked."""
-    announced: set[Path] = set()
+    announced: set[str] = set()
     while tasks:
         locked = []
         for task in tasks:
-            with report.failures_of(task.video):
+            with report.failures_of(task.label):
                 outcome = worker.segment(task, report.progress)
                 if outcome is None:
                     locked.append(task)
-                    if task.video not in announced:
-                        report.note(f"{task.video}: another run is writing its results; retried at the end")
-                        announced.add(task.video)
+                    if task.label not in announced:
+                        report.note(f"{task.label}: another run is writing its results; retried at the end")
+                        announced.add(task.label)
                 elif outcome.status == "skipped":
-                    report.skipped(task.video, task.folder)
+                    report.skipped(task.label, task.folder)
                 else:
-                    report.done(task.video, task.folder, list(outcome.warnings))
+                    report.done(task.label, task.folder, list(outcome.warnings))
         if len(locked) == len(tasks):
             time.sleep(POLL_SECONDS)
         tasks = locked
@@ -61,7 +61,7 @@ class BatchReport:
         self.failures = 0
 
     @contextmanager
-    def failures_of(self, video: Path) -> Iterator[None]:
+    def failures_of(self, video: Path | str) -> Iterator[None]:
         """Report an exception inside as the failure of an input.
 
         Raises:
@@ -88,12 +88,12 @@ class BatchReport:
         if not self._job.quiet:
             print(message_line("", text), file=sys.stderr)
 
-    def skipped(self, video: Path, folder: Path) -> None:
+    def skipped(self, video: Path | str, folder: Path) -> None:
         """Report an input whose results are complete already."""
         self.note(f"{video}: results are complete, skipped")
         self._line({"input": str(video), "status": "skipped", "output": str(folder)})
 
-    def done(self, video: Path, folder: Path, warnings: list[str]) -> None:
+    def done(self, video: Path | str, folder: Path, warnings: list[str]) -> None:
         """Report an input whose results are written."""
         for warning in warnings:
             print(message_line("warning", f"{video}: {warning}"), file=sys.stderr)

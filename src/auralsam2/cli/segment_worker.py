@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from auralsam2.cli.segment_inputs import VIDEO_EXTENSIONS
 from auralsam2.errors import AuralError, InputError, UnavailableError, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from auralsam2.model import AuralSAM2
     from auralsam2.outputs.postprocessing import PostProcessing
     from auralsam2.outputs.result_folder import OverlayRate
-
-_EXTENSIONS = ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .flv .wmv .ogv .3gp .gif"
-VIDEO_EXTENSIONS = frozenset(_EXTENSIONS.split(" "))
-"""Suffixes of the files in a folder that count as videos."""
 
 Progress = Callable[[Path, Any], AbstractContextManager[Callable[[Any], None]]]
 """Takes a video and its source; the context yields a function to call after each frame."""
@@ -66,8 +63,12 @@ class SegmentOptions:
     as_json: bool
     quiet: bool
 
-    def open(self, video: Path) -> VideoSource:
+    def open(self, video: Path, name: str = "") -> VideoSource:
         """Probe a video and check the options against it.
+
+        Args:
+            video: the file.
+            name: of a source that was copied to the file.
 
         Raises:
             InputError: the video, or the sound file, cannot be used.
@@ -85,6 +86,7 @@ class SegmentOptions:
             fps=self.fps,
             start=self.start,
             end=self.end,
+            name=name,
         )
 
     def options(self, request: str, dtype: str) -> dict[str, Any]:
@@ -113,11 +115,18 @@ class VideoTask:
         video: the file.
         name: name of its result folder in `options.out`.
         options: options of this video.
+        source: name of a source that was copied to the file.
     """
 
     video: Path
     name: str
     options: SegmentOptions
+    source: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name of the input in messages."""
+        return self.source or str(self.video)
 
     @property
     def folder(self) -> Path:
@@ -233,7 +242,7 @@ class VideoWorker:
             if self._is_done(task, request):  # another run has completed it
                 return Outcome(status="skipped")
             self.check_prompts(options.prompts)
-            source = options.open(task.video)  # again: the file may have changed since the first check
+            source = options.open(task.video, task.source)  # again: the file may have changed since the first check
             result = VideoSegmentation(self.load(), source, options.prompts)
             with progress(task.video, source) as on_frame:
                 result.save(

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from auralsam2.arguments import as_audio_track, as_path, as_rate, as_seconds
-from auralsam2.errors import InputError, UsageError, quoted
+from auralsam2.errors import AuralError, InputError, UsageError, quoted
 from auralsam2.inference.mask_file import read_mask_file
 from auralsam2.media.audio_choice import AudioChoice, audio_note
 from auralsam2.media.probe import probe
+from auralsam2.media.sources import OpenedSource, is_media_path, open_source
 from auralsam2.types import MediaInfo, Prompts
+
+
+@contextmanager
+def _named(path: Path, name: str) -> Iterator[None]:
+    """Name the source in place of its copy in errors."""
+    try:
+        yield
+    except AuralError as error:
+        raise type(error)(str(error).replace(str(path), name)) from error
+
 
 DEFAULT_FPS = 1.0
 """Processed frames per second: the rate of the training data."""
@@ -30,6 +45,7 @@ class VideoSource:
         start, end: processed part, in seconds; None for the end of the video.
         audio_track: number or language of the audio track; None for the default one.
         notes: notes on the choice of the audio track.
+        file: temporary copy of a source that is not a file; exists as long as this object.
     """
 
     info: MediaInfo
@@ -39,11 +55,12 @@ class VideoSource:
     end: float | None = None
     audio_track: AudioChoice = None
     notes: tuple[str, ...] = ()
+    file: OpenedSource | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def open(
         cls,
-        path: Path | str,
+        path: Any,
         prompts: Prompts,
         *,
         audio: Audio = "track",
@@ -52,13 +69,15 @@ class VideoSource:
         end: float | str | None = None,
         audio_track: AudioChoice = None,
         prompts_later: bool = False,
+        name: str = "",
+        **pictures: Any,
     ) -> VideoSource:
         """Check the files and the options.
 
         A video without an audio track needs text or visual prompts, or `prompts_later`.
 
         Args:
-            path: the video.
+            path: the video, or another source of `media.sources.open_source`.
             prompts: checked against the video.
             audio: a file, `track` or `none`.
             audio_track: number or language of the track; None for the default one.
@@ -66,12 +85,33 @@ class VideoSource:
             start: start of the processed part, in seconds or as text such as `1:30`.
             end: end of the processed part, likewise; None for the end of the video.
             prompts_later: prompts follow when the source is open.
+            name: of a source that the caller copied to `path`.
+            pictures: `rate`, `times`, `sound` and `sound_rate` of `open_source`.
 
         Raises:
             InputError: a file cannot be read, or there is neither audio nor another prompt.
             UsageError: times, rate or prompts do not fit the video.
         """
+        file: OpenedSource | None = None
+        if not is_media_path(path) and not isinstance(path, bytes):
+            file = open_source(path, **pictures)
+            path, name = file.path, file.name
+        elif any(value is not None for value in pictures.values()):
+            raise UsageError(f"{path}: `rate`, `times` and `sound` are for folders of pictures and arrays")
         path = as_path("path", path)
+        if name:
+            with _named(path, name):
+                opened = cls.open(
+                    path,
+                    prompts,
+                    audio=audio,
+                    fps=fps,
+                    start=start,
+                    end=end,
+                    audio_track=audio_track,
+                    prompts_later=prompts_later,
+                )
+            return dataclasses.replace(opened, info=dataclasses.replace(opened.info, name=name), file=file)
         fps, start = as_rate("fps", fps), as_seconds("start", start)
         end = None if end is None or (isinstance(end, float) and end == math.inf) else as_seconds("end", end)
         audio_track = as_audio_track(audio_track)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
@@ -16,7 +18,8 @@ import av
 import numpy as np
 from PIL import Image
 
-from auralsam2.errors import InputError, UsageError
+from auralsam2.arguments import as_array, as_index, as_number, as_path
+from auralsam2.errors import InputError, UsageError, quoted
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.types import Frame
 
@@ -53,6 +56,25 @@ def frames_from(
         yield from reader
 
 
+class OpenedSource:
+    """A source as a media file. A temporary file is removed by `close`, or with this object.
+
+    Args:
+        path: the file.
+        name: of the source, for people.
+        folder: temporary folder with the file; None where the file is the source itself.
+    """
+
+    def __init__(self, path: Path, name: str, folder: str | None = None) -> None:
+        self.path, self.name = path, name
+        self._finalizer = None if folder is None else weakref.finalize(self, shutil.rmtree, folder, True)
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        if self._finalizer is not None:
+            self._finalizer()
+
+
 @contextmanager
 def media_file(
     source: Any,
@@ -62,7 +84,30 @@ def media_file(
     sound: np.ndarray | None = None,
     sound_rate: int | None = None,
 ) -> Iterator[Path]:
-    """Provide a source as a media file, which exists until the context ends.
+    """Provide a source as a media file, which exists until the context ends; see `open_source`."""
+    file = open_source(source, rate=rate, times=times, sound=sound, sound_rate=sound_rate)
+    try:
+        yield file.path
+    finally:
+        file.close()
+
+
+def is_media_path(source: Any) -> bool:
+    """Whether a source is the name of a file, not a folder, an address or standard input."""
+    if isinstance(source, str) and (source == "-" or "://" in source):
+        return False
+    return isinstance(source, str | os.PathLike) and not os.path.isdir(source)  # noqa: PTH112
+
+
+def open_source(
+    source: Any,
+    *,
+    rate: float | None = None,
+    times: Iterable[float] | None = None,
+    sound: Any = None,
+    sound_rate: int | None = None,
+) -> OpenedSource:
+    """Open a source as a media file.
 
     Media files are used as they are. Any other source is copied to a temporary file, piece by piece, so that memory
     does not grow with its length; pictures are stored without loss.
@@ -76,9 +121,6 @@ def media_file(
         sound: (N,) or (N, C) float in [-1, 1], for a folder or arrays.
         sound_rate: samples per second of `sound`.
 
-    Yields:
-        the path of the media file.
-
     Raises:
         InputError: the source cannot be read, or holds no pictures.
         UsageError: rate, times or sound do not fit the source.
@@ -87,24 +129,34 @@ def media_file(
     if pictures is None and not (rate is None and times is None and sound is None):
         raise UsageError(f"{source}: `rate`, `times` and `sound` are for folders of pictures and arrays")
     if pictures is not None and (rate is None) == (times is None):
-        raise UsageError("pictures need either `rate` or `times`: give one of them")
-    if rate is not None and not 0 < rate < float("inf"):
-        raise UsageError(f"`rate={rate:g}` must be above 0")
-    if sound is not None and not sound_rate:
-        raise UsageError("`sound` needs `sound_rate`, in samples per second")
+        prefix = f"{source}: " if isinstance(source, str | os.PathLike) else ""
+        raise UsageError(f"{prefix}pictures need either `rate`, pictures per second, or `times`: give one of them")
+    if rate is not None:
+        rate = as_number("rate", rate)
+        if rate <= 0:
+            raise UsageError(f"`rate={rate:g}` must be above 0")
+    if sound is not None:
+        sound = as_array("sound", sound)
+        if not sound_rate:
+            raise UsageError("`sound` needs `sound_rate`, in samples per second")
+        sound_rate = as_index("sound_rate", sound_rate)
     if isinstance(file, Path):
-        yield file
-        return
-    with tempfile.TemporaryDirectory(prefix="auralsam2-") as folder:
+        return OpenedSource(file, str(file))
+    folder = tempfile.mkdtemp(prefix="auralsam2-")
+    name = str(source) if isinstance(source, str | os.PathLike) else "frames" if file is None else "stream"
+    copy = OpenedSource(Path(folder) / ("source.mov" if file is None else "source"), name, folder)
+    try:
         if pictures is not None:
-            path = Path(folder) / "source.mov"
             moments = times if times is not None else (number / (rate or 1) for number in count())
-            _write(path, pictures, moments, sound, sound_rate or 0)
+            _write(copy.path, pictures, moments, sound, sound_rate or 0)
         elif file is not None:
-            path = Path(folder) / "source"
-            with path.open("wb") as target:
+            with copy.path.open("wb") as target:
                 shutil.copyfileobj(file, target)
-        yield path
+        os.utime(copy.path, (0, 0))  # the content alone identifies a copy
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _content(source: Any) -> tuple[Path | IO[bytes] | None, Iterable[Any] | None]:
@@ -113,14 +165,14 @@ def _content(source: Any) -> tuple[Path | IO[bytes] | None, Iterable[Any] | None
         return sys.stdin.buffer, None
     if isinstance(source, str) and "://" in source:
         return _remote(source), None
-    if isinstance(source, str | Path):
-        path = Path(source)
+    if isinstance(source, str | os.PathLike):
+        path = as_path("source", source)
         return (None, _folder(path)) if path.is_dir() else (path, None)
     if hasattr(source, "read"):
         return source, None
     if isinstance(source, Iterable):
         return None, source
-    raise UsageError(f"{type(source).__name__} is no source: give a file, a folder, an address, a stream or pictures")
+    raise UsageError(f"`path={quoted(source)}`: no source: give a file, a folder, an address, a stream or pictures")
 
 
 def _remote(address: str) -> IO[bytes]:

@@ -67,7 +67,7 @@ def result_members(
     yield (
         "input",
         {
-            "path": str(info.path),
+            "path": info.name or str(info.path),
             "size": [info.width, info.height],
             "duration": _rounded(info.duration),
             "fps": _rounded(info.fps),
