@@ -114,6 +114,8 @@ def test_a_long_video_is_given_up(segment, tmp_path: Path) -> None:
         (("a.mp4", "--shard", "3/2"), "--shard 3/2: give I/N with I from 1 to N"),
         (("a.mp4", "--shard", "x"), "--shard x: give I/N"),
         (("--manifest", "list.csv", "--save", "masks"), "--resume needs json"),
+        (("--manifest", "list.csv", "--rate", "5"), "--rate is for folders of pictures"),
+        (("a.mp4", "--rate", "5"), "--rate is for folders of pictures, and no input is one"),
     ],
 )
 def test_unusable_arguments(segment, tmp_path: Path, arguments: tuple[str, ...], reason: str) -> None:

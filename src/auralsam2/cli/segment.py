@@ -158,6 +158,8 @@ def segment(
     from auralsam2.batch.manifest import Manifest, ManifestRow
     from auralsam2.cli.segment_manifest import segment_rows
 
+    if rate is not None and (manifest is not None or run != RunOptions()):
+        raise UsageError("--rate is for folders of pictures, which --manifest, --jobs, --shard and the like do not take")
     if manifest is not None:
         if inputs:
             raise UsageError("--manifest names the videos: leave INPUT out")
@@ -190,6 +192,8 @@ def segment_inputs(inputs: list[str], job: SegmentOptions, *, rate: float | None
     check_resume(job)
     found = list_inputs(inputs, recursive=recursive)
     alone = len(inputs) == len(found.inputs) == 1 and inputs[0] == found.inputs[0].text
+    if rate is not None and not any(one.copied and _is_folder(one.text) for one in found.inputs):
+        raise UsageError("`rate` is for folders of pictures, and no input is one: leave it out")
     report = BatchReport(job, signature(segment).parameters, alone=alone)
     for note in found.notes:
         report.note(note)
