@@ -136,9 +136,7 @@ def check(server: Server, clip: Path, process: int, sessions: int, minutes: floa
     for thread in threads:
         thread.join()
     late = memory(process)
-    print(
-        f"{sum(visits)} visits, {len(errors)} errors; {early:.0f} MB after {mark / 60:.1f} min, {late:.0f} MB at end"
-    )
+    print(f"{sum(visits)} visits, {len(errors)} errors; {early:.0f} MB after {mark / 60:.1f} min, {late:.0f} MB at end")
     if errors:
         sys.exit("\n".join(errors))
     if late > TOLERANCE * early:

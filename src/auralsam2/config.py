@@ -26,7 +26,7 @@ Method = Literal["auralsam2", "gavs", "sama"]
 AdapterForm = Literal["audio_vector", "image_token"]
 TextAttention = Literal["shared", "per_block"]
 
-SAM2_FOLDER, TEXT_FOLDER = "sam2", "text"
+SAM2_FOLDER, TEXT_FOLDER, NAMER_FOLDER = "sam2", "text", "namer"
 """Folders of the bundled SAM 2 and text encoder inside a model folder."""
 SAM2_LARGE = "facebook/sam2-hiera-large"
 DISTILROBERTA = "distilbert/distilroberta-base"

@@ -24,8 +24,9 @@ from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.media.audio_choice import AudioChoice
-from auralsam2.model_folder import check_parts, load_network, save_network
+from auralsam2.model_folder import check_parts, load_namer, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.outputs.export import ExportOptions
 from auralsam2.outputs.formats import parse_formats
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess
@@ -92,6 +93,11 @@ class AuralSAM2:
             network = load_network(folder)
         return cls(network.to(torch_device), name, precision, folder)
 
+    def namer(self, names: bool | Path | str) -> ObjectNamer | None:
+        """Load the namer of the model, or the one in a folder; see `model_folder.load_namer`."""
+        names = as_path("names", names) if isinstance(names, Path | str) else names
+        return load_namer(self.folder, self.name, self.network.sam2.hidden_dim, names)
+
     def save_pretrained(self, folder: Path | str) -> Path:
         """Write a model folder.
 
@@ -129,6 +135,8 @@ class AuralSAM2:
         fps: float | Literal["all"] | None = DEFAULT_FPS,
         start: float | str = 0.0,
         end: float | str | None = None,
+        separate: bool = False,
+        names: bool | Path | str = False,
         **pictures: Any,
     ) -> VideoSegmentation:
         """Segment one object of a video: the sounding objects, or the object of other prompts, lazily.
@@ -147,6 +155,8 @@ class AuralSAM2:
             fps: processed frames per second; None or `all` for every frame.
             start: start of the processed part, in seconds or as text such as `1:30`.
             end: end of the processed part, likewise; None for the end of the video.
+            separate: yield each sounding source that can be told apart as an object, numbered from 1.
+            names: name the categories of objects by the namer of the model, or by the one in a folder.
             pictures: for a folder of pictures or arrays: `rate`, pictures per second, or `times`, seconds of each;
                 `sound`, (N,) or (N, 2) float in [-1, 1], with its `sound_rate` in Hz.
 
@@ -164,7 +174,7 @@ class AuralSAM2:
             path, prompts, audio=audio, audio_track=audio_track, fps=fps, start=start, end=end, **pictures
         )
         check_modality(self.config, prompts, self.name)
-        return VideoSegmentation(self, source, prompts)
+        return VideoSegmentation(self, source, prompts, separate=separate, namer=self.namer(names))
 
     def open(
         self,
@@ -221,17 +231,29 @@ class VideoSegmentation:
         model: AuralSAM2, not a baseline.
         source: the video.
         prompts: text, points, boxes and masks beside the audio of the source.
+        separate: yield each sounding source as an object of its own.
+        namer: adds the categories of objects.
 
     Raises:
-        UsageError: there is neither audio nor another prompt, or the model is a baseline.
+        UsageError: the prompts do not fit the source or `separate`, or the model is a baseline.
     """
 
-    def __init__(self, model: AuralSAM2, source: VideoSource, prompts: Prompts) -> None:
+    def __init__(
+        self,
+        model: AuralSAM2,
+        source: VideoSource,
+        prompts: Prompts,
+        *,
+        separate: bool = False,
+        namer: ObjectNamer | None = None,
+    ) -> None:
         self.model, self.source, self.prompts = model, source, prompts
+        self._options = {"separate": separate, "names": namer is not None}
         self.clock = StageTimer()
         self._started = False
         compute = partial(inference_context, model)
-        self._stream = VideoStream(streaming_network(model), source, prompts, compute, self.clock)
+        network = streaming_network(model)
+        self._stream = VideoStream(network, source, prompts, compute, self.clock, separate=separate, namer=namer)
 
     @property
     def warnings(self) -> list[str]:
@@ -295,6 +317,7 @@ class VideoSegmentation:
             "end": source.end,
             "audio_track": source.audio_track,
             "postprocessing": dataclasses.asdict(steps),
+            **self._options,
         }
         header = {
             "model": self.model.name,
@@ -319,10 +342,7 @@ class VideoSegmentation:
         )
         with folder:
             with BackgroundWriter(folder, self.clock) as writer:
-                for segmentation in postprocess(self, steps):
-                    writer.write(segmentation)
-                    if on_frame is not None:
-                        on_frame(segmentation)
+                writer.write_all(postprocess(self, steps), on_frame)
             folder.close(timing=self.clock.seconds, warnings=self.warnings)
         return folder.folder
 

@@ -10,11 +10,12 @@ import torch
 from transformers import Sam2VideoModel
 
 from auralsam2.baselines.network import AdapterNetwork, assemble_network
-from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
-from auralsam2.errors import ConfigError
+from auralsam2.config import NAMER_FOLDER, SAM2_FOLDER, TEXT_FOLDER, ModelConfig
+from auralsam2.errors import ConfigError, UsageError
 from auralsam2.hub import download
 from auralsam2.hub.convert import HUB_ID
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.modeling.prompt_encoder import VisualPrompts, embed_prompts
 from auralsam2.modeling.sam2 import load_sam2
 from auralsam2.modeling.text_encoder import TextEncoder
@@ -69,6 +70,31 @@ def load_network(folder: Path) -> AudioVisualNetwork:
         ConfigError: the configuration is out of range, the parts do not match, or weights are not finite.
     """
     return assemble_model(ModelConfig.load(folder), folder, weights=folder)
+
+
+def load_namer(folder: Path | None, name: str, width: int, names: bool | Path) -> ObjectNamer | None:
+    """Load the namer of a model, or the one in another folder.
+
+    Args:
+        folder: of the model, or None.
+        name: of the model.
+        width: channels of its SAM 2.
+        names: True for the namer of the model, a folder for another one, False for none.
+
+    Raises:
+        UsageError: there is no namer.
+        ConfigError: the namer is damaged, or belongs to a model of another width.
+    """
+    if names is False:
+        return None
+    source = names if isinstance(names, Path) else None if folder is None else folder / NAMER_FOLDER
+    if source is None or not source.is_dir():
+        missing = f"no folder {names}" if isinstance(names, Path) else f"model {name} has no namer"
+        raise UsageError(f"`names`: {missing}: use model mini, or train a namer, see docs/guide/train.md")
+    namer = ObjectNamer.load(source)
+    if namer.width != width:
+        raise ConfigError(f"{source}: the namer belongs to a model of {namer.width} channels; {name} has {width}")
+    return namer
 
 
 def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None = None) -> None:

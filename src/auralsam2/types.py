@@ -239,6 +239,8 @@ class Segmentation:
         object_id: number of the object; 0 is the sounding object.
         source_index: number of the picture in the file, from 0; None if unknown.
         pts: presentation time stamp of the picture in units of the file's time base; None if unknown.
+        label: category of the object by the frames so far; None without names.
+        label_score: probability of `label`, in [0, 1]; None without names.
     """
 
     index: int
@@ -253,3 +255,5 @@ class Segmentation:
     object_id: int = 0
     source_index: int | None = None
     pts: int | None = None
+    label: str | None = None
+    label_score: float | None = None

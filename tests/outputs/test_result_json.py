@@ -111,6 +111,8 @@ def test_members_of_result_json(segmentation: Make, info: MediaInfo, header: dic
         "dtype": "fp32",
         "frames": rows,
         "intervals": [[0.0, 0.1], [0.3, 0.4]],
+        "objects": [{"object_id": 0}],
+        "object_intervals": [{"object_id": 0, "interval": [0.0, 0.1]}, {"object_id": 0, "interval": [0.3, 0.4]}],
         "warnings": ["the track is silent"],
         "timing": {"decode": 1.234568},
     }

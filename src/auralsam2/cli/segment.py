@@ -67,6 +67,13 @@ def segment(
     mask: Annotated[
         list[str] | None, typer.Option(metavar="PNG[#VALUE][@SECONDS]", help="Mask of the object, of the video's size.")
     ] = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="Make each sounding source that can be told apart an object of its own.")
+    ] = False,
+    names: Annotated[
+        bool, typer.Option("--names", help="Name the category of each object, by the namer of the model.")
+    ] = False,
+    namer: Annotated[Path | None, typer.Option(metavar="DIR", help="Name the objects by this namer instead.")] = None,
     audio: Annotated[
         str | None, typer.Option(metavar="FILE|none", help="Use the sound of this file, or no sound.")
     ] = None,
@@ -142,6 +149,8 @@ def segment(
         fps=options.parse_rate(fps),
         start=begin,
         end=stop,
+        separate=separate,
+        names=names if namer is None else namer,
         save=options.parse_outputs(save),
         overlay_rate=options.parse_choice("--overlay-rate", overlay_rate, ("processed", "source")),
         postprocessing=options.parse_postprocessing(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from auralsam2.cli.segment_inputs import VIDEO_EXTENSIONS
+from auralsam2.config import NAMER_FOLDER
 from auralsam2.errors import AuralError, InputError, UnavailableError, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.types import Prompts
@@ -38,6 +39,8 @@ class SegmentOptions:
         save: formats.
         overlay_rate: `processed` or `source`.
         postprocessing: steps of post-processing.
+        separate: make each sounding source an object of its own.
+        names: name objects by the namer of the model, or by that of a folder.
         device, dtype: names as on the command line.
         threads: number of CPU threads; None for the default of torch.
         resume: skip inputs whose results are complete.
@@ -62,6 +65,8 @@ class SegmentOptions:
     resume: bool
     as_json: bool
     quiet: bool
+    separate: bool = False
+    names: bool | Path = False
 
     def open(self, video: Path, name: str = "") -> VideoSource:
         """Probe a video and check the options against it.
@@ -243,7 +248,9 @@ class VideoWorker:
                 return Outcome(status="skipped")
             self.check_prompts(options.prompts)
             source = options.open(task.video, task.source)  # again: the file may have changed since the first check
-            result = VideoSegmentation(self.load(), source, options.prompts)
+            model = self.load()
+            namer = model.namer(options.names)
+            result = VideoSegmentation(model, source, options.prompts, separate=options.separate, namer=namer)
             with progress(task.video, source) as on_frame:
                 result.save(
                     options.out,
@@ -273,7 +280,20 @@ class VideoWorker:
             save=options.save,
             overlay_rate=options.overlay_rate,
             postprocessing=options.postprocessing,
+            separate=options.separate,
+            namer=self._namer_hash(options.names),
         )
+
+    def _namer_hash(self, names: bool | Path) -> str | None:
+        """Return the hash of the namer's weights; None without names or without a namer."""
+        from auralsam2.hub import download
+        from auralsam2.utils.weights import WEIGHTS_FILE, file_hash
+
+        if names is False:
+            return None
+        folder = download.resolve(self._options.model) / NAMER_FOLDER if names is True else names
+        file = folder / WEIGHTS_FILE
+        return file_hash(file) if file.is_file() else None
 
     def _is_done(self, task: VideoTask, request: str) -> bool:
         from auralsam2.outputs.result_folder import is_complete

@@ -10,9 +10,11 @@ import torch
 from auralsam2.errors import UsageError
 from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
 from auralsam2.inference.results import SILENT, SILENT_SO_FAR
+from auralsam2.inference.sources import name_objects, separate_sources
 from auralsam2.inference.video_session import SOUNDING, VideoSession
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.types import Prompts, Segmentation
 from auralsam2.utils.timing import StageTimer
 
@@ -34,6 +36,8 @@ class VideoStream:
         compute: returns the context in which the network runs, without gradients.
         clock: counts seconds per stage.
         memory: limit of cached data in memory, in bytes.
+        separate: yield each sounding source as an object of its own; see `sources.separate_sources`.
+        namer: adds the categories of objects.
 
     Attributes:
         warnings: notes for the user, complete after the last frame.
@@ -51,12 +55,20 @@ class VideoStream:
         clock: StageTimer | None = None,
         *,
         memory: int = DEFAULT_LIMIT,
+        separate: bool = False,
+        namer: ObjectNamer | None = None,
     ) -> None:
+        if separate and (source.sound is None or prompts != Prompts()):
+            raise UsageError(
+                f"{source.info.path}: `separate` tells sounding objects apart: give sound, and no text, points, boxes "
+                "or masks"
+            )
         if source.sound is None and prompts == Prompts():
             raise UsageError(f"{source.info.path}: nothing to look for: give sound, text, points, boxes or masks")
         self.warnings: list[str] = []
         self._network, self._source, self._prompts = network, source, prompts
         self._compute, self._clock, self._memory = compute, clock, memory
+        self._separate, self._namer = separate, namer
 
     def __iter__(self) -> Iterator[Segmentation]:
         """Yield the processed frames in the order of time.
@@ -73,7 +85,12 @@ class VideoStream:
                     session.hear()
                 if self._prompts != Prompts():
                     session.add(self._prompts, SOUNDING)
-                yield from session.stream()
+                frames = session.stream()
+                if self._separate:
+                    frames = separate_sources(session, frames)
+                if self._namer is not None:
+                    frames = name_objects(session, frames, self._namer)
+                yield from frames
                 complete = True
             finally:
                 self.warnings += [SILENT if complete and note == SILENT_SO_FAR else note for note in session.warnings]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from auralsam2.arguments import as_array
 from auralsam2.errors import UsageError, quoted
@@ -73,6 +73,34 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, in
     picture.paste(_DARK, mask=_alpha(dark, 1.0))
     overlay[region] = np.asarray(picture)
     return overlay
+
+
+def draw_label(image: np.ndarray, mask: np.ndarray, label: str, colour: tuple[int, int, int] = COLOUR) -> np.ndarray:
+    """Write the category of an object above it, white on its colour.
+
+    Args:
+        image: (H, W, 3) uint8 RGB; not modified.
+        mask: (H, W) bool.
+        label: the category; empty for none.
+        colour: RGB of the background of the text.
+
+    Returns:
+        (H, W, 3) uint8 RGB; `image` itself without a label or with an empty mask.
+    """
+    if not label or not mask.any():
+        return image
+    height, width = mask.shape
+    font = ImageFont.load_default(max(10, min(height, width) // 24))
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    left, top, right, bottom = draw.textbbox((0, 0), label, font=font)
+    margin = 2
+    x = min(int(columns[0]), max(0, width - int(right - left) - 2 * margin))
+    y = max(0, int(rows[0]) - int(bottom - top) - 2 * margin)
+    draw.rectangle((x, y, x + right - left + 2 * margin, y + bottom - top + 2 * margin), fill=colour)
+    draw.text((x + margin - left, y + margin - top), label, fill=_LIGHT, font=font)
+    return np.asarray(picture).copy()
 
 
 def _colour(colour: Any) -> tuple[int, int, int]:

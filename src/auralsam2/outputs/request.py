@@ -29,6 +29,8 @@ def request_hash(
     audio_track: int | str | None = None,
     overlay_rate: str = "processed",
     postprocessing: PostProcessing | None = None,
+    separate: bool = False,
+    namer: str | None = None,
 ) -> str:
     """Return a hash of everything that a result depends on, including the version of this package.
 
@@ -48,6 +50,8 @@ def request_hash(
         audio_track: number or language of the audio track; None for the default one.
         overlay_rate: `processed` or `source`.
         postprocessing: steps of post-processing; None for none.
+        separate: each source is an object of its own.
+        namer: hash of the weights of the namer; None without names.
 
     Returns:
         64 hexadecimal digits.
@@ -74,6 +78,8 @@ def request_hash(
         "save": sorted(save),
         "overlay_rate": overlay_rate,
         "postprocessing": postprocessing or PostProcessing(),
+        "separate": separate,
+        "namer": namer,
     }
     return hashlib.sha256(dump(request).encode()).hexdigest()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import json
 import logging
 import os
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +22,8 @@ from auralsam2.outputs import result_json
 from auralsam2.outputs.export import ExportOptions, check_replaceable, visible_names, write_format
 from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
 from auralsam2.outputs.jpeg import encode_jpeg
-from auralsam2.outputs.mask_table import MaskTable
-from auralsam2.outputs.overlay import draw_overlay
+from auralsam2.outputs.mask_table import SOUNDING_OBJECT, MaskTable
+from auralsam2.outputs.overlay import draw_label, draw_overlay, object_colour
 from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.utils import json_stream
 from auralsam2.utils.atomic_io import Staging, writing
@@ -123,6 +125,7 @@ class ResultFolder:
         self._rows: TextIO | None = None
         self._overlay: VideoWriter | None = None
         self._count = 0
+        self._labels: dict[int, str | None] = {}  # by object
         self._jpeg = b""
         self._jpeg_time: float | None = None  # presentation time of the picture in `_jpeg`
         self._closed = False
@@ -169,25 +172,36 @@ class ResultFolder:
         except (OSError, AuralError) as second:  # such as the flush of a file to a full disk
             _log.debug("%s: while giving up: %s", self.folder, second)
 
-    def write(self, segmentation: Segmentation) -> None:
-        """Add the next frame.
+    def write(self, segmentation: Segmentation, *others: Segmentation) -> None:
+        """Add the next frame; mask images hold the union of its objects.
+
+        Args:
+            segmentation: of one object.
+            others: of the other objects of the frame.
 
         Raises:
             OutputError: a file cannot be written.
             ValueError: frames are out of order.
         """
+        objects = (segmentation, *others)
+        for one in objects:
+            self._labels[one.object_id] = one.label or self._labels.get(one.object_id)
         if segmentation.index != self._count:
             raise ValueError(f"got frame {segmentation.index}, expected frame {self._count}")
         if "masks" in self._save:
-            self._write_mask(segmentation.mask)
+            self._write_mask(np.logical_or.reduce([one.mask for one in objects]))
         if "frames" in self._save:
             self._write_frame(segmentation)
         if self._rows is not None:
             with writing(self.folder):
-                self._rows.write(json_stream.dump(result_json.frame_row(segmentation)) + "\n")
+                for one in objects:
+                    self._rows.write(json_stream.dump(result_json.frame_row(one)) + "\n")
         if self._overlay is not None:
             with self._visible_names():
-                overlay = draw_overlay(segmentation.image, segmentation.mask)
+                overlay = segmentation.image
+                for one in objects:
+                    colour = object_colour(one.object_id)
+                    overlay = draw_label(draw_overlay(overlay, one.mask, colour), one.mask, one.label or "", colour)
                 self._overlay.write(overlay, *segmentation.slot)
         self._count += 1
 
@@ -204,6 +218,9 @@ class ResultFolder:
         self._closed = True
         with self._all, self._visible_names(), writing(self.folder):
             self._sinks.close()
+            names = {0: SOUNDING_OBJECT} if self._labels.keys() <= {0} else {n: f"source {n}" for n in self._labels}
+            names |= {number: label for number, label in self._labels.items() if label}
+            self._table = dataclasses.replace(self._table, names=dict(sorted(names.items())))
             if "json" in self._save:
                 members = result_json.result_members(self._info, self._header, self._read_rows, timing or {}, warnings)
                 json_stream.write_object(self._hidden("json"), members)
@@ -271,7 +288,7 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
     if "json" not in save:
         return False
     members: set[str] = set()
-    frames = 0
+    frames, latest = 0, None
     try:
         for name, value in json_stream.read_object(folder / OUTPUT_FILES["json"]):
             if name == "schema" and value != result_json.SCHEMA:
@@ -279,7 +296,9 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
             if name == "options" and not (isinstance(value, dict) and value.get("request") == request):
                 return False
             members.add(name)
-            frames += name == "frames"
+            if name == "frames" and isinstance(value, dict):
+                frames += value.get("index") != latest
+                latest = value.get("index")
         return {"schema", "options"} <= members and all(_is_whole(kind, path, frames) for kind, path in kinds)
     except (OSError, ValueError):  # missing, truncated or damaged
         return False
@@ -309,7 +328,7 @@ class BackgroundWriter:
     def __init__(self, folder: ResultFolder, clock: StageTimer) -> None:
         self._folder = folder
         self._clock = clock
-        self._queue: BoundedQueue[Segmentation | None] = BoundedQueue(QUEUE_LENGTH)
+        self._queue: BoundedQueue[tuple[Segmentation, ...] | None] = BoundedQueue(QUEUE_LENGTH)
         self._error: Exception | None = None
         self._aborted = threading.Event()
         self._thread = threading.Thread(target=self._run, name="write-behind", daemon=True)
@@ -328,22 +347,36 @@ class BackgroundWriter:
         if error is None and self._error is not None:
             raise self._error
 
-    def write(self, segmentation: Segmentation) -> None:
-        """Queue a frame; wait while the queue is full.
+    def write(self, segmentation: Segmentation, *others: Segmentation) -> None:
+        """Queue a frame, with one or several objects; wait while the queue is full.
 
         Raises:
             OutputError: an earlier frame could not be written.
         """
         if self._error is not None:
             raise self._error
-        self._queue.put(segmentation)
+        self._queue.put((segmentation, *others))
+
+    def write_all(
+        self, segmentations: Iterable[Segmentation], on_frame: Callable[[Segmentation], None] | None = None
+    ) -> None:
+        """Queue all frames; the objects of a frame are in sequence.
+
+        Args:
+            segmentations: in the order of time.
+            on_frame: called after each frame, with its first object.
+        """
+        for _, (first, *others) in itertools.groupby(segmentations, key=lambda segmentation: segmentation.index):
+            self.write(first, *others)
+            if on_frame is not None:
+                on_frame(first)
 
     def _run(self) -> None:
         # After an error, the queue is emptied without writing, so that `write` does not block.
-        while (segmentation := self._queue.get()) is not None:
+        while (objects := self._queue.get()) is not None:
             if self._error is None and not self._aborted.is_set():
                 try:
                     with self._clock.stage("write"):
-                        self._folder.write(segmentation)
+                        self._folder.write(*objects)
                 except Exception as error:  # raised again by `write` or on exit
                     self._error = error

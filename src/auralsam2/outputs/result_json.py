@@ -46,7 +46,11 @@ def frame_row(segmentation: Segmentation) -> Row:
         "object_score": _rounded(segmentation.object_score),
         "sounding": bool(segmentation.sounding),
         "rle": rle.encode_rle(mask),
-    }
+    } | (
+        {}
+        if segmentation.label is None or segmentation.label_score is None
+        else {"label": segmentation.label, "label_score": _rounded(segmentation.label_score)}
+    )
 
 
 def result_members(
@@ -79,8 +83,41 @@ def result_members(
         yield name, header[name]
     yield "frames", rows()
     yield "intervals", sounding_intervals(rows())
+    yield "objects", object_members(rows())
+    yield "object_intervals", object_intervals(rows())
     yield "warnings", list(warnings)
     yield "timing", {stage: _rounded(seconds) for stage, seconds in timing.items()}
+
+
+def object_members(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return the `object_id` and, with names, the `label` and `label_score` of each object, from its last frame."""
+    members: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        number = row["object_id"]
+        names = {key: row[key] for key in ("label", "label_score") if key in row}
+        members[number] = {"object_id": number} | (names or members.get(number, {}))
+    return [members[number] for number in sorted(members)]
+
+
+def object_intervals(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """Yield `object_id` and `interval` of the parts in which an object sounds and is visible, in order of their ends.
+
+    Args:
+        rows: rows of one or more objects, in the order of time.
+    """
+    current: dict[int, list[float]] = {}
+    for row in rows:
+        if not (row["sounding"] and rle.rle_area(row["rle"]) > 0):
+            continue
+        number, (begin, end) = row["object_id"], row["slot"]
+        if number in current and begin <= current[number][1] + _GAP:
+            current[number][1] = max(current[number][1], end)
+            continue
+        if number in current:
+            yield {"object_id": number, "interval": [_rounded(second) for second in current[number]]}
+        current[number] = [begin, end]
+    for number, interval in sorted(current.items(), key=lambda item: item[1][1]):
+        yield {"object_id": number, "interval": [_rounded(second) for second in interval]}
 
 
 def sounding_intervals(rows: Iterable[Row]) -> Iterator[list[float]]:
