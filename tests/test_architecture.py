@@ -33,6 +33,7 @@ ORDER = (
     "data",
     "stampavs",
     "model_folder",
+    "model_context",
     "model",
     "batch",
     "evaluation",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import tempfile
 from collections.abc import Callable, Collection, Iterator
@@ -24,20 +23,19 @@ from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.media.audio_choice import AudioChoice
-from auralsam2.model_folder import check_parts, load_namer, load_network, save_network
-from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.model_context import inference_context, streaming_network
+from auralsam2.model_folder import load_namer, load_network, save_network
+from auralsam2.modeling.network import AudioVisualNetwork
 from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.outputs.export import ExportOptions
 from auralsam2.outputs.formats import parse_formats
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_folder import BackgroundWriter, OverlayRate, ResultFolder
 from auralsam2.types import Prompts, Segmentation
-from auralsam2.utils.devices import DTYPES, pick_device, pick_dtype
+from auralsam2.utils.devices import pick_device, pick_dtype
 from auralsam2.utils.timing import StageTimer
 
 DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
-_MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
-"""Errors of torch and transformers for sizes or values of a configuration that do not match."""
 
 
 class AuralSAM2:
@@ -345,38 +343,6 @@ class VideoSegmentation:
                 writer.write_all(postprocess(self, steps), on_frame)
             folder.close(timing=self.clock.seconds, warnings=self.warnings)
         return folder.folder
-
-
-def streaming_network(model: AuralSAM2) -> AuralNetwork:
-    """Return the network of a model that segments videos of any length.
-
-    Raises:
-        UsageError: the model is a baseline.
-    """
-    if not isinstance(model.network, AuralNetwork):
-        raise UsageError(
-            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: use "
-            "auralsam2 evaluate, or a model such as mini"
-        )
-    return model.network
-
-
-@contextlib.contextmanager
-def inference_context(model: AuralSAM2) -> Iterator[None]:
-    """Run the network without gradients, in the precision of the model.
-
-    Raises:
-        ConfigError: the network failed because its parts do not match.
-    """
-    mixed = model.dtype != "fp32"
-    autocast = torch.autocast(model.network.device.type, DTYPES[model.dtype]) if mixed else contextlib.nullcontext()
-    try:
-        with torch.inference_mode(), autocast:
-            yield
-    except _MISFITS as error:
-        if not isinstance(error, torch.OutOfMemoryError):
-            check_parts(model.network, model.folder or model.name)
-        raise
 
 
 def open_session(

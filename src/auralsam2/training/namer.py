@@ -134,7 +134,7 @@ def accuracy(namer: ObjectNamer, vectors: torch.Tensor, names: list[str]) -> flo
     return sum(namer.names[number] == names[row] for number, row in zip(found, known, strict=True)) / len(known)
 
 
-def main(arguments: list[str] | None = None) -> int:
+def train_namer(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--dataset", choices=DATASETS, default=DATASETS[0])
@@ -169,4 +169,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(train_namer())

@@ -1,0 +1,65 @@
+"""Context in which the network of a model runs, and the network for videos of any length."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from auralsam2.config import ModelConfig
+from auralsam2.errors import UsageError
+from auralsam2.model_folder import check_parts
+from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.utils.devices import DTYPES
+
+_MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
+"""Errors of torch and transformers for sizes or values of a configuration that do not match."""
+
+
+class LoadedModel(Protocol):
+    """The parts of an `AuralSAM2` that its context needs; see there."""
+
+    network: AudioVisualNetwork
+    name: str
+    dtype: str
+    folder: Path | None
+
+    @property
+    def config(self) -> ModelConfig:
+        """Configuration of the network."""
+        ...
+
+
+def streaming_network(model: LoadedModel) -> AuralNetwork:
+    """Return the network of a model that segments videos of any length.
+
+    Raises:
+        UsageError: the model is a baseline.
+    """
+    if not isinstance(model.network, AuralNetwork):
+        raise UsageError(
+            f"model {model.name} is the baseline {model.config.method}, which takes whole clips: use "
+            "auralsam2 evaluate, or a model such as mini"
+        )
+    return model.network
+
+
+@contextlib.contextmanager
+def inference_context(model: LoadedModel) -> Iterator[None]:
+    """Run the network without gradients, in the precision of the model.
+
+    Raises:
+        ConfigError: the network failed because its parts do not match.
+    """
+    mixed = model.dtype != "fp32"
+    autocast = torch.autocast(model.network.device.type, DTYPES[model.dtype]) if mixed else contextlib.nullcontext()
+    try:
+        with torch.inference_mode(), autocast:
+            yield
+    except _MISFITS as error:
+        if not isinstance(error, torch.OutOfMemoryError):
+            check_parts(model.network, model.folder or model.name)
+        raise
