@@ -168,7 +168,7 @@ def segment(
     from auralsam2.cli.segment_manifest import segment_rows
 
     if rate is not None and (manifest is not None or run != RunOptions()):
-        raise UsageError("--rate is for folders of pictures, which --manifest, --jobs, --shard and the like do not take")
+        raise UsageError("--rate is for folders of pictures: --manifest, --jobs, --shard and the like take none")
     if manifest is not None:
         if inputs:
             raise UsageError("--manifest names the videos: leave INPUT out")
