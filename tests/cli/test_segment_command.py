@@ -123,7 +123,7 @@ def test_prompts_are_in_the_result(segment, clip, tmp_path):
         (5, 5, False),
     ]
     assert message["boxes"] == [{"x0": 8, "y0": 8, "x1": 40, "y1": 30, "time": 1.5}]
-    assert message["masks"] == [{"path": f"{tmp_path}/mask.png", "time": 2.5}]
+    assert message["masks"] == [{"path": f"{tmp_path}/mask.png", "time": 2.5, "value": None}]
     assert message["audio"] == str(clip)
 
 

@@ -121,7 +121,7 @@ def read_prompts(path: Path) -> Prompts:
         return Prompts(
             points=tuple(build_config(Point, entry, "point ") for entry in entries["points"]),
             boxes=tuple(build_config(Box, entry, "box ") for entry in entries["boxes"]),
-            masks=tuple(Mask(path=path.parent / mask.path, time=mask.time) for mask in masks),
+            masks=tuple(Mask(path=path.parent / mask.path, time=mask.time, value=mask.value) for mask in masks),
             text=text,
         )
     except (OSError, ValueError, TypeError, AuralError) as error:
@@ -132,6 +132,7 @@ def read_prompts(path: Path) -> Prompts:
 class _MaskEntry:
     path: str
     time: float = 0.0
+    value: int | None = None
 
 
 def parse_rate(text: str) -> float | None:
