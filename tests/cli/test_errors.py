@@ -51,7 +51,6 @@ def clip(tmp_path):
         (["--mask", "{wide}"], "wide.png: mask of 65x48 pixels, the video has 64x48"),
         (["--mask", "{cut}"], "cut.png: cannot be read as a mask: give an 8-bit PNG"),
         (["--bogus"], "No such option: --bogus"),
-        (["{dog}"], "would both write to dog/: run them with different --out"),
     ],
 )
 def test_arguments_are_checked_before_loading_a_model(command, clip, tmp_path, arguments, named):
@@ -193,7 +192,7 @@ def test_full_disk(fork, small_model, tmp_path, limit):
 def test_traceback_only_with_debug(command, clip, monkeypatch):
     from auralsam2.cli import segment
 
-    def broken(*_):
+    def broken(*_, **__):
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr(segment, "segment_inputs", broken)
