@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,8 +84,8 @@ def erosion_point(mask: np.ndarray) -> tuple[int, int]:
             for row, column in remaining
             if all((row + down, column + right) in remaining for down in (-1, 0, 1) for right in (-1, 0, 1))
         }
-    middle = np.mean(sorted(last), axis=0)
-    return min(last, key=lambda pixel: (((np.array(pixel) - middle) ** 2).sum(), pixel))
+    middle = [Fraction(sum(values), len(last)) for values in zip(*last, strict=True)]
+    return min(last, key=lambda pixel: (sum((a - b) ** 2 for a, b in zip(pixel, middle, strict=True)), pixel))
 
 
 @given(MASKS.filter(np.any))

@@ -44,5 +44,7 @@ def interior_point(mask: np.ndarray) -> tuple[int, int]:
     cropped = np.pad(mask[min_y : rows[-1] + 1, min_x : columns[-1] + 1], 1)
     distance: Any = ndimage.distance_transform_cdt(cropped, "chessboard")
     pixels = np.argwhere(distance == distance.max()) - 1
-    row, column = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()].tolist()
+    # Times the number of pixels: whole numbers, so that equal distances are equal.
+    from_mean = (len(pixels) * pixels - pixels.sum(0)).astype(np.longdouble)
+    row, column = pixels[(from_mean**2).sum(1).argmin()].tolist()
     return min_y + row, min_x + column
