@@ -87,5 +87,5 @@ def test_scripts_in_commands_exist():
     assert len(commands) > 8
     for command in commands:
         name = command.split()[-1]
-        path = REPOSITORY / (name.replace(".", "/") + ".py" if "-m" in command else name)
-        assert path.is_file(), command
+        file = name.replace(".", "/") + ".py" if "-m" in command else name
+        assert (REPOSITORY / file).is_file() or (REPOSITORY / "src" / file).is_file(), command

@@ -230,7 +230,7 @@ def test_damaged_or_incomplete_snapshot_is_an_error(server: LocalHub) -> None:
     server.lie = False
     assert (fetch_sam2("some/sam2") / "model.safetensors").read_bytes() == b"weights"
     server.add("some/pickles", {"config.json": b"{}", "pytorch_model.bin": b"pickle"})
-    with pytest.raises(UnavailableError, match=r"model\.safetensors is missing; .*/some/pickles does not hold"):
+    with pytest.raises(UnavailableError, match=r"model\.safetensors is missing; .*/some/pickles is incomplete"):
         fetch_sam2("some/pickles")
 
 
