@@ -9,7 +9,6 @@ the split; the background does not count. `--write` replaces the section `names`
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +29,7 @@ from auralsam2.modeling.object_namer import ObjectNamer, pool_features
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.stampavs.remix import read_scene
 from reporting import conditions_sentence, markdown_table, measurement_conditions, write_section
+from runs import splits_parser
 from separation import separated, true_tracks
 
 
@@ -65,11 +65,7 @@ def features_size(tracks: Sequence[torch.Tensor], features: Sequence[FrameFeatur
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--splits", default="test-seen", help="comma-separated")
-    parser.add_argument("--clips", type=int, help="first clips of each split")
+    parser = splits_parser((__doc__ or "").splitlines()[0], ("test-seen",))
     parser.add_argument("--write", type=Path, help="document with a section for the table")
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -100,13 +100,19 @@ def dataset_and_split(text: str) -> tuple[str, str]:
     return dataset, split
 
 
-def stampavs_parser(description: str, splits: tuple[str, ...], out: str) -> argparse.ArgumentParser:
-    """Return the command line of a script that evaluates a model on StampAVS, with its default splits and output."""
+def splits_parser(description: str, splits: tuple[str, ...]) -> argparse.ArgumentParser:
+    """Return the command line of a script that goes through clips of StampAVS, with its default splits."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("root", type=Path, help="folder that data build-stampavs wrote")
     parser.add_argument("--model", default="mini")
     parser.add_argument("--splits", default=",".join(splits), help="comma-separated")
     parser.add_argument("--clips", type=int, help="evaluate only the first clips of each split")
+    return parser
+
+
+def stampavs_parser(description: str, splits: tuple[str, ...], out: str) -> argparse.ArgumentParser:
+    """Return the command line of a script that evaluates a model on StampAVS, with its default splits and output."""
+    parser = splits_parser(description, splits)
     parser.add_argument("--out", type=Path, default=Path(out), help="folder of the reports")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--threads", type=int, default=1)

@@ -8,7 +8,6 @@ bounds what separation can reach. `--write` replaces the section `separation` of
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from auralsam2.modeling.preprocess import normalise
 from auralsam2.stampavs.remix import read_scene
 from auralsam2.training.dataset import object_masks
 from reporting import conditions_sentence, markdown_table, measurement_conditions, write_section
+from runs import splits_parser
 
 SCORES = ("mAP", "AP50", "AP75")
 METHODS = ("one mask for all", "separated", "true masks, separated")
@@ -86,11 +86,7 @@ def tracks_of(predictor: AuralPredictor, clip: LoadedClip, size: int) -> dict[st
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("root", type=Path)
-    parser.add_argument("--model", default="mini")
-    parser.add_argument("--splits", default="test-seen", help="comma-separated")
-    parser.add_argument("--clips", type=int, help="first clips of each split with several sounding objects")
+    parser = splits_parser((__doc__ or "").splitlines()[0], ("test-seen",))
     parser.add_argument("--write", type=Path, help="document with a section for the table")
     options = parser.parse_args()
     torch.set_num_threads(1)

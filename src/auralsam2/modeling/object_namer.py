@@ -114,7 +114,8 @@ def pool_features(features: FrameFeatures, masks: torch.Tensor) -> torch.Tensor:
     pooled = []
     for image in (features.embedding, features.middle):
         image = image[0].float()
-        share = F.adaptive_avg_pool2d(masks[:, None].to(image.device, torch.float32), image.shape[-2:])[:, 0]
+        height, width = image.shape[-2:]
+        share = F.adaptive_avg_pool2d(masks[:, None].to(image.device, torch.float32), (height, width))[:, 0]
         # A mask smaller than a cell still has its largest share somewhere.
         weight = share / share.sum((1, 2), keepdim=True).clamp(min=1e-6)
         mean = torch.einsum("nhw,chw->nc", weight, image)
