@@ -27,9 +27,14 @@ def test_a_fork_ends_as_an_interpreter(program, start, fork, monkeypatch):
 
 
 def test_an_interrupt_reaches_the_program(fork):
-    code = (
-        "import time\nprint('ready', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('end')"
-    )
+    code = """
+import time
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("end")
+"""
     process = fork("-c", code)
     assert process.stdout.readline() == "ready\n"
     assert process.poll() is None

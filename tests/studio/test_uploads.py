@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -316,6 +317,8 @@ def test_stalled_upload_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await asyncio.sleep(60)
         yield b"def"
 
-    with pytest.raises(RefusalError, match="stalled") as refusal:
-        asyncio.run(uploads.receive_upload(body(), None, tmp_path / "file", Limits()))
+    upload = uploads.receive_upload(body(), None, tmp_path / "file", Limits())
+    # In a thread, as Playwright leaves a running event loop in the main thread.
+    with ThreadPoolExecutor(1) as thread, pytest.raises(RefusalError, match="stalled") as refusal:
+        thread.submit(asyncio.run, upload).result()
     assert refusal.value.status == 408

@@ -83,4 +83,4 @@ def _average_precision(hits: np.ndarray, total: int) -> float:
     found = hits.cumsum()
     precision = np.maximum.accumulate((found / np.arange(1, len(hits) + 1))[::-1])[::-1]
     positions = np.searchsorted(found / total, _RECALLS)
-    return float(np.mean([precision[at] if at < len(precision) else 0.0 for at in positions]))
+    return sum(float(precision[at]) for at in positions if at < len(precision)) / len(positions)

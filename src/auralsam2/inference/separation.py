@@ -102,7 +102,7 @@ class SourceSeparator:
         covered = [track.mask for track in self._tracks if (component & track.mask).sum() >= PART * track.mask.sum()]
         if len(covered) < 2:
             return [component]
-        distances = np.stack([ndimage.distance_transform_edt(~mask) for mask in covered])
+        distances = np.array([ndimage.distance_transform_edt(~mask) for mask in covered])
         nearest = distances.argmin(0)
         pieces = [component & (nearest == number) for number in range(len(covered))]
         return [piece for piece in pieces if piece.any()]
