@@ -64,7 +64,9 @@ def execute(request: dict[str, Any]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
+    # The tests may run in a background job, whose signals a shell ignores.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     match request["arguments"]:
         case ["-m", name, *rest]:
             sys.argv = [name, *rest]
