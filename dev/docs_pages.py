@@ -13,7 +13,7 @@ import typer
 
 from auralsam2 import config
 from auralsam2.cli.main import app
-from auralsam2.training import recipe
+from auralsam2.training import recipe, semantic_recipe
 from auralsam2.zero_shot import pipeline_config
 
 PAGES = (
@@ -26,6 +26,12 @@ PAGES = (
         "Training: recipes",
         "A recipe is a YAML file; `--set KEY=VALUE` changes one value. [Train](../guide/train.md) explains recipes.",
         recipe.TrainingRecipe,
+    ),
+    (
+        "Training: recipes of the second stage",
+        "Recipes with the key `mask2former`; see [Train](../guide/train.md#classes-the-second-stage). "
+        "`trainer` has the keys above without `epochs`, `max_steps` and `conditioning`.",
+        semantic_recipe.SemanticRecipe,
     ),
     (
         "Zero-shot pipeline",

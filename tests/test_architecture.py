@@ -29,6 +29,7 @@ ORDER = (
     "hub",
     "inference",
     "baselines",
+    "semantics",
     "outputs",
     "data",
     "stampavs",

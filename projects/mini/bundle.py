@@ -12,12 +12,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
+from auralsam2.config import NAMER_FOLDER, SAM2_FOLDER, TEXT_FOLDER, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UnavailableError, UsageError
 from auralsam2.hub import download
 from auralsam2.model import AuralSAM2
 from auralsam2.model_folder import assemble_model
 from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.training.callbacks import BEST
 from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
@@ -43,7 +44,14 @@ class Sizes:
         return self.trained + self.sam2 + self.text
 
 
-def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_score_offset: float = 0.0) -> Sizes:
+def bundle(
+    model: Path,
+    sam2: Path,
+    out: Path,
+    text: Path | None = None,
+    object_score_offset: float = 0.0,
+    namer: Path | None = None,
+) -> Sizes:
     """Write a model folder with all its parts, as float16.
 
     An existing model is replaced after the new one has been loaded.
@@ -54,6 +62,7 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_
         out: folder to write.
         text: folder of the frozen text encoder, for a model with text.
         object_score_offset: value of `extensions.object_score_offset`.
+        namer: folder of a namer for the features of `sam2`; None for a model without names.
 
     Raises:
         AuralError: a part is missing or does not match, a weight exceeds float16, `out` has other files or cannot be
@@ -77,6 +86,8 @@ def bundle(model: Path, sam2: Path, out: Path, text: Path | None = None, object_
         if network.text_encoder is not None:
             export_model(network.text_encoder.model, draft / TEXT_FOLDER)
             network.text_encoder.tokeniser.save_pretrained(draft / TEXT_FOLDER)
+        if namer is not None:
+            ObjectNamer.load(namer).save(draft / NAMER_FOLDER)
         sizes = _sizes(draft)
         if sizes.total > MAX_BYTES:
             parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in dataclasses.asdict(sizes).items())
@@ -133,11 +144,12 @@ def main(arguments: list[str] | None = None) -> int:
         default=0.0,
         help="subtracted from the object score (experiments/object_score_offset.py)",
     )
+    parser.add_argument("--namer", type=Path, help="folder of a namer (python -m auralsam2.training.namer)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder to write (default: the package's)")
     options = parser.parse_args(arguments)
 
     def write() -> None:
-        sizes = bundle(options.run, options.sam2, options.out, options.text, options.object_score_offset)
+        sizes = bundle(options.run, options.sam2, options.out, options.text, options.object_score_offset, options.namer)
         print(json.dumps({"folder": str(options.out), **dataclasses.asdict(sizes), "total": sizes.total}))
 
     return exit_code(write)

@@ -100,7 +100,8 @@ class AuralSAM2:
         """Write a model folder.
 
         The folder includes SAM 2 and the text encoder, as `sam2/` and `text/`, if they were loaded from inside the
-        model's folder. Parts with a hub id or an absolute path are referenced.
+        model's folder, and the namer of that folder, as `namer/`. Parts with a hub id or an absolute path are
+        referenced.
 
         Returns:
             the folder, created if missing.

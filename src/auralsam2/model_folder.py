@@ -98,10 +98,11 @@ def load_namer(folder: Path | None, name: str, width: int, names: bool | Path) -
 
 
 def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None = None) -> None:
-    """Write a model folder: `config.json`, `model.safetensors`, and the frozen parts with relative names.
+    """Write a model folder: `config.json`, `model.safetensors`, the frozen parts with relative names, and the namer.
 
-    Parts inside `source` are copied to `sam2/` and `text/`. Parts with a hub id or an absolute path elsewhere are
-    referenced. Without `source`, parts with relative names are written from memory.
+    Parts inside `source` are copied to `sam2/` and `text/`, its namer to `namer/`. Parts with a hub id or an absolute
+    path elsewhere are referenced. Without `source`, parts with relative names are written from memory. The namer of
+    another model in the folder is removed.
 
     Args:
         network: its trained parts are saved as float32.
@@ -127,9 +128,16 @@ def save_network(network: AudioVisualNetwork, folder: Path, source: Path | None 
                 _write(network, key, staging.path / subfolder)
             names.append(subfolder)
             config = dataclasses.replace(config, **{key: subfolder})
+        withdrawn = []
+        if source is None or source.resolve() != folder.resolve():
+            if source is not None and (source / NAMER_FOLDER).is_dir():
+                _copy(source / NAMER_FOLDER, staging.path / NAMER_FOLDER)
+                names.append(NAMER_FOLDER)
+            else:
+                withdrawn.append(NAMER_FOLDER)
         config.save(staging.path)
         save_weights(network.trained_state(), staging.path)
-        staging.publish([*names, WEIGHTS_FILE, CONFIG_FILE])
+        staging.publish([*names, WEIGHTS_FILE, CONFIG_FILE], withdrawn)
 
 
 def _copy(part: Path, target: Path) -> None:

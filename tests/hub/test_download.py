@@ -243,9 +243,10 @@ def test_text_encoder_comes_with_its_tokeniser(server: LocalHub) -> None:
 
 
 def test_model_of_the_hub(server: LocalHub) -> None:
-    server.add("some/model", SAM2 | {"sam2/config.json": b"{}", "sam2/model.safetensors": b"own"})
+    parts = {f"{part}/{name}": b"{}" for part in ("namer", "sam2") for name in ("config.json", "model.safetensors")}
+    server.add("some/model", SAM2 | parts)
     folder = resolve("some/model")
-    assert names(folder) == ["config.json", "model.safetensors", "sam2/config.json", "sam2/model.safetensors"]
+    assert names(folder) == sorted(["config.json", "model.safetensors", *parts])
     assert fetch_sam2("sam2", folder) == (folder / "sam2").resolve()
 
 

@@ -64,6 +64,26 @@ def test_mini_is_saved_with_its_parts_and_can_be_moved(tmp_path: Path) -> None:
     assert_same(model, auralsam2.load(tmp_path / "moved", device="cpu"))
 
 
+def test_namer_is_saved_with_its_model(tmp_path: Path) -> None:
+    first = linked(MINI, tmp_path / "first")
+    saved = auralsam2.load(first, device="cpu").save_pretrained(tmp_path / "saved")
+    shutil.rmtree(first)
+    moved = auralsam2.load(saved.rename(tmp_path / "moved"), device="cpu")
+    pooled = torch.randn(3, 5 * moved.network.sam2.hidden_dim // 2, generator=torch.Generator().manual_seed(0))
+    namer, bundled = moved.namer(True), ObjectNamer.load(MINI / "namer")
+    assert namer is not None
+    for logits, expected in zip(namer(pooled), bundled(pooled), strict=True):
+        assert namer.name(logits) == bundled.name(expected)
+    moved.save_pretrained(tmp_path / "moved")
+    assert moved.namer(True) is not None
+
+
+def test_namer_of_an_earlier_model_is_removed(tmp_path: Path) -> None:
+    linked(MINI / "namer", tmp_path / "saved" / "namer")
+    AuralSAM2.from_pretrained(save_small_model(tmp_path / "first"), "cpu").save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "namer").exists()
+
+
 def test_text_model_is_saved_without_its_source_folder(tmp_path: Path) -> None:
     model = AuralSAM2.from_pretrained(save_small_text_model(tmp_path / "first"), "cpu")
     shutil.rmtree(tmp_path / "first")

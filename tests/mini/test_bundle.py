@@ -14,6 +14,7 @@ from auralsam2.errors import ConfigError, OutputError, UnavailableError, UsageEr
 from auralsam2.hub import download
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.network import AuralNetwork
+from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.modeling.sam2 import load_sam2
 from auralsam2.modeling.text_encoder import TextEncoder
 from helpers.media_files import numbered, tone, write_media
@@ -111,8 +112,12 @@ def test_text_encoder_is_bundled(tmp_path, clip, command):
     run, sam2, text = tmp_path / "run", tmp_path / "parts" / "sam2", tmp_path / "parts" / "text"
     with pytest.raises(UsageError, match="reads text: give `text`"):
         bundle(run, sam2, tmp_path / "mini")
-    sizes = bundle(run, sam2, tmp_path / "mini", text)
+    ObjectNamer(("dog", "cat"), 128, 8).save(tmp_path / "namer")
+    sizes = bundle(run, sam2, tmp_path / "mini", text, namer=tmp_path / "namer")
     assert 0 < sizes.text < 100_000
+    namer = AuralSAM2.from_pretrained(tmp_path / "mini", "cpu").namer(True)
+    assert namer is not None
+    assert namer.names == ("dog", "cat")
     expected = TextEncoder(text)("the dog on the left")
     shutil.rmtree(tmp_path / "parts")
     assert torch.allclose(TextEncoder(tmp_path / "mini" / "text")("the dog on the left"), expected, atol=0.01)

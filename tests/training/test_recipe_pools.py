@@ -9,12 +9,15 @@ import pytest
 from auralsam2.errors import ConfigError
 from auralsam2.training.dataset import training_samples, validation_samples
 from auralsam2.training.recipe import DataConfig, TrainingRecipe
+from auralsam2.training.semantic_recipe import SemanticRecipe
+from auralsam2.training.semantic_run import listed_samples
 from helpers.dataset_trees import write_avsbench
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PARTS = {"v1s": 4, "v1m": 3, "v2": 5}
 POOLS = {"v1s": ("v1s",), "v1m": ("v1m",), "v2": ("v1s", "v1m", "v2")}
-FILES = sorted(path for path in RECIPES.glob("v[12]*.yaml") if path.name.split("-")[0] in POOLS)
+FILES = sorted(path for path in RECIPES.glob("v[12]*.yaml") if "semantic" not in path.name)
+SEMANTIC = sorted(RECIPES.glob("v2-semantic-*.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,17 @@ def test_each_clip_of_a_pool_counts_once(tree: Path, file: Path) -> None:
         assert {name.split("/")[0] for name in ids} == set(parts)
 
 
+@pytest.mark.parametrize("file", SEMANTIC, ids=lambda file: file.stem)
+def test_each_clip_of_the_second_stage_counts_once(tree: Path, file: Path) -> None:
+    recipe = SemanticRecipe.load(file, [f"data.root={tree}"])
+    for split in (recipe.data.split, recipe.data.validation):
+        ids = [sample.id for sample in listed_samples(recipe, split)]
+        assert len(ids) == len(set(ids)) == sum(PARTS.values())
+        assert [name.split("/")[0] for name in ids] == ["v1s"] * 4 + ["v1m"] * 3 + ["v2"] * 5
+
+
 def test_every_method_and_size_has_a_recipe() -> None:
+    assert len(SEMANTIC) == 2
     assert len(FILES) == 3 * (2 * 2 + 4)
 
 

@@ -32,6 +32,7 @@ Examples:
   auralsam2 evaluate --dataset v1m --root AVSBench --split test --prompts audio+points+box
   auralsam2 evaluate --dataset ref-avs --root REFAVS --split test_n --model ref-avs
   auralsam2 evaluate --dataset stampavs --root stamp --split val --sound shuffled
+  auralsam2 evaluate --dataset v2-semantic --root AVSBench --split test --namer runs/v2-semantic-finetune/best
 """
 
 
@@ -86,6 +87,14 @@ def evaluate_command(
             help="Evaluate a zero-shot pipeline: the audio tagger and detector of this file, and SAM 2 of the model.",
         ),
     ] = None,
+    namer: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Predict the classes of v2-semantic by a second stage or an object namer, as training writes them. "
+            "Default: classes are those of the labels.",
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Score only the first N samples.")] = None,
     save_masks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write the masks as DIR/ID/FRAME.png, at the frames' size.")
@@ -119,6 +128,8 @@ def evaluate_command(
         raise UsageError(f"`root={root}`: no such folder")
     if report is not None and report.is_dir():
         raise UsageError(f"`report={report}` is a folder: name a file")
+    if namer is not None:
+        _check_namer(namer, dataset, zero_shot)
     if zero_shot is not None:
         _check_zero_shot(zero_shot, options)
     from auralsam2.data import open_dataset
@@ -159,6 +170,10 @@ def evaluate_command(
         if prompts is None and has_text and loaded.network.text_encoder is not None:
             options = replace(options, prompts="audio+text")
         predictor = AuralPredictor(loaded, options)
+        if namer is not None:
+            from auralsam2.evaluation.named_predictor import named_predictor
+
+            predictor = named_predictor(predictor, namer)
     if report is not None and (journal := journal_path(report)).exists():
         _note(f"resuming from {journal}")
     total = len(listing.samples[:limit])
@@ -185,6 +200,16 @@ def evaluate_command(
     if report is not None:
         _note(f"report written to {report}")
     raise typer.Exit(EXIT_SOME_FAILED if evaluation.excluded or evaluation.left_out else EXIT_DONE)
+
+
+def _check_namer(namer: Path, dataset: str, zero_shot: Path | None) -> None:
+    """Raise UsageError for a missing folder, and for options that do not go with a namer."""
+    if not namer.is_dir():
+        raise UsageError(f"`namer={namer}`: no such folder")
+    if dataset != "v2-semantic":
+        raise UsageError(f"`namer={namer}`: {dataset} has no classes: use `dataset=v2-semantic`")
+    if zero_shot is not None:
+        raise UsageError(f"`namer={namer}` takes the features of the model: leave out `zero_shot`")
 
 
 def _check_zero_shot(path: Path, options: EvaluationOptions) -> None:

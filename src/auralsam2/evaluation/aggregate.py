@@ -36,12 +36,14 @@ class ScoreAggregator:
         self._call: list[dict[str, Any]] = []
         self._calls = 0
         self._classes: SemanticSums | None = None
+        self._named = False
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the row of a sample; call in the order of the data set."""
         if "classes" in row:
             sums = _class_sums(row["classes"])
             self._classes = sums if self._classes is None else self._classes + sums
+            self._named = row["named"]
         self._call.append(row)
         if len(self._call) == (self._protocol.call or 1):
             self._end_call()
@@ -110,7 +112,8 @@ class ScoreAggregator:
             "class F without last class": sums.means(dropped=-1)[1],
         }
         # A mean over classes of means over frames is not a ratio of sums, so it has no interval.
-        return {f"{name}, true names": {"value": value, "count": len(sums.count)} for name, value in means.items()}
+        suffix = "" if self._named else ", true names"
+        return {f"{name}{suffix}": {"value": value, "count": len(sums.count)} for name, value in means.items()}
 
 
 def _number(value: float, draws: torch.Tensor, count: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from auralsam2.data.sample import LoadedClip
 from auralsam2.evaluation.metrics import (
@@ -50,7 +51,8 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
         `curve`: for a protocol that joins frames in calls, the sum over the frames with a target of F at 255
             thresholds;
         `classes`: for labels with classes, `iou`, `f` and `count` of each predicted or true class, in the order of
-            `names`.
+            `names`; and `named`, whether a namer predicted the classes. Otherwise they are those of
+            `assign_oracle_classes`.
 
     Raises:
         ValueError: a logit or score is not a finite number.
@@ -84,7 +86,13 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
     if curve is not None:
         row["curve"] = curve.tolist()
     if clip.classes is not None:
-        row["classes"] = _classes(masks, clip.classes[supervised].to(device))
+        labels = clip.classes[supervised].to(device)
+        row["named"] = prediction.classes is not None
+        if prediction.classes is None:
+            predicted = assign_oracle_classes(masks, labels)
+        else:
+            predicted = _resize_classes(prediction.classes[supervised.to(prediction.classes.device)], protocol.size)
+        row["classes"] = _classes(predicted.to(device), labels)
     return row
 
 
@@ -145,8 +153,13 @@ def _most_frequent(classes: torch.Tensor) -> int:
     return int(classes.long().bincount().argmax()) if len(classes) else 0
 
 
-def _classes(masks: torch.Tensor, classes: torch.Tensor) -> dict[str, list[Any]]:
-    sums = semantic_sums(assign_oracle_classes(masks, classes), classes, ignored=IGNORED)
+def _resize_classes(classes: torch.Tensor, size: int) -> torch.Tensor:
+    """Resize label maps (N, h, w) by nearest neighbour."""
+    return F.interpolate(classes[:, None].float(), (size, size), mode="nearest-exact")[:, 0].to(torch.uint8)
+
+
+def _classes(predicted: torch.Tensor, classes: torch.Tensor) -> dict[str, list[Any]]:
+    sums = semantic_sums(predicted, classes, ignored=IGNORED)
     seen = sums.count.nonzero()[:, 0]
     return {
         "names": seen.tolist(),

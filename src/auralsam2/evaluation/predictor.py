@@ -36,12 +36,14 @@ class Prediction:
         ious: (T,), predicted IoU of each mask.
         object_scores: (T,), logit of "the object is in this frame".
         given: masks of the user by frame, (H, W) bool, which are output unchanged instead of the logits.
+        classes: (T, h, w) uint8, predicted class of each pixel; None without a namer.
     """
 
     logits: torch.Tensor
     ious: torch.Tensor
     object_scores: torch.Tensor
     given: Mapping[int, torch.Tensor] = field(default_factory=dict)
+    classes: torch.Tensor | None = None
 
     def frame_logits(self, t: int, size: tuple[int, int]) -> torch.Tensor:
         """Return the logits of frame t at a size (H, W), float32: bilinear; those of a given mask nearest."""

@@ -24,7 +24,7 @@ from typing import Any
 from huggingface_hub import hf_hub_download, hf_hub_url
 from huggingface_hub.utils import WeakFileLock
 
-from auralsam2.config import SAM2_FOLDER, TEXT_FOLDER, ModelConfig
+from auralsam2.config import NAMER_FOLDER, SAM2_FOLDER, TEXT_FOLDER, ModelConfig
 from auralsam2.errors import ConfigError, OutputError, UnavailableError, UsageError
 from auralsam2.hub.access import endpoint, hub_options
 from auralsam2.hub.convert import HUB_ID, convert
@@ -59,6 +59,7 @@ _MODEL_FILES = [
     *(CONFIG_FILE, WEIGHTS_FILE),
     *(f"{SAM2_FOLDER}/{name}" for name in ("*.json", "*.safetensors")),
     *(f"{TEXT_FOLDER}/{name}" for name in ("*.json", "*.txt", "*.safetensors")),
+    *(f"{NAMER_FOLDER}/{name}" for name in (CONFIG_FILE, WEIGHTS_FILE)),
 ]
 
 
@@ -139,6 +140,12 @@ def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
     """Return the folder of a frozen text encoder with its tokeniser; arguments and errors as in `fetch_sam2`."""
     remedy = f'name its folder as "text" in the {CONFIG_FILE} of the model'
     return _part(id_or_dir, base, "text", _TEXT_NEEDS, _TEXT_FILES, remedy)
+
+
+def fetch_mask2former(id_or_dir: str) -> Path:
+    """Return the folder of a Mask2Former in transformers' format, by folder or hub id; errors as in `fetch_sam2`."""
+    remedy = "name its folder as mask2former in the recipe"
+    return _part(id_or_dir, None, "mask2former", _SAM2_NEEDS, _SAM2_FILES, remedy)
 
 
 def weights_hash(folder: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -14,18 +14,19 @@ from PIL import Image
 from pytorch_lightning.callbacks import Callback
 
 from auralsam2.data.images import read_frame
-from auralsam2.model import AuralSAM2
 from auralsam2.modeling.preprocess import to_square
 from auralsam2.outputs.overlay import COLOUR, draw_overlay
-from auralsam2.training.lightning_module import J, divergence_error
+from auralsam2.training.lightning_module import divergence_error
 from auralsam2.utils.atomic_io import write_file, writing
 
 BEST, LAST = "best", "last"
-"""Folders of the model with the highest J and of the final model."""
+"""Folders of the model with the highest score and of the final model."""
 
 
 class ModelCheckpoints(Callback):
-    """Save the model after each validation with the highest J so far, and at the end.
+    """Save the model after each validation with the highest score so far, and at the end.
+
+    The score is the logged value that the module names as `monitor`.
 
     Args:
         out: folder of the run.
@@ -36,10 +37,14 @@ class ModelCheckpoints(Callback):
         self.out, self.on_message, self.best = out, on_message, -1.0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save the best model and report J."""
-        score = float(trainer.callback_metrics[J])
+        """Save the best model and report the score."""
+        monitor = cast(Any, pl_module).monitor
+        score = float(trainer.callback_metrics[monitor])
         loss = trainer.callback_metrics.get("train/loss")
-        message = f"step {trainer.global_step}: J {score:.3f}" + ("" if loss is None else f", loss {float(loss):.3f}")
+        name = monitor.removeprefix("val/")
+        message = f"step {trainer.global_step}: {name} {score:.3f}" + (
+            "" if loss is None else f", loss {float(loss):.3f}"
+        )
         if score > self.best:
             self.best = score
             self._save(trainer, pl_module, BEST)
@@ -52,18 +57,16 @@ class ModelCheckpoints(Callback):
         self._save(trainer, pl_module, LAST)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the highest J so far."""
+        """Return the highest score so far."""
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the highest J so far."""
+        """Load the highest score so far."""
         self.best = state_dict["best"]
 
     def _save(self, trainer: pl.Trainer, module: Any, name: str) -> None:
         if trainer.is_global_zero:
-            training = module.network.training
-            AuralSAM2(module.network, name).save_pretrained(self.out / name)
-            module.network.train(training)
+            module.save_model(self.out / name)
 
 
 class DivergenceStop(Callback):

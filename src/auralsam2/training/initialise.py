@@ -14,6 +14,7 @@ from auralsam2.errors import ConfigError
 from auralsam2.hub import download
 from auralsam2.hub.registry import REGISTRY
 from auralsam2.model_folder import assemble_model
+from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.extensions import ChannelStandardizer
 from auralsam2.modeling.image_encoder import encode_pyramid
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
@@ -34,7 +35,7 @@ def build_network(recipe: TrainingRecipe) -> AudioVisualNetwork:
     """
     network = assemble_model(resolve_paths(recipe.model), seed=recipe.trainer.seed)
     if recipe.audio_from is not None:
-        load_audio_encoder(network, recipe.audio_from)
+        load_audio_encoder(network.audio_encoder, recipe.audio_from)
     if recipe.fuser_from is not None and isinstance(network, AuralNetwork):
         load_fuser(network, recipe.fuser_from)
     return network
@@ -87,15 +88,15 @@ def resolve_paths(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, sam2=absolute(config.sam2), text=absolute(config.text))
 
 
-def load_audio_encoder(network: AudioVisualNetwork, model: str) -> None:
-    """Load the audio encoder of another model.
+def load_audio_encoder(encoder: AudioEncoder, model: str) -> None:
+    """Load the weights of another model's audio encoder.
 
     Raises:
         UnavailableError: the model is missing.
         ConfigError: its audio encoder has another shape.
     """
     try:
-        network.audio_encoder.load_state_dict(_weights(model, AUDIO_ENCODER))
+        encoder.load_state_dict(_weights(model, AUDIO_ENCODER))
     except RuntimeError as error:
         raise ConfigError(f"audio_from {model}: another audio encoder ({str(error).splitlines()[-1]})") from error
 

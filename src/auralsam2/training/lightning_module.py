@@ -19,6 +19,7 @@ from auralsam2.errors import ConfigError
 from auralsam2.evaluation.metrics import PixelCounts, jaccard
 from auralsam2.inference.clip import track_frames
 from auralsam2.inference.tracker import full_size
+from auralsam2.model_folder import save_network
 from auralsam2.modeling.aural_fuser import FuserOutput
 from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, frame_features
 from auralsam2.modeling.mask_decoder import DecoderOutput
@@ -64,6 +65,8 @@ class ClipModule(pl.LightningModule):
         recipe: settings.
         train, validation: samples.
     """
+
+    monitor = J
 
     def __init__(
         self, network: AudioVisualNetwork, recipe: TrainingRecipe, train: list[Sample], validation: list[Sample]
@@ -201,6 +204,10 @@ class ClipModule(pl.LightningModule):
         """Load the validation clips, divided between the processes."""
         draws = Draws(0, len(self.held_out), self.trainer.global_rank, self.trainer.world_size)
         return build_loader(self.held_out, draws, self.recipe.data.workers)
+
+    def save_model(self, folder: Path) -> None:
+        """Write a model folder."""
+        save_network(self.network, folder)
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
         """Return the trained tensors; checkpoints hold no frozen weights."""

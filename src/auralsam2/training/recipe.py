@@ -244,7 +244,7 @@ class TrainingRecipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, presets filled in; the inverse of `from_dict`."""
         model = {key: value for key, value in self.model.to_dict().items() if key != "schema"}
-        return _plain(dataclasses.asdict(self) | {"model": model})
+        return plain_values(dataclasses.asdict(self) | {"model": model})
 
     def to_yaml(self) -> str:
         """Return `to_dict` as YAML."""
@@ -275,8 +275,8 @@ def _yaml(value: Any) -> str:
     return str(value).lower()
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
     """Convert tuples to lists, for YAML."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: plain_values(inner) for key, inner in value.items()}
+    return [plain_values(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -20,10 +20,18 @@ from auralsam2.training.callbacks import DivergenceStop, ModelCheckpoints, Panel
 from auralsam2.training.dataset import training_samples, validation_samples
 from auralsam2.training.initialise import build_network
 from auralsam2.training.lightning_module import AuralModule, BaselineModule, ClipModule
-from auralsam2.training.recipe import TrainingRecipe
+from auralsam2.training.recipe import TrainerConfig, TrainingRecipe
+from auralsam2.training.semantic_recipe import SemanticRecipe
 from auralsam2.utils.atomic_io import write_file, writing
 
 RECIPE_FILE, CHECKPOINT = "recipe.yaml", "last.ckpt"
+Recipe = TrainingRecipe | SemanticRecipe
+
+
+class TrainedModule(Protocol):
+    """Lightning module with the number of its optimiser steps."""
+
+    steps: int
 
 
 def train(
@@ -55,20 +63,41 @@ def train(
         UnavailableError: a part or the data are missing.
         OutputError: the folder cannot be written.
     """
-    _quiet()
-    checkpoint = out / CHECKPOINT
     first = rank_zero_only.rank == 0  # other processes may already see the files of the first
     if first:
         _check(recipe, out, resume)
     module = build_module(recipe)
     if first:
         on_message(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
+        _write_recipe(recipe, out)
     callbacks = [DivergenceStop(), ModelCheckpoints(out, on_message), PanelCallback(out)]
-    trainer = _trainer(recipe, out, module, bar, callbacks)
+    fit(module, recipe.trainer, out, resume=resume, bar=bar, callbacks=callbacks, on_message=on_message)
+    return module
+
+
+def prepare_folder(recipe: Recipe, out: Path, *, resume: bool) -> None:
+    """Check that a run may use its folder, and write its recipe; errors as of `train`."""
+    _check(recipe, out, resume)
+    _write_recipe(recipe, out)
+
+
+def fit(
+    module: TrainedModule,
+    config: TrainerConfig,
+    out: Path,
+    *,
+    resume: bool,
+    bar: bool,
+    callbacks: list[Callback],
+    on_message: Callable[[str], None],
+) -> None:
+    """Train a module, from the start or from the checkpoint in the folder; arguments as of `train`."""
+    _quiet()
+    checkpoint, first = out / CHECKPOINT, rank_zero_only.rank == 0
+    trainer = _trainer(config, out, module, bar, callbacks)
     if first:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
-        write_file(out / RECIPE_FILE, recipe.to_yaml().encode())
     resumes = resume and checkpoint.is_file()
     if resumes and first:
         on_message(f"continuing from {checkpoint}")
@@ -78,7 +107,6 @@ def train(
         if trainer.interrupted:  # Lightning turns Ctrl-C into SystemExit
             raise KeyboardInterrupt from end
         raise
-    return module
 
 
 def build_module(recipe: TrainingRecipe) -> ClipModule:
@@ -91,8 +119,15 @@ def build_module(recipe: TrainingRecipe) -> ClipModule:
     return AuralModule(network, recipe, clips, validation)
 
 
-def _trainer(recipe: TrainingRecipe, out: Path, module: ClipModule, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
-    config = recipe.trainer
+def _write_recipe(recipe: Recipe, out: Path) -> None:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_file(out / RECIPE_FILE, recipe.to_yaml().encode())
+
+
+def _trainer(
+    config: TrainerConfig, out: Path, module: TrainedModule, bar: bool, callbacks: list[Callback]
+) -> pl.Trainer:
     # The draws of the whole run form one epoch of unknown length, so intervals are counted in clips.
     validate_every = min(config.validate_every, module.steps) * config.accumulate
     checkpoints = ModelCheckpoint(
@@ -124,7 +159,7 @@ def _trainer(recipe: TrainingRecipe, out: Path, module: ClipModule, bar: bool, c
     )
 
 
-def _check(recipe: TrainingRecipe, out: Path, resume: bool) -> None:
+def _check(recipe: Recipe, out: Path, resume: bool) -> None:
     """Check that the folder may be used."""
     file = out / RECIPE_FILE
     if not file.exists():
@@ -135,7 +170,7 @@ def _check(recipe: TrainingRecipe, out: Path, resume: bool) -> None:
         raise UsageError(
             f"{out}: there is a run already: continue it with `resume`, or choose another `out` in the recipe"
         )
-    known, requested = _flat(TrainingRecipe.load(file).to_dict()), _flat(recipe.to_dict())
+    known, requested = _flat(type(recipe).load(file).to_dict()), _flat(recipe.to_dict())
     free = (
         "data.workers",
         "data.cache",

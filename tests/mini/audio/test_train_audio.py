@@ -50,11 +50,11 @@ def test_files_of_a_run(finished, short):
 
 def test_network_loads_the_encoder(finished, short):
     network = AuralNetwork(replace(small_config(), audio_encoder=short.encoder), small_sam2())
-    load_audio_encoder(network, str(finished))
+    load_audio_encoder(network.audio_encoder, str(finished))
     for name, value in network.audio_encoder.state_dict().items():
         assert torch.equal(value, weights(finished)[f"audio_encoder.{name}"])
     with pytest.raises(ConfigError, match="another audio encoder"):
-        load_audio_encoder(AuralNetwork(small_config(), small_sam2()), str(finished))
+        load_audio_encoder(AuralNetwork(small_config(), small_sam2()).audio_encoder, str(finished))
 
 
 @pytest.mark.parametrize("save_every", [1, 3])
