@@ -44,8 +44,10 @@ NEEDS = {
     "auralsam2 data sheet": "data/stamp",
     "auralsam2 evaluate --dataset stampavs": "data/stamp",
     "auralsam2 evaluate --dataset v1m": "AVSBench",
+    "auralsam2 evaluate --dataset v2": "AVSBench",
     "auralsam2 segment video.mp4 --model models/v1m": "models/v1m",
     "auralsam2 train recipes/stampavs-mini": "data/stamp",
+    "auralsam2 train recipes/v2-semantic": "AVSBench",
     "auralsam2 train recipes/v1m-large-paper.yaml": "facebook/sam2-hiera-large",
 }
 # Commands that run for minutes, or until they are stopped: only their options are checked here.

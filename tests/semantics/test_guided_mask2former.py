@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -115,6 +115,10 @@ def test_guide_chooses_the_vector_of_each_position_of_a_level(inputs, level):
                 )
 
 
+def decoder_layers(model: nn.Module) -> list[nn.Module]:
+    return list(model.get_submodule("model.transformer_module.decoder.layers").children())
+
+
 def test_vectors_enter_the_keys_alone(inputs):
     """Positions of all three levels change; queries, values and the pixel decoder do not."""
     seen: dict[str, list[torch.Tensor]] = {"query": [], "key": [], "value": []}
@@ -125,8 +129,10 @@ def test_vectors_enter_the_keys_alone(inputs):
 
     pixels, runs = inputs["pixel_values"], []
     for model, more in ((STOCK, {}), (guided(guide_positions=True), {"guide": inputs["guide"]})):
-        layers = model.model.transformer_module.decoder.layers
-        hooks = [layer.cross_attn.register_forward_pre_hook(record, with_kwargs=True) for layer in layers]
+        layers = decoder_layers(model)
+        hooks = [
+            cast(nn.Module, layer.cross_attn).register_forward_pre_hook(record, with_kwargs=True) for layer in layers
+        ]
         outputs(model, pixel_values=pixels, **more)
         for hook in hooks:
             hook.remove()
@@ -146,7 +152,7 @@ def attention_masks(model: nn.Module, inputs: dict[str, torch.Tensor]) -> list[t
         layer.register_forward_pre_hook(
             lambda _module, _arguments, values: masks.append(values["encoder_attention_mask"]), with_kwargs=True
         )
-        for layer in model.model.transformer_module.decoder.layers
+        for layer in decoder_layers(model)
     ]
     outputs(model, **inputs)
     for hook in hooks:
@@ -180,7 +186,7 @@ def test_audio_enters_the_content_of_the_queries(inputs):
     """f + cos(e, a) a for each query, by loops; the positions e are unchanged."""
     model = guided(audio=True)
     decoder, module = model.model.transformer_module.decoder, model.model.transformer_module
-    projection, content = decoder.audio_proj, module.queries_features.weight.detach()
+    projection, content = cast(nn.Sequential, decoder.audio_proj), module.queries_features.weight.detach()
     expected = torch.empty(5, 2, 32)
     with torch.no_grad():
         for frame in range(2):
@@ -221,9 +227,11 @@ def test_adapters_follow_frozen_layers(inputs, kind):
     assert len(found) == expected[kind]
     for name, module, child in found:
         adapter, skip = getattr(module, child), kind == "swin_adapters"
-        stock.get_submodule(name).register_forward_hook(
-            lambda _module, _inputs, output, adapter=adapter, skip=skip: bottleneck(output, adapter, skip=skip)
-        )
+
+        def adapt(_module: nn.Module, _inputs: Any, output: Any, adapter: Any = adapter, skip: bool = skip) -> Any:
+            return bottleneck(output, adapter, skip=skip)
+
+        stock.get_submodule(name).register_forward_hook(adapt)
     pixels = {"pixel_values": inputs["pixel_values"]}
     assert_equal(outputs(model, **pixels), outputs(stock, **pixels))
     assert_different(outputs(model, **pixels), outputs(STOCK, **pixels))

@@ -32,7 +32,7 @@ Examples:
   auralsam2 evaluate --dataset v1m --root AVSBench --split test --prompts audio+points+box
   auralsam2 evaluate --dataset ref-avs --root REFAVS --split test_n --model ref-avs
   auralsam2 evaluate --dataset stampavs --root stamp --split val --sound shuffled
-  auralsam2 evaluate --dataset v2-semantic --root AVSBench --split test --namer runs/v2-semantic-finetune/best
+  auralsam2 evaluate --dataset v2-semantic --root AVSBench --split test --namer runs/v2/best
 """
 
 

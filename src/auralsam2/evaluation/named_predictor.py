@@ -128,12 +128,12 @@ class NamedSourcePredictor:
         logits = full_size(prediction.logits[None], self.masks.options.rules.size)[0]
         masks = threshold_masks(logits, self.masks.options.rules.threshold).cpu()
         classes = torch.zeros(masks.shape, dtype=torch.uint8)
-        for track in separate_sources(masks, features):
+        for track in source_tracks(masks, features):
             classes[track] = int(self.numbers[name_track(track, features, self.namer)])
         return replace(prediction, classes=classes)
 
 
-def separate_sources(masks: torch.Tensor, features: Sequence[FrameFeatures]) -> list[torch.Tensor]:
+def source_tracks(masks: torch.Tensor, features: Sequence[FrameFeatures]) -> list[torch.Tensor]:
     """Divide the masks (T, H, W) bool of a clip into those of its sources, each (T, H, W) bool."""
     separator = SourceSeparator()
     frames = [

@@ -75,7 +75,8 @@ class GuidedMaskPredictor(Mask2FormerMaskPredictor):
     """
 
     def __init__(self, config: Mask2FormerConfig, guidance: Guidance) -> None:
-        super().__init__(config.hidden_dim, config.num_attention_heads, config.mask_feature_size)
+        size: Any = config.mask_feature_size  # annotated as a tensor in transformers
+        super().__init__(config.hidden_dim, config.num_attention_heads, size)
         self.guidance = guidance
 
     def forward(

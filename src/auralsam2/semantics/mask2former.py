@@ -44,18 +44,15 @@ class GuidedMask2Former(Mask2FormerForUniversalSegmentation):
         module.decoder = GuidedDecoder(config, stage, self.guidance)
         if stage.adapters:
             pixel_decoder = self.model.pixel_level_module.decoder
-            outputs = [layer.self_attn.output_proj for layer in pixel_decoder.encoder.layers]
-            outputs += [layer.self_attn.out_proj for layer in module.decoder.layers]
-            for output in outputs:
-                attach_adapter(output, "avs_adapt", stage.adapter_width, skip=False)
+            for layers, name in ((pixel_decoder.encoder.layers, "output_proj"), (module.decoder.layers, "out_proj")):
+                for layer in layers:
+                    output = layer.get_submodule(f"self_attn.{name}")
+                    attach_adapter(output, "avs_adapt", stage.adapter_width, skip=False)
         if stage.swin_adapters:
             for layer in self.backbone.modules():
                 if isinstance(layer, SwinLayer):
-                    for output, name in (
-                        (layer.attention.o_proj, f"{SWIN_ADAPTER}_1"),
-                        (layer.mlp.fc2, f"{SWIN_ADAPTER}_3"),
-                    ):
-                        attach_adapter(output, name, output.out_features // 4, skip=True)
+                    attach_adapter(layer.attention.o_proj, f"{SWIN_ADAPTER}_1", None, skip=True)
+                    attach_adapter(layer.mlp.fc2, f"{SWIN_ADAPTER}_3", None, skip=True)
         self._initialise()
 
     @property
@@ -124,16 +121,18 @@ class GuidedMask2Former(Mask2FormerForUniversalSegmentation):
                 nn.init.normal_(module.weight, std=STANDARD_DEVIATION)
 
 
-def attach_adapter(layer: nn.Linear, name: str, width: int, *, skip: bool) -> None:
+def attach_adapter(layer: nn.Module, name: str, width: int | None, *, skip: bool) -> None:
     """Pass the output of a layer through a bottleneck, a new submodule of the layer.
 
     Args:
-        layer: frozen layer.
+        layer: frozen linear layer of d output channels.
         name: of the submodule.
-        width: hidden channels.
+        width: hidden channels; None for d / 4.
         skip: add the output of the layer to that of the bottleneck; otherwise the bottleneck replaces it.
     """
+    assert isinstance(layer, nn.Linear), "adapters follow linear layers"
     channels = layer.out_features
+    width = channels // 4 if width is None else width
     adapter = nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, channels))
     layer.add_module(name, adapter)
     layer.register_forward_hook(partial(_adapt, name, skip))

@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -262,7 +262,7 @@ def audio_window(sample: Sample, first: int, frames: int) -> Sample:
     )
 
 
-def build_loader(clips: Dataset[TrainingClip], draws: Sampler[int], workers: int) -> DataLoader[TrainingClip]:
+def build_loader(clips: Dataset[Any], draws: Sampler[int], workers: int) -> DataLoader[Any]:
     """Build a loader of single clips, prefetched."""
     return DataLoader(
         clips,

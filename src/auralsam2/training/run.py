@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
@@ -26,12 +26,6 @@ from auralsam2.utils.atomic_io import write_file, writing
 
 RECIPE_FILE, CHECKPOINT = "recipe.yaml", "last.ckpt"
 Recipe = TrainingRecipe | SemanticRecipe
-
-
-class TrainedModule(Protocol):
-    """Lightning module with the number of its optimiser steps."""
-
-    steps: int
 
 
 def train(
@@ -71,7 +65,7 @@ def train(
         on_message(f"{len(module.clips)} clips, {module.steps} steps; validation on {len(module.held_out)} clips")
         _write_recipe(recipe, out)
     callbacks = [DivergenceStop(), ModelCheckpoints(out, on_message), PanelCallback(out)]
-    fit(module, recipe.trainer, out, resume=resume, bar=bar, callbacks=callbacks, on_message=on_message)
+    fit(module, module.steps, recipe.trainer, out, resume=resume, bar=bar, callbacks=callbacks, on_message=on_message)
     return module
 
 
@@ -82,7 +76,8 @@ def prepare_folder(recipe: Recipe, out: Path, *, resume: bool) -> None:
 
 
 def fit(
-    module: TrainedModule,
+    module: pl.LightningModule,
+    steps: int,
     config: TrainerConfig,
     out: Path,
     *,
@@ -91,10 +86,10 @@ def fit(
     callbacks: list[Callback],
     on_message: Callable[[str], None],
 ) -> None:
-    """Train a module, from the start or from the checkpoint in the folder; arguments as of `train`."""
+    """Train a module for some optimiser steps, from the start or from the checkpoint in the folder, as `train` does."""
     _quiet()
     checkpoint, first = out / CHECKPOINT, rank_zero_only.rank == 0
-    trainer = _trainer(config, out, module, bar, callbacks)
+    trainer = _trainer(config, steps, out, bar, callbacks)
     if first:
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
@@ -125,11 +120,9 @@ def _write_recipe(recipe: Recipe, out: Path) -> None:
     write_file(out / RECIPE_FILE, recipe.to_yaml().encode())
 
 
-def _trainer(
-    config: TrainerConfig, out: Path, module: TrainedModule, bar: bool, callbacks: list[Callback]
-) -> pl.Trainer:
+def _trainer(config: TrainerConfig, steps: int, out: Path, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
     # The draws of the whole run form one epoch of unknown length, so intervals are counted in clips.
-    validate_every = min(config.validate_every, module.steps) * config.accumulate
+    validate_every = min(config.validate_every, steps) * config.accumulate
     checkpoints = ModelCheckpoint(
         dirpath=out,
         filename=CHECKPOINT.removesuffix(".ckpt"),
@@ -143,7 +136,7 @@ def _trainer(
         # The projections have no gradient without a contrastive loss.
         strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
-        max_steps=module.steps,
+        max_steps=steps,
         max_epochs=-1,
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.clip_norm,

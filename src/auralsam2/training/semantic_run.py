@@ -70,6 +70,7 @@ def train_second_stage(
             on_message(f"phase {number}: {len(samples[0])} clips, {module.steps} steps; validation on {count} clips")
         fit(
             module,
+            module.steps,
             recipe.trainer,
             folder,
             resume=resume,
