@@ -35,6 +35,7 @@ ORDER = (
     "stampavs",
     "model_folder",
     "model_context",
+    "live",
     "model",
     "batch",
     "evaluation",

@@ -26,8 +26,8 @@ def public(kind: type) -> list[str]:
     return sorted(name for name in vars(kind) if not name.startswith("_") or name in dunders)
 
 
-CREATED_BY_MODEL = {"VideoSegmentation", "VideoSession"}
-"""Classes whose constructors are private: `AuralSAM2.segment` and `AuralSAM2.open` create them."""
+CREATED_BY_MODEL = {"LiveSegmentation", "VideoSegmentation", "VideoSession"}
+"""Classes whose constructors are private: `AuralSAM2.live`, `AuralSAM2.segment` and `AuralSAM2.open` create them."""
 
 
 def surface() -> str:

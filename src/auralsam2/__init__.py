@@ -9,12 +9,14 @@ from auralsam2.types import Box, Mask, Point, Prompts, Segmentation
 from auralsam2.version import __version__
 
 if TYPE_CHECKING:
+    from auralsam2.live import LiveSegmentation
     from auralsam2.model import AuralSAM2, VideoSegmentation, VideoSession, load
     from auralsam2.outputs.supervision_detections import to_supervision
 
 __all__ = [
     "AuralSAM2",
     "Box",
+    "LiveSegmentation",
     "Mask",
     "Point",
     "Prompts",
@@ -27,7 +29,8 @@ __all__ = [
 ]
 
 _LAZY = dict.fromkeys(("AuralSAM2", "VideoSession", "VideoSegmentation", "load"), "auralsam2.model") | {
-    "to_supervision": "auralsam2.outputs.supervision_detections"
+    "LiveSegmentation": "auralsam2.live",
+    "to_supervision": "auralsam2.outputs.supervision_detections",
 }
 
 

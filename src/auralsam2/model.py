@@ -17,13 +17,14 @@ from auralsam2.errors import UsageError
 from auralsam2.hub import download
 from auralsam2.hub.access import hub_access, parse_access
 from auralsam2.hub.upload import push_folder
-from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
+from auralsam2.inference.live_source import LiveSource
 from auralsam2.inference.object_state import Combine, Merge
 from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
+from auralsam2.live import LiveSegmentation
 from auralsam2.media.audio_choice import AudioChoice
-from auralsam2.model_context import inference_context, streaming_network
+from auralsam2.model_context import inference_context, open_session, streaming_network
 from auralsam2.model_folder import load_namer, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork
 from auralsam2.modeling.object_namer import ObjectNamer
@@ -174,6 +175,46 @@ class AuralSAM2:
         )
         check_modality(self.config, prompts, self.name)
         return VideoSegmentation(self, source, prompts, separate=separate, namer=self.namer(names))
+
+    def live(
+        self,
+        source: Any,
+        *,
+        text: str | None = None,
+        audio: str = "track",
+        audio_track: AudioChoice = None,
+        fps: float | Literal["all"] | None = DEFAULT_FPS,
+        latency: float | None = None,
+        **capture: Any,
+    ) -> LiveSegmentation:
+        """Segment the sounding objects of a source while it runs.
+
+        Args:
+            source: `-` for standard input, an address such as `rtsp://…`, a device, a named pipe, a binary file object,
+                or a file, which is read at the speed at which it plays.
+            text: an expression, for models that take text.
+            audio: `track` for the sound of the source, or `none`.
+            audio_track: number of the audio track from 0, or its language; None for the default one.
+            fps: processed frames per second; None or `all` for every frame.
+            latency: seconds between windows, which then overlap: 1 to the length of the model's clip window, None for
+                this length. Masks follow after these seconds and the time of computation.
+            capture: `input_format`, FFmpeg's name of the format or device; `input_options` for it; `duration` in
+                seconds; `realtime=False` to make the source wait for the model instead of dropping frames.
+
+        Returns:
+            an iterable of `Segmentation`, and a context manager.
+
+        Raises:
+            InputError: the source cannot be read, or has neither sound nor text.
+            UsageError: an argument does not fit the source or the model.
+        """
+        prompts = Prompts(text=text)
+        check_modality(self.config, prompts, self.name)
+        slots = streaming_network(self).config.clip.frames
+        started = LiveSource.start_capture(
+            source, prompts, slots=slots, audio=audio, audio_track=audio_track, fps=fps, latency=latency, **capture
+        )
+        return LiveSegmentation(self, started, prompts)
 
     def open(
         self,
@@ -344,34 +385,6 @@ class VideoSegmentation:
                 writer.write_all(postprocess(self, steps), on_frame)
             folder.close(timing=self.clock.seconds, warnings=self.warnings)
         return folder.folder
-
-
-def open_session(
-    model: AuralSAM2,
-    source: VideoSource,
-    *,
-    combine: Combine = "joint",
-    merge: Merge = "mean_prob",
-    memory: int = DEFAULT_LIMIT,
-    disk: int = DISK_LIMIT,
-) -> VideoSession:
-    """Open an interactive session on a source; see `AuralSAM2.open`.
-
-    Args:
-        model: AuralSAM2, not a baseline.
-        source: the video.
-        combine: `joint` or `ensemble`.
-        merge: merge rule of an ensemble.
-        memory: limit of cached data in memory, in bytes.
-        disk: limit of cached data in a temporary file, in bytes.
-
-    Raises:
-        InputError: the video cannot be read.
-        UsageError: an option is unknown, or the model is a baseline.
-    """
-    compute = partial(inference_context, model)
-    network = streaming_network(model)
-    return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)
 
 
 def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,10 @@ import torch
 
 from auralsam2.config import ModelConfig
 from auralsam2.errors import UsageError
+from auralsam2.inference.feature_cache import DEFAULT_LIMIT, DISK_LIMIT
+from auralsam2.inference.object_state import Combine, Merge
+from auralsam2.inference.video_session import VideoSession
+from auralsam2.inference.video_source import VideoSource
 from auralsam2.model_folder import check_parts
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.utils.devices import DTYPES
@@ -63,3 +68,31 @@ def inference_context(model: LoadedModel) -> Iterator[None]:
         if not isinstance(error, torch.OutOfMemoryError):
             check_parts(model.network, model.folder or model.name)
         raise
+
+
+def open_session(
+    model: LoadedModel,
+    source: VideoSource,
+    *,
+    combine: Combine = "joint",
+    merge: Merge = "mean_prob",
+    memory: int = DEFAULT_LIMIT,
+    disk: int = DISK_LIMIT,
+) -> VideoSession:
+    """Open an interactive session on a source; see `AuralSAM2.open`.
+
+    Args:
+        model: AuralSAM2, not a baseline.
+        source: the video.
+        combine: `joint` or `ensemble`.
+        merge: merge rule of an ensemble.
+        memory: limit of cached data in memory, in bytes.
+        disk: limit of cached data in a temporary file, in bytes.
+
+    Raises:
+        InputError: the video cannot be read.
+        UsageError: an option is unknown, or the model is a baseline.
+    """
+    compute = partial(inference_context, model)
+    network = streaming_network(model)
+    return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)

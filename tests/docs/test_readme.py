@@ -51,7 +51,7 @@ NEEDS = {
     "auralsam2 train recipes/v1m-large-paper.yaml": "facebook/sam2-hiera-large",
 }
 # Commands that run for minutes, or until they are stopped: only their options are checked here.
-LONG = ("auralsam2 bench speed", "auralsam2 data build-stampavs", "auralsam2 studio")
+LONG = ("auralsam2 bench speed", "auralsam2 data build-stampavs", "auralsam2 live", "auralsam2 studio")
 
 
 def shortened(line: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 import auralsam2
 from auralsam2.stampavs import assets
+from helpers.media_files import write_clip
 from helpers.toy_stamps import SILENT, THINGS, write_stamps
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,6 +68,16 @@ def test_quick_start_and_result_json_run(tmp_path, monkeypatch, small_model, cap
     assert printed.count("of the frame, predicted IoU") == 10
     assert printed.count("pixels") == 20, "ten frames, sampled at 2 per second"
     assert {path.name for path in (tmp_path / "exports").iterdir()} == {"coco.json", "masks"}
+
+
+def test_live_guide_runs(tmp_path, monkeypatch, small_model, capsys):
+    monkeypatch.chdir(tmp_path)
+    load = auralsam2.load
+    monkeypatch.setattr(auralsam2, "load", lambda name: load(small_model), raising=False)
+    write_clip(tmp_path / "video.mp4", 3.0)
+    for code in blocks(DOCS / "guide" / "live.md"):
+        exec(compile(code, "live.md", "exec"), {})
+    assert capsys.readouterr().out.count("s late 0") == 3
 
 
 def test_stampavs_scene_runs(tmp_path, monkeypatch, capsys):

@@ -12,6 +12,7 @@ import torch
 from auralsam2.errors import InputError
 from auralsam2.inference.audio_examples import EXAMPLE_SECONDS, AudioExamples
 from auralsam2.inference.windows import FrameTime, Window, slot_of, windows
+from auralsam2.media.audio_track import SoundTrack
 from auralsam2.modeling import log_mel
 from helpers.media_files import numbered, write_media
 
@@ -63,7 +64,7 @@ def heard(hearing: AudioExamples, instant: float, index: int = 0) -> torch.Tenso
 )
 def test_an_example_that_sticks_out_is_moved_inside(tmp_path: Path, begin: float, moved: float) -> None:
     sound = noise(3.0)
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound)))
     example = hearing.example(*alone(begin + 0.5), 1.0)
     torch.testing.assert_close(example.log_mel, expected(sound, moved), atol=1e-5, rtol=0)
     assert example.audible
@@ -73,7 +74,7 @@ def test_an_example_that_sticks_out_is_moved_inside(tmp_path: Path, begin: float
 @pytest.mark.parametrize("begin", [2.55, 2.7, 2.95])
 def test_further_out_there_is_silence(tmp_path: Path, begin: float) -> None:
     sound = noise(3.0)
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound)))
     example = hearing.example(*alone(begin + 0.5), 1.0)
     torch.testing.assert_close(example.log_mel, expected(sound, begin), atol=1e-5, rtol=0)
     assert float(example.log_mel[:, -1].max()) == pytest.approx(math.log(0.01), abs=1e-5)
@@ -81,7 +82,7 @@ def test_further_out_there_is_silence(tmp_path: Path, begin: float) -> None:
 
 
 def test_behind_the_end_nothing_is_audible(tmp_path: Path) -> None:
-    hearing = AudioExamples(wav(tmp_path / "a.wav", noise(1.5)))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", noise(1.5))))
     assert hearing.example(*alone(1.0, 0), 1.0).audible
     for index, instant in enumerate((3.5, 30.0, 500.0), 1):
         example = hearing.example(*alone(instant, index), 1.0)
@@ -93,7 +94,7 @@ def test_behind_the_end_nothing_is_audible(tmp_path: Path) -> None:
 
 def test_sound_shorter_than_an_example_is_heard_from_its_beginning(tmp_path: Path) -> None:
     sound = noise(0.6)
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound)))
     for index, instant in enumerate((0.1, 0.4)):
         torch.testing.assert_close(heard(hearing, instant, index), expected(sound, 0.0), atol=1e-5, rtol=0)
     hearing.close()
@@ -103,7 +104,7 @@ def test_sound_shorter_than_an_example_is_heard_from_its_beginning(tmp_path: Pat
 def test_audible_is_above_minus_80_decibels(tmp_path: Path, amplitude: int, audible: bool) -> None:
     sound = np.zeros((2 * RATE, 2), np.int16)
     sound[RATE, 1] = amplitude
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound)))
     assert not hearing.any_audible
     assert hearing.example(*alone(1.0), 1.0).audible is audible
     assert hearing.any_audible is audible
@@ -121,7 +122,7 @@ def test_without_a_file_there_is_silence() -> None:
 
 def test_a_window_hears_the_examples_of_the_released_code(tmp_path: Path) -> None:
     sound = noise(5.0)
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound)))
     (window,) = windows((FrameTime(i, i + 0.5, i) for i in range(5)), 5)
     ours = torch.stack([hearing.example(moment, window, 1.0).log_mel for moment in window.moments])
     torch.testing.assert_close(ours, log_mel.log_mel_examples(torch.from_numpy(sound / 32768)), atol=1e-5, rtol=0)
@@ -131,7 +132,7 @@ def test_a_window_hears_the_examples_of_the_released_code(tmp_path: Path) -> Non
 def test_sound_of_a_video_is_heard_too(tmp_path: Path) -> None:
     sound = noise(2.0)
     video = write_media(tmp_path / "a.mkv", [numbered(n) for n in range(20)], sound=sound, audio_codec="pcm_s16le")
-    hearing = AudioExamples(video)
+    hearing = AudioExamples(SoundTrack(video))
     torch.testing.assert_close(heard(hearing, 0.9), expected(sound, 0.4), atol=1e-5, rtol=0)
     hearing.close()
 
@@ -140,7 +141,7 @@ def test_sound_of_a_video_is_heard_too(tmp_path: Path) -> None:
 def test_all_windows_of_a_long_sound(tmp_path: Path, fps: float, seconds: int, slots: int) -> None:
     """The last window goes back over what was heard before, at any distance of the frames."""
     sound = noise(seconds)
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound)))
     length = max(1.0, 1 / fps)
     moments = [
         FrameTime(j, (j + 0.5) / fps, slot_of((j + 0.5) / fps, 0, length)) for j in range(math.floor(seconds * fps))
@@ -158,7 +159,7 @@ def test_all_windows_of_a_long_sound(tmp_path: Path, fps: float, seconds: int, s
 
 
 def test_what_is_forgotten_is_heard_anew(tmp_path: Path) -> None:
-    hearing = AudioExamples(wav(tmp_path / "a.wav", noise(6.0)))
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", noise(6.0))))
     first = heard(hearing, 1.0)
     assert heard(hearing, 1.0) is first
     heard(hearing, 5.0, index=4)
@@ -172,7 +173,7 @@ def test_what_is_forgotten_is_heard_anew(tmp_path: Path) -> None:
 
 def test_it_may_start_late(tmp_path: Path) -> None:
     sound = noise(50.0)
-    hearing = AudioExamples(wav(tmp_path / "a.wav", sound), start=44.0)
+    hearing = AudioExamples(SoundTrack(wav(tmp_path / "a.wav", sound), start=43.5))
     torch.testing.assert_close(heard(hearing, 44.1), expected(sound, 43.6), atol=1e-5, rtol=0)
     hearing.close()
 
@@ -180,4 +181,4 @@ def test_it_may_start_late(tmp_path: Path) -> None:
 def test_a_file_without_sound(tmp_path: Path) -> None:
     video = write_media(tmp_path / "a.mkv", [numbered(n) for n in range(4)])
     with pytest.raises(InputError, match="no audio track"):
-        AudioExamples(video)
+        AudioExamples(SoundTrack(video))

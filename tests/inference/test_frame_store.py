@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from auralsam2.errors import InputError
-from auralsam2.inference import frame_store as film_module
+from auralsam2.inference import frame_store, video_source
 from auralsam2.inference.feature_cache import FeatureCache
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.video_source import VideoSource
@@ -55,7 +55,8 @@ def test_the_way_back_is_read_in_stretches(model: AuralSAM2, video: Path, monkey
             super().__init__(path, start=start, **options)
             opened.append(start)
 
-    monkeypatch.setattr(film_module, "FrameReader", Counted)
+    for module in (frame_store, video_source):
+        monkeypatch.setattr(module, "FrameReader", Counted)
     with contextlib.closing(FeatureCache()) as kept, contextlib.closing(film(model, video, kept, fps=None)) as frames:
         last = frames.last()
         assert last == 27
@@ -128,7 +129,7 @@ def test_an_unreadable_image_is_raised_once_it_is_reached(
                 raise InputError("broken")
             return frame
 
-    monkeypatch.setattr(film_module, "FrameReader", Broken)
+    monkeypatch.setattr(video_source, "FrameReader", Broken)
     source = VideoSource.open(video, Prompts(), prompts_later=True)
     with contextlib.closing(FeatureCache()) as cache:
         frames = FrameStore(

@@ -186,7 +186,7 @@ def test_sound_and_pictures_of_joined_flash_videos(tmp_path):
     with SoundTrack(path) as track:
         assert np.abs(track.read(1.5, 2.3)).max() > 0.4
     assert track.damage == []
-    examples = AudioExamples(path)
+    examples = AudioExamples(SoundTrack(path))
     for index in range(3):
         moment = FrameTime(index, index + 0.5, index)
         examples.example(moment, Window((moment,), index, 1, index), 1.0)

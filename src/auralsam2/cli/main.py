@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from auralsam2.cli import bench, data, demo, evaluate, export, models, options, samples, segment, studio, train
+from auralsam2.cli import bench, data, demo, evaluate, export, live, models, options, samples, segment, studio, train
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, as_aural, message_line
 from auralsam2.utils import signals
 from auralsam2.version import __version__
@@ -45,6 +45,7 @@ def common(
 
 
 app.command(epilog=segment.EXAMPLES)(segment.segment)
+app.command(epilog=live.EXAMPLES)(live.live)
 app.command("export", epilog=export.EXAMPLES)(export.export_command)
 app.command()(demo.demo)
 app.command("convert", epilog=models.CONVERT_EXAMPLES)(models.convert_command)

@@ -28,7 +28,14 @@ if TYPE_CHECKING:
 Choice = TypeVar("Choice", bound=str)
 
 _PARAMETER = re.compile(r"`([a-z_0-9]+)(?:=([^`]*))?`")
-_OPTIONS = {"points": "point", "boxes": "box", "masks": "mask", "changes": "set", "as_json": "json"}
+_OPTIONS = {
+    "points": "point",
+    "boxes": "box",
+    "masks": "mask",
+    "changes": "set",
+    "as_json": "json",
+    "input_format": "format",
+}
 """Options whose name is not that of the parameter in Python."""
 
 

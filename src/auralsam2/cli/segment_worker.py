@@ -187,6 +187,7 @@ class VideoWorker:
         from auralsam2.hub import download
 
         download.check_available(options.model)
+        download.check_text(options.model, options.prompts.text)
         import torch
 
         from auralsam2.model import check_modality, pick_device, pick_dtype

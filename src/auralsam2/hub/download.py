@@ -105,6 +105,23 @@ def check_available(name_or_dir: str) -> None:
     _local(name_or_dir)
 
 
+def check_text(name_or_dir: str, text: str | None) -> None:
+    """Check that a model takes text, if there is text, as far as that is known without a download.
+
+    Raises:
+        UsageError: the model reads no text.
+        ConfigError: its configuration is damaged.
+    """
+    entry = REGISTRY.get(name_or_dir)
+    if entry is not None:
+        reads = "text" in _modalities(entry, _folder(entry))
+    else:
+        folder = _local(name_or_dir)
+        reads = folder is None or ModelConfig.load(folder).fuser.modality == "audio+text"
+    if text is not None and not reads:
+        raise UsageError(f"model {name_or_dir} reads no text: omit `text`, or use a model such as ref-avs")
+
+
 def _local(name_or_dir: str) -> Path | None:
     """Return the folder of a model on this machine; None for one of the hub."""
     entry = REGISTRY.get(name_or_dir)

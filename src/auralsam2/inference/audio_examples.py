@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from auralsam2.inference.windows import FrameTime, Window, sound_begin
-from auralsam2.media.audio_choice import AudioChoice
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.modeling import log_mel as log_mel_module
 from auralsam2.modeling.log_mel import EXAMPLE_SAMPLES
@@ -36,22 +34,17 @@ class AudioExample:
 
 
 class AudioExamples:
-    """Audio examples of a file.
+    """Audio examples of a sound track.
 
     Args:
-        path: a file with an audio track; None gives silence.
-        start: start of the earliest example, in seconds.
-        audio_track: number or language of the track; None for the default one.
+        track: the sound; None gives silence. `close` closes it.
 
     Attributes:
         any_audible: whether any example so far was audible.
-
-    Raises:
-        InputError: the file cannot be opened or has no audio track.
     """
 
-    def __init__(self, path: Path | None, start: float = 0.0, audio_track: AudioChoice = None) -> None:
-        self._track = SoundTrack(path, start=max(0.0, start - LEEWAY), choice=audio_track) if path is not None else None
+    def __init__(self, track: SoundTrack | None) -> None:
+        self._track = track
         self._examples: dict[tuple[int, float], AudioExample] = {}
         self.any_audible = False
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from auralsam2.inference.audio_examples import AudioExamples
+from auralsam2.inference.audio_examples import LEEWAY, AudioExamples
 from auralsam2.inference.feature_cache import FeatureCache, pack_prompts, unpack_prompts
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.windows import FrameTime, Window
@@ -77,7 +77,7 @@ class FeaturePromptProvider:
             window: the window with which the frame is fused; None for the one that yields the frame.
         """
         window = window or self._frames.window(index)
-        cached = self._cache.get(("prompts", condition, window.first_slot, index))
+        cached = self._cache.get(("prompts", condition, window.span, index))
         return self._fuse(condition, window, index)[0] if cached is None else unpack_prompts(cached)
 
     def audible(self, condition: Condition, index: int) -> bool:
@@ -85,7 +85,7 @@ class FeaturePromptProvider:
         if not condition.use_audio:
             return True
         window = self._frames.window(index)
-        cached = self._cache.get(("audible", window.first_slot, index))
+        cached = self._cache.get(("audible", window.span, index))
         return self._fuse(condition, window, index)[1] if cached is None else bool(cached["audible"])
 
     def _fuse(self, condition: Condition, window: Window, index: int) -> tuple[FeaturePrompts, bool]:
@@ -106,10 +106,10 @@ class FeaturePromptProvider:
                     continue
                 fused.add(moment.index)
                 one = prompts.frame(t)
-                self._cache.put(("prompts", condition, window.first_slot, moment.index), pack_prompts(one))
+                self._cache.put(("prompts", condition, window.span, moment.index), pack_prompts(one))
                 if condition.use_audio:
                     audible = {"audible": torch.tensor(audio[t].audible)}
-                    self._cache.put(("audible", window.first_slot, moment.index), audible)
+                    self._cache.put(("audible", window.span, moment.index), audible)
                 if moment.index == index:
                     result = one, audio[t].audible
         if condition.use_audio:
@@ -132,8 +132,7 @@ class FeaturePromptProvider:
         if use_audio not in self._audio:
             source = self._frames.source
             start = source.start if first.index == 0 else first.instant
-            sound = source.sound if use_audio else None
-            self._audio[use_audio] = AudioExamples(sound, start, source.audio_track)
+            self._audio[use_audio] = AudioExamples(source.open_sound(max(0.0, start - LEEWAY)) if use_audio else None)
         self._reached[use_audio] = first.index
         self._audio[use_audio].forget_before(first.index)
         return self._audio[use_audio]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 
@@ -14,6 +12,7 @@ import torch
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.inference.feature_cache import FeatureCache, pack_features, unpack_features
+from auralsam2.inference.frame_table import FrameTable
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.inference.windows import FrameTime, Window, slot_length, slot_of, windows
 from auralsam2.media.frame_reader import FrameReader, slot_at
@@ -25,7 +24,6 @@ from auralsam2.utils.background import Prefetcher
 from auralsam2.utils.timing import StageTimer
 
 _TOLERANCE = 1e-6
-_NO_STAMP = -(2**63)
 _SEEK_DISTANCE = 10.0
 """Seconds ahead up to which the second reader decodes all images instead of seeking."""
 _BACKWARD_RUN = 16
@@ -37,7 +35,7 @@ class FrameStore:
 
     The file is read forward as far as a request needs. Images and features are cached; what the cache has evicted is
     decoded and encoded again. Frames that show the same image share it and its features. Without the cache, a frame
-    takes 48 bytes for its times and numbers.
+    takes 56 bytes for its times and numbers; frames of a live source that are no longer needed take none.
 
     Args:
         network: encodes the images.
@@ -71,11 +69,9 @@ class FrameStore:
         self._with_patches, self._prefetch, self._batch = with_patches, prefetch, batch
         self.slot = slot_length(source.fps)
         self._slots = network.config.clip.frames
-        self._times, self._instants = array("d"), array("d")
-        self._begins, self._ends = array("d"), array("d")  # of the slots
-        self._numbers, self._stamps = array("q"), array("q")  # in the file; -1 and _NO_STAMP for unknown ones
+        self._table = FrameTable()
         self._background = ExitStack()
-        self._reader = FrameReader(source.info.path, fps=source.fps, start=source.start, end=source.end)
+        self._reader = source.open_frames()
         self._unread: Iterator[tuple[Frame, FrameFeatures | None]] | None = None
         self._ended = False
         self._window: Window | None = None
@@ -114,9 +110,9 @@ class FrameStore:
 
     def has(self, index: int) -> bool:
         """Return whether a frame with this index exists; reads the file up to it."""
-        while len(self._times) <= index and not self._ended:
+        while len(self._table) <= index and not self._ended:
             self._read()
-        return 0 <= index < len(self._times)
+        return 0 <= index < len(self._table)
 
     def upward(self, index: int) -> Iterator[int]:
         """Yield the indices from `index` to the last frame; reads the file as they are requested."""
@@ -128,57 +124,56 @@ class FrameStore:
         """Return the index of the last frame; reads the file to its end."""
         while not self._ended:
             self._read(cache_from=np.inf)
-        return len(self._times) - 1
+        return len(self._table) - 1
 
     def time(self, index: int) -> float:
         """Return the presentation time of a frame that was read, in seconds."""
-        return self._times[index]
+        return self._table.time(index)
 
     def frame(self, index: int) -> Frame:
         """Return a frame that was read, with its image; its slot ends with the video at the latest."""
-        number, stamp = self._numbers[index], self._stamps[index]
-        begin, end = self._begins[index], self._ends[index]
+        begin, end = self._table.slot(index)
         limits = (self.source.info.duration, self.source.end)
         limit = min((limit for limit in limits if limit is not None and limit > begin), default=math.inf)
         if self.source.fps is None:
             end = min(end, limit)
-        else:
+        elif not self.source.live:
             begin, end = slot_at(index, self.source.fps, self.source.start, limit)
         return Frame(
             index=index,
-            time=self._times[index],
-            instant=self._instants[index],
+            time=self._table.time(index),
+            instant=self._table.instant(index),
             slot=(begin, end),
             image=self.picture(index),
-            source_index=None if number < 0 else number,
-            pts=None if stamp == _NO_STAMP else stamp,
+            source_index=self._table.source_index(index),
+            pts=self._table.pts(index),
         )
 
     def index_at(self, time: float) -> int:
         """Return the index of the frame whose instant is nearest to a time in seconds; reads the file up to it."""
         cache_from = time - 2 * self._slots * self.slot
-        while not self._ended and not (self._instants and self._instants[-1] >= time):
+        while not self._ended and not self._table.reaches(time):
             self._read(cache_from=cache_from)
-        right = bisect_left(self._instants, time)
-        around = [index for index in (right - 1, right) if 0 <= index < len(self._instants)]
-        return min(around, key=lambda index: abs(self._instants[index] - time))
+        return self._table.nearest(time)
 
     def moment(self, index: int) -> FrameTime:
         """Return index, instant and slot of a frame that was read."""
-        instant = self._instants[index]
-        return FrameTime(index, instant, slot_of(instant, self.source.start, self.slot))
+        instant = self._table.instant(index)
+        return FrameTime(index, instant, self._slot_of(instant))
 
     def window(self, index: int) -> Window:
         """Return the window that yields a frame; reads the file up to the first frame after the window."""
         window = self._window
         if window is None or not window.first_new <= index <= window.moments[-1].index:
-            # Windows begin at multiples of their length; the last one may overlap the one before.
-            first = (self.moment(index).slot // self._slots - 1) * self._slots
-            start = self.source.start
-            begin = bisect_left(self._instants, first, key=lambda instant: slot_of(instant, start, self.slot))
+            # Windows end at multiples of their step; the last one may overlap the one before.
+            step = self.source.step or self._slots
+            first = self.moment(index).slot // step * step - self._slots
+            begin = self._table.first_at(first, key=self._slot_of)
             window = next(
                 window
-                for window in windows(map(self.moment, self.upward(begin)), self._slots)
+                for window in windows(
+                    map(self.moment, self.upward(begin)), self._slots, step, self._next_slot if self._regular else None
+                )
                 if window.first_new <= index <= window.moments[-1].index
             )
             self._window = window
@@ -194,8 +189,8 @@ class FrameStore:
         with self._clock.stage("decode"):
             for earlier in range(max(0, index - _BACKWARD_RUN), index) if backward else ():
                 if self._first_with_image(earlier) == earlier:
-                    self._put_picture(earlier, self._decode_again(self._times[earlier]))
-            image = self._decode_again(self._times[index])
+                    self._put_picture(earlier, self._decode_again(self._table.time(earlier)))
+            image = self._decode_again(self._table.time(index))
         self._put_picture(index, image)
         return _read_only(image)
 
@@ -216,7 +211,7 @@ class FrameStore:
         """Drop the cached data of some frames: the given kinds, or all. The image shared with the next frame stays."""
         if not frames:
             return
-        shared = self._first_with_image(frames.stop) if frames.stop < len(self._times) else -1
+        shared = self._first_with_image(frames.stop) if frames.stop < len(self._table) else -1
         first = self._first_with_image(frames.start)
         self._cache.forget((index for index in range(first, frames.stop) if index != shared), *kinds)
 
@@ -224,6 +219,8 @@ class FrameStore:
         """Drop all cached data of the frames before one, for passes that do not return to them."""
         self.forget(range(self._freed, index))
         self._freed = max(self._freed, index)
+        if self.source.live:
+            self._table.drop_before(self._freed)
 
     def _read(self, cache_from: float = -np.inf) -> None:
         """Read one more frame; cache its image if its instant is `cache_from` or later."""
@@ -233,12 +230,7 @@ class FrameStore:
         if frame is None:
             self._ended = True
             return
-        self._times.append(frame.time)
-        self._instants.append(frame.instant)
-        self._begins.append(frame.slot[0])
-        self._ends.append(frame.slot[1])
-        self._numbers.append(-1 if frame.source_index is None else frame.source_index)
-        self._stamps.append(_NO_STAMP if frame.pts is None else frame.pts)
+        self._table.append(frame)
         first = self._first_with_image(frame.index)
         if features is not None:
             self._cache.put(("features", first), pack_features(features))
@@ -280,13 +272,26 @@ class FrameStore:
 
     def _first_with_image(self, index: int) -> int:
         """Return the index of the first frame that shows the same image: the key of image and features."""
-        return bisect_left(self._times, self._times[index])
+        return self._table.first_with_image(index)
+
+    def _slot_of(self, instant: float) -> int:
+        return slot_of(instant, self.source.start, self.slot)
+
+    @property
+    def _regular(self) -> bool:
+        """Whether a window of a live source is complete at its last frame, as the time of the next one is known."""
+        return self.source.live and self.source.fps is not None
+
+    def _next_slot(self, moment: FrameTime) -> int:
+        return self._slot_of(moment.instant + 1 / (self.source.fps or 1.0))
 
     def _put_picture(self, index: int, image: np.ndarray) -> None:
         self._cache.put(("picture", index), {"image": torch.from_numpy(image)})
 
     def _decode_again(self, time: float) -> np.ndarray:
         """Decode the image of a presentation time with a second reader, which continues or seeks."""
+        if self.source.live:
+            raise InputError(f"{self.source.info.name}: the image at {time:.2f} s is no longer available")
         frame = self._second_frame
         near = frame is not None and frame.time - _TOLERANCE <= time <= frame.time + _SEEK_DISTANCE
         if self._second_reader is None or not near:

@@ -26,8 +26,8 @@ class VideoStream:
     """Segments one object of a video in a `VideoSession`; iterate once.
 
     Frames are decoded ahead in a background thread. Without visual prompts, they are encoded in batches as they are
-    read. Memory does not grow with the length of the video, except for the masks of frames before the first frame with
-    visual prompts.
+    read, those of a live source one by one as they come. Memory does not grow with the length of the video, except for
+    the masks of frames before the first frame with visual prompts.
 
     Args:
         network: in evaluation mode.
@@ -96,8 +96,8 @@ class VideoStream:
                 self.warnings += [SILENT if complete and note == SILENT_SO_FAR else note for note in session.warnings]
 
     def _open(self) -> VideoSession:
-        visual = bool(self._prompts.visual)
-        batch = SMALL_BATCH if self._network.image_size <= SMALL_IMAGE else 1
+        visual, live = bool(self._prompts.visual), self._source.live
+        batch = SMALL_BATCH if self._network.image_size <= SMALL_IMAGE and not live else 1
         return VideoSession(
             self._network,
             self._source,
@@ -106,6 +106,6 @@ class VideoStream:
             # Masks before the first prompted frame accumulate; all other data is bounded by two windows.
             disk=DISK_LIMIT if visual else None,
             clock=self._clock,
-            prefetch=True,
+            prefetch=not live,  # a live source is decoded in a thread of its own
             batch=None if visual else batch,
         )

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from auralsam2.arguments import as_audio_track, as_path, as_rate, as_seconds
 from auralsam2.errors import AuralError, InputError, UsageError, quoted
 from auralsam2.inference.mask_file import read_mask_file
 from auralsam2.media.audio_choice import AudioChoice, audio_note
+from auralsam2.media.audio_track import SoundTrack
+from auralsam2.media.frame_reader import FrameReader
+from auralsam2.media.live_capture import LiveCapture
 from auralsam2.media.probe import probe
 from auralsam2.media.sources import OpenedSource, is_media_path, open_source
 from auralsam2.types import MediaInfo, Prompts
@@ -46,7 +49,11 @@ class VideoSource:
         audio_track: number or language of the audio track; None for the default one.
         notes: notes on the choice of the audio track.
         file: temporary copy of a source that is not a file; exists as long as this object.
+        step: slots from one window to the next; None for windows that do not overlap.
+        live: frames and sound are read once, as they come.
     """
+
+    live: ClassVar[bool] = False
 
     info: MediaInfo
     sound: Path | None
@@ -56,6 +63,23 @@ class VideoSource:
     audio_track: AudioChoice = None
     notes: tuple[str, ...] = ()
     file: OpenedSource | None = field(default=None, compare=False, repr=False)
+    step: int | None = None
+
+    def open_frames(self) -> FrameReader | LiveCapture:
+        """Open the processed frames.
+
+        Raises:
+            InputError: the file cannot be opened.
+        """
+        return FrameReader(self.info.path, fps=self.fps, start=self.start, end=self.end)
+
+    def open_sound(self, start: float) -> SoundTrack | None:
+        """Open the sound from a second on; None without sound.
+
+        Raises:
+            InputError: the file cannot be opened or has no audio track.
+        """
+        return None if self.sound is None else SoundTrack(self.sound, start=start, choice=self.audio_track)
 
     @classmethod
     def open(

@@ -7,12 +7,15 @@ window in the order of time.
 
 The last window of a video is moved back so that it ends with the video and is a whole clip. It does not yield again the
 frames that it shares with the window before it.
+
+For a short latency, the windows of a live source overlap: each ends a step of some slots after the one before, has the
+same length, and yields the frames of its step.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 EXAMPLE_DRIFT = 0.04
@@ -51,6 +54,11 @@ class Window:
     slots: int
     first_new: int
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """First slot and number of slots."""
+        return self.first_slot, self.slots
+
     def clips(self) -> Iterator[tuple[FrameTime, ...]]:
         """Yield the clips for the fuser: clip r contains the r-th frame of each slot.
 
@@ -88,30 +96,50 @@ def sound_begin(moment: FrameTime, window: Window, length: float) -> float:
     return moment.instant - 0.5 - drift
 
 
-def windows(moments: Iterable[FrameTime], slots: int) -> Iterator[Window]:
+def windows(
+    moments: Iterable[FrameTime],
+    slots: int,
+    step: int | None = None,
+    next_slot: Callable[[FrameTime], int] | None = None,
+) -> Iterator[Window]:
     """Divide frames into windows, lazily; buffers the frames of at most two windows.
 
     Args:
         moments: frames in the order of time.
         slots: T, slots of a window.
+        step: slots from one window to the next, at most T; None for T, windows that do not overlap.
+        next_slot: returns the earliest slot of the frame after a given one, with which a window is complete at its last
+            frame; None for windows that are complete at the first frame after them.
     """
-    previous: list[FrameTime] = []
+    step = step or slots
+    earlier: list[FrameTime] = []
     current: list[FrameTime] = []
-    first_slot = 0
+    first_slot = 0  # of the step
     for moment in moments:
-        if moment.slot >= first_slot + slots:
-            if current:
-                yield Window(tuple(current), first_slot, slots, current[0].index)
-                previous = current
-            current = []
-            first_slot += slots * ((moment.slot - first_slot) // slots)
+        if current and moment.slot >= first_slot + step:
+            yield _window(earlier, current, first_slot, first_slot + step, slots)
+            earlier, current = _overlapping(earlier, current, first_slot + step - slots), []
+        if moment.slot >= first_slot + step:
+            first_slot += step * ((moment.slot - first_slot) // step)
         current.append(moment)
-    if not current:
-        return
-    first_new = current[0].index
-    end = current[-1].slot + 1
-    length = end - first_slot
-    overlap = [moment for moment in previous if moment.slot >= end - slots] if length < slots else []
-    if overlap:
-        first_slot, length, current = end - slots, slots, overlap + current
-    yield Window(tuple(current), first_slot, length, first_new)
+        if next_slot is not None and next_slot(moment) >= first_slot + step:
+            yield _window(earlier, current, first_slot, first_slot + step, slots)
+            earlier, current = _overlapping(earlier, current, first_slot + step - slots), []
+    if current:
+        yield _window(earlier, current, first_slot, current[-1].slot + 1, slots)
+
+
+def _overlapping(earlier: Sequence[FrameTime], current: Sequence[FrameTime], slot: int) -> list[FrameTime]:
+    """Return the frames after a slot, which later windows may contain."""
+    return [moment for moment in (*earlier, *current) if moment.slot > slot]
+
+
+def _window(
+    earlier: Sequence[FrameTime], current: Sequence[FrameTime], first_slot: int, end: int, slots: int
+) -> Window:
+    """Return the window that ends before slot `end` and yields the frames of `current`, from `first_slot` on."""
+    begin = min(first_slot, max(0, end - slots))
+    overlap = [moment for moment in earlier if moment.slot >= begin]
+    if not overlap:
+        begin = first_slot
+    return Window((*overlap, *current), begin, end - begin, current[0].index)

@@ -37,12 +37,20 @@ def audio_stream(container: InputContainer, path: Path, choice: AudioChoice = No
     Raises:
         InputError: the file has sound tracks, but not the chosen one.
     """
-    streams = [stream for stream in container.streams.audio if is_decodable(stream)]
-    if not streams:
+    if not any(map(is_decodable, container.streams.audio)):
         return None
     stat = path.stat()
-    empty = _empty_tracks(path, stat.st_mtime_ns, stat.st_size)
-    full = [stream for stream in streams if stream.index not in empty]
+    return _choose(container, str(path), choice, _empty_tracks(path, stat.st_mtime_ns, stat.st_size))
+
+
+def live_audio_stream(container: InputContainer, name: str, choice: AudioChoice = None) -> AudioStream | None:
+    """Return the sound stream of a live source to use, None without one; see `audio_stream`."""
+    return _choose(container, name, choice, frozenset())
+
+
+def _choose(container: InputContainer, name: str, choice: AudioChoice, empty: frozenset[int]) -> AudioStream | None:
+    """Return the chosen sound stream that is not among the empty ones."""
+    full = [stream for stream in container.streams.audio if is_decodable(stream) and stream.index not in empty]
     if choice is None:
         return min(full, key=_rank, default=None)
     for number, stream in enumerate(container.streams.audio):
@@ -51,7 +59,7 @@ def audio_stream(container: InputContainer, path: Path, choice: AudioChoice = No
     if not full:
         return None
     names = ", ".join(f"{number} ({_language(stream)})" for number, stream in enumerate(container.streams.audio))
-    raise InputError(f"{path}: no audio track {choice}: choose `audio_track` from {names}")
+    raise InputError(f"{name}: no audio track {choice}: choose `audio_track` from {names}")
 
 
 def audio_note(path: Path, choice: AudioChoice = None) -> str | None:

@@ -15,6 +15,7 @@ from auralsam2.media.audio_choice import AudioChoice, audio_stream
 from auralsam2.media.container import announced_end, open_input
 from auralsam2.media.resampler import MAX_RATE
 from auralsam2.media.stream_decoder import DamageLog, Decoder
+from auralsam2.types import AUDIO_RATE
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -64,35 +65,74 @@ def read_chunks(path: Path, damage: DamageLog, start: float = 0.0, choice: Audio
         stream = audio_stream(container, path, choice)
         if stream is None:
             raise InputError(f"{path}: no audio track")
-        converter = _Converter()
-        end: float | None = None
+        builder = ChunkBuilder(damage)
         with Decoder(container, stream, damage) as decoder:
             sought = decoder.seek(start - _PREROLL)
             for time, frame in decoder.frames():
-                if end is None and sought and (time is None or time > start):
+                if builder.end is None and sought and (time is None or time > start):
                     break
-                samples = converter.stereo(frame)
-                rate = frame.sample_rate
-                if len(samples) == 0 or not 0 < rate <= MAX_RATE:
-                    continue
-                expected = 0.0 if end is None else end
-                if end is not None and time is not None and time < expected - _MAX_STEP_BACK:
-                    damage.correct(f"time stamps step back at {expected:.1f} s: continued without a gap")
-                    time = None
-                if time is None or (end is not None and abs(time - end) <= _MAX_DRIFT):
-                    time = expected
-                first = round(time * rate)
-                late = max(0, round(expected * rate) - first) if end is not None else 0
-                end = max(expected, (first + len(samples)) / rate) if end is not None else (first + len(samples)) / rate
-                if late < len(samples):
-                    yield AudioChunk(first + late, rate, samples[late:])
-        if end is not None:
-            if announced_end(container, stream) - end > _MAX_MISSING:
-                damage.note(end)
+                chunk = builder.add(time, frame)
+                if chunk is not None:
+                    yield chunk
+        if builder.end is not None:
+            if announced_end(container, stream) - builder.end > _MAX_MISSING:
+                damage.note(builder.end)
             return
     if not sought:
         raise InputError(f"{path}: no sound could be decoded, the audio track is empty or damaged")
     yield from read_chunks(path, damage, choice=choice)
+
+
+class ChunkBuilder:
+    """Turns the decoded frames of a sound track into chunks that do not overlap.
+
+    Args:
+        damage: receives corrections.
+
+    Attributes:
+        end: second at which the sound so far ends; None before the first frame.
+    """
+
+    def __init__(self, damage: DamageLog) -> None:
+        self.end: float | None = None
+        self._damage = damage
+        self._converter = _Converter()
+        self._silent_from: float | None = None
+
+    def add(self, time: float | None, frame: AudioFrame) -> AudioChunk | None:
+        """Return the new samples of the next frame; None without any.
+
+        Args:
+            time: of the frame in seconds; None where it follows the one before.
+            frame: decoded.
+        """
+        samples = self._converter.stereo(frame)
+        rate = frame.sample_rate
+        if len(samples) == 0 or not 0 < rate <= MAX_RATE:
+            return None
+        end = self.end
+        expected = 0.0 if end is None else end
+        late = time is not None and self._silent_from is not None and time >= self._silent_from
+        if end is not None and time is not None and time < expected - _MAX_STEP_BACK and not late:
+            self._damage.correct(f"time stamps step back at {expected:.1f} s: continued without a gap")
+            time = None
+        if time is None or (end is not None and abs(time - end) <= _MAX_DRIFT):
+            time = expected
+        first = round(time * rate)
+        skipped = max(0, round(expected * rate) - first) if end is not None else 0
+        self.end = (first + len(samples)) / rate if end is None else max(expected, (first + len(samples)) / rate)
+        return AudioChunk(first + skipped, rate, samples[skipped:]) if skipped < len(samples) else None
+
+    def silence(self, until: float) -> AudioChunk | None:
+        """Return silence from the end of the sound so far to a second; sound that comes later for it is dropped."""
+        expected = 0.0 if self.end is None else self.end
+        first, last = round(expected * AUDIO_RATE), round(until * AUDIO_RATE)
+        if last <= first:
+            return None
+        if self._silent_from is None:
+            self._silent_from = expected
+        self.end = last / AUDIO_RATE
+        return AudioChunk(first, AUDIO_RATE, np.zeros((last - first, 2), np.float32))
 
 
 class _Converter:

@@ -11,7 +11,7 @@ import numpy as np
 
 from auralsam2.errors import InputError, UsageError
 from auralsam2.media.audio_choice import AudioChoice, audio_stream
-from auralsam2.media.audio_decoder import read_chunks
+from auralsam2.media.audio_decoder import AudioChunk, read_chunks
 from auralsam2.media.container import open_input
 from auralsam2.media.resampler import Resampler
 from auralsam2.media.stream_decoder import DamageLog
@@ -28,6 +28,7 @@ class SoundTrack:
         path: a video or a sound file.
         start: nothing more than `rewind` seconds before this will be read.
         choice: number or language of the track; None for the default one.
+        chunks: sound of a live source in place of the file's.
 
     Attributes:
         rewind: seconds by which a read may begin before the furthest end read so far.
@@ -39,21 +40,30 @@ class SoundTrack:
 
     rewind: ClassVar[int] = 30
 
-    def __init__(self, path: Path | str, *, start: float = 0.0, choice: AudioChoice = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        start: float = 0.0,
+        choice: AudioChoice = None,
+        chunks: Iterator[AudioChunk] | None = None,
+    ) -> None:
         path = Path(path)
         if not 0 <= start < float("inf"):
             raise UsageError(f"start {start:g} must be 0 s or later")
-        with open_input(path) as container:
-            if audio_stream(container, path, choice) is None:
-                raise InputError(f"{path}: no audio track")
         self._damage = DamageLog(path, "sound")
+        if chunks is None:
+            with open_input(path) as container:
+                if audio_stream(container, path, choice) is None:
+                    raise InputError(f"{path}: no audio track")
+            chunks = read_chunks(path, self._damage, max(0.0, start - self.rewind), choice)
         self._furthest = _position(start)
         self._pieces: deque[tuple[int, np.ndarray]] = deque()
         self._floor = self._furthest - _position(self.rewind)
         self._known = 0
         self._end = 0
         self._ended = False
-        self._steps = self._decode(path, max(0.0, start - self.rewind), choice)
+        self._steps = self._decode(chunks)
 
     @property
     def damage(self) -> list[float]:
@@ -138,12 +148,12 @@ class SoundTrack:
         while self._pieces and self._pieces[0][0] + len(self._pieces[0][1]) <= before:
             self._pieces.popleft()
 
-    def _decode(self, path: Path, start: float, choice: AudioChoice) -> Generator[bool, None, None]:
+    def _decode(self, chunks: Iterator[AudioChunk]) -> Generator[bool, None, None]:
         """Decode chunk by chunk into `_pieces`; each step makes some more sound known."""
         resampler: Resampler | None = None
         run = (0, 0)  # rate and next position of the run of chunks that the resampler is in
         at = 0
-        for chunk in read_chunks(path, self._damage, start, choice):
+        for chunk in chunks:
             if resampler is None or run != (chunk.rate, chunk.first):
                 if resampler is not None:
                     self._keep(resampler.finish(), at)

@@ -48,6 +48,7 @@ class VideoEncoding:
         audio: codec of the audio.
         muxer_options: of the container.
         metadata: of the video stream.
+        in_place: the file can be read while it grows, and is written under its own name.
     """
 
     muxer: str
@@ -59,6 +60,7 @@ class VideoEncoding:
     audio: AudioEncoding = AAC
     muxer_options: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    in_place: bool = False
 
 
 _H264 = {"preset": "fast", "bf": "0", "g": "60", "rc-lookahead": "10"}
@@ -83,6 +85,16 @@ H264_MATTE = VideoEncoding(
     muxer_options=_INDEX_FIRST,
 )
 """H.264 with sharp edges."""
+H264_LIVE = VideoEncoding(
+    muxer="matroska",
+    encoder="libx264",
+    options={"preset": "veryfast", "bf": "0", "g": "30", "crf": "23", "tune": "zerolatency"},
+    pixels="yuv420p",
+    even=True,
+    muxer_options={"cluster_time_limit": "1000", "flush_packets": "1"},
+    in_place=True,
+)
+"""H.264 that players show while it is written."""
 PRORES_4444 = VideoEncoding(
     muxer="mov",
     encoder="prores_ks",

@@ -28,6 +28,7 @@ from auralsam2.types import Frame
 
 if TYPE_CHECKING:
     import numpy as np
+    from av.container import InputContainer
     from av.video.frame import VideoFrame
 
 _SLACK = 1e-6
@@ -84,7 +85,7 @@ def slot_at(index: int, fps: float, start: float, end: float) -> tuple[float, fl
     return begin, end if last else start + (index + 1) / fps
 
 
-class _Picture(NamedTuple):
+class Picture(NamedTuple):
     """A decoded picture, its time in seconds, and its number among the pictures of the file."""
 
     time: float
@@ -141,7 +142,7 @@ class FrameReader:
         self._numbered = numbered
         self._may_seek = True
         self._starts_late = False
-        self._container = open_input(path)
+        self._container = self._open()
         stream = video_stream(self._container)
         if stream is None:
             self._container.close()
@@ -176,9 +177,12 @@ class FrameReader:
         self._frames.close()
         self._container.close()
 
+    def _open(self) -> InputContainer:
+        return open_input(self._path)
+
     def _every_frame(self) -> Generator[Frame, None, None]:
-        shown: _Picture | None = None
-        held: _Picture | None = None  # its slot ends with the next picture
+        shown: Picture | None = None
+        held: Picture | None = None  # its slot ends with the next picture
         for picture in self._pictures():
             if held is not None:
                 yield self._frame(held, held.time, (held.time, min(picture.time, self._end)))
@@ -196,8 +200,8 @@ class FrameReader:
             yield self._only(shown)
 
     def _at_instants(self, fps: float) -> Generator[Frame, None, None]:
-        shown: _Picture | None = None
-        at_start: _Picture | None = None
+        shown: Picture | None = None
+        at_start: Picture | None = None
         for picture in self._pictures():
             if shown is not None:
                 until = self._plausible(picture.time, fps)
@@ -227,7 +231,7 @@ class FrameReader:
         heard = sound_end(self._container, self._path)
         return until if heard is None else min(until, max(heard, begin) + _LONGEST_STILL)
 
-    def _while_shown(self, picture: _Picture, fps: float, until: float) -> Iterator[Frame]:
+    def _while_shown(self, picture: Picture, fps: float, until: float) -> Iterator[Frame]:
         """The frames of the instants that pass before `until` with this picture on display."""
         image = None
         while (instant := self._instant(fps)) < min(until, self._end):
@@ -236,7 +240,7 @@ class FrameReader:
             image = frame.image
             yield frame
 
-    def _only(self, shown: _Picture | None) -> Frame:
+    def _only(self, shown: Picture | None) -> Frame:
         """The one frame of a part in which no instant falls."""
         if shown is None:
             raise InputError(f"{self._path}: no picture could be decoded, the file is damaged or incomplete")
@@ -248,7 +252,7 @@ class FrameReader:
         return self._frame(shown, instant, (self._start, min(self._video_end, self._end)))
 
     def _frame(
-        self, shown: _Picture, instant: float, slot: tuple[float, float], image: np.ndarray | None = None
+        self, shown: Picture, instant: float, slot: tuple[float, float], image: np.ndarray | None = None
     ) -> Frame:
         picture = shown.frame
         if image is None:
@@ -275,7 +279,7 @@ class FrameReader:
             pts=picture.pts,
         )
 
-    def _pictures(self) -> Iterator[_Picture]:
+    def _pictures(self) -> Iterator[Picture]:
         """Yield the pictures in rising order of time, from the one on display at start or earlier."""
         spacing = self._spacing()
         with Decoder(self._container, self._stream, self._damage) as decoder:
@@ -290,7 +294,7 @@ class FrameReader:
                 before = self._count_before(first[1].pts) if sought else 0
                 numbers = count(before) if before is not None else repeat(None)
                 for time, picture in self._ordered(chain([first], moments), spacing):
-                    yield _Picture(time, picture, next(numbers))
+                    yield Picture(time, picture, next(numbers))
                 first, sought = None, False
         if sought:
             yield from self._from_the_top()
@@ -356,10 +360,10 @@ class FrameReader:
         if held is not None:
             yield held
 
-    def _from_the_top(self) -> Iterator[_Picture]:
+    def _from_the_top(self) -> Iterator[Picture]:
         """Start again without seeking, where the index of the file proved wrong."""
         self._container.close()
-        self._container = open_input(self._path)
+        self._container = self._open()
         stream = video_stream(self._container)
         if stream is None:
             raise InputError(f"{self._path}: no video track")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -31,6 +32,8 @@ _DECODING_TIMES_ALONE = ("avi", "asf")
 _MAX_DELAY = 1.0
 """Seconds by which a discontinuity may follow the packet that it cuts short."""
 _MAX_FAILURES = 200
+_MAX_REPORTS = 200
+"""Moments of damage, and corrections, that a log holds; later ones are not recorded."""
 _MAX_JUMP = 10.0
 
 
@@ -57,14 +60,14 @@ class DamageLog:
     def note(self, time: float) -> None:
         """Record damage at `time` seconds; a time before the start counts as the start."""
         time = max(0.0, time)
-        if self._last is None or abs(time - self._last) > 1.0:
+        if len(self.times) < _MAX_REPORTS and (self._last is None or abs(time - self._last) > 1.0):
             self.times.append(time)
             log.warning("%s: damaged %s at %.2f s, going on", self.path, self._content, time)
         self._last = time
 
     def correct(self, sentence: str) -> None:
         """Record a correction."""
-        if sentence not in self.notes:
+        if sentence not in self.notes and len(self.notes) < _MAX_REPORTS:
             self.notes.append(sentence)
             log.info("%s: %s", self.path, sentence)
 
@@ -85,14 +88,17 @@ class Decoder:
         container: an open container.
         stream: the stream to decode.
         damage: receives damage and corrections.
+        live: the source has no end, so that no time stamp lies beyond it.
     """
 
-    def __init__(self, container: InputContainer, stream: VideoStream | AudioStream, damage: DamageLog) -> None:
+    def __init__(
+        self, container: InputContainer, stream: VideoStream | AudioStream, damage: DamageLog, *, live: bool = False
+    ) -> None:
         self._container = container
         self._stream = stream
         self._damage = damage
         self.zero = zero_of(container)
-        self._limit = announced_duration(container) + _MAX_JUMP
+        self._limit = math.inf if live else announced_duration(container) + _MAX_JUMP
         self._last = 0.0
         self._codec: Any = stream.codec_context
         self._codec.thread_type = "AUTO"
@@ -132,21 +138,25 @@ class Decoder:
             InputError: the stream is encrypted.
         """
         for packet in self.packets():
-            if packet.has_sidedata("encryption_info"):
-                raise InputError(f"{self._damage.path}: is encrypted: give a file without protection")
-            time = self.seconds(packet.pts if packet.pts is not None else packet.dts)
-            if packet.is_corrupt:
-                self._damage.note(self._last if time is None else time)
-            for frame in self._decode(packet, time):
-                frame.pts = self._times.ticks(frame)
-                moment = self.seconds(frame.pts)
-                if moment is not None and moment > max(self._limit, self._last + _MAX_JUMP):
-                    moment = None  # a damaged time stamp: the frame follows the one before
-                if moment is not None:
-                    self._last = moment
-                if frame.is_corrupt:
-                    self._damage.note(self._last)
-                yield moment, frame
+            yield from self.decode(packet)
+
+    def decode(self, packet: Any) -> Iterator[tuple[float | None, Any]]:
+        """Yield the frames that the next packet of the stream completes; see `frames`."""
+        if packet.has_sidedata("encryption_info"):
+            raise InputError(f"{self._damage.path}: is encrypted: give a file without protection")
+        time = self.seconds(packet.pts if packet.pts is not None else packet.dts)
+        if packet.is_corrupt:
+            self._damage.note(self._last if time is None else time)
+        for frame in self._decode(packet, time):
+            frame.pts = self._times.ticks(frame)
+            moment = self.seconds(frame.pts)
+            if moment is not None and moment > max(self._limit, self._last + _MAX_JUMP):
+                moment = None  # a damaged time stamp: the frame follows the one before
+            if moment is not None:
+                self._last = moment
+            if frame.is_corrupt:
+                self._damage.note(self._last)
+            yield moment, frame
 
     def seconds(self, ticks: int | None) -> float | None:
         """Convert a time stamp of the stream to seconds from the start of the presentation."""

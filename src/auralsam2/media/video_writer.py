@@ -31,7 +31,8 @@ class VideoWriter:
     """Context manager that writes a video picture by picture.
 
     The file appears at `path` when the writer closes without an error. Until then it grows under a hidden name in the
-    same folder, which is removed after an error. For codecs that need even sizes, pictures of odd size get one more row
+    same folder, which is removed after an error. With an encoding that is written in place, it grows at `path`, and
+    stays after an error. For codecs that need even sizes, pictures of odd size get one more row
     or column, a copy of the last.
 
     Args:
@@ -67,7 +68,8 @@ class VideoWriter:
         self._ticks = _ticks(frames)
         self._start = start
         self._ends = [second for second in (end, pictures_end) if second is not None]
-        self._part = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}.part")
+        hidden = self._path.with_name(f".{self._path.name}.{uuid4().hex[:8]}.part")
+        self._part = self._path if encoding.in_place else hidden
         self._held: tuple[np.ndarray, int] | None = None  # the last picture and its ticks, not yet encoded
         self._reformatter = VideoReformatter()
         self._until: float | None = None
@@ -79,7 +81,7 @@ class VideoWriter:
         with self._writing():
             self._part.touch(exist_ok=False)
             options = dict(encoding.muxer_options)
-            if encoding.muxer != "webm":
+            if encoding.muxer in ("mp4", "mov"):
                 # A late first picture keeps its exact time.
                 options |= {"movie_timescale": str(self._ticks)}
             self._container = av.open(f"file:{self._part}", mode="w", format=encoding.muxer, options=options)
@@ -222,8 +224,9 @@ class VideoWriter:
             self._stream.encode(None)
         with suppress(av.error.FFmpegError, OSError):
             self._container.close()
-        with suppress(OSError):
-            self._part.unlink(missing_ok=True)
+        if not self._encoding.in_place:
+            with suppress(OSError):
+                self._part.unlink(missing_ok=True)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

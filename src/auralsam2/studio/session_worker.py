@@ -13,7 +13,8 @@ from typing import Any
 
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.inference.video_source import VideoSource
-from auralsam2.model import AuralSAM2, open_session
+from auralsam2.model import AuralSAM2
+from auralsam2.model_context import open_session
 from auralsam2.studio.commands import (
     NEW_OBJECT,
     CancelCommand,

@@ -69,6 +69,24 @@ def handled() -> Iterator[Received]:
 
 
 @contextmanager
+def first_calls(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` on the first SIGINT, SIGTERM or SIGHUP while inside; interrupt on the second, as outside."""
+    called = False
+
+    def handle(number: int, _frame: Any) -> None:
+        nonlocal called
+        if not _received.first(number):
+            return
+        if called:
+            raise Termination
+        called = True
+        stop()
+
+    with _installed(handle, ("SIGINT", *_NAMES)):
+        yield
+
+
+@contextmanager
 def hang_up_calls(stop: Callable[[], None]) -> Iterator[None]:
     """Call `stop` on SIGHUP while inside, for an event loop that an exception would break."""
 
