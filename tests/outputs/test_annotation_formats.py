@@ -10,6 +10,7 @@ import json
 import re
 import subprocess
 import zlib
+from fractions import Fraction
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,7 +25,7 @@ from scipy import ndimage
 import auralsam2
 from auralsam2.errors import OutputError, UsageError
 from auralsam2.media.probe import probe
-from auralsam2.outputs import rle
+from auralsam2.outputs import marker_files, rle
 from auralsam2.outputs.export import WRITERS, ExportOptions, export_segmentations, write_format
 from auralsam2.outputs.formats import FORMATS
 from auralsam2.outputs.label_studio import encode_brush
@@ -350,6 +351,27 @@ def test_intervals(table: MaskTable, tmp_path: Path) -> None:
     assert [(row[1], float(row[3]), float(row[4]), row[7]) for row in rttm] == [
         ("dog_days", start, pytest.approx(end - start), name.replace(" ", "_")) for start, end, _, name in expected
     ]
+    markers = ElementTree.parse(folder / "intervals.fcpxml").findall(".//asset-clip/marker")
+    times = [[Fraction(marker.attrib[key].removesuffix("s")) for key in ("start", "duration")] for marker in markers]
+    assert [
+        (start, start + length, marker.attrib["value"]) for marker, (start, length) in zip(markers, times, strict=True)
+    ] == [(start, end, name) for start, end, _, name in expected]
+    document = ElementTree.parse(folder / "intervals.xml")
+    rows = [[marker.findtext(tag) for tag in ("in", "out", "name")] for marker in document.findall(".//marker")]
+    assert rows == [[f"{10 * start:.0f}", f"{10 * end:.0f}", name] for start, end, _, name in expected]
+    assert document.findtext(".//timebase") == "10"
+
+
+def test_markers_of_a_fractional_rate_are_whole_frames(table: MaskTable) -> None:
+    info = dataclasses.replace(table.info, fps=29.97002997, path=Path("a\x00 & b.mp4"))
+    table = dataclasses.replace(table, info=info)
+    root = ElementTree.fromstring(marker_files.fcpxml([marker_files.Interval(1.0, 2.0, 1, "\x01cat")], table))
+    assert root.find(".//format").attrib["frameDuration"] == "1001/30000s"
+    assert root.find(".//asset").attrib["name"] == "a & b.mp4"
+    marker = root.find(".//marker").attrib
+    assert (marker["start"], marker["duration"], marker["value"]) == ("1001/1000s", "1001/1000s", "cat")
+    document = ElementTree.fromstring(marker_files.final_cut_xml([], table))
+    assert (document.findtext(".//timebase"), document.findtext(".//ntsc")) == ("30", "TRUE")
 
 
 def test_supervision_detections() -> None:

@@ -20,6 +20,8 @@ class OutputFormat:
         members: regular expression for the paths in the folder; None for a file.
         numbered: the folder has one file for each processed frame.
         pictures: the pictures of the video are read again.
+        passes: number of passes over the masks.
+        object_passes: number of further passes for each object.
     """
 
     path: str
@@ -27,6 +29,8 @@ class OutputFormat:
     members: str | None = None
     numbered: bool = False
     pictures: bool = False
+    passes: int = 1
+    object_passes: int = 0
 
     def owns(self, name: str) -> bool:
         """Return whether a path in the folder, with slashes, is one that this package writes."""
@@ -69,19 +73,22 @@ FORMATS = {
     ),
     "matte": OutputFormat(path="matte.mp4", content="H.264 luma matte with audio", pictures=True),
     "matte-prores": OutputFormat(path="matte.mov", content="ProRes 422 HQ luma matte with audio", pictures=True),
-    "coco": OutputFormat(path="coco.json", content="COCO instances with run lengths and video fields"),
-    "ytvis": OutputFormat(path="ytvis.json", content="YouTube-VIS tracks with run lengths"),
+    "coco": OutputFormat(path="coco.json", content="COCO instances with run lengths and video fields", passes=2),
+    "ytvis": OutputFormat(path="ytvis.json", content="YouTube-VIS tracks with run lengths", passes=3, object_passes=4),
     "yolo": OutputFormat(
         path="yolo",
         content="YOLO segmentation: frames and normalised polygons",
         members=r"images/[0-9]{6,}\.jpg|labels/[0-9]{6,}\.txt|data\.yaml",
         pictures=True,
     ),
-    "cvat": OutputFormat(path="cvat", content="CVAT XML 1.1 for images and for video", members=r"(images|video)\.xml"),
+    "cvat": OutputFormat(
+        path="cvat", content="CVAT XML 1.1 for images and for video", members=r"(images|video)\.xml", passes=4
+    ),
     "labelstudio": OutputFormat(
         path="labelstudio",
         content="Label Studio: brush masks, and a timeline of the video",
         members=r"(brush|timeline)\.(json|xml)",
+        object_passes=1,
     ),
     "mots": OutputFormat(
         path="mots", content="MOTS: 16-bit PNG", members=rf"instances/{_IMAGES}|instances/labels\.txt"
@@ -95,11 +102,11 @@ FORMATS = {
     "fiftyone": OutputFormat(
         path="fiftyone", content="FiftyOneDataset of the video", members=r"(metadata|samples|frames)\.json"
     ),
-    "npz": OutputFormat(path="labels.npz", content="label volume for NumPy"),
+    "npz": OutputFormat(path="labels.npz", content="label volume for NumPy", passes=2),
     "intervals": OutputFormat(
         path="intervals",
-        content="intervals as CSV, WebVTT, EDL and RTTM",
-        members=r"intervals\.(csv|vtt|edl|rttm)",
+        content="intervals as CSV, WebVTT, EDL, RTTM and markers (FCPXML, XML of Final Cut Pro 7)",
+        members=r"intervals\.(csv|vtt|edl|rttm|fcpxml|xml)",
     ),
     "json": OutputFormat(path="result.json", content="scores, intervals and masks as run lengths"),
 }

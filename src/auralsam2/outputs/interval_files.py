@@ -1,4 +1,4 @@
-"""Intervals as CSV, WebVTT, EDL and RTTM."""
+"""Intervals as CSV, WebVTT, EDL, RTTM and markers of video editors."""
 
 from __future__ import annotations
 
@@ -7,22 +7,14 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from auralsam2.outputs.marker_files import Interval, fcpxml, final_cut_xml
 from auralsam2.outputs.mask_table import MaskTable
+from auralsam2.outputs.result_json import object_intervals
 from auralsam2.utils.atomic_io import writing
 
 _TAPE = "AX"
 """Reel of a file in an EDL, as editors write it."""
-
-
-class Interval(NamedTuple):
-    """Interval in which an object sounds and is visible, in seconds."""
-
-    start: float
-    end: float
-    number: int
-    name: str
 
 
 def write_intervals(folder: Path, table: MaskTable) -> None:
@@ -32,20 +24,23 @@ def write_intervals(folder: Path, table: MaskTable) -> None:
     - `intervals.vtt`: WebVTT cues with the name of the object.
     - `intervals.edl`: CMX 3600, one cut after the other, non-drop timecode at the rounded rate of the video.
     - `intervals.rttm`: `SPEAKER` lines of NIST RTTM, as diarisation tools read them; blanks in names become `_`.
+    - `intervals.fcpxml`: markers for Final Cut Pro and DaVinci Resolve; see `marker_files.fcpxml`.
+    - `intervals.xml`: markers for Premiere Pro; see `marker_files.final_cut_xml`.
 
     Raises:
         OutputError: a file cannot be written.
     """
+    members = object_intervals(table.rows())
     rows = sorted(
-        Interval(start, end, number, name)
-        for number, name in table.names.items()
-        for start, end in table.intervals(number)
+        Interval(*member["interval"], member["object_id"], table.names[member["object_id"]]) for member in members
     )
     for suffix, lines in (
         ("csv", _csv(rows)),
         ("vtt", _web_vtt(rows)),
         ("edl", _edl(rows, table)),
         ("rttm", _rttm(rows, table)),
+        ("fcpxml", fcpxml(rows, table).splitlines()),
+        ("xml", final_cut_xml(rows, table).splitlines()),
     ):
         path = folder / f"intervals.{suffix}"
         with writing(path):

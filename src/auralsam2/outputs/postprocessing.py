@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -89,6 +89,22 @@ def postprocess_mask(mask: np.ndarray, options: PostProcessing) -> np.ndarray:
     return mask
 
 
+def postprocess_window(masks: Sequence[np.ndarray], position: int, options: PostProcessing) -> np.ndarray:
+    """Post-process one of several successive masks of an object.
+
+    Args:
+        masks: (H, W) bool; those within `smooth` // 2 of the position are used.
+        position: of the mask.
+        options: the steps; `feather` is ignored.
+
+    Returns:
+        (H, W) bool.
+    """
+    reach = options.smooth // 2
+    neighbours = masks[max(0, position - reach) : position + reach + 1]
+    return postprocess_mask(_majority(neighbours, masks[position]), options)
+
+
 def postprocess(segmentations: Iterable[Segmentation], options: PostProcessing) -> Iterator[Segmentation]:
     """Post-process the masks of one or several objects.
 
@@ -132,9 +148,10 @@ def postprocess_items(
 
     def finish(item: Item, number: int, position: int) -> Item:
         own = masks[number]
-        mask = _majority([own[at] for at in range(position - reach, position + reach + 1) if at in own], own[position])
+        window = [at for at in range(position - reach, position + reach + 1) if at in own]
+        mask = postprocess_window([own[at] for at in window], window.index(position), options)
         own.pop(position - reach, None)
-        return replaced(item, postprocess_mask(mask, options))
+        return replaced(item, mask)
 
     for item in items:
         number = object_of(item)
@@ -152,7 +169,7 @@ def _distances(mask: np.ndarray) -> np.ndarray:
     return np.asarray(ndimage.distance_transform_edt(mask))
 
 
-def _majority(masks: list[np.ndarray], own: np.ndarray) -> np.ndarray:
+def _majority(masks: Sequence[np.ndarray], own: np.ndarray) -> np.ndarray:
     """Return the majority of masks for each pixel; the own mask in a tie."""
     if len(masks) == 1:
         return own
