@@ -18,8 +18,11 @@ from auralsam2.hub import download
 from auralsam2.hub.convert import fuser_shapes
 from auralsam2.hub.download import available, fetch_release, fetch_sam2, fetch_text, resolve, weights_hash
 from auralsam2.hub.registry import REGISTRY, ModelEntry
+from auralsam2.studio.model_downloads import ModelDownloads
+from auralsam2.studio.storage import RefusalError
 from helpers.local_hub import NEW, OLD, LocalHub
 from helpers.small_networks import save_small_model
+from helpers.studio_pages import wait_for
 
 
 @pytest.fixture
@@ -377,6 +380,39 @@ def test_released_model_is_downloaded_and_converted_once(
     row = next(row for row in available() if row["name"] == "v1s")
     assert row["cached"] is True
     assert row["size_mb"] == round((folder / "model.safetensors").stat().st_size / 1e6, 1)
+
+
+def test_page_downloads_a_released_model(
+    server: LocalHub, narrow_release: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = narrow_release()
+    server.add("facebook/sam2-hiera-large", SAM2)
+    reports: list[tuple[str, int, int]] = []
+    downloads = ModelDownloads()
+    report = downloads._report
+
+    def watch(name: str, done: int, total: int) -> None:
+        report(name, done, total)
+        row = next(row for row in downloads.listing() if row["name"] == name)
+        reports.append((row["download"]["part"], row["download"]["done"], row["download"]["total"]))
+
+    monkeypatch.setattr(downloads, "_report", watch)
+    assert [row["cached"] for row in downloads.listing()] == [False] * 4
+    downloads.start("v1s")
+    with pytest.raises(RefusalError, match="v1s is being downloaded"):
+        downloads.start("v2")
+    wait_for(lambda: downloads._running is None)
+    row = downloads.listing()[0]
+    assert (row["name"], row["size_mb"], row["cached"], row["download"]) == ("v1s", 483, True, None)
+    assert ("checkpoint", len(content), len(content)) in reports
+    assert any(part == "SAM 2" and done == total > 0 for part, done, total in reports)
+    with pytest.raises(RefusalError, match="no released model"):
+        downloads.start("mini")
+    downloads.start("v1m")
+    wait_for(lambda: downloads._running is None)
+    row = downloads.listing()[1]
+    assert row["cached"] is False
+    assert "auralsam2_avs_v1m.pth" in row["download"]["error"]
 
 
 def test_released_model_with_another_checkpoint(server: LocalHub, tmp_path: Path) -> None:

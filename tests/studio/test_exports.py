@@ -26,7 +26,8 @@ from auralsam2.outputs import davis
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess_items
 from auralsam2.studio import exports, mask_codec
-from helpers.media_files import number_of
+from auralsam2.studio.commands import ExportCommand
+from helpers.media_files import number_of, numbered, write_clip
 from helpers.studio_pages import FPS, TICKS, Page, Studio, wait_for
 
 GREEN, RED = "#00ff00", "#ff0000"
@@ -125,14 +126,30 @@ def test_formats_of_segment(studio: Studio, painted: Any, tmp_path: Path) -> Non
             assert volume["names"].tolist() == ["dog", "Object 3"]
             masks = expected(studio, name, 3, 4)
             assert ((volume["labels"][4] == 2) != masks).mean() < 0.002
+        session = studio.manager.get_open(name)
+        for kind in exports.KINDS:
+            order = exports.ExportOrder.of(session._state, ExportCommand(kind=kind))
+            steps: list[tuple[int, int]] = []
+            exports.write_export(order, lambda done, total, steps=steps: steps.append((done, total)))
+            dones = [done for done, _ in steps]
+            assert dones == sorted(dones), kind
+            assert {total for _, total in steps} == {dones[-1]}, kind
         assert [path.suffix for path in (studio.home / "sessions" / name / "exports").iterdir() if path.is_dir()] == []
+        with zipfile.ZipFile(studio.home / "sessions" / name / "exports" / "matte-objects.zip") as mattes:
+            assert mattes.namelist() == ["1-dog.mp4", "3-Object-3.mp4"]
+            mattes.extract("3-Object-3.mp4", tmp_path)
     assert archives["cvat"] == ["images.xml", "video.xml"]
     assert archives["mots"] == [*(f"instances/{tick:06d}.png" for tick in range(TICKS)), "instances/labels.txt"]
-    assert len(archives["intervals"]) == len(archives["labelstudio"]) == 4
+    assert len(archives["labelstudio"]) == 4
+    assert sorted(archives["intervals"]) == [
+        f"intervals.{end}" for end in ("csv", "edl", "fcpxml", "rttm", "vtt", "xml")
+    ]
     matte = list(read_frames(tmp_path / "matte.mp4"))
     assert len(matte) == 30, "every frame of the video"
     union = expected(studio, name, 1, 0) | expected(studio, name, 3, 0)
     assert ((matte[0].image[..., 0] > 127) != union).mean() < 0.02
+    own = next(iter(read_frames(tmp_path / "3-Object-3.mp4"))).image[..., 0] > 127
+    assert (own != expected(studio, name, 3, 0)).mean() < 0.02
 
 
 def test_masks_are_post_processed(studio: Studio, painted: Any) -> None:
@@ -146,6 +163,14 @@ def test_masks_are_post_processed(studio: Studio, painted: Any) -> None:
         changed = zipfile.ZipFile(io.BytesIO(studio.export(page, name, "masks", **dataclasses.asdict(steps))))
         with np.load(io.BytesIO(studio.export(page, name, "npz", **dataclasses.asdict(steps)))) as volume:
             labels = volume["labels"]
+        assert studio.get(name)["edges"] == dataclasses.asdict(steps)
+        query = dataclasses.asdict(steps)
+        answers = [studio.client.get(f"/api/sessions/{name}/edges/3/{tick}.bin", params=query) for tick in range(TICKS)]
+        previews = [mask_codec.unpack_mask(answer.content)[1] for answer in answers]
+        soft = studio.client.get(f"/api/sessions/{name}/edges/3/0.bin", params={"feather": 2}).content
+        assert studio.client.get(f"/api/sessions/{name}/edges/9/0.bin").status_code == 204
+        assert studio.client.get(f"/api/sessions/{name}/edges/3/99.bin").status_code == 204
+        assert studio.client.get(f"/api/sessions/{name}/edges/3/0.bin", params={"smooth": 2}).status_code == 422
         refused = studio.client.post(f"/api/sessions/{name}/export", json={"kind": "coco", "smooth": 2})
         assert refused.status_code == 409
         assert "smooth" in refused.json()["error"]
@@ -155,12 +180,17 @@ def test_masks_are_post_processed(studio: Studio, painted: Any) -> None:
     for tick, mask in enumerate(expected_masks):
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(changed.read(f"3/{tick:06d}.png")))) > 0, mask)
         assert np.array_equal(labels[tick] == 2, mask)
+        assert np.array_equal(previews[tick] > 0, mask)
+    assert {-1.0, 1.0} >= set(np.unique(previews[0]))
+    assert np.unique(mask_codec.unpack_mask(soft)[1]).size > 10
 
 
 def test_exports_of_the_page_are_those_of_the_server() -> None:
     script = (Path(exports.__file__).parent / "web" / "exporting.js").read_text(encoding="utf-8")
-    script = script[script.index("KINDS = [") : script.index("];")]
-    assert sorted(re.findall(r'^  \["([\w-]+)", ', script, re.MULTILINE)) == sorted(exports.KINDS)
+    kinds, merging = script[script.index("KINDS = [") : script.index("];")], script[script.index("MERGING") :]
+    names = re.findall(r'^  \["([\w-]+)", ', kinds, re.MULTILINE)
+    names += [f"{name}-objects" for name in re.findall(r'"([\w-]+)"', merging[: merging.index("]")])]
+    assert sorted(names) == sorted(exports.KINDS)
 
 
 def test_overlay_has_object_colours_and_audio(studio: Studio, painted: Any, clip: Path, tmp_path: Path) -> None:
@@ -383,3 +413,25 @@ def test_cut_out_of_one_object_inverted(studio: Studio, painted: Any) -> None:
         assert (alpha == expected(studio, name, 3, 0)).mean() < 0.002
         answer = studio.client.post(f"/api/sessions/{name}/export", json={"kind": "coco", "objects": [9]})
         assert "no object 9" in answer.json()["error"]
+
+
+def test_every_frame_of_a_variable_rate(studio: Studio, tmp_path: Path) -> None:
+    times = [0.0, 0.1, 0.15, 0.5, 0.9, 1.0]
+    file = write_clip(tmp_path / "variable.mp4", pictures=[numbered(number) for number in range(6)], times=times)
+    answer = studio.client.put("/api/upload", params={"name": "a.mp4", "every": True}, content=file.read_bytes())
+    name = answer.json()["id"]
+    with studio.page(name) as socket:
+        page = Page(socket)
+        page.ask("box", object=1, tick=3, box=[4, 4, 30, 30])
+        page.ask("run")
+        page.until("done", "run")
+        page.until("state")
+        assert studio.get(name)["times"] == pytest.approx(times, abs=1e-3)
+        assert page.state["objects"][0]["masks"] == [[0, 5]]
+        (tmp_path / "overlay.mp4").write_bytes(studio.export(page, name, "overlay"))
+        (tmp_path / "matte.mp4").write_bytes(studio.export(page, name, "matte"))
+        session = studio.export(page, name, "session")
+    for kind in ("overlay", "matte"):
+        assert [frame.time for frame in read_frames(tmp_path / f"{kind}.mp4")] == pytest.approx(times, abs=0.002)
+    restored = studio.client.put("/api/restore", content=session).json()["id"]
+    assert studio.get(restored)["times"] == studio.get(name)["times"]

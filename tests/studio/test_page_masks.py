@@ -164,6 +164,19 @@ def test_sliders_need_no_computation(opened: Screen, watch: Watch) -> None:
     presence.fill("-20")
     opened.settles(lambda: opened.area() == area, "the mask again")
     assert len(watch.asked) == asked
+    # Clean-up needs the server, and no model.
+    opened.page.get_by_text("Clean up edges").click()
+    grow, feather = opened.page.get_by_label("Grow, shrink"), opened.page.get_by_label("Feather")
+    grow.fill("12")
+    grow.press("Tab")
+    opened.settles(lambda: opened.area() > 1.2 * area, "a grown mask")
+    grown = opened.area()
+    feather.fill("8")
+    feather.press("Tab")
+    opened.settles(lambda: opened.area() > 1.1 * grown, "a soft edge")
+    opened.settles(lambda: (opened.state()["edges"]["grow"], opened.state()["edges"]["feather"]) == (12, 8), "stored")
+    opened.page.get_by_role("button", name="Off", exact=True).click()
+    opened.settles(lambda: opened.area() == area, "the mask as it was")
     # Where they were left is kept with the session; nothing is asked for.
     assert {json.loads(text)["do"] for text in watch.sent[sent:]} <= {"sliders"}
 

@@ -99,21 +99,44 @@ def test_exported_session_can_be_restored(screen: Screen, tmp_path: Path) -> Non
 
 def test_saved_sessions_are_listed_opened_and_deleted(screen: Screen) -> None:
     name = screen.open(DEMO, rate="1")
+    screen.click(*PIG)
     title = screen.page.get_by_label("Name of the session")
     title.fill("The pig and the goose")
     title.press("Enter")
     screen.settles(lambda: screen.state()["name"] == "The pig and the goose", "the name")
+    screen.press("F4")
+    screen.settles(lambda: screen.state()["done"], "the mark")
+    other = screen.open(DEMO, rate="1")
+    screen.press("PageUp")
+    screen.settles(lambda: screen.page.url.endswith(name), "the clip before")
+    screen.editor()
+    screen.press("PageDown")
+    screen.settles(lambda: screen.page.url.endswith(other), "the clip after")
+    screen.editor()
     screen.page.get_by_role("link", name="All sessions").click()
+    screen.page.get_by_label("Shown sessions").select_option("to do")
+    assert screen.page.locator(f'.card[data-id="{other}"]').is_visible()
+    assert not screen.page.locator(f'.card[data-id="{name}"]').is_visible()
+    screen.page.get_by_label("Shown sessions").select_option("done")
+    assert screen.page.locator(".card").count() == 1
+    screen.page.get_by_label("Kind of the export").select_option("masks")
+    with screen.page.expect_download() as coming:
+        screen.page.get_by_role("button", name="Export all done").click()
+    with zipfile.ZipFile(Path(coming.value.path())) as archive:
+        assert archive.namelist() == ["1/000000.png"]
     card = screen.page.locator(f'.card[data-id="{name}"]')
     assert "The pig and the goose" in card.text_content()
     card.locator("a").click()
     assert screen.editor() == name
 
     screen.page.get_by_role("link", name="All sessions").click()
-    card.get_by_role("button").click()
+    delete = card.get_by_role("button", name="Delete")
+    delete.click()
     screen.page.get_by_role("button", name="Keep").click()
     assert card.is_visible()
-    card.get_by_role("button").click()
+    card.get_by_role("button", name="mark as to do").click()
+    screen.settles(lambda: not screen.get(f"api/sessions/{name}")["done"], "the mark")
+    delete.click()
     screen.page.get_by_role("button", name="Delete", exact=True).click()
     card.wait_for(state="detached")
     assert not (screen.server.home / "sessions" / name).exists()
@@ -144,13 +167,22 @@ def test_two_tabs_of_two_sessions_are_independent(tab: Callable[[], Screen]) -> 
 
 
 def test_killed_server_loses_nothing(
-    browser: Any, fork_server: ForkServer, tmp_path_factory: pytest.TempPathFactory
+    browser: Any, fork_server: ForkServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server(fork_server, tmp_path_factory.mktemp("killed"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("AURALSAM2_CACHE", str(tmp_path / "cache"))
+    server = Server(fork_server, tmp_path / "home")
     server.start()
     try:
         with browser.new_context(viewport={"width": 1280, "height": 720}) as context:
             screen = Screen(context.new_page(), server)
+            screen.home()
+            assert "badly" in screen.page.locator(".model-notice").text_content(), "mini is no more than it is"
+            row = screen.page.locator("[data-model=v2]")
+            assert "483 MB" in row.text_content()
+            row.get_by_role("button", name="Download v2").click()
+            row.get_by_text("HF_HUB_OFFLINE is set").wait_for()
+            assert row.get_by_role("button", name="Try again v2").is_visible()
             screen.open(DEMO, rate="1")
             screen.click(*PIG)
             before = screen.picture()

@@ -107,3 +107,31 @@ def test_annotation_tools(screen: Screen) -> None:
     screen.settles(lambda: screen.area() == area, "all objects")
     page.get_by_label("Opacity").fill("0")
     screen.settles(lambda: 0 < screen.area() < area, "the edges alone")
+
+
+def test_sounding_sources_spectrogram_and_labels(screen: Screen) -> None:
+    screen.open(DEMO, rate="1")
+    page = screen.page
+    screen.painted(lambda: screen.press("s"))
+    screen.listened()
+    page.get_by_role("button", name="Separate sources").click()
+    screen.settles(lambda: len(screen.state()["objects"]) > 2, "a track of each source")
+    whole, *sources = screen.state()["objects"]
+    assert whole["hidden"]
+    assert {source["name"] for source in sources} == {"sheep", "goose"}
+    lane = page.locator('.track[data-object="1"] .lane').bounding_box()
+    ends = [interval for source in sources for interval in source["intervals"] if source["number"] == 1]
+    assert ends == [[0.0, 2.0], [3.0, 6.0], [8.0, 10.0]]
+    page.mouse.click(lane["x"] + 0.55 * lane["width"], lane["y"] + 10)
+    assert tick(screen) == 3
+
+    page.get_by_role("button", name="Spectrogram").click()
+    screen.settles(lambda: screen.drawn(".bands") > 1000, "the spectrogram")
+    assert page.locator(".level").evaluate("(meter) => meter.value") > 0.3
+    page.keyboard.press("7")  # no such object
+    page.get_by_text("Labels", exact=True).click()
+    page.get_by_label("New label").fill("Lamb")
+    page.get_by_label("New label").press("Enter")
+    page.locator(".ink").focus()
+    screen.press("Shift+Digit1")
+    screen.settles(lambda: "Lamb" in {row["name"] for row in screen.state()["objects"]}, "the label")

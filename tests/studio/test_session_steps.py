@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from auralsam2.inference.prompt_replay import decoded_frames
 from auralsam2.studio import mask_codec
 from auralsam2.studio.brush_png import read_png
+from auralsam2.studio.session_state import SessionState
 from helpers.studio_pages import TICKS, Page, Studio
 
 CLICK = {"object": 1, "tick": 2, "points": [[20, 12, 1]]}
@@ -271,3 +272,67 @@ def test_absent_object_has_empty_masks(studio: Studio, clip: Path) -> None:
         assert page.ask("undo")["ok"]
         assert [row["tick"] for row in page.state["prompts"]] == [1, 4]
         assert "give the first one first" in page.ask("absent", object=1, tick=3, last=2)["error"]
+
+
+def disc(x: int, y: int) -> np.ndarray:
+    rows, columns = np.mgrid[:48, :64]
+    return np.hypot(columns - x, rows - y) < 7
+
+
+def store_sounding(state: SessionState, tick: int, mask: np.ndarray) -> None:
+    logits = np.where(mask, 5.0, -5.0)
+    data = mask_codec.pack_mask(logits, object_id=0, tick=tick, iou=0.9, object_score=3.0, sounding=True)
+    state.store_mask(0, tick, data, sounding=True)
+
+
+def test_sounding_object_is_separated_into_its_sources(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+
+    def masks(number: int) -> list[np.ndarray]:
+        paths = [f"/api/sessions/{name}/edges/{number}/{tick}.bin" for tick in range(TICKS)]
+        return [mask_codec.unpack_mask(studio.client.get(path).content)[1] > 0 for path in paths]
+
+    with studio.page(name) as socket:
+        page = Page(socket)
+        assert "it was removed" in page.ask("separate", object=0)["error"]
+        page.ask("hear", object=0, on=True)
+        assert "press Listen first" in page.ask("separate", object=0)["error"]
+        page.ask("points", **CLICK)
+        # One source sounds throughout, a second on two frames.
+        state = studio.manager.get_open(name)._state
+        for tick in range(TICKS):
+            store_sounding(state, tick, disc(16, 24 + tick) | (disc(46, 20) & (tick in (2, 3))))
+        assert page.ask("separate", object=0)["ok"]
+        page.until("done", "run")
+        page.until("state")
+        rows = {row["number"]: row for row in page.state["objects"]}
+        assert [(number, row["hidden"]) for number, row in rows.items()] == [
+            (0, True),
+            (1, False),
+            (2, False),
+            (3, False),
+        ]
+        assert rows[2]["intervals"] == [[0.0, 3.0]]
+        assert rows[3]["intervals"] == [[1.0, 2.0]]
+        assert not rows[2]["stale"]
+        for tick, (first, second) in enumerate(zip(masks(2), masks(3), strict=True)):
+            assert np.array_equal(first, disc(16, 24 + tick))
+            assert np.array_equal(second, disc(46, 20) & (tick in (2, 3)))
+        # The sources are one step, and have prompts from which they can be corrected.
+        assert page.ask("undo")["ok"]
+        assert [row["number"] for row in page.state["objects"]] == [0, 1]
+        assert not page.state["objects"][0]["hidden"]
+        assert page.ask("redo")["ok"]
+        close(studio, name)
+        assert page.ask("points", object=3, tick=2, points=[[40, 20, 0]])["ok"]
+        rows = {row["number"]: row for row in page.state["objects"]}
+        assert rows[0]["hidden"]
+        assert (rows[3]["stale"], rows[2]["stale"]) == (True, False)
+        state = studio.manager.get_open(name)._state
+        for tick in range(TICKS):
+            store_sounding(state, tick, disc(30, 24))
+        assert page.ask("separate", object=0)["ok"]
+        assert "No second source" in page.until("note")["text"]
+        page.until("done", "run")
+        page.until("state")
+        assert len(page.state["objects"]) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,8 +14,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from auralsam2.media.audio_track import SoundTrack
+from auralsam2.modeling.log_mel import mel_matrix
 from auralsam2.studio import uploads
 from auralsam2.studio.settings import Limits
 from auralsam2.studio.storage import RefusalError, SessionFolder
@@ -52,11 +55,17 @@ def test_properties_of_the_imported_video(studio: Studio, clip: Path) -> None:
     (listed,) = studio.client.get("/api/sessions").json()
     assert listed["id"] == name
     assert listed["objects"] == 0
+    assert not listed["done"]
+
+    picture = Image.open(io.BytesIO(studio.client.get(f"/api/sessions/{name}/spectrogram.png").content))
+    bands = np.asarray(picture)[..., 1]
+    assert bands.shape == (64, len(peaks))
+    # The band of the tone, low ones at the bottom, is the loudest in each column.
+    band = int(mel_matrix()[round(440 / (AUDIO_RATE / 512))].argmax())
+    assert np.abs(63 - bands[:, 5:-10].argmax(0) - band).max() <= 1
 
 
 def test_frames_equal_those_of_the_clip(studio: Studio, clip: Path) -> None:
-    import io
-
     import numpy as np
     from PIL import Image
 
@@ -304,6 +313,8 @@ def test_session_can_be_renamed_and_deleted(studio: Studio, clip: Path) -> None:
     assert studio.client.patch(f"/api/sessions/{name}", json={"name": "dogs"}).status_code == 200
     assert studio.client.patch(f"/api/sessions/{name}", json={"name": ""}).status_code == 422
     assert studio.get(name)["name"] == "dogs"
+    assert studio.client.patch(f"/api/sessions/{name}", json={"done": True}).status_code == 200
+    assert studio.client.get("/api/sessions").json()[0]["done"]
     assert studio.client.delete(f"/api/sessions/{name}").status_code == 200
     assert studio.folders() == []
     assert studio.client.get(f"/api/sessions/{name}").status_code == 404

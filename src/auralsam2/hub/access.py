@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from huggingface_hub.utils import tqdm
 
 from auralsam2.arguments import as_path
 from auralsam2.errors import UsageError, quoted
@@ -64,6 +66,38 @@ def hub_access(access: HubAccess) -> Iterator[None]:
         _CURRENT.reset(before)
 
 
+Report = Callable[[int, int], None]
+"""Callback with the received and all bytes of a file, or of the files of a repository."""
+_REPORT: ContextVar[Report | None] = ContextVar("download_progress", default=None)
+
+
+@contextmanager
+def download_progress(report: Report) -> Iterator[None]:
+    """Report the progress of the downloads of this thread inside the `with` block, in place of bars on stderr."""
+    before = _REPORT.set(report)
+    try:
+        yield
+    finally:
+        _REPORT.reset(before)
+
+
+def _progress_bar(report: Report) -> type[tqdm]:
+    """Return a class of progress bars for huggingface_hub, which print nothing."""
+
+    class ReportingBar(tqdm):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self._counts_bytes, self._received = options.get("unit") == "B", options.get("initial") or 0
+            super().__init__(*arguments, **(options | {"disable": True}))
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self._received += n or 0
+            if self._counts_bytes and self.total:
+                report(int(self._received), int(self.total))
+            return super().update(n)
+
+    return ReportingBar
+
+
 def endpoint() -> str | None:
     """Return the hub's address, None for the default. huggingface_hub reads it only when it is imported."""
     return (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
@@ -80,11 +114,11 @@ def offline_reason() -> str | None:
 
 def hub_options() -> dict[str, Any]:
     """Return the arguments of all downloads, from the current access and environment."""
-    access = _CURRENT.get()
+    access, report = _CURRENT.get(), _REPORT.get()
     return {
         "endpoint": endpoint(),
         "cache_dir": access.cache_dir or os.environ.get("HF_HUB_CACHE") or None,
         "local_files_only": offline_reason() is not None,
         "library_name": "auralsam2",
         "token": access.token,
-    }
+    } | ({} if report is None else {"tqdm_class": _progress_bar(report)})

@@ -33,7 +33,7 @@ def separate_sources(session: VideoSession, frames: Iterator[Segmentation]) -> I
         sounding = frame.mask if frame.sounding else np.zeros_like(frame.mask)
         masks: dict[int, np.ndarray] = {}
         if sounding.any():
-            masks = separator.assign(sounding, partial(_describe, session._frames.features(frame.index)))
+            masks = separator.assign(sounding, partial(_describe, _features(session, frame)))
         for number in separator.numbers or (1,):
             yield _part(frame, number, masks.get(number))
 
@@ -51,7 +51,7 @@ def name_objects(session: VideoSession, frames: Iterator[Segmentation], namer: O
     for frame in frames:
         number = frame.object_id
         if frame.mask.any():
-            pooled = pool_features(session._frames.features(frame.index), torch.from_numpy(frame.mask)[None])
+            pooled = pool_features(_features(session, frame), torch.from_numpy(frame.mask)[None])
             with torch.inference_mode():
                 scores = namer(pooled.cpu())[0].log_softmax(0)
             sums[number] = sums.get(number, torch.zeros_like(scores)) + scores
@@ -60,6 +60,11 @@ def name_objects(session: VideoSession, frames: Iterator[Segmentation], namer: O
             name = namer.name(sums[number] / counts[number])
             frame = dataclasses.replace(frame, label=name.label, label_score=name.score)
         yield frame
+
+
+def _features(session: VideoSession, frame: Segmentation) -> FrameFeatures:
+    session._frames.has(frame.index)  # reads the file up to the frame
+    return session._frames.features(frame.index)
 
 
 def _describe(features: FrameFeatures, mask: np.ndarray) -> torch.Tensor:

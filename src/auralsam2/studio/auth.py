@@ -17,7 +17,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _STATIC = re.compile(r"/|/web/[A-Za-z0-9_-]+\.[a-z]+")
 """The page itself, which is public; everything else needs the token."""
-_MEDIA = re.compile(r"/api/sessions/[A-Za-z0-9_-]{22}/(frame/[0-9]+\.jpg|media|sound|export/[a-z-]+)")
+_MEDIA = re.compile(r"/api/sessions/[A-Za-z0-9_-]{22}/(frame/[0-9]+\.jpg|spectrogram\.png|media|sound|export/[a-z-]+)")
 """Addresses of images, videos and downloads, which browsers request without a header."""
 PROTOCOL = "auralsam2"
 """WebSocket subprotocol of the server; the page sends a second one, `token.` and the token."""

@@ -96,7 +96,7 @@ class CommandLog:
             UsageError: it is invalid, or names a frame that the clip does not have.
         """
         entry = read_logged(values)
-        tick = max(getattr(entry, "tick", 0), getattr(entry, "last", 0))
+        tick = max(getattr(entry, "tick", 0), getattr(entry, "last", 0), *getattr(entry, "ticks", ()), 0)
         if tick >= self._ticks:
             raise UsageError(f"the clip has no frame {tick}")
         return entry

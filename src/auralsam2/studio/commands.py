@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
@@ -102,6 +103,21 @@ class SplitCommand(Command):
     masks: tuple[Base64, ...] = ()
 
 
+class SeparateCommand(Command):
+    """Make an object of each sounding source in the masks of an object, which is hidden then.
+
+    In the log, `made` are the numbers of the new objects, `ticks` a frame of each with its mask in `masks`, as PNG, and
+    `names` their names, empty for the default ones.
+    """
+
+    do: Literal["separate"]
+    object: Number = 0
+    made: tuple[Number, ...] = ()
+    ticks: tuple[Tick, ...] = ()
+    masks: tuple[Base64, ...] = ()
+    names: tuple[Annotated[str, Field(max_length=200)], ...] = ()
+
+
 class AbsentCommand(Command):
     """Declare an object absent from some frames, `tick` to `last`, and remove its visual prompts there."""
 
@@ -142,47 +158,48 @@ class StyleCommand(Command):
     hidden: bool | None = None
 
 
-class SettingsCommand(Command):
-    """Change sliders or name of the session; missing values are unchanged."""
+class Sliders(Command):
+    """Values of the sliders and steps of post-processing; missing ones are unchanged.
+
+    The steps are those of `outputs.postprocessing.PostProcessing`, which checks them.
+    """
+
+    threshold: Threshold | None = None
+    score: Score | None = None
+    smooth: int | None = None
+    fill_holes: bool | None = None
+    min_area: int | None = None
+    grow: float | None = None
+    feather: float | None = None
+
+    def postprocessing(self, before: PostProcessing) -> PostProcessing:
+        """Return the steps of post-processing after the change.
+
+        Raises:
+            UsageError: a value is outside its range.
+        """
+        steps = {"smooth", "fill_holes", "min_area", "grow", "feather"}
+        return dataclasses.replace(before, **self.model_dump(include=steps, exclude_none=True))
+
+
+class SettingsCommand(Sliders):
+    """Change sliders, name or mark of the session; missing values are unchanged. `done` marks finished work."""
 
     do: Literal["sliders"] = "sliders"
     name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
-    threshold: Threshold | None = None
-    score: Score | None = None
+    done: bool | None = None
 
 
-class ExportCommand(Command):
+class ExportCommand(Sliders):
     """Start an export, with the given or the last slider values. It has its own HTTP request.
 
     `objects` are those that it contains, without them all that are not hidden; `invert` cuts out the background in
-    cut-outs and mattes. The other values are those of `outputs.postprocessing.PostProcessing`, which checks them.
+    cut-outs and mattes.
     """
 
     kind: str
     objects: Annotated[tuple[Number, ...], Field(min_length=1, max_length=MAX_OBJECTS)] | None = None
     invert: bool = False
-    threshold: Threshold | None = None
-    score: Score | None = None
-    smooth: int = 1
-    fill_holes: bool = False
-    min_area: int = 0
-    grow: float = 0.0
-    feather: float = 0.0
-
-    @property
-    def postprocessing(self) -> PostProcessing:
-        """Steps of post-processing.
-
-        Raises:
-            UsageError: a value is outside its range.
-        """
-        return PostProcessing(
-            smooth=self.smooth,
-            fill_holes=self.fill_holes,
-            min_area=self.min_area,
-            grow=self.grow,
-            feather=self.feather,
-        )
 
 
 class PredictCommand(Command):
@@ -221,6 +238,7 @@ LoggedCommand = (
     | ClearCommand
     | RemoveCommand
     | SplitCommand
+    | SeparateCommand
     | AbsentCommand
     | StyleCommand
 )
@@ -240,7 +258,7 @@ _COMMANDS: TypeAdapter[PageCommand] = TypeAdapter(Annotated[PageCommand, Field(d
 _LOG: TypeAdapter[LoggedCommand] = TypeAdapter(Annotated[LoggedCommand, Field(discriminator="do")])
 _MAX_COMMAS = 10_000
 """Maximum number of commas of a message: 1000 clicks have fewer, and decoded values take far more memory than text."""
-_LOG_FIELDS = ("shown", "made", "masks")
+_LOG_FIELDS = ("shown", "made", "masks", "ticks", "names")
 _CREATING = ("points", "box", "brush", "hear", "say")
 """Commands whose object may be null: a new one."""
 

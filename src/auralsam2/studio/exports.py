@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import mimetypes
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
@@ -13,11 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
 from auralsam2.errors import UsageError
-from auralsam2.inference.results import make_segmentation
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
 from auralsam2.media.video_writer import VideoWriter
@@ -29,12 +28,12 @@ from auralsam2.outputs.mask_table import MaskTable
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_json import Row, frame_row
-from auralsam2.studio import mask_codec
 from auralsam2.studio.commands import ExportCommand
 from auralsam2.studio.object_style import ObjectStyle
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.storage import SessionFolder, StoredClip, write_errors
-from auralsam2.types import Frame, Segmentation
+from auralsam2.studio.stored_masks import StoredMasks
+from auralsam2.types import Segmentation
 
 _ZIP = "application/zip"
 _OWN = {
@@ -52,7 +51,14 @@ KINDS = _OWN | {
     if name in WRITERS.keys() - _OWN.keys() - {"fiftyone"}
 }
 """File name and content type of each kind. FiftyOne reads the video from its path, which the browser does not have."""
+_SUFFIX = "-objects"
+KINDS |= {
+    f"{name}{_SUFFIX}": (f"{name}{_SUFFIX}.zip", _ZIP)
+    for name in ("cutout-prores", "cutout-webm", "cutout-png", "matte", "matte-prores")
+}
+"""Kinds that merge the masks of all objects have a second form with a file of each object."""
 _MASKLESS = frozenset({"frames", "session"})
+_MAX_STEM = 40
 Advance = Callable[[int, int], None]
 """Callback with the numbers of completed and of all steps; it may raise to stop the export."""
 
@@ -97,7 +103,7 @@ class ExportOrder:
         """Return the order for the current masks of a session; hidden objects are exported with the session alone.
 
         Raises:
-            UsageError: there is no mask to export, an object was removed, or a step of post-processing is out of range.
+            UsageError: there is no mask to export, or an object was removed.
         """
         styles = {number: prompts.style for number, prompts in state.objects.items()}
         if missing := set(command.objects or ()) - styles.keys():
@@ -115,7 +121,7 @@ class ExportOrder:
             ticks=tuple(sorted(set().union(*(state.marks[number] for number in styles)))),
             threshold=state.threshold,
             score=state.score,
-            postprocessing=command.postprocessing,
+            postprocessing=state.postprocessing,
             invert=command.invert,
         )
 
@@ -149,7 +155,7 @@ def _overlay(order: ExportOrder, advance: Advance) -> None:
     writer = VideoWriter(order.file, audio_from=video if clip.audio else None, pictures_end=clip.duration or None)
     segmentations = _segmentations(order, lambda _done, _total: None)
     upcoming = next(segmentations, None)
-    with writer, read_frames(video, fps=clip.fps) as frames:
+    with writer, read_frames(video, fps=clip.rate) as frames:
         for frame in frames:
             picture = frame.image
             while upcoming is not None and upcoming.index == frame.index:
@@ -167,51 +173,83 @@ def _masks(order: ExportOrder, advance: Advance) -> None:
 
 
 def _write_registered(order: ExportOrder, advance: Advance) -> None:
-    """Write a format of `outputs.formats`; one of several files becomes an archive."""
-    table = _mask_table(order, advance)
-    options = ExportOptions(alpha=AlphaOptions(invert=order.invert, feather=order.postprocessing.feather))
+    """Write a format of `outputs.formats`; several files become an archive."""
+    kind = order.kind.removesuffix(_SUFFIX)
+    single = FORMATS[kind].members is None
+    passes = _Passes(order, advance)
     part = order.file.with_name(f".{order.kind}.part")
     try:
-        if FORMATS[order.kind].members is None:
-            with write_errors(order.file.name):
-                write_format(order.kind, part, table, options)
-                part.replace(order.file)
-            return
         with write_errors(order.file.name):
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
-            write_format(order.kind, part, table, options)
+            if kind == order.kind:
+                _write_table(kind, part / "all" if single else part, order, passes)
+            else:
+                for number, style in order.objects.items():
+                    path = part / f"{number}-{_file_stem(style.name)}{Path(FORMATS[kind].path).suffix}"
+                    if not single:
+                        path.mkdir()
+                    _write_table(kind, path, dataclasses.replace(order, objects={number: style}), passes)
+            if single and kind == order.kind:
+                (part / "all").replace(order.file)
+                return
         with _zip(order) as archive:
             for path in sorted(entry for entry in part.rglob("*") if entry.is_file()):
                 archive.write(path, path.relative_to(part).as_posix())
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        part.unlink(missing_ok=True)
 
 
-def _mask_table(order: ExportOrder, advance: Advance) -> MaskTable:
-    """Return the stored masks as a table, whose passes advance the progress."""
+class _Passes:
+    """Progress of a format that reads the masks in one or more passes.
+
+    Args:
+        order: export to write.
+        advance: called with the progress of all passes together.
+    """
+
+    def __init__(self, order: ExportOrder, advance: Advance) -> None:
+        entry, objects = FORMATS[order.kind.removesuffix(_SUFFIX)], len(order.objects)
+        passes = objects if order.kind.endswith(_SUFFIX) else entry.passes + entry.object_passes * objects
+        self._ticks, self._total = len(order.ticks), passes * len(order.ticks)
+        self._advance, self._completed = advance, -self._ticks
+
+    def begin(self) -> Advance:
+        """Start a pass; returns its callback."""
+        completed = self._completed = self._completed + self._ticks
+        return lambda done, _total: self._advance(completed + done, self._total)
+
+
+def _write_table(kind: str, path: Path, order: ExportOrder, passes: _Passes) -> None:
+    """Write the stored masks of the objects of an order in a format."""
     clip = order.clip
     video = order.folder.path / clip.video
 
     def rows() -> Iterator[Row]:
-        return map(frame_row, _segmentations(order, advance))
+        return map(frame_row, _segmentations(order, passes.begin()))
 
-    return MaskTable(
+    table = MaskTable(
         info=probe(video),
         rows=rows,
         names={number: style.name for number, style in order.objects.items()},
-        fps=clip.fps,
+        fps=clip.rate,
         sound=video if clip.audio else None,
         images="",
         title=order.name,
     )
+    alpha = AlphaOptions(invert=order.invert, feather=order.postprocessing.feather)
+    write_format(kind, path, table, ExportOptions(alpha=alpha))
+
+
+def _file_stem(name: str) -> str:
+    """Return the name of an object as a part of a file name."""
+    return re.sub(r"[^\w-]+", "-", name).strip("-")[:_MAX_STEM] or "object"
 
 
 def _frames(order: ExportOrder, advance: Advance) -> None:
     """Write all frames with the names and the size of the images in the COCO file."""
     clip = order.clip
-    with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.fps) as frames:
+    with _zip(order) as archive, read_frames(order.folder.path / clip.video, fps=clip.rate) as frames:
         for frame in frames:
             archive.writestr(f"{frame.index:06d}.jpg", encode_jpeg(frame.image))
             advance(frame.index + 1, len(clip.times))
@@ -233,38 +271,15 @@ def _session(order: ExportOrder, advance: Advance) -> None:
 
 def _segmentations(order: ExportOrder, advance: Advance) -> Iterator[Segmentation]:
     """Yield the post-processed masks of all frames, and advance the progress."""
+    masks = StoredMasks(folder=order.folder, clip=order.clip, threshold=order.threshold, score=order.score)
 
     def stored() -> Iterator[Segmentation]:
         for done, tick in enumerate(order.ticks, 1):
-            yield from _objects(order, tick)
+            present = (masks.segmentation(number, tick) for number in order.objects)
+            yield from (segmentation for segmentation in present if segmentation is not None)
             advance(done, len(order.ticks))
 
     return postprocess(stored(), order.postprocessing)
-
-
-def _objects(order: ExportOrder, tick: int) -> Iterator[Segmentation]:
-    """Yield the stored masks of a frame at the session's threshold and score."""
-    clip = order.clip
-    # Shape without memory: callers that need the image have it.
-    blank = np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (clip.height, clip.width, 3))
-    for number in order.objects:
-        try:
-            data = order.folder.mask(number, tick).read_bytes()
-        except FileNotFoundError:
-            continue
-        header, logits = mask_codec.unpack_mask(data)
-        segmentation = make_segmentation(
-            Frame(index=tick, time=clip.times[tick], instant=clip.times[tick], slot=clip.slot(tick), image=blank),
-            torch.from_numpy(logits - np.float32(order.threshold)),
-            iou=header.iou,
-            object_score=header.object_score,
-            audible=header.sounding,
-            number=number,
-        )
-        if header.object_score < order.score:
-            empty = np.zeros_like(segmentation.mask)
-            segmentation = dataclasses.replace(segmentation, mask=empty, sounding=False)
-        yield segmentation
 
 
 @contextmanager

@@ -78,6 +78,12 @@ def pack_mask(
     return head + packer.compress(steps.tobytes()) + packer.flush()
 
 
+def renumbered(data: bytes, number: int) -> bytes:
+    """Return an encoded mask with another number of its object."""
+    start = len(_MAGIC)
+    return data[:start] + struct.pack("<I", number) + data[start + 4 :]
+
+
 def read_mask_header(data: bytes) -> MaskHeader:
     """Decode the first `HEADER_BYTES` bytes of a mask.
 

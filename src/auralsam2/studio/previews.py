@@ -1,13 +1,20 @@
-"""Browser playback: check of the codecs, and the waveform of the audio."""
+"""Browser playback: check of the codecs, and waveform and spectrogram of the audio."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
 
 from auralsam2.media.audio_choice import audio_stream
 from auralsam2.media.audio_track import SoundTrack
 from auralsam2.media.container import open_input, video_stream
+from auralsam2.modeling.log_mel import BANDS, HOP, OFFSET, WINDOW, log_mel
+from auralsam2.types import AUDIO_RATE
 
 SOUND = "sound.m4a"
 SOUND_TYPE = "audio/mp4"
@@ -66,3 +73,40 @@ def waveform_peaks(path: Path, duration: float, advance: Callable[[float], None]
             advance(number / count)
             peaks.append((round(float(piece.min(initial=0)), 3), round(float(piece.max(initial=0)), 3)))
     return tuple(peaks)
+
+
+_PIECE = 10.0
+"""Seconds of audio that are transformed at once."""
+_RANGE = 5.0
+"""Least range of a spectrogram, in natural logarithms: a silent track stays blank."""
+
+
+def spectrogram(path: Path, duration: float) -> Image.Image:
+    """Compute the log-mel spectrogram that the audio encoder reads, of both channels together.
+
+    Args:
+        path: file with audio.
+        duration: seconds to cover.
+
+    Returns:
+        image of at most `MAX_PEAKS` columns and 64 rows, low frequencies at the bottom; white with an alpha channel
+        that rises with the loudness.
+
+    Raises:
+        InputError: the audio cannot be read.
+    """
+    count = max(1, min(MAX_PEAKS, round(duration * _PER_SECOND)))
+    columns = np.full((count, BANDS), math.log(OFFSET), np.float32)
+    step = HOP / AUDIO_RATE
+    with SoundTrack(path) as sound:
+        for number in range(math.ceil(duration / _PIECE)):
+            begin = number * _PIECE
+            samples = sound.read(begin, min(duration, begin + _PIECE) + WINDOW / AUDIO_RATE)
+            bands = log_mel(torch.from_numpy(samples.mean(1))).numpy()
+            times = begin + step * np.arange(len(bands))
+            at = np.minimum(count - 1, (times * count / duration).astype(int))
+            np.maximum.at(columns, at, bands)
+    columns -= math.log(OFFSET)
+    levels = np.clip(columns.T[::-1] / max(_RANGE, float(columns.max())), 0, 1)
+    alpha = np.rint(255 * levels).astype(np.uint8)
+    return Image.fromarray(np.stack([np.full_like(alpha, 255), alpha], axis=-1), "LA")

@@ -16,6 +16,7 @@ from auralsam2.studio.commands import (
     LoggedCommand,
     PointsCommand,
     RemoveCommand,
+    SeparateCommand,
     SplitCommand,
     StyleCommand,
     TextCommand,
@@ -68,6 +69,13 @@ def apply_entry(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> dict
     if isinstance(entry, SplitCommand):
         for number in entry.made:
             objects[number] = ObjectPrompts(ObjectStyle.default(number), prompts={entry.tick: PromptSummary("mask")})
+    elif isinstance(entry, SeparateCommand):
+        for number, tick, name in zip(entry.made, entry.ticks, entry.names, strict=True):
+            style = ObjectStyle.default(number)
+            style = dataclasses.replace(style, name=name or style.name)
+            objects[number] = ObjectPrompts(style, prompts={tick: PromptSummary("mask")})
+        if (whole := objects.get(entry.object)) is not None:
+            whole.style = dataclasses.replace(whole.style, hidden=True)
     elif isinstance(entry, RemoveCommand):
         objects.pop(entry.object, None)
     elif isinstance(entry, StyleCommand):

@@ -72,7 +72,8 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
     fps = document.get("fps")
     if not isinstance(fps, int | float) or isinstance(fps, bool):
         raise RefusalError(422, f"not an exported session: it names no fps: {_REMEDY}")
-    clip = import_video(folder, video, name, float(fps), limits, advance)
+    every = document.get("every") is True
+    clip = import_video(folder, video, name, float(fps), limits, advance, every=every)
     for entry in dict.fromkeys(names):
         if match := _MASK.fullmatch(entry):
             number, tick = int(match[1]), int(match[2])

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Query, Request, Response, WebSocket
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
@@ -25,15 +25,18 @@ from auralsam2.hub import download
 from auralsam2.hub.registry import REGISTRY
 from auralsam2.media.container import MAX_PIXELS
 from auralsam2.model import AuralSAM2
+from auralsam2.outputs.postprocessing import PostProcessing
 from auralsam2.studio.auth import AccessGuard, media_key
-from auralsam2.studio.commands import ExportCommand, SettingsCommand
+from auralsam2.studio.commands import ExportCommand, SettingsCommand, Sliders
 from auralsam2.studio.exports import KINDS
-from auralsam2.studio.previews import SOUND_TYPE
+from auralsam2.studio.model_downloads import ModelDownloads
+from auralsam2.studio.previews import SOUND_TYPE, spectrogram
 from auralsam2.studio.restore import restore_session
 from auralsam2.studio.session_manager import SessionManager
-from auralsam2.studio.session_state import SessionState, read_summary
+from auralsam2.studio.session_state import SCORE_OFF, SessionState, read_summary
 from auralsam2.studio.settings import Limits, Settings
 from auralsam2.studio.storage import RefusalError, SessionFolder, SessionStore
+from auralsam2.studio.stored_masks import StoredMasks
 from auralsam2.studio.uploads import Advance, Uploads, import_video, safe_name
 from auralsam2.studio.websocket import serve_websocket
 from auralsam2.version import __version__
@@ -52,6 +55,8 @@ _MAX_BODY = 100_000
 _MIN_WIDTH, _MAX_WIDTH = 16, 4096
 _MAX_DECODERS = 4
 """Maximum number of frames that are decoded at once for thumbnails."""
+_MAX_PREVIEWS = 2
+"""Maximum number of masks that are post-processed at once."""
 Index = Annotated[int, PathParameter(ge=0, lt=1_000_000)]
 T = TypeVar("T", bound=BaseModel)
 
@@ -84,6 +89,7 @@ def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> Fas
     app.add_middleware(AccessGuard, token=settings.token, host=settings.host)
     _add_error_handlers(app)
     _add_page(app, settings.web)
+    _add_models(app)
     _add_sessions(app, model, limits, media_key(settings.token))
     _add_media(app)
     _add_exports(app)
@@ -145,6 +151,19 @@ def _add_page(app: FastAPI, web: Path) -> None:
         return file(name)
 
 
+def _add_models(app: FastAPI) -> None:
+    downloads = ModelDownloads()
+
+    @app.get("/api/models")
+    async def models() -> Any:
+        return await asyncio.to_thread(downloads.listing)
+
+    @app.post("/api/models/{name}")
+    async def download_model(name: str) -> Any:
+        downloads.start(name)
+        return {"ok": True}
+
+
 def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> None:
     @app.get("/api/state")
     async def state() -> Any:
@@ -157,11 +176,6 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
                 "task": REGISTRY[model.name].task if model.name in REGISTRY else "",
                 "bundled": model.name in REGISTRY and REGISTRY[model.name].repo is None,
             },
-            "released": [
-                {"name": entry.name, "task": entry.task, "size_mb": entry.size_mb, "text": "text" in entry.modalities}
-                for entry in REGISTRY.values()
-                if entry.repo is not None
-            ],
             "media_key": key,
             "limits": {"upload_bytes": limits.upload, "minutes": limits.minutes, "sessions": limits.sessions},
         }
@@ -171,11 +185,13 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
         return await asyncio.to_thread(_summaries, _manager(request))
 
     @app.put("/api/upload")
-    async def upload(request: Request, name: str = "", fps: float | None = None, job: str = "") -> Any:
+    async def upload(
+        request: Request, name: str = "", fps: float | None = None, every: bool = False, job: str = ""
+    ) -> Any:
         display_name = safe_name(name)
 
         def read_upload(folder: SessionFolder, file: Path, advance: Advance) -> None:
-            clip = import_video(folder, file, display_name, fps, limits, advance)
+            clip = import_video(folder, file, display_name, fps, limits, advance, every=every)
             SessionState.new(folder, clip, display_name, model.name)
 
         return await _uploads(request).receive(request, job, read_upload)
@@ -227,7 +243,7 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
 
 
 def _add_media(app: FastAPI) -> None:
-    decoders = asyncio.Semaphore(_MAX_DECODERS)
+    decoders, previews = asyncio.Semaphore(_MAX_DECODERS), asyncio.Semaphore(_MAX_PREVIEWS)
 
     @app.get("/api/sessions/{name}/frame/{tick}.jpg")
     async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
@@ -248,6 +264,21 @@ def _add_media(app: FastAPI) -> None:
             return Response(status_code=204)
         return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
 
+    @app.get("/api/sessions/{name}/edges/{number}/{tick}.bin")
+    async def edges(
+        request: Request, name: str, number: Index, tick: Index, sliders: Annotated[Sliders, Query()]
+    ) -> Response:
+        folder = _manager(request).store.get(name)
+        options = sliders.postprocessing(PostProcessing())
+        score = SCORE_OFF if sliders.score is None else sliders.score
+        async with previews:
+            clip = await asyncio.to_thread(folder.clip)
+            masks = StoredMasks(folder=folder, clip=clip, threshold=sliders.threshold or 0.0, score=score)
+            data = await asyncio.to_thread(masks.preview, number, tick, options) if tick < len(clip.times) else None
+        if data is None:  # not computed yet
+            return Response(status_code=204)
+        return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
+
     @app.get("/api/sessions/{name}/media")
     async def media(request: Request, name: str) -> Response:
         folder = _manager(request).store.get(name)
@@ -261,6 +292,16 @@ def _add_media(app: FastAPI) -> None:
         if not clip.sound:
             return _media_file(folder, clip.video, clip.media)
         return _media_file(folder, clip.sound, SOUND_TYPE)
+
+    @app.get("/api/sessions/{name}/spectrogram.png")
+    async def spectrogram_image(request: Request, name: str) -> Response:
+        folder = _manager(request).store.get(name)
+        clip = await asyncio.to_thread(folder.clip)
+        if not clip.audio:
+            raise RefusalError(404, "this clip has no audio")
+        async with previews:
+            data = await asyncio.to_thread(_spectrogram, folder.path / clip.video, clip.duration)
+        return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
 
 def _add_exports(app: FastAPI) -> None:
@@ -329,6 +370,12 @@ def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
     if not path.is_file():
         raise RefusalError(404, f"session {folder.id}: {name} is missing: restore it from an export, or delete it")
     return FileResponse(path, media_type=media)
+
+
+def _spectrogram(video: Path, duration: float) -> bytes:
+    data = io.BytesIO()
+    spectrogram(video, duration).save(data, format="PNG")
+    return data.getvalue()
 
 
 def _thumbnail(path: Path, width: int) -> bytes:

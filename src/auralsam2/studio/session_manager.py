@@ -14,8 +14,9 @@ from typing import Any
 
 from auralsam2.model import AuralSAM2
 from auralsam2.studio.session_state import SessionState
-from auralsam2.studio.session_worker import SessionWorker, SharedModel
+from auralsam2.studio.session_worker import SessionWorker
 from auralsam2.studio.settings import Limits
+from auralsam2.studio.shared_model import SharedModel
 from auralsam2.studio.storage import RefusalError, SessionStore
 from auralsam2.studio.subscribers import Subscriber, Subscribers
 

@@ -42,6 +42,7 @@ from auralsam2.studio.commands import (
     PointsCommand,
     PromptCommand,
     RemoveCommand,
+    SeparateCommand,
     SplitCommand,
     StyleCommand,
     TextCommand,
@@ -49,6 +50,7 @@ from auralsam2.studio.commands import (
 )
 from auralsam2.studio.prompt_summary import ObjectPrompts
 from auralsam2.studio.session_state import SessionState, changed_objects
+from auralsam2.studio.stored_masks import StoredMasks
 from auralsam2.types import Segmentation
 from auralsam2.utils.mask_geometry import connected_components
 
@@ -179,13 +181,14 @@ class SessionReplay:
         for entry in self._state.log.entries:
             if number not in changed_objects(entry) or isinstance(entry, StyleCommand):
                 continue
-            if isinstance(entry, RemoveCommand | SplitCommand):
+            if isinstance(entry, RemoveCommand | SplitCommand | SeparateCommand):
                 history.clear()
-            if isinstance(entry, SplitCommand):
+            if isinstance(entry, SplitCommand | SeparateCommand):
                 if len(entry.masks) != len(entry.made):
                     raise UsageError("an earlier version split this object: undo that step and split it again")
-                png = entry.masks[entry.made.index(number)]
-                history.append(BrushCommand(do="brush", object=number, tick=entry.tick, png=png))
+                at = entry.made.index(number)
+                tick = entry.tick if isinstance(entry, SplitCommand) else entry.ticks[at]
+                history.append(BrushCommand(do="brush", object=number, tick=tick, png=entry.masks[at]))
             elif not isinstance(entry, RemoveCommand):
                 history.append(entry)
         return history
@@ -274,18 +277,14 @@ class SessionReplay:
 
     def _displayed(self, number: int, tick: int) -> np.ndarray:
         """Return the (H, W) bool mask that the page shows, at its threshold and score."""
-        state, clip = self._state, self._state.clip
+        state = self._state
         self._object(number)
         self._time(tick)
-        stored = state.read_mask(number, tick)
+        masks = StoredMasks(folder=state.folder, clip=state.clip, threshold=state.threshold, score=state.score)
+        stored = masks.segmentation(number, tick)
         if stored is None:
             raise UsageError("there is no mask on this frame: press Track first")
-        header, logits = stored
-        if header.object_score < state.score:
-            return np.zeros((clip.height, clip.width), np.bool_)
-        size = (clip.height, clip.width)
-        full = F.interpolate(torch.from_numpy(logits)[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-        return full.numpy() > state.threshold
+        return stored.mask
 
     def _split(self, entry: SplitCommand) -> SplitCommand:
         """Find the components that the page shows."""

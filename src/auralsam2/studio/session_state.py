@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from auralsam2.errors import InputError, UsageError
+from auralsam2.outputs.postprocessing import PostProcessing
 from auralsam2.outputs.result_json import intervals
 from auralsam2.studio import mask_codec
 from auralsam2.studio.command_log import MAX_ENTRIES, CommandLog
@@ -20,6 +21,7 @@ from auralsam2.studio.commands import (
     MAX_OBJECTS,
     AudioCommand,
     LoggedCommand,
+    SeparateCommand,
     SettingsCommand,
     SplitCommand,
     StyleCommand,
@@ -48,6 +50,8 @@ class SessionState:
     Attributes:
         log: commands that define the objects.
         marks: for each object and frame with a mask, whether the object sounds.
+        done: whether the user has marked the session as finished.
+        postprocessing: steps that previews and exports apply.
         stale: objects with masks older than their prompts.
 
     Raises:
@@ -64,6 +68,8 @@ class SessionState:
         self.log = CommandLog(folder.log, len(clip.times))
         try:
             settings = SettingsCommand(**{key: document[key] for key in ("name", "threshold", "score")})
+            marks = SettingsCommand(done=document.get("done", False), **document.get("edges", {}))
+            self.done, self.postprocessing = bool(marks.done), marks.postprocessing(PostProcessing())
             self.model, self.created, self.saved = (_text(document[key]) for key in ("model", "created", "saved"))
             if document["schema"] == _LOG_INSIDE:
                 self.stale = self._convert(document)
@@ -102,8 +108,14 @@ class SessionState:
         return self._objects
 
     def apply_settings(self, command: SettingsCommand) -> None:
-        """Change name or sliders."""
-        for key, value in command.model_dump(exclude={"do"}, exclude_none=True).items():
+        """Change name, mark, sliders or post-processing.
+
+        Raises:
+            UsageError: a step of post-processing is out of range.
+        """
+        self.postprocessing = command.postprocessing(self.postprocessing)
+        changes = command.model_dump(include={"name", "done", "threshold", "score"}, exclude_none=True)
+        for key, value in changes.items():
             setattr(self, key, value)
 
     def new_number(self) -> int:
@@ -154,6 +166,8 @@ class SessionState:
 
     def mark_stale(self, entry: LoggedCommand) -> None:
         """Mark the objects of a command as stale if their masks no longer follow from their prompts."""
+        if isinstance(entry, SeparateCommand):  # whose masks on all frames belong to it
+            return
         for number in changed_objects(entry) & self._objects.keys():
             current = () if isinstance(entry, AudioCommand | TextCommand) else self._objects[number].prompts.keys()
             if self.marks[number].keys() - current:
@@ -189,10 +203,11 @@ class SessionState:
             "schema": SCHEMA,
             "auralsam2": __version__,
             "model": self.model,
-            "created": self.created,
             "video": self.clip.video,
             "threshold": self.threshold,
             "score": self.score,
+            "every": self.clip.every,
+            "edges": dataclasses.asdict(self.postprocessing),
             "stale": sorted(self.stale & self._objects.keys()),
         }
         write_atomically(self.folder.document, json.dumps(document | self.summary()).encode())
@@ -208,8 +223,10 @@ class SessionState:
             "height": clip.height,
             "fps": clip.fps,
             "ticks": len(clip.times),
+            "created": self.created,
             "saved": self.saved,
             "audio": clip.audio,
+            "done": self.done,
         } | {"objects": len(self._objects)}
 
     def live_state(self) -> dict[str, Any]:
@@ -222,6 +239,7 @@ class SessionState:
             "redo": bool(self.log.undone),
             "threshold": self.threshold,
             "score": self.score,
+            "edges": dataclasses.asdict(self.postprocessing),
         }
 
     def full_state(self) -> dict[str, Any]:
@@ -266,8 +284,10 @@ class _Summary(BaseModel):
     height: int
     fps: FiniteFloat
     ticks: int
+    created: Annotated[str, Field(max_length=_MAX_TEXT)]
     saved: Annotated[str, Field(max_length=_MAX_TEXT)]
     audio: bool
+    done: bool = False
     objects: int
 
 
@@ -288,7 +308,7 @@ def read_summary(folder: SessionFolder) -> dict[str, Any]:
 
 def changed_objects(entry: LoggedCommand) -> set[int]:
     """Return the numbers of the objects that a command changes."""
-    return set(entry.made) if isinstance(entry, SplitCommand) else {entry.object}
+    return set(entry.made) if isinstance(entry, SplitCommand | SeparateCommand) else {entry.object}
 
 
 def _number(value: object) -> int:

@@ -7,13 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from auralsam2.errors import AuralError, UsageError
 from auralsam2.inference.video_source import VideoSource
-from auralsam2.model import AuralSAM2
 from auralsam2.model_context import open_session
 from auralsam2.studio.commands import (
     NEW_OBJECT,
@@ -26,7 +24,9 @@ from auralsam2.studio.commands import (
     PredictCommand,
     PropagateCommand,
     RedoCommand,
+    SeparateCommand,
     SettingsCommand,
+    Sliders,
     SplitCommand,
     StyleCommand,
     TextCommand,
@@ -39,6 +39,8 @@ from auralsam2.studio.mask_sender import MaskSender
 from auralsam2.studio.prompt_summary import is_unchanged
 from auralsam2.studio.session_replay import SessionReplay, shown_mask
 from auralsam2.studio.session_state import SessionState, changed_objects
+from auralsam2.studio.shared_model import SharedModel
+from auralsam2.studio.source_separation import SeparationJob
 from auralsam2.studio.storage import public_message
 from auralsam2.studio.subscribers import Subscribers
 from auralsam2.types import Prompts
@@ -50,22 +52,6 @@ _MAX_QUEUED = 200
 """Maximum number of queued commands."""
 _STATE_PERIOD = 1.0
 """Seconds between two state messages during a propagation."""
-
-
-@dataclass(frozen=True)
-class SharedModel:
-    """Model that all sessions share, used by one at a time.
-
-    Attributes:
-        model: loaded model.
-        lock: lock held while the model is in use.
-        memory, disk: bytes of encoded frames of one session in memory and in temporary files.
-    """
-
-    model: AuralSAM2
-    lock: threading.Lock
-    memory: int
-    disk: int
 
 
 class SessionWorker:
@@ -84,7 +70,7 @@ class SessionWorker:
         self._state, self._subscribers, self._shared = state, subscribers, shared
         self._masks = MaskSender(state, subscribers)
         self._replay: SessionReplay | None = None
-        self._propagation: PropagationJob | None = None
+        self._propagation: PropagationJob | SeparationJob | None = None
         self._export: ExportJob | None = None
         self._sent_warnings: set[str] = set()
         self._state_sent = 0.0
@@ -128,7 +114,7 @@ class SessionWorker:
             else:
                 refusal = None
                 self._unanswered += 1
-                if isinstance(command, PropagateCommand):
+                if isinstance(command, PropagateCommand | SeparateCommand):
                     self._cancel.clear()
                 self._queue.put((command, reply))
         if refusal is not None:
@@ -213,6 +199,8 @@ class SessionWorker:
                 return self._change_prompts(painted)
             case PropagateCommand():
                 return self._start_propagation(command)
+            case SeparateCommand():
+                return self._start_separation(command)
             case CancelCommand():  # handled by `submit`
                 return {}
             case _:
@@ -322,7 +310,18 @@ class SessionWorker:
         self._send_state()
         return {}
 
-    def _compute_mask(self, run: PropagationJob) -> None:
+    def _start_separation(self, command: SeparateCommand) -> dict[str, Any]:
+        if self._propagation is not None:
+            raise UsageError("a propagation is running: wait for it or cancel it")
+        self._state.log.check_capacity()
+        with self._shared.lock:
+            replay = self._open_replay()
+        job = SeparationJob(replay.session, self._state, command, self._shared.namer, self._subscribers.publish)
+        self._propagation = job
+        self._send_state()
+        return {}
+
+    def _compute_mask(self, run: PropagationJob | SeparationJob) -> None:
         if self._cancel.is_set():
             self._end_propagation("cancelled")
             return
@@ -359,7 +358,7 @@ class SessionWorker:
             raise UsageError(f"export: choose from {', '.join(KINDS)}")
         if self._export is not None and self._export.running:
             raise UsageError("an export is running: wait for it or cancel it")
-        state.apply_settings(SettingsCommand(threshold=command.threshold, score=command.score))
+        state.apply_settings(SettingsCommand(**command.model_dump(include=set(Sliders.model_fields))))
         self._save()
         self._export = ExportJob(ExportOrder.of(state, command), self._subscribers.publish)
         self._send_state()
@@ -370,7 +369,7 @@ class SessionWorker:
         if self._replay is None:
             state, shared = self._state, self._shared
             video = state.folder.path / state.clip.video
-            source = VideoSource.open(video, Prompts(), fps=state.clip.fps, prompts_later=True)
+            source = VideoSource.open(video, Prompts(), fps=state.clip.rate, prompts_later=True)
             session = open_session(shared.model, source, memory=shared.memory, disk=shared.disk)
             self._replay = SessionReplay(session, state, self._shared.model.network.image_size)
         return self._replay

@@ -61,7 +61,8 @@ class StoredClip:
         media: its content type.
         duration: in seconds.
         width, height: of a displayed frame, in pixels.
-        fps: processed frames per second.
+        fps: processed frames per second; the average rate if every frame is processed.
+        every: whether every frame of the video is processed.
         source_fps: frames per second of the video; 0 if unknown.
         times: presentation time of each processed frame, in seconds.
         audio: whether it has audio.
@@ -80,14 +81,25 @@ class StoredClip:
     peaks: tuple[tuple[Sample, Sample], ...]
     sound: Annotated[str, Field(pattern=r"^(sound\.m4a)?$")] = ""
     source_fps: Annotated[FiniteFloat, Field(ge=0, le=1e6)] = 0.0
+    every: bool = False
+
+    @property
+    def rate(self) -> float | None:
+        """Processed frames per second for `read_frames`; None if every frame is processed."""
+        return None if self.every else self.fps
 
     def instant(self, tick: int) -> float:
         """Return the requested time of a processed frame, in seconds; see `FrameReader`."""
+        if self.every:
+            return self.times[tick]
         instant = (tick + 0.5) / self.fps
         return min(instant, self.duration) if self.duration else instant
 
     def slot(self, tick: int) -> tuple[float, float]:
         """Return begin and end, in seconds, of the part of the video that a processed frame represents."""
+        if self.every:
+            end = self.times[tick + 1] if tick + 1 < len(self.times) else max(self.duration, self.times[tick])
+            return self.times[tick], end
         return slot_at(tick, self.fps, 0.0, self.duration or math.inf)
 
 
@@ -159,6 +171,11 @@ class SessionFolder:
     def delete_masks(self, number: int) -> None:
         """Delete all masks of an object."""
         shutil.rmtree(self.path / "masks" / str(number), ignore_errors=True)
+
+    def mask_ticks(self, number: int) -> list[int]:
+        """Return the frames with a mask of an object, ascending."""
+        files = (self.path / "masks" / str(number)).glob("*.bin")
+        return sorted(int(path.stem) for path in files if _MASK.fullmatch(path.name))
 
     def masks(self) -> Iterator[mask_codec.MaskHeader]:
         """Yield the headers of all masks; other files and unreadable masks are skipped."""

@@ -101,7 +101,14 @@ def safe_name(name: str) -> str:
 
 
 def import_video(
-    folder: SessionFolder, file: Path, name: str, fps: float | None, limits: Limits, advance: Advance
+    folder: SessionFolder,
+    file: Path,
+    name: str,
+    fps: float | None,
+    limits: Limits,
+    advance: Advance,
+    *,
+    every: bool = False,
 ) -> StoredClip:
     """Import a video: check and rename it, and write its frames and the properties of the session's clip.
 
@@ -115,6 +122,7 @@ def import_video(
         fps: processed frames per second; None for `DEFAULT_FPS`, or less if the limits require it.
         limits: limits of the server.
         advance: called with the completed share.
+        every: process every frame of the video; `fps` is ignored then.
 
     Raises:
         RefusalError: not a video, too long, or too many frames.
@@ -127,9 +135,14 @@ def import_video(
             raise RefusalError(422, f"{name}: has audio but no images: choose a video")
         if info.duration > limits.minutes * 60:
             raise _too_long(name, info.duration, limits)
-        rate = _rate(name, info, fps, limits)
+        rate = _rate(name, info, (info.fps or None) if every else fps, limits)
         times = _write_frames(
-            folder, video, name, rate, limits, lambda second: advance(_PICTURES * _share(second, info.duration))
+            folder,
+            video,
+            name,
+            None if every else rate,
+            limits,
+            lambda second: advance(_PICTURES * _share(second, info.duration)),
         )
         # Without a declared duration, the last frame defines it.
         duration = info.duration or times[-1] + 1 / rate
@@ -150,6 +163,7 @@ def import_video(
         peaks=sounds,
         sound=copy,
         source_fps=info.fps,
+        every=every,
     )
     folder.write_clip(clip)
     return clip
@@ -198,7 +212,7 @@ def _share(second: float, duration: float) -> float:
 
 
 def _write_frames(
-    folder: SessionFolder, video: Path, name: str, rate: float, limits: Limits, report: Callable[[float], None]
+    folder: SessionFolder, video: Path, name: str, rate: float | None, limits: Limits, report: Callable[[float], None]
 ) -> tuple[float, ...]:
     """Write the frames as JPEG and return their times in seconds; `report` is called with each."""
     times: list[float] = []

@@ -7,11 +7,15 @@ import { listenToKeys } from "./keys.js";
 import { Listen } from "./listen.js";
 import { Objects } from "./objects.js";
 import { Player } from "./player.js";
+import { Queue } from "./queue.js";
 import { sliders } from "./sliders.js";
 import { Stage } from "./stage.js";
 import { Timeline } from "./timeline.js";
 import { Tools } from "./tools.js";
+import { level } from "./wave.js";
 
+const METER_SECONDS = 0.1; // of sound that the level meter shows
+const SMALL = matchMedia("(max-width: 720px), (max-height: 500px)");
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 
 export class Editor {
@@ -26,7 +30,10 @@ export class Editor {
     this.objects = new Objects(session, { readsText: studio.model.reads_text });
     this.listen = new Listen(session);
     this.exporting = new Exporting(session);
+    this.queue = new Queue(session);
     this.timeline = new Timeline(session, this.player);
+    const panel = { class: "panel", "aria-label": "Objects and masks" };
+    this.panel = el("aside", panel, this.objects.element, sliders(session));
     this.element = el(
       "div",
       { class: "editor" },
@@ -34,16 +41,19 @@ export class Editor {
       this.#top(),
       this.tools.element,
       this.stage.element,
-      el("aside", { class: "panel", "aria-label": "Objects and masks" }, this.objects.element, sliders(session)),
+      this.panel,
       this.#transport(),
       this.timeline.element,
     );
-    const { player, tools, objects, listen, exporting } = this;
-    listenToKeys({ session, stage: this.stage, player, tools, objects, listen, exporting, toggleSides: () => this.toggleSides() });
+    const { stage, player, tools, objects, listen, exporting, queue } = this;
+    const toggleSides = () => this.toggleSides();
+    listenToKeys({ session, stage, player, tools, objects, listen, exporting, queue, toggleSides });
     for (const what of ["state", "link", "tick"]) session.addEventListener(what, () => this.#update());
     player.addEventListener("play", () => this.#update());
     this.stage.ink.addEventListener("pointerdown", () => player.playing && player.pause());
     player.addEventListener("time", () => this.#tell());
+    SMALL.addEventListener("change", () => this.#placeQueue(), { signal: session.ended });
+    this.#placeQueue();
     this.#update();
     session.want();
   }
@@ -95,6 +105,12 @@ export class Editor {
     );
   }
 
+  /** The queue is in the bar at the top, and on small screens in the panel. */
+  #placeQueue() {
+    if (SMALL.matches) this.panel.append(this.queue.element);
+    else this.link.before(this.queue.element);
+  }
+
   #transport() {
     const session = this.#session;
     const step = (ticks) => () => {
@@ -122,6 +138,14 @@ export class Editor {
       },
     });
     this.volume.style.setProperty("--filled", 1);
+    this.meter = el("meter", {
+      class: "level",
+      min: 0,
+      max: 1,
+      hidden: !session.peaks.length,
+      title: "Level of the sound, down to -48 dB",
+      "aria-label": "Level of the sound",
+    });
     this.loop = iconButton("loop", "Loop", () => {
       this.player.loop = !this.player.loop;
       this.loop.setAttribute("aria-pressed", this.player.loop);
@@ -149,6 +173,7 @@ export class Editor {
       iconButton("last", "Last frame", step(many), { key: "End" }),
       this.mute,
       this.volume,
+      this.meter,
       this.loop,
       this.speed,
       this.time,
@@ -158,7 +183,12 @@ export class Editor {
   }
 
   #tell() {
-    const { times, tick, state } = this.#session;
+    const { times, tick, state, peaks } = this.#session;
+    if (peaks.length) {
+      const at = Math.floor((this.player.time / this.timeline.end) * peaks.length);
+      const reach = Math.max(1, Math.round((METER_SECONDS / this.timeline.end) * peaks.length));
+      this.meter.value = level(peaks, Math.max(0, at - reach + 1), at + 1);
+    }
     this.time.replaceChildren(
       el("strong", {}, clock(this.player.time)),
       ` / ${clock(this.timeline.end)}`,

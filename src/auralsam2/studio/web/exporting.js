@@ -5,7 +5,7 @@ import { el, icon } from "./dom.js";
 import { left } from "./listen.js";
 import { fail, note } from "./toast.js";
 
-const KINDS = [
+export const KINDS = [
   ["overlay", "Overlay video", "MP4 with sound, masks painted in"],
   ["masks", "PNG masks", "black and white, for each object and frame"],
   ["cutout-prores", "Cut-out, ProRes 4444", "MOV with alpha and sound, for video editors"],
@@ -21,19 +21,23 @@ const KINDS = [
   ["cvat", "CVAT XML", "masks, for images and for video"],
   ["labelstudio", "Label Studio", "brush masks and a timeline"],
   ["npz", "NumPy", "label volume"],
-  ["intervals", "Intervals", "CSV, WebVTT, EDL, RTTM"],
+  ["intervals", "Intervals", "CSV, WebVTT, EDL, FCPXML, RTTM"],
   ["frames", "Frames", "JPEG at full size, to go with COCO"],
   ["session", "Session", "all of it, to open again later"],
 ];
 
-/** Steps of post-processing, as in `auralsam2 export`. */
-const STEPS = [
-  ["smooth", "Majority of frames", { type: "number", min: 1, max: 99, step: 2, value: 1 }],
-  ["fill_holes", "Fill holes", { type: "checkbox" }],
-  ["min_area", "Drop parts below (px)", { type: "number", min: 0, value: 0 }],
-  ["grow", "Grow (px)", { type: "number", step: 0.5, value: 0 }],
-  ["feather", "Feather cut-outs (px)", { type: "number", min: 0, max: 500, step: 0.5, value: 0 }],
-];
+/** Kinds that merge the masks of all objects, and have a second form with a file of each object. */
+const MERGING = new Set(["cutout-prores", "cutout-webm", "cutout-png", "matte", "matte-prores"]);
+const EACH = "each";
+const SUFFIX = "-objects";
+
+/** Download an export that is finished. */
+export function download(id, kind) {
+  const link = el("a", { href: media(`/api/sessions/${id}/export/${kind}`), download: "" });
+  document.body.append(link);
+  link.click();
+  link.remove();
+}
 
 export class Exporting {
   #session;
@@ -73,16 +77,6 @@ export class Exporting {
         el("small", {}, what),
       ),
     );
-    this.clean = STEPS.map(([key, label, attributes]) => {
-      const input = el("input", { dataset: { key }, ...attributes });
-      return { key, input, label: el("label", {}, label, input) };
-    });
-    const steps = el(
-      "details",
-      { class: "clean" },
-      el("summary", {}, "Clean up the masks"),
-      this.clean.map(({ label }) => label),
-    );
     const keys = (event) => this.#key(event);
     this.menu = el("div", { class: "menu", role: "menu", onkeydown: keys }, this.items);
     this.which = el("select", { "aria-label": "Exported objects" });
@@ -93,7 +87,8 @@ export class Exporting {
       this.which,
       el("label", { title: "Cut out the background; cut-outs and mattes alone" }, this.invert, "Invert"),
     );
-    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, options, steps, this.menu);
+    this.cleaned = el("p", { class: "small-print" }, "Edges are cleaned up as in the panel.");
+    this.sheet = el("div", { class: "menu-sheet", hidden: true }, this.notice, options, this.cleaned, this.menu);
     this.element = el("div", { class: "exporting" }, this.job, this.button, this.sheet);
     session.addEventListener("export", ({ detail }) => this.#news(detail));
     session.addEventListener("link", () => session.connected || this.#over());
@@ -120,9 +115,11 @@ export class Exporting {
     const objects = this.#session.state.objects;
     this.which.replaceChildren(
       el("option", { value: "" }, "All shown objects"),
+      el("option", { value: EACH }, "Each object by itself"),
       ...objects.map(({ number, name }) => el("option", { value: number }, name)),
     );
-    this.which.value = objects.some(({ number }) => String(number) === chosen) ? chosen : "";
+    this.which.value = chosen === EACH || objects.some(({ number }) => String(number) === chosen) ? chosen : "";
+    this.cleaned.hidden = !this.#session.previews.active;
   }
 
   /** Name what is missing or out of date before an export. */
@@ -154,12 +151,10 @@ export class Exporting {
   async #start(kind) {
     this.toggle(false);
     const { id, threshold, score } = this.#session;
-    const steps = Object.fromEntries(
-      this.clean.map(({ key, input }) => [key, input.type === "checkbox" ? input.checked : Number(input.value)]),
-    );
+    if (this.which.value === EACH && MERGING.has(kind)) kind += SUFFIX;
     this.#show(kind, null);
-    const order = { kind, threshold, score, invert: this.invert.checked, ...steps };
-    if (this.which.value) order.objects = [Number(this.which.value)];
+    const order = { kind, threshold, score, invert: this.invert.checked };
+    if (this.which.value && this.which.value !== EACH) order.objects = [Number(this.which.value)];
     try {
       await send("POST", `/api/sessions/${id}/export`, order);
     } catch (error) {
@@ -172,7 +167,7 @@ export class Exporting {
     this.#kind = kind;
     this.job.hidden = false;
     this.button.disabled = true;
-    const name = KINDS.find(([other]) => other === kind)?.[1] ?? "Export";
+    const name = KINDS.find(([other]) => other === kind.replace(SUFFIX, ""))?.[1] ?? "Export";
     this.text.textContent = [name, left(seconds)].filter(Boolean).join(" · ");
     if (part === null) this.bar.removeAttribute("value");
     else this.bar.value = part;
@@ -193,15 +188,8 @@ export class Exporting {
     if (!this.#kind || kind !== this.#kind) return; // another tab's
     if (message.is === "progress") this.#show(kind, message.total ? message.done / message.total : null, message.eta);
     else this.#over();
-    if (message.is === "done") this.#download(kind);
+    if (message.is === "done") download(this.#session.id, kind);
     if (message.is === "cancelled" && !message.error) note("Export cancelled.");
     if (message.error) fail(message.error);
-  }
-
-  #download(kind) {
-    const link = el("a", { href: media(`/api/sessions/${this.#session.id}/export/${kind}`), download: "" });
-    document.body.append(link);
-    link.click();
-    link.remove();
   }
 }

@@ -6,7 +6,7 @@ import { TOOLS } from "./tools.js";
 const BRUSH_STEP = 1.25;
 
 /** Bind the shortcuts of an editor until its session is closed. */
-export function listenToKeys({ session, stage, player, tools, objects, listen, exporting, toggleSides }) {
+export function listenToKeys({ session, stage, player, tools, objects, listen, exporting, queue, toggleSides }) {
   const go = (ticks) => {
     if (player.playing) player.pause();
     session.seek(session.tick + ticks);
@@ -49,6 +49,9 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
     Delete: () => objects.remove(),
     Backspace: () => objects.remove(),
     e: () => exporting.toggle(),
+    PageUp: () => queue.go(-1),
+    PageDown: () => queue.go(1),
+    F4: () => queue.mark(),
     "[": () => tools.resize(1 / BRUSH_STEP),
     "]": () => tools.resize(BRUSH_STEP),
     "?": () => showHelp(),
@@ -69,6 +72,7 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
       if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
         session.undo(key === "y" || event.shiftKey);
       } else if (event.ctrlKey || event.metaKey || event.altKey) return;
+      else if (event.shiftKey && /^Digit[1-9]$/.test(event.code)) objects.labels.apply(Number(event.code.at(-1)) - 1);
       // Menus and sliders use these keys.
       else if (target.matches("input[type=range], [role=menuitem]") && /^(Arrow|Home|End|Escape)/.test(key)) return;
       else if (plain[key]) plain[key]();

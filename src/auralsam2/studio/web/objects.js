@@ -1,25 +1,9 @@
 // The list of objects, and the actions for the selected one.
 
 import { el, iconButton } from "./dom.js";
+import { addLabel, Labels, labels } from "./labels.js";
 
 const NAME_LENGTH = 60;
-const LABELS = "auralsam2.labels";
-const MOST_LABELS = 100;
-
-/** Names that were given to objects, in all sessions of this browser, the last first. */
-function labels() {
-  try {
-    return JSON.parse(localStorage.getItem(LABELS) ?? "[]").filter((label) => typeof label === "string");
-  } catch {
-    return [];
-  }
-}
-
-function keepLabel(label) {
-  const rest = labels().filter((other) => other !== label);
-  localStorage.setItem(LABELS, JSON.stringify([label, ...rest].slice(0, MOST_LABELS)));
-}
-
 export class Objects {
   #session;
   #readsText;
@@ -30,7 +14,8 @@ export class Objects {
     this.#session = session;
     this.#readsText = readsText;
     this.list = el("ul", { class: "objects" });
-    this.labels = el("datalist", { id: "labels" });
+    this.names = el("datalist", { id: "labels" });
+    this.labels = new Labels(session);
     this.element = el(
       "section",
       { class: "panel-part grow", "aria-label": "Objects" },
@@ -41,7 +26,8 @@ export class Objects {
         iconButton("plus", "New object", () => session.begin(), { key: "N" }),
       ),
       this.list,
-      this.labels,
+      this.names,
+      this.labels.element,
     );
     for (const what of ["state", "choice", "tick"]) session.addEventListener(what, () => this.#update());
     this.#update();
@@ -174,12 +160,26 @@ export class Objects {
         session.change({ do: "say", object: number, text: words.value.trim() || null });
       },
     });
+    const sounds = object.intervals.length > 0 && object.hears;
+    const apart = el(
+      "button",
+      {
+        type: "button",
+        class: "small",
+        title: "Make an object of each sounding source that can be told apart",
+        disabled: Boolean(session.running),
+        dataset: { control: `apart-${number}` },
+        onclick: () => session.separate(number),
+      },
+      "Separate sources",
+    );
     const here = session.state.prompts.some((prompt) => prompt.object === number && prompt.tick === session.tick);
     const mask = session.masks.get(number, session.tick);
     return el(
       "div",
       { class: "details" },
       el("label", { class: "switch" }, hears, el("span", {}, "Hears the sound")),
+      sounds ? apart : null,
       this.#readsText ? el("label", { class: "words" }, words) : null,
       el(
         "div",
@@ -225,15 +225,20 @@ export class Objects {
     const title = this.list.querySelector(`[data-control="name-${number}"]`);
     const field = el("input", { type: "text", class: "name", maxLength: NAME_LENGTH, "aria-label": "Name" });
     field.setAttribute("list", "labels");
-    this.labels.replaceChildren(...labels().map((label) => el("option", { value: label })));
+    this.names.replaceChildren(...labels().map(({ name }) => el("option", { value: name })));
     field.value = object.name;
     this.#editing = true;
     const done = (keep) => {
       if (!this.#editing) return;
       this.#editing = false;
       const name = field.value.trim();
-      if (keep && name) keepLabel(name);
-      if (keep && name && name !== object.name) this.#session.ask({ do: "style", object: number, name });
+      const known = labels().find((label) => label.name === name);
+      if (keep && name && name !== object.name) {
+        // A known label brings its colour.
+        this.#session.ask({ do: "style", object: number, name, ...(known?.colour && { colour: known.colour }) });
+        addLabel(name, known?.colour ?? object.colour);
+        this.labels.update();
+      }
       this.#update();
       this.list.querySelector(`[data-control="name-${number}"]`)?.focus();
     };

@@ -11,6 +11,8 @@ const HALO_ALPHA = 0.5;
 const NEAR = 3; // pixels within which an edge has a pixel inside
 const REACH = 3.2; // pixels from the edge at which nothing but tint or nothing is left
 
+const FAINT = 0.02; // share of the tint that is not painted
+
 /** Cells with a logit above the threshold: [left, top, right, bottom], inclusive, or null. */
 function extent({ q, width, height }, level) {
   let [left, top, right, bottom] = [width, -1, -1, -1];
@@ -81,7 +83,7 @@ function edge(distance) {
  * Paint one mask over an image.
  *
  * @param image ImageData to paint into.
- * @param mask decoded mask.
+ * @param mask decoded mask; a soft one has logits from -1 to 1, whose tint rises with them.
  * @param colour [red, green, blue].
  * @param threshold logit above which a pixel belongs to the object.
  * @param chosen whether it is the selected object, with a stronger tint.
@@ -89,8 +91,9 @@ function edge(distance) {
  * @returns number of pixels inside.
  */
 export function paint(image, mask, colour, threshold, chosen = false, opacity = 1) {
-  const level = threshold / mask.scale;
-  const cells = extent(mask, level);
+  const { soft } = mask;
+  const level = soft ? 0 : threshold / mask.scale;
+  const cells = extent(mask, soft ? (FAINT - 1) / mask.scale : level);
   if (!cells) return 0;
   const { data, width, height } = image;
   const { q } = mask;
@@ -127,10 +130,9 @@ export function paint(image, mask, colour, threshold, chosen = false, opacity = 
   for (let y = 0, i = 0; y < rows.part.length; y += 1) {
     let at = ((y0 + y) * width + x0) * 4;
     for (let x = 0; x < across; x += 1, i += 1, at += 4) {
-      if (over[i] > 0) {
-        inside += 1;
-        blend(data, at, red, green, blue, tint);
-      }
+      if (over[i] > 0) inside += 1;
+      const share = soft ? (over[i] * mask.scale + 1) / 2 : over[i] > 0 ? 1 : 0;
+      if (share > FAINT) blend(data, at, red, green, blue, tint * share);
       if (Math.abs(away[i]) > REACH || (over[i] <= 0 && !touches(over, x, y, across, rows.part.length))) continue;
       const { line, halo } = edge(away[i]);
       if (halo > 0) blend(data, at, 0, 0, 0, halo);

@@ -1,6 +1,7 @@
 // An open session: state of the server, playhead, and commands.
 
 import { get, getStudio, send } from "./api.js";
+import { Previews } from "./edges.js";
 import { Frames } from "./frames.js";
 import { Live } from "./live.js";
 import { Masks } from "./masks.js";
@@ -50,6 +51,7 @@ export class Session extends EventTarget {
     this.frames = new Frames(full.id);
     this.masks = new Masks(full.id);
     this.masks.addEventListener("mask", ({ detail }) => this.#tell("mask", detail));
+    this.previews = new Previews(this);
     this.threshold = full.threshold ?? 0;
     this.score = full.score ?? SCORE_OFF;
     this.#take(full);
@@ -220,7 +222,7 @@ export class Session extends EventTarget {
   get soundingTicks() {
     const chosen = this.object(this.chosen);
     const objects = chosen ? [chosen] : this.state.objects;
-    return objects.flatMap(({ intervals }) => intervals.map(([start]) => this.tickAt(start)));
+    return objects.flatMap(({ intervals }) => intervals.map(([start]) => this.tickIn(start)));
   }
 
   /** Ticks without a mask of a shown object, and those whose masks are older than the prompts of their object. */
@@ -277,6 +279,13 @@ export class Session extends EventTarget {
     return low;
   }
 
+  /** The first tick of an interval that begins at a time: the first picture at or after it, or the one shown then. */
+  tickIn(seconds) {
+    const at = this.tickAt(seconds);
+    const next = Math.min(this.times.length - 1, at + 1);
+    return this.times[at] < seconds - 1e-4 && this.times[next] < seconds + 1 / this.state.fps ? next : at;
+  }
+
   seek(tick) {
     const there = Math.max(0, Math.min(this.times.length - 1, tick));
     if (there === this.tick) return;
@@ -303,7 +312,22 @@ export class Session extends EventTarget {
     this.#tell("look");
   }
 
+  /** Paint again, with masks that have arrived. */
+  refresh() {
+    this.#tell("look");
+  }
+
   // ---- commands
+
+  /** Change steps of post-processing. */
+  async setEdges(changes) {
+    const before = this.state.edges;
+    this.state.edges = { ...before, ...changes };
+    this.#tell("look");
+    if (await this.ask({ do: "sliders", ...changes })) return;
+    this.state.edges = before;
+    this.#tell("look");
+  }
 
   /** Add an object; its first prompt creates it, and the server gives its number. */
   begin() {
@@ -381,6 +405,15 @@ export class Session extends EventTarget {
   async split(object) {
     const answer = await this.ask({ do: "split", object, tick: this.tick });
     if (answer && !answer.made?.length) note("This mask is all in one piece.");
+  }
+
+  /** Make an object of each sounding source in the masks of an object. */
+  async separate(object) {
+    this.starting = true;
+    this.#tell("busy");
+    await this.ask({ do: "separate", object });
+    this.starting = false;
+    this.#tell("busy");
   }
 
   /** Save the sliders in the session; nothing is computed. */

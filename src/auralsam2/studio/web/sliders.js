@@ -1,6 +1,7 @@
 // The two sliders: both act on the logits in the page; the server only stores their values.
 
 import { el, iconButton } from "./dom.js";
+import { edgeTools } from "./edges.js";
 import { SCORE_OFF } from "./session.js";
 
 function slider(session, { property, label, tip, least, most, step, normal, show, stored = true }) {
@@ -87,5 +88,6 @@ export function sliders(session) {
       normal: SCORE_OFF,
       show: (value) => (value <= SCORE_OFF ? "off" : `≥ ${signed(value)}`),
     }),
+    edgeTools(session),
   );
 }

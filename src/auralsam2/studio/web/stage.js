@@ -169,7 +169,8 @@ export class Stage {
     const layers = session.layers(this.shown);
     for (const { object, mask } of layers) {
       if (object.number === this.withheld) continue;
-      paint(image, mask, rgb(object.colour), session.threshold, object.number === session.chosen, session.opacity);
+      const shown = session.previews.get(object.number, this.shown) ?? mask;
+      paint(image, shown, rgb(object.colour), session.threshold, object.number === session.chosen, session.opacity);
     }
     this.overlay.getContext("2d").putImageData(image, 0, 0);
     this.drawInk();

@@ -1,17 +1,20 @@
 // The start page: open a video, open the demo clip, or open a saved session.
 
 import { get, send, upload } from "./api.js";
+import { Batch } from "./batch.js";
 import { clock, el, icon, iconButton, size } from "./dom.js";
 import { themeButton } from "./editor.js";
 import { frameAddress } from "./frames.js";
 import { confirmed } from "./help.js";
+import { Models } from "./models.js";
+import { markDone } from "./queue.js";
 import { fail } from "./toast.js";
 
-const EVERY = 1000; // a rate above that of any video: the server takes the video's own
+const EVERY = "every";
 const RATES = [
   ["", "Automatic"],
   ...[1, 2, 5, 10, 24, 25, 30, 50, 60].map((rate) => [String(rate), `${rate} a second`]),
-  [String(EVERY), "Every frame"],
+  [EVERY, "Every frame"],
 ];
 const CARD_WIDTH = 480;
 const HERE = new Set(["127.0.0.1", "localhost", "[::1]"]);
@@ -79,7 +82,10 @@ export class Start {
       "aria-label": "Search the sessions by name",
       oninput: () => this.#list(),
     });
-    const head = el("header", {}, el("h2", {}, title), this.search);
+    const choices = ["all", "to do", "done"].map((value) => el("option", { value }, value));
+    this.filter = el("select", { "aria-label": "Shown sessions", onchange: () => this.#list() }, choices);
+    this.batch = new Batch(() => this.#sessions.filter(({ done }) => done));
+    const head = el("header", {}, el("h2", {}, title), this.filter, this.search, this.batch.element);
     this.saved = el("section", { class: "saved", "aria-label": title }, head, this.cards);
     this.element = el(
       "div",
@@ -93,7 +99,7 @@ export class Start {
         themeButton(),
       ),
       el("h1", { class: "unseen" }, "AuralSAM2 Studio"),
-      el("div", { class: "start-body" }, this.zone, modelNotice(studio), this.saved),
+      el("div", { class: "start-body" }, this.zone, new Models(studio).element, this.saved),
     );
     this.#list();
   }
@@ -140,7 +146,9 @@ export class Start {
     };
     progress(0, file.size || 1);
     const zip = /\.zip$/i.test(file.name);
-    const query = zip ? {} : { name: file.name, ...(this.rate.value && { fps: this.rate.value }) };
+    const { value } = this.rate;
+    const rate = value === EVERY ? { every: true } : value && { fps: value };
+    const query = zip ? {} : { name: file.name, ...rate };
     const { signal } = this.#abort;
     try {
       const { id } = await upload(zip ? "/api/restore" : "/api/upload", query, file, { progress, looked, signal });
@@ -174,11 +182,25 @@ export class Start {
     const recent = [...sessions].sort((a, b) => b.saved.localeCompare(a.saved));
     this.search.hidden = sessions.length < 2;
     const wanted = this.search.value.trim().toLowerCase();
-    const shown = recent.filter(({ name }) => name.toLowerCase().includes(wanted));
+    this.filter.hidden = sessions.length < 2;
+    this.batch.element.hidden = !sessions.some(({ done }) => done);
+    const all = this.filter.value === "all";
+    const marked = all ? recent : recent.filter(({ done }) => done === (this.filter.value === "done"));
+    const shown = marked.filter(({ name }) => name.toLowerCase().includes(wanted));
     this.cards.replaceChildren(...shown.map((summary) => this.#card(summary)));
   }
 
-  #card({ id, name, duration, width, height, objects, saved }) {
+  #card(summary) {
+    const { id, name, duration, width, height, objects, saved, done } = summary;
+    const mark = async () => {
+      try {
+        await markDone(id, !summary.done);
+        summary.done = !summary.done;
+        this.#list();
+      } catch (error) {
+        fail(error);
+      }
+    };
     const picture = el("img", { src: frameAddress(id, 0, CARD_WIDTH), alt: "", loading: "lazy" });
     const many = objects === 1 ? "1 object" : `${objects} objects`;
     return el(
@@ -191,6 +213,10 @@ export class Start {
         el("strong", {}, name),
         el("small", {}, `${width}×${height} · ${many} · ${ago(saved)}`),
       ),
+      iconButton("check", done ? `${name} is done: mark as to do` : `Mark ${name} as done`, mark, {
+        class: "icon-button mark-done",
+        "aria-pressed": Boolean(done),
+      }),
       iconButton("bin", `Delete ${name}`, () => this.#delete(id, name)),
     );
   }
@@ -205,30 +231,6 @@ export class Start {
       fail(error);
     }
   }
-}
-
-/** What the loaded model is for, and how to load another one. */
-function modelNotice({ model, released }) {
-  const reads = model.reads_text ? "audio, text, points, boxes and masks" : "audio, points, boxes and masks";
-  const others = released.filter(({ name }) => name !== model.name);
-  const warning = model.bundled
-    ? "It is for trying the Studio: it knows some animals, instruments and vehicles on simple scenes, and finds what " +
-      "sounds in ordinary videos badly. Points, boxes and masks work on any object that differs from its background."
-    : "";
-  return el(
-    "details",
-    { class: "model-notice", open: model.bundled },
-    el("summary", {}, `Model ${model.name}`, model.task ? `: ${model.task}` : ""),
-    el("p", {}, `${warning} It takes ${reads}.`.trim()),
-    others.length ? el("p", {}, "Other models; the first start downloads them, with the frozen SAM 2 beside:") : null,
-    el(
-      "ul",
-      {},
-      others.map(({ name, task, size_mb: megabytes }) =>
-        el("li", {}, el("code", {}, `auralsam2 studio --model ${name}`), ` ${task}, ${size(megabytes * 1e6)}`),
-      ),
-    ),
-  );
 }
 
 /** A time as "5 min ago". */

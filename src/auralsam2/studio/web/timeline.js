@@ -1,20 +1,25 @@
 // The timeline: ruler, thumbnails, waveform, and a track for each object. Drag anywhere to scrub.
 
+import { media } from "./api.js";
 import { crisp } from "./crisp.js";
 import { clock, el } from "./dom.js";
 import { frameAddress } from "./frames.js";
 import { Track } from "./track.js";
-import { drawWave } from "./wave.js";
+import { fail } from "./toast.js";
+import { drawSpectrogram, drawWave } from "./wave.js";
 
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300];
 const MARK_ROOM = 64; // pixels between two numbers of the ruler
 const SMALL_WIDTH = 160;
+const CLICK = 4; // pixels that a pointer may move in a click
 
 export class Timeline {
   #session;
   #player;
   #tracks = new Map();
   #dragging = false;
+  #pressed = null; // object and place of a press on a track
+  #picture = null; // spectrogram
 
   constructor(session, player) {
     this.#session = session;
@@ -27,6 +32,20 @@ export class Timeline {
     this.ruler = el("canvas", { class: "ruler" });
     this.film = el("div", { class: "film" });
     this.wave = el("canvas", { class: "wave", hidden: !session.peaks.length });
+    this.bands = el("canvas", { class: "bands", hidden: true });
+    this.spectrum = el(
+      "button",
+      {
+        type: "button",
+        class: "sound-head",
+        title: "Spectrogram: the bands that the model reads",
+        "aria-label": "Spectrogram",
+        "aria-pressed": false,
+        hidden: !session.peaks.length,
+        onclick: () => this.toggleBands(),
+      },
+      "Sound",
+    );
     this.list = el("div", { class: "tracks" });
     this.playhead = el("div", { class: "playhead" });
     this.marked = el("div", { class: "marked", hidden: true });
@@ -43,11 +62,17 @@ export class Timeline {
       this.ruler,
       this.film,
       this.wave,
+      this.bands,
     );
     this.element = el(
       "section",
       { class: "timeline", "aria-label": "Timeline" },
-      el("div", { class: "gutter fixed" }, el("span", {}, "Clip"), el("span", {}, session.peaks.length ? "Sound" : "")),
+      el(
+        "div",
+        { class: "gutter fixed" },
+        el("span", {}, "Clip"),
+        this.spectrum,
+      ),
       this.lanes,
       this.list,
       this.marked,
@@ -57,7 +82,7 @@ export class Timeline {
     for (const part of [this.lanes, this.list]) {
       part.addEventListener("pointerdown", (event) => this.#down(event));
       part.addEventListener("pointermove", (event) => this.#dragging && this.#scrub(event));
-      part.addEventListener("pointerup", () => (this.#dragging = false));
+      part.addEventListener("pointerup", (event) => this.#up(event));
       part.addEventListener("pointercancel", () => (this.#dragging = false));
     }
     this.element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
@@ -73,6 +98,25 @@ export class Timeline {
     this.#move();
   }
 
+  /** Show or hide the spectrogram, which the server computes on the first request. */
+  async toggleBands() {
+    this.bands.hidden = !this.bands.hidden;
+    this.spectrum.setAttribute("aria-pressed", !this.bands.hidden);
+    if (this.#picture) {
+      this.#layout();
+      return;
+    }
+    const picture = new Image();
+    picture.src = media(`/api/sessions/${this.#session.id}/spectrogram.png`);
+    try {
+      await picture.decode();
+      this.#picture = picture;
+      this.#layout();
+    } catch {
+      fail("The spectrogram could not be computed.");
+    }
+  }
+
   #down(event) {
     if (event.button !== 0 || event.target.closest(".gutter")) return;
     this.lanes.focus({ preventScroll: true });
@@ -80,15 +124,32 @@ export class Timeline {
     this.#dragging = true;
     const lane = event.target.closest(".track");
     if (lane) this.#session.choose(Number(lane.dataset.object));
+    this.#pressed = lane ? { object: Number(lane.dataset.object), x: event.clientX } : null;
     this.#scrub(event);
     event.preventDefault();
   }
 
-  #scrub(event) {
+  /** A click on an interval of a track jumps to its beginning. */
+  #up(event) {
+    this.#dragging = false;
+    const pressed = this.#pressed;
+    this.#pressed = null;
+    if (!pressed || Math.abs(event.clientX - pressed.x) > CLICK) return;
+    const seconds = this.#seconds(event);
+    const object = this.#session.object(pressed.object);
+    const interval = object?.intervals.find(([start, end]) => start <= seconds && seconds < end);
+    if (interval) this.#session.seek(this.#session.tickIn(interval[0]));
+  }
+
+  #seconds(event) {
     const box = this.lanes.getBoundingClientRect();
-    const { times } = this.#session;
     const { from, to } = this.view;
-    const seconds = from + ((event.clientX - box.left) / box.width) * (to - from);
+    return from + ((event.clientX - box.left) / box.width) * (to - from);
+  }
+
+  #scrub(event) {
+    const { times } = this.#session;
+    const seconds = this.#seconds(event);
     let tick = this.#session.tickAt(seconds);
     if (tick + 1 < times.length && times[tick + 1] - seconds < seconds - times[tick]) tick += 1;
     this.#session.seek(tick);
@@ -168,6 +229,9 @@ export class Timeline {
     this.#drawRuler(width);
     this.#fillFilm(width);
     if (this.#session.peaks.length) drawWave(this.wave, this.#session.peaks, this.view.from / this.end, this.view.to / this.end);
+    if (this.#picture && !this.bands.hidden) {
+      drawSpectrogram(this.bands, this.#picture, this.view.from / this.end, this.view.to / this.end);
+    }
     for (const track of this.#tracks.values()) track.update();
   }
 

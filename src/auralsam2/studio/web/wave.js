@@ -21,3 +21,22 @@ export function drawWave(canvas, peaks, begin = 0, end = 1) {
     context.fillRect(x, top, 1, Math.max(1, bottom - top));
   }
 }
+
+/** Draw the part of a spectrogram between two shares of its width, in the colour of the canvas. */
+export function drawSpectrogram(canvas, picture, begin = 0, end = 1) {
+  const context = crisp(canvas);
+  const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+  const { naturalWidth: columns, naturalHeight: rows } = picture;
+  context.drawImage(picture, begin * columns, 0, Math.max(1, (end - begin) * columns), rows, 0, 0, width, height);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = getComputedStyle(canvas).color;
+  context.fillRect(0, 0, width, height);
+}
+
+const FLOOR = -48; // decibels at which the meter is empty
+
+/** Share of the meter that the loudest of some peaks fills, in [0, 1]. */
+export function level(peaks, from, to) {
+  const loudest = Math.max(0, ...peaks.slice(from, Math.max(from + 1, to)).map(([low, high]) => Math.max(-low, high)));
+  return loudest > 0 ? Math.max(0, 1 - (20 * Math.log10(loudest)) / FLOOR) : 0;
+}

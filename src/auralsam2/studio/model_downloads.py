@@ -1,0 +1,103 @@
+"""Downloads of released models, at the request of the page."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+from auralsam2.config import ModelConfig
+from auralsam2.errors import AuralError
+from auralsam2.hub import download
+from auralsam2.hub.access import download_progress
+from auralsam2.hub.registry import REGISTRY
+from auralsam2.studio.storage import RefusalError
+
+_log = logging.getLogger(__name__)
+
+
+class ModelDownloads:
+    """Downloads of models, one at a time, in a thread that ends with the server. Thread-safe.
+
+    An interrupted download continues where it was when it is started again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._progress: dict[str, dict[str, Any]] = {}
+        self._running: str | None = None
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Return the released models.
+
+        Returns:
+            for each model `name`, `task`, `size_mb`, `text` (whether it takes text), `cached` (whether the download is
+            complete), and `download`: None, or the `part` that arrives with its `done` and `total` bytes, or `error`.
+        """
+        with self._lock:
+            progress = {name: dict(values) for name, values in self._progress.items()}
+        return [
+            {
+                "name": row["name"],
+                "task": row["task"],
+                "size_mb": REGISTRY[row["name"]].size_mb,
+                "text": "text" in row["modalities"],
+                "cached": row["cached"] and row["name"] not in progress,
+                "download": progress.get(row["name"]),
+            }
+            for row in download.available()
+            if REGISTRY[row["name"]].repo is not None
+        ]
+
+    def start(self, name: str) -> None:
+        """Start the download of a model with its SAM 2 and text encoder.
+
+        Raises:
+            RefusalError: there is no such released model, or another one is downloaded.
+        """
+        entry = REGISTRY.get(name)
+        if entry is None or entry.repo is None:
+            raise RefusalError(404, "no released model of this name: reload the page")
+        with self._lock:
+            if self._running is not None:
+                raise RefusalError(409, f"{self._running} is being downloaded: wait for its end")
+            self._running = name
+            self._progress[name] = _part("checkpoint")
+        threading.Thread(target=self._fetch, args=(name,), name=f"download-{name}", daemon=True).start()
+
+    def _fetch(self, name: str) -> None:
+        error = None
+        try:
+            with download_progress(lambda done, total: self._report(name, done, total)):
+                folder = download.resolve(name)
+                config = ModelConfig.load(folder)
+                self._begin(name, "SAM 2")
+                download.fetch_sam2(config.sam2, folder)
+                if config.text is not None:
+                    self._begin(name, "text encoder")
+                    download.fetch_text(config.text, folder)
+        except AuralError as failure:
+            error = str(failure)
+        except Exception:
+            _log.exception("download of %s", name)
+            error = "the download failed: see the server's log"
+        with self._lock:
+            self._running = None
+            if error is None:
+                del self._progress[name]
+            else:
+                self._progress[name] = {"error": error}
+
+    def _begin(self, name: str, part: str) -> None:
+        with self._lock:
+            self._progress[name] = _part(part)
+
+    def _report(self, name: str, done: int, total: int) -> None:
+        with self._lock:
+            part = self._progress[name]
+            if total > part["total"] or done > part["done"]:
+                self._progress[name] = part | {"done": max(done, part["done"]), "total": max(total, part["total"])}
+
+
+def _part(name: str) -> dict[str, Any]:
+    return {"part": name, "done": 0, "total": 0}
