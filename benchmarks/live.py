@@ -35,7 +35,7 @@ def feed(pipe: IO[bytes], video: Path, seconds: float) -> None:
         streams = {}
         offset = 0.0
         while offset < seconds:
-            last = 0.0
+            first = last = 0.0
             with av.open(str(video)) as source:
                 if not streams:
                     streams = {
@@ -45,6 +45,7 @@ def feed(pipe: IO[bytes], video: Path, seconds: float) -> None:
                 for packet in source.demux(source.streams.video[0], source.streams.audio[0]):
                     if packet.dts is None or packet.time_base is None:
                         continue
+                    first = min(first, float(packet.dts * packet.time_base))
                     last = max(last, float((packet.dts + (packet.duration or 0)) * packet.time_base))
                     shift = round(offset / packet.time_base)
                     packet.dts += shift
@@ -52,7 +53,7 @@ def feed(pipe: IO[bytes], video: Path, seconds: float) -> None:
                     time.sleep(max(0.0, began + float(packet.dts * packet.time_base) - time.monotonic()))
                     packet.stream = streams[packet.stream_index]
                     output.mux(packet)
-            offset += last
+            offset += last - first  # decoding begins before the first picture
 
 
 def memory(process: int) -> float:

@@ -139,17 +139,17 @@ class AuralSAM2:
         names: bool | Path | str = False,
         **pictures: Any,
     ) -> VideoSegmentation:
-        """Segment one object of a video: the sounding objects, or the object of other prompts, lazily.
+        """Segment objects of a video: the sounding objects, or those of other prompts, lazily.
 
-        Audio, text, points, boxes and masks all prompt the same object. With points, boxes or masks, every frame
-        attends to the prompted frames, those before the first of them too. Without, each clip window is segmented
-        independently.
+        Audio, text, points, boxes and masks prompt object 0; `objects` of the prompts adds others. With points, boxes
+        or masks, every frame attends to the prompted frames, those before the first of them too. Without, each clip
+        window is segmented independently.
 
         Args:
             path: the video; a folder of pictures; arrays or tensors, (H, W, 3) or (3, H, W) uint8 RGB; an address; `-`
                 for standard input; or a binary file object.
             text: an expression, for models that take text; replaces the one in `prompts`.
-            prompts: points, boxes, masks and text.
+            prompts: points, boxes, masks and text, of one or several objects.
             audio: `track` for the audio track of the video, `none`, or another file.
             audio_track: number of the audio track from 0, or its language; None for the default one.
             fps: processed frames per second; None or `all` for every frame.
@@ -361,7 +361,7 @@ class VideoSegmentation:
         }
         header = {
             "model": self.model.name,
-            "prompts": {**dataclasses.asdict(self.prompts), "audio": source.sound},
+            "prompts": {**self.prompts.as_dict(), "audio": source.sound},
             "options": part | (options or {}) | {"save": sorted(save)},
             "device": self.model.network.device.type,
             "dtype": self.model.dtype,
@@ -389,7 +389,7 @@ class VideoSegmentation:
 
 def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
     """Check that a model takes text, if there is text among the prompts; raise a `UsageError` if it does not."""
-    if prompts.text is not None and config.fuser.modality != "audio+text":
+    if prompts.texts and config.fuser.modality != "audio+text":
         raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")
 
 

@@ -12,11 +12,11 @@ upper left pixel. Times are presentation times in seconds; 0 is the start of the
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from auralsam2.arguments import as_index, as_number, as_path, as_seconds, as_text
 from auralsam2.errors import UsageError, quoted
@@ -140,12 +140,19 @@ class Mask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompts:
-    """Prompts of the user beside the audio, all of them for one object."""
+    """Prompts of the user beside the audio.
+
+    Attributes:
+        points, boxes, masks, text: of one object, together with the audio, if it is used.
+        objects: prompts of further objects, which do not use the audio: a mapping of numbers from 1, or pairs of number
+            and prompts.
+    """
 
     points: tuple[Point, ...] = ()
     boxes: tuple[Box, ...] = ()
     masks: tuple[Mask, ...] = ()
     text: str | None = None
+    objects: tuple[tuple[int, Prompts], ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in (("points", Point), ("boxes", Box), ("masks", Mask)):
@@ -156,6 +163,23 @@ class Prompts:
             _set(self, **{name: prompts})
         if self.text is not None:
             _set(self, text=as_text("text", self.text))
+        _set(self, objects=_object_prompts(self.objects))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the prompts by name; `objects`, if there are some, by number."""
+        values = asdict(self.own)
+        del values["objects"]
+        return values | ({"objects": {number: one.as_dict() for number, one in self.objects}} if self.objects else {})
+
+    @property
+    def own(self) -> Prompts:
+        """The prompts without those of further objects."""
+        return Prompts(points=self.points, boxes=self.boxes, masks=self.masks, text=self.text)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All expressions, that of the first object first."""
+        return tuple(one.text for one in (self, *dict(self.objects).values()) if one.text is not None)
 
     @property
     def visual(self) -> tuple[Point | Box | Mask, ...]:
@@ -173,6 +197,8 @@ class Prompts:
         Raises:
             UsageError: a prompt is outside.
         """
+        for _, prompts in self.objects:
+            prompts.check_inside(info, start, end)
         last = end if end is not None else (info.duration or float("inf"))
         for prompt in self.visual:
             if not start <= prompt.time <= last:
@@ -190,6 +216,26 @@ class Prompts:
                         f"{info.path}: prompt at {x:g},{y:g} lies outside the frame of "
                         f"{info.width}x{info.height} pixels"
                     )
+
+
+def _object_prompts(objects: Any) -> tuple[tuple[int, Prompts], ...]:
+    """Return the prompts of objects in the order of their numbers.
+
+    Raises:
+        UsageError: a number is not 1 or more, or occurs twice, or there are no prompts for it.
+    """
+    entries = objects.items() if isinstance(objects, Mapping) else objects
+    result: dict[int, Prompts] = {}
+    for entry in entries if isinstance(entries, Iterable) else (entries,):
+        if not isinstance(entry, Sequence) or len(entry) != 2 or not isinstance(entry[1], Prompts):
+            raise UsageError(f"`objects={quoted(objects)}`: give a mapping of numbers to `Prompts`")
+        number = as_index("objects", entry[0])
+        if number == 0 or number in result:
+            raise UsageError(f"object {number}: give each object a number of its own, from 1")
+        if entry[1] == Prompts() or entry[1].objects:
+            raise UsageError(f"object {number}: give it points, a box, a mask or text")
+        result[number] = entry[1]
+    return tuple(sorted(result.items()))
 
 
 @dataclass(frozen=True, slots=True)

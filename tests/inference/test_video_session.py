@@ -447,18 +447,26 @@ def test_what_is_said_at_once_may_hold_words(make: Callable[..., AuralSAM2], vid
 @pytest.mark.parametrize(("memory", "disk"), [(1 << 30, 0), (400_000, 0)], ids=["kept", "hardly anything"])
 @pytest.mark.parametrize("hears", [False, True])
 def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: bool, memory: int, disk: int) -> None:
-    def converse(session: VideoSession) -> None:
-        if hears:
-            session.hear(True)
+    def hear(session: VideoSession) -> None:
+        session.hear(True)
+
+    def click(session: VideoSession) -> None:
         session.add_points([(20, 12)], [1], 4.5)
+
+    def mark(session: VideoSession) -> None:
         session.add_box((4, 4, 40, 30), 5.5, object_id=2)
 
-    with model.open(video) as session:
-        converse(session)
-        expected = sorted(session.propagate(0.0 if hears else None, direction="both"), key=lambda frame: frame.index)
+    objects = (*((hear,) if hears else ()), click, mark)
+    alone: list[Segmentation] = []
+    for prompt in objects:
+        with model.open(video) as session:
+            prompt(session)
+            alone += session.propagate(direction="both")
+    expected = sorted(alone, key=lambda frame: (frame.index, frame.object_id))
     source = VideoSource.open(video, Prompts(), prompts_later=True)
     with VideoSession(model.network, source, memory=memory, disk=disk) as session:
-        converse(session)
+        for prompt in objects:
+            prompt(session)
         found = list(session.stream())
         assert {key[-1] for key in session._cache._sizes} <= {4, 5, 6}
         dropped = bool(session._cache.evicted)

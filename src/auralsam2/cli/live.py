@@ -88,7 +88,7 @@ def live(
     from auralsam2.hub import download
 
     download.check_available(model)
-    download.check_text(model, expression)
+    download.check_text(model, () if expression is None else (expression,))
     import torch
 
     from auralsam2.model import load

@@ -10,7 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from auralsam2.cli import bench, data, demo, evaluate, export, live, models, options, samples, segment, studio, train
+from auralsam2.cli import (
+    bench,
+    data,
+    demo,
+    evaluate,
+    export,
+    live,
+    models,
+    options,
+    prompt_options,
+    samples,
+    segment,
+    studio,
+    train,
+)
 from auralsam2.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE, as_aural, message_line
 from auralsam2.utils import signals
 from auralsam2.version import __version__
@@ -44,7 +58,7 @@ def common(
     logging.getLogger("auralsam2.outputs").setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
-app.command(epilog=segment.EXAMPLES)(segment.segment)
+app.command(cls=prompt_options.OrderedCommand, epilog=segment.EXAMPLES)(segment.segment)
 app.command(epilog=live.EXAMPLES)(live.live)
 app.command("export", epilog=export.EXAMPLES)(export.export_command)
 app.command()(demo.demo)

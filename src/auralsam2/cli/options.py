@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -14,13 +13,11 @@ import typer
 from auralsam2.arguments import as_audio_track, as_seconds
 from auralsam2.batch.run_options import Shard
 from auralsam2.data.registry import NAMES as DATASETS
-from auralsam2.errors import AuralError, ConfigError, UnexpectedError, UsageError, as_aural, quoted
+from auralsam2.errors import UnexpectedError, UsageError, as_aural
 from auralsam2.hub.registry import REGISTRY as MODELS
 from auralsam2.outputs.formats import OUTPUT_FILES
 from auralsam2.paths import is_file
-from auralsam2.types import Box, Mask, Point, Prompts
-from auralsam2.utils.configs import build_config
-from auralsam2.utils.strict_json import read_json
+from auralsam2.types import Box, Mask, Point
 
 if TYPE_CHECKING:
     from auralsam2.outputs.postprocessing import PostProcessing
@@ -100,46 +97,6 @@ def parse_mask(text: str) -> Mask:
     if not is_file(path):
         raise UsageError(f"--mask {text}: no file {path}")
     return Mask(path=path, time=time, value=value)
-
-
-def read_prompts(path: Path) -> Prompts:
-    """Read prompts from JSON: `points`, `boxes` and `masks`, lists of objects, and `text`.
-
-    The members of the objects are those of `Point`, `Box` and `Mask`; the path of a mask starts at the folder of the
-    file.
-
-    Raises:
-        UsageError: the file cannot be read or has another form.
-    """
-    try:
-        values = read_json(path)
-        if not isinstance(values, dict) or (unknown := sorted(values.keys() - {"points", "boxes", "masks", "text"})):
-            raise ConfigError(f"unknown key {unknown[0]}" if isinstance(values, dict) else "not a JSON object")
-        entries = {name: values.get(name, []) for name in ("points", "boxes", "masks")}
-        for name, listed in entries.items():
-            if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
-                raise ConfigError(f"{name} is {quoted(listed)}, expected a list of objects")
-        masks = [build_config(_MaskEntry, entry, "mask ") for entry in entries["masks"]]
-        if missing := [mask.path for mask in masks if not is_file(path.parent / mask.path)]:
-            raise ConfigError(f"mask {missing[0]}: no such file")
-        text = values.get("text")
-        if text is not None and not (isinstance(text, str) and text.strip()):
-            raise ConfigError(f"text is {quoted(text)}, expected a description of the object")
-        return Prompts(
-            points=tuple(build_config(Point, entry, "point ") for entry in entries["points"]),
-            boxes=tuple(build_config(Box, entry, "box ") for entry in entries["boxes"]),
-            masks=tuple(Mask(path=path.parent / mask.path, time=mask.time, value=mask.value) for mask in masks),
-            text=text,
-        )
-    except (OSError, ValueError, TypeError, AuralError) as error:
-        raise UsageError(f"{path}: cannot be read as prompts: {error}") from error
-
-
-@dataclass(frozen=True, kw_only=True)
-class _MaskEntry:
-    path: str
-    time: float = 0.0
-    value: int | None = None
 
 
 def parse_rate(text: str) -> float | None:

@@ -23,12 +23,12 @@ from auralsam2.cli.options import (
     SmoothOption,
     ThreadsOption,
 )
+from auralsam2.cli.prompt_options import grouped_prompts, join_prompts, read_prompts
 from auralsam2.cli.segment_batch import BatchReport, segment_all
 from auralsam2.cli.segment_inputs import list_inputs
 from auralsam2.cli.segment_worker import SegmentOptions, VideoTask, VideoWorker, check_resume
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
-from auralsam2.types import Prompts
 
 EXAMPLES = """
 Examples:
@@ -38,12 +38,14 @@ Examples:
   auralsam2 segment dog.mp4 --fps all --out results   every frame
   auralsam2 segment party.mp4 --model ref-avs --text "the dog on the left"
   auralsam2 segment silent.mp4 --point 320,180        no sound: follow the clicked object
+  auralsam2 segment party.mp4 --object 1 --point 320,180 --object 2 --box 20,20,90,80@1.5
   auralsam2 segment archive/ --resume --json          a whole folder; resume an interrupted run
   auralsam2 segment --manifest clips.csv --jobs 4     many videos in four processes
 """
 
 
 def segment(
+    ctx: typer.Context,
     inputs: Annotated[
         list[str] | None,
         typer.Argument(
@@ -55,7 +57,7 @@ def segment(
     model: ModelOption = "mini",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
     text: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Referring expression, for models that take text.")
+        list[str] | None, typer.Option(metavar="TEXT", help="Referring expression, for models that take text.")
     ] = None,
     point: Annotated[
         list[str] | None,
@@ -66,6 +68,15 @@ def segment(
     ] = None,
     mask: Annotated[
         list[str] | None, typer.Option(metavar="PNG[#VALUE][@SECONDS]", help="Mask of the object, of the video's size.")
+    ] = None,
+    object_id: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--object", metavar="ID", min=1, help="Object of the prompts that follow, beside the sounding ones."
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="JSON file with prompts; see docs/guide/segment.md.")
     ] = None,
     separate: Annotated[
         bool, typer.Option("--separate", help="Make each sounding source that can be told apart an object of its own.")
@@ -135,15 +146,15 @@ def segment(
     Points are pixels of the displayed frame. Times are seconds.
     """
     begin, stop = options.parse_span(start, end)
+    combined = grouped_prompts(
+        ctx.meta, object_id=object_id or (), point=point or (), box=box or (), mask=mask or (), text=text or ()
+    )
+    if prompts is not None:
+        combined = join_prompts(combined, read_prompts(prompts))
     job = SegmentOptions(
         model=model,
         out=out,
-        prompts=Prompts(
-            points=tuple(map(options.parse_point, point or ())),
-            boxes=tuple(map(options.parse_box, box or ())),
-            masks=tuple(map(options.parse_mask, mask or ())),
-            text=options.parse_expression(text),
-        ),
+        prompts=combined,
         audio=options.parse_audio(audio),
         audio_track=options.parse_audio_track(audio_track),
         fps=options.parse_rate(fps),

@@ -16,8 +16,9 @@ from auralsam2.batch.journal import RunJournal, Status
 from auralsam2.batch.manifest import Manifest, ManifestRow, largest_first
 from auralsam2.batch.run_options import RunOptions
 from auralsam2.batch.worker_pool import Completion, WorkerPool
-from auralsam2.cli.options import error_text, read_prompts
+from auralsam2.cli.options import error_text
 from auralsam2.cli.progress import frame_progress
+from auralsam2.cli.prompt_options import read_prompts
 from auralsam2.cli.segment_batch import POLL_SECONDS, BatchReport
 from auralsam2.cli.segment_worker import RowResult, SegmentOptions, VideoTask, VideoWorker, check_resume
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, DiskFullError, InputError, UsageError, as_aural

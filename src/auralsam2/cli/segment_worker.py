@@ -99,7 +99,7 @@ class SegmentOptions:
         return {
             "request": request,
             "model": self.model,
-            "prompts": asdict(self.prompts),
+            "prompts": self.prompts.as_dict(),
             "audio": self.audio,
             "audio_track": self.audio_track,
             "fps": "all" if self.fps is None else self.fps,
@@ -187,7 +187,7 @@ class VideoWorker:
         from auralsam2.hub import download
 
         download.check_available(options.model)
-        download.check_text(options.model, options.prompts.text)
+        download.check_text(options.model, options.prompts.texts)
         import torch
 
         from auralsam2.model import check_modality, pick_device, pick_dtype

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def check_available(name_or_dir: str) -> None:
     _local(name_or_dir)
 
 
-def check_text(name_or_dir: str, text: str | None) -> None:
+def check_text(name_or_dir: str, texts: Collection[str]) -> None:
     """Check that a model takes text, if there is text, as far as that is known without a download.
 
     Raises:
@@ -118,7 +119,7 @@ def check_text(name_or_dir: str, text: str | None) -> None:
     else:
         folder = _local(name_or_dir)
         reads = folder is None or ModelConfig.load(folder).fuser.modality == "audio+text"
-    if text is not None and not reads:
+    if texts and not reads:
         raise UsageError(f"model {name_or_dir} reads no text: omit `text`, or use a model such as ref-avs")
 
 

@@ -76,7 +76,7 @@ class LiveSource(VideoSource):
         end = None if duration is None else as_number("duration", duration)
         if end is not None and end <= 0:
             raise UsageError(f"`duration={end:g}` must be above 0 s")
-        if prompts.visual:
+        if prompts.visual or prompts.objects:
             raise UsageError("a live source takes no points, boxes or masks: its pictures are not known beforehand")
         if audio == "none" and prompts.text is None:
             raise UsageError("`audio=none` needs `text`")

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from typing import Literal, get_args
 
 import numpy as np
@@ -14,6 +14,7 @@ import torch
 
 from auralsam2.arguments import as_choice
 from auralsam2.inference.clip import new_tracker
+from auralsam2.inference.feature_cache import FeatureCache
 from auralsam2.inference.feature_prompts import FeaturePromptProvider
 from auralsam2.inference.frame_store import FrameStore
 from auralsam2.inference.object_state import (
@@ -36,6 +37,8 @@ from auralsam2.utils.timing import StageTimer
 
 Direction = Literal["forward", "backward", "both"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+_EARLY_MASKS = 64 << 20
+"""Bytes in memory of the masks of frames before the first prompted one; others are in a temporary file."""
 
 
 class Propagator:
@@ -288,16 +291,13 @@ class MultiObjectPropagation:
             return max(max(state.conditioning_frames) for state in states)
         return self._frames.last()
 
-    def run(
-        self, states: Sequence[ObjectState], first: int, *, reverse: bool, free: bool = False
-    ) -> Iterator[Segmentation]:
+    def run(self, states: Sequence[ObjectState], first: int, *, reverse: bool) -> Iterator[Segmentation]:
         """Propagate frame by frame, lazily; the objects of a frame in the order of `states`.
 
         Args:
             states: of the objects, none of them empty.
             first: index of the first frame.
             reverse: propagate backward in time.
-            free: drop cached data that later frames do not need.
 
         Raises:
             UsageError: the session was closed meanwhile.
@@ -311,45 +311,62 @@ class MultiObjectPropagation:
             self._frames.check_open()
             for state, prediction in zip(states, predictions, strict=True):
                 yield self._latest_masks.show(state, index, next(prediction))
-            if free:
-                # A later window may overlap this one, and needs the features alone.
-                self._frames.forget(range(index, index + 1), "picture", "prompts", "audible", "mask")
-                self._frames.forget_before(self._needed_frames(states, index).start)
 
-    def stream(self, states: Sequence[ObjectState], first: int) -> Iterator[Segmentation]:
+    def stream(self, states: Sequence[ObjectState]) -> Iterator[Segmentation]:
         """Propagate through the whole video in the order of time, and drop the cached data of each yielded frame.
 
-        Frames before `first` are predicted backward from it before any frame is yielded, as the object may be lost on
-        the way from the start of the video to the prompt.
+        Frames before the first prompted one of an object are predicted backward from it before any frame is yielded, as
+        the object may be lost on the way from the start of the video to the prompt.
 
         Args:
             states: of the objects, none of them empty.
-            first: index of the frame at which propagation starts.
 
         Raises:
             UsageError: the session was closed meanwhile.
         """
-        if not self._frames.has(first):
+        firsts = [min(state.conditioning_frames, default=0) for state in states]
+        if not self._frames.has(max(firsts)):
             return
-        needed = self._needed_frames(states, first).start
-        self._predict_before(states, first)
-        for index in range(first):
-            self._frames.check_open()
-            for state in states:
-                prediction = self._latest_masks.get(state, index) or self._propagator.predict_frame(state, index)
-                yield self._latest_masks.show(state, index, prediction)
-            self._frames.forget_before(min(index, needed))
-        yield from self.run(states, first, reverse=False, free=True)
+        needed = self._needed_frames(states, max(firsts)).start
+        with closing(FeatureCache(_EARLY_MASKS, disk=None)) as cache:
+            early = self._latest_masks.in_cache(cache)
+            self._predict_before(states, firsts, early)
+            predictions = [
+                self._propagator.propagate(state, self._frames.upward(first), reverse=False)
+                for state, first in zip(states, firsts, strict=True)
+            ]
+            for index in self._frames.upward(0):
+                self._frames.check_open()
+                for state, first, forward in zip(states, firsts, predictions, strict=True):
+                    prediction = early.get(state, index) if index < first else next(forward)
+                    assert prediction is not None, "an unlimited cache evicts nothing"
+                    yield self._latest_masks.show(state, index, prediction)
+                cache.forget((index,))
+                if index < max(firsts):
+                    self._frames.forget_before(min(index, needed))
+                else:
+                    # A later window may overlap this one, and needs the features alone.
+                    self._frames.forget(range(index, index + 1), "picture", "prompts", "audible", "mask")
+                    self._frames.forget_before(self._needed_frames(states, index).start)
 
-    def _predict_before(self, states: Sequence[ObjectState], first: int) -> None:
-        """Predict the frames before `first`, backward; of each, keep only the masks and whether audio is audible."""
-        indices = range(first - 1, -1, -1)
-        predictions = [self._propagator.propagate(state, indices, reverse=True) for state in states]
-        end = self._needed_frames(states, first).start
-        for index in indices:
+    def _predict_before(self, states: Sequence[ObjectState], firsts: Sequence[int], early: LatestMasks) -> None:
+        """Predict the frames before the first prompted one of each object, backward.
+
+        Args:
+            states: of the objects.
+            firsts: indices of their first prompted frames.
+            early: stores the masks.
+        """
+        predictions = [
+            self._propagator.propagate(state, range(first - 1, -1, -1), reverse=True)
+            for state, first in zip(states, firsts, strict=True)
+        ]
+        end = self._needed_frames(states, max(firsts)).start
+        for index in range(max(firsts) - 1, -1, -1):
             self._frames.check_open()
-            for state, prediction in zip(states, predictions, strict=True):
-                self._latest_masks.put(state, index, next(prediction))
+            for state, first, prediction in zip(states, firsts, predictions, strict=True):
+                if index < first:
+                    early.put(state, index, next(prediction))
             stop = self._needed_frames(states, index).stop
             self._frames.forget(range(stop, end), "features", "picture", "prompts")
             end = min(end, stop)

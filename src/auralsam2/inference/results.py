@@ -90,8 +90,12 @@ class LatestMasks:
     def __init__(
         self, network: AuralNetwork, frames: FrameStore, feature_prompts: FeaturePromptProvider, cache: FeatureCache
     ) -> None:
-        self._size = network.image_size
+        self._network, self._size = network, network.image_size
         self._frames, self._feature_prompts, self._cache = frames, feature_prompts, cache
+
+    def in_cache(self, cache: FeatureCache) -> LatestMasks:
+        """Return an empty store of the same video in another cache."""
+        return LatestMasks(self._network, self._frames, self._feature_prompts, cache)
 
     def show(self, state: ObjectState, index: int, prediction: MaskPrediction) -> Segmentation:
         """Store the latest mask of an object on a frame, and return it at the size of the video.

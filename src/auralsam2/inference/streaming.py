@@ -23,7 +23,7 @@ SMALL_IMAGE, SMALL_BATCH = 512, 8
 
 
 class VideoStream:
-    """Segments one object of a video in a `VideoSession`; iterate once.
+    """Segments one or several objects of a video in a `VideoSession`; iterate once.
 
     Frames are decoded ahead in a background thread. Without visual prompts, they are encoded in batches as they are
     read, those of a live source one by one as they come. Memory does not grow with the length of the video, except for
@@ -32,7 +32,8 @@ class VideoStream:
     Args:
         network: in evaluation mode.
         source: the video; its audio, if any, is a prompt.
-        prompts: text, points, boxes and masks.
+        prompts: text, points, boxes and masks. Object 0 is prompted by its own ones and the audio, and does not exist
+            without either.
         compute: returns the context in which the network runs, without gradients.
         clock: counts seconds per stage.
         memory: limit of cached data in memory, in bytes.
@@ -83,8 +84,10 @@ class VideoStream:
             try:
                 if self._source.sound is not None:
                     session.hear()
-                if self._prompts != Prompts():
-                    session.add(self._prompts, SOUNDING)
+                if self._prompts.own != Prompts():
+                    session.add(self._prompts.own, SOUNDING)
+                for number, prompts in self._prompts.objects:
+                    session.add(prompts, number)
                 frames = session.stream()
                 if self._separate:
                     frames = separate_sources(session, frames)
@@ -96,7 +99,8 @@ class VideoStream:
                 self.warnings += [SILENT if complete and note == SILENT_SO_FAR else note for note in session.warnings]
 
     def _open(self) -> VideoSession:
-        visual, live = bool(self._prompts.visual), self._source.live
+        prompts = (self._prompts, *dict(self._prompts.objects).values())
+        visual, live = any(one.visual for one in prompts), self._source.live
         batch = SMALL_BATCH if self._network.image_size <= SMALL_IMAGE and not live else 1
         return VideoSession(
             self._network,

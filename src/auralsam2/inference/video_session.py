@@ -200,8 +200,8 @@ class VideoSession:
         """
         if not isinstance(prompts, Prompts):
             raise UsageError(f"`prompts={quoted(prompts)}`: give `Prompts`")
-        if prompts == Prompts():
-            raise UsageError("no prompts: give points, boxes, masks or text")
+        if prompts == Prompts() or prompts.objects:
+            raise UsageError("no prompts: give points, boxes, masks or text of one object, without `objects`")
         state = self._objects.get_or_new(object_id)
         frames = self._prompt_mapper.by_frame(prompts, self._index)
         if prompts.text is not None:
@@ -290,8 +290,8 @@ class VideoSession:
     def stream(self) -> Iterator[Segmentation]:
         """Propagate all objects through the whole video, lazily, in the order of time, in bounded memory.
 
-        Frames before the first prompted one are predicted backward from it before the first mask is yielded. Cached
-        data of a frame is freed once its masks were yielded.
+        Frames before the first prompted one of an object are predicted backward from it before the first mask is
+        yielded. Cached data of a frame is freed once its masks were yielded.
 
         Yields:
             the masks of one frame after the other, sorted by object number within a frame.
@@ -299,8 +299,7 @@ class VideoSession:
         Raises:
             UsageError: there is no object.
         """
-        states = self._states()
-        return self._propagation.stream(states, self._propagation.start(states, reverse=False))
+        return self._propagation.stream(self._states())
 
     def split_components(
         self, time: float | str | None = None, *, object_id: int = SOUNDING, min_area: float = MIN_AREA

@@ -152,9 +152,10 @@ class VideoSource:
         if info.duration and start >= info.duration:
             raise UsageError(f"{path}: `start={start:g}` is after the end of the video at {info.duration:.2f} s")
         prompts.check_inside(info, start, end)
-        for mask in prompts.masks:
-            read_mask_file(mask, info.width, info.height)
-        prompted = prompts_later or bool(prompts.visual) or prompts.text is not None
+        for one in (prompts, *dict(prompts.objects).values()):
+            for mask in one.masks:
+                read_mask_file(mask, info.width, info.height)
+        prompted = prompts_later or prompts != Prompts()
         if isinstance(audio, Path):
             if probe(audio, audio_track).audio_rate is None:
                 raise InputError(f"{audio}: no audio track")

@@ -199,7 +199,7 @@ def read_mask_table(folder: Path, video: Path | None = None) -> MaskTable:
     return MaskTable(
         info=info,
         rows=lambda: (value for member, value in json_stream.read_object(path) if member == "frames"),
-        names={number: name or _default_name(number) for number, name in (names or {0: ""}).items()},
+        names={number: name or default_name(number) for number, name in (names or {0: ""}).items()},
         fps=None if fps == "all" else fps,
         start=options.get("start", 0.0),
         end=options.get("end"),
@@ -241,10 +241,11 @@ def spooled_table(
                 file.seek(keys[0][position])
                 yield json.loads(file.readline())
 
-        chosen = names or {number: _default_name(number) for number in sorted(set(keys[1]))}
+        chosen = names or {number: default_name(number) for number in sorted(set(keys[1]))}
         sound = info.path if info.audio_rate is not None else None
         yield MaskTable(info=info, rows=rows, names=chosen, sound=sound)
 
 
-def _default_name(number: int) -> str:
+def default_name(number: int) -> str:
+    """Return the name of an object without a category."""
     return SOUNDING_OBJECT if number == 0 else f"object {number}"

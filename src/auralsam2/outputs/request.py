@@ -65,12 +65,7 @@ def request_hash(
         "video": _file_identity(video),
         "audio": _file_identity(audio) if isinstance(audio, Path) else audio,
         "audio_track": audio_track,
-        "points": prompts.points,
-        "boxes": prompts.boxes,
-        "masks": [
-            (hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time, mask.value) for mask in prompts.masks
-        ],
-        "text": prompts.text,
+        "prompts": [(number, _identity(one)) for number, one in ((0, prompts.own), *prompts.objects)],
         "fps": fps,
         "start": start,
         "end": end,
@@ -82,6 +77,12 @@ def request_hash(
         "namer": namer,
     }
     return hashlib.sha256(dump(request).encode()).hexdigest()
+
+
+def _identity(prompts: Prompts) -> tuple[Any, ...]:
+    """Return the prompts of one object, with the content of mask files in place of their names."""
+    masks = [(hashlib.sha256(mask.path.read_bytes()).hexdigest(), mask.time, mask.value) for mask in prompts.masks]
+    return prompts.points, prompts.boxes, masks, prompts.text
 
 
 def _file_identity(path: Path) -> tuple[int, int, str]:

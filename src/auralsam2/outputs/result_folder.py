@@ -22,7 +22,7 @@ from auralsam2.outputs import result_json
 from auralsam2.outputs.export import ExportOptions, check_replaceable, visible_names, write_format
 from auralsam2.outputs.formats import FORMATS, OUTPUT_FILES
 from auralsam2.outputs.jpeg import encode_jpeg
-from auralsam2.outputs.mask_table import SOUNDING_OBJECT, MaskTable
+from auralsam2.outputs.mask_table import SOUNDING_OBJECT, MaskTable, default_name
 from auralsam2.outputs.overlay import draw_label, draw_overlay, object_colour
 from auralsam2.types import MediaInfo, Segmentation
 from auralsam2.utils import json_stream
@@ -218,7 +218,8 @@ class ResultFolder:
         self._closed = True
         with self._all, self._visible_names(), writing(self.folder):
             self._sinks.close()
-            names = {0: SOUNDING_OBJECT} if self._labels.keys() <= {0} else {n: f"source {n}" for n in self._labels}
+            default = "source {}".format if self._header["options"].get("separate") else default_name
+            names = {number: default(number) for number in self._labels} or {0: SOUNDING_OBJECT}
             names |= {number: label for number, label in self._labels.items() if label}
             self._table = dataclasses.replace(self._table, names=dict(sorted(names.items())))
             if "json" in self._save:
