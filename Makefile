@@ -65,6 +65,8 @@ matrix:
 results: $(BASELINES:%=trained-%)
 	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/benchmarks/results.md \
 		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
+	$(IN)/python experiments/separation.py $(STAMP) --write docs/benchmarks/results.md
+	$(IN)/python experiments/names.py $(STAMP) --write docs/benchmarks/results.md
 	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
 		--models GAVS=runs/stampavs-mini-gavs/best SAMA-AVS=runs/stampavs-mini-sama/best AuralSAM2=mini
 	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels-words.jpg --clips test-seen:2,test-unseen:1 \

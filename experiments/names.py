@@ -19,13 +19,14 @@ import torch
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load_clip
 from auralsam2.errors import AuralError
+from auralsam2.evaluation.named_predictor import name_track
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor
 from auralsam2.evaluation.semantic import SemanticSums, semantic_sums
 from auralsam2.inference.tracker import full_size
 from auralsam2.model import AuralSAM2, inference_context, streaming_network
 from auralsam2.modeling.image_encoder import FrameFeatures
-from auralsam2.modeling.object_namer import ObjectNamer, pool_features
+from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.stampavs.remix import read_scene
 from reporting import conditions_sentence, markdown_table, measurement_conditions, write_section
@@ -50,10 +51,7 @@ def label_maps(
     start = time.perf_counter()
     maps = torch.zeros(len(features), *features_size(tracks, features), dtype=torch.int64)
     for track in tracks:
-        present = track.flatten(1).any(1).nonzero()[:, 0].tolist()
-        pooled = torch.cat([pool_features(features[t], track[t][None]) for t in present])
-        number = int(namer(pooled).log_softmax(1).mean(0).argmax()) + 1
-        maps[track] = number
+        maps[track] = name_track(track, features, namer) + 1
     return maps, time.perf_counter() - start
 
 

@@ -18,14 +18,13 @@ from auralsam2.data import open_dataset
 from auralsam2.data.load import load_clip
 from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import AuralError
+from auralsam2.evaluation.named_predictor import source_tracks
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, Prediction
 from auralsam2.evaluation.track_map import PredictedTrack, track_map
-from auralsam2.inference.separation import SourceSeparator
 from auralsam2.inference.tracker import full_size
 from auralsam2.model import AuralSAM2, inference_context, streaming_network
 from auralsam2.modeling.image_encoder import FrameFeatures
-from auralsam2.modeling.object_namer import pool_features
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.stampavs.remix import read_scene
 from auralsam2.training.dataset import object_masks
@@ -46,17 +45,8 @@ def true_tracks(sample: Sample, size: int) -> list[torch.Tensor]:
 
 def separated(masks: torch.Tensor, features: Sequence[FrameFeatures], scores: Sequence[float]) -> list[PredictedTrack]:
     """Divide the masks (T, S, S) bool of a clip between sources; the score of a track is the mean of its frames."""
-    separator = SourceSeparator()
-    frames = [
-        separator.assign(mask.numpy(), lambda piece, t=t: pool_features(features[t], torch.from_numpy(piece)[None])[0])
-        for t, mask in enumerate(masks)
-    ]
     tracks = []
-    for number in separator.numbers:
-        track = torch.zeros_like(masks)
-        for t, frame in enumerate(frames):
-            if number in frame:
-                track[t] = torch.from_numpy(frame[number])
+    for track in source_tracks(masks, features):
         present = track.flatten(1).any(1).tolist()
         confidence = [score for score, here in zip(scores, present, strict=True) if here]
         tracks.append(PredictedTrack(masks=track, score=sum(confidence) / len(confidence)))

@@ -16,6 +16,7 @@ from auralsam2.errors import UsageError
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.model import AuralSAM2, VideoSegmentation
 from auralsam2.modeling.object_namer import ObjectNamer
+from auralsam2.samples import demo_clip
 from auralsam2.types import Point, Prompts, Segmentation
 
 
@@ -51,6 +52,21 @@ def test_sources_are_parts_of_the_whole_mask(model: AuralSAM2, video: Path, monk
             assert one.sounding is present
             assert one.logits.shape == (64, 64)
             assert present or bool((one.logits < 0).all())
+
+
+def test_sources_of_the_bundled_clip() -> None:
+    """A sheep and a goose sound; each stays one object over pauses, with masks of now this part, now that."""
+    scene = json.loads(demo_clip().with_suffix(".json").read_text())["scene"]
+    truth = {one["category"]: one["sounding"] for one in scene["objects"] if any(one["sounding"])}
+    found: dict[int, list[Segmentation]] = {}
+    for frame in AuralSAM2.from_pretrained("mini", "cpu").segment(demo_clip(), separate=True, names=True):
+        found.setdefault(frame.object_id, []).append(frame)
+    assert {number: frames[-1].label for number, frames in found.items()} == {1: "sheep", 2: "goose"}
+    for frames in found.values():
+        sounding = truth[frames[-1].label or ""]
+        predicted = {frame.index for frame in frames if frame.sounding}
+        assert predicted >= {t for t, sounds in enumerate(sounding) if sounds}
+        assert len(predicted) <= sum(sounding) + 2
 
 
 def test_separation_needs_sound_alone(model: AuralSAM2, video: Path) -> None:

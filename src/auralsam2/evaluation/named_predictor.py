@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from auralsam2.data.sample import LoadedClip
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.evaluation.metrics import threshold_masks
 from auralsam2.evaluation.predictor import AuralPredictor, Prediction
-from auralsam2.inference.separation import SourceSeparator
+from auralsam2.inference.separation import SourceSeparator, describe_mask
 from auralsam2.inference.tracker import full_size
 from auralsam2.model import inference_context, streaming_network
 from auralsam2.modeling.image_encoder import FrameFeatures
@@ -136,10 +137,7 @@ class NamedSourcePredictor:
 def source_tracks(masks: torch.Tensor, features: Sequence[FrameFeatures]) -> list[torch.Tensor]:
     """Divide the masks (T, H, W) bool of a clip into those of its sources, each (T, H, W) bool."""
     separator = SourceSeparator()
-    frames = [
-        separator.assign(mask.numpy(), lambda piece, t=t: pool_features(features[t], torch.from_numpy(piece)[None])[0])
-        for t, mask in enumerate(masks)
-    ]
+    frames = [separator.assign(mask.numpy(), partial(describe_mask, features[t])) for t, mask in enumerate(masks)]
     tracks = []
     for number in separator.numbers:
         track = torch.zeros_like(masks)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from auralsam2.inference.results import NOTHING
-from auralsam2.inference.separation import SourceSeparator
+from auralsam2.inference.separation import SourceSeparator, describe_mask
 from auralsam2.inference.video_session import VideoSession
 from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.object_namer import ObjectNamer, pool_features
@@ -33,7 +33,7 @@ def separate_sources(session: VideoSession, frames: Iterator[Segmentation]) -> I
         sounding = frame.mask if frame.sounding else np.zeros_like(frame.mask)
         masks: dict[int, np.ndarray] = {}
         if sounding.any():
-            masks = separator.assign(sounding, partial(_describe, _features(session, frame)))
+            masks = separator.assign(sounding, partial(describe_mask, _features(session, frame)))
         for number in separator.numbers or (1,):
             yield _part(frame, number, masks.get(number))
 
@@ -65,11 +65,6 @@ def name_objects(session: VideoSession, frames: Iterator[Segmentation], namer: O
 def _features(session: VideoSession, frame: Segmentation) -> FrameFeatures:
     session._frames.has(frame.index)  # reads the file up to the frame
     return session._frames.features(frame.index)
-
-
-def _describe(features: FrameFeatures, mask: np.ndarray) -> torch.Tensor:
-    """Return the pooled features of a mask."""
-    return pool_features(features, torch.from_numpy(mask)[None])[0]
 
 
 def _part(frame: Segmentation, number: int, mask: np.ndarray | None) -> Segmentation:
