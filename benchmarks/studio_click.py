@@ -1,9 +1,11 @@
 """Measure the time of a click in the Studio, from sending it over the WebSocket to the arrival of the mask.
 
 The script starts `auralsam2 studio` in another process on a generated 720p clip. The time covers everything but the
-painting in the browser. A first click, which is not counted, encodes the frame.
+painting in the browser. A first click, which is not counted, encodes the frame. With `--during-run`, another object is
+propagated through the clip all the time.
 
     python benchmarks/studio_click.py --clicks 30 --threads 2
+    python benchmarks/studio_click.py --clicks 30 --threads 2 --during-run
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ import numpy as np
 from websockets.sync.client import ClientConnection, connect
 
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 10, 3
+OBJECT, OTHER = 1, 2
+RUN = json.dumps({"do": "run", "objects": [OTHER]})
 
 
 def write_clip(path: Path) -> None:
@@ -40,20 +44,26 @@ def write_clip(path: Path) -> None:
 
 
 def click(line: ClientConnection, number: int, x: float, y: float, label: int) -> tuple[float, float]:
-    """Return the seconds until the mask, and until the response that the click is saved."""
+    """Return the seconds until the mask, and until the response that the click is saved.
+
+    A propagation that ends meanwhile is started again.
+    """
     began = time.perf_counter()
-    line.send(json.dumps({"n": number, "do": "points", "object": 1, "tick": 2, "points": [[x, y, label]]}))
+    line.send(json.dumps({"n": number, "do": "points", "object": OBJECT, "tick": 2, "points": [[x, y, label]]}))
     mask = 0.0
     while True:
         message = line.recv(timeout=300)
         if isinstance(message, bytes):
-            mask = time.perf_counter() - began
+            if not mask and int.from_bytes(message[4:8], "little") == OBJECT:
+                mask = time.perf_counter() - began
+        elif json.loads(message).get("what") == "run" and json.loads(message)["is"] == "done":
+            line.send(RUN)
         elif (response := json.loads(message)).get("re") == number:
             assert response.get("ok"), response
             return mask, time.perf_counter() - began
 
 
-def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
+def measure(model: str, clicks: int, threads: int, *, during_run: bool = False) -> list[tuple[float, float]]:
     """Return the seconds of each click after the first."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -72,6 +82,10 @@ def measure(model: str, clicks: int, threads: int) -> list[tuple[float, float]]:
                 address = f"ws://{url.netloc}/api/sessions/{query['open'][0]}/live"
                 with connect(address, origin=f"http://{url.netloc}", additional_headers=headers, proxy=None) as line:  # type: ignore[arg-type]
                     click(line, 0, 440, 360, 1)
+                    if during_run:
+                        box = {"do": "box", "object": OTHER, "tick": 0, "box": [240, 200, 560, 520]}
+                        line.send(json.dumps(box))
+                        line.send(RUN)
                     points = rng.uniform((300, 220), (600, 500), (clicks, 2))
                     return [
                         click(line, number, x, y, int(rng.integers(2)))
@@ -87,11 +101,13 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--clicks", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--during-run", action="store_true", help="propagate another object all the time")
     options = parser.parse_args()
-    times = measure(options.model, options.clicks, options.threads)
+    times = measure(options.model, options.clicks, options.threads, during_run=options.during_run)
     masks, answers = ([1000 * value for value in column] for column in zip(*times, strict=True))
     quarters = statistics.quantiles(masks, n=4)
-    print(f"click to mask, {WIDTH}x{HEIGHT}, {options.model}, {options.threads} threads, {len(times)} clicks:")
+    clicks = f"{len(times)} clicks{' during a run' * options.during_run}"
+    print(f"click to mask, {WIDTH}x{HEIGHT}, {options.model}, {options.threads} threads, {clicks}:")
     print(f"  median {statistics.median(masks):.0f} ms, quartiles {quarters[0]:.0f} and {quarters[2]:.0f}, ", end="")
     print(f"longest {max(masks):.0f}; until all is saved: median {statistics.median(answers):.0f} ms")
 

@@ -122,6 +122,15 @@ def shoot_editor(page: Page, url: str) -> None:
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Dark or light").click()
     shoot(page, "editor-light")
+    page.keyboard.press("0")
+    page.get_by_role("button", name="Separate sources").click()
+    wait_for(page, "() => document.querySelectorAll('.track').length > 3")
+    page.get_by_role("button", name="Spectrogram").click()
+    page.keyboard.press("2")
+    page.get_by_text("Clean up edges").click()
+    page.get_by_label("Feather").fill("6")
+    page.get_by_label("Feather").press("Tab")
+    shoot(page, "sources")
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 
 from auralsam2.inference.prompt_replay import decoded_frames
+from auralsam2.outputs.rle import encode_rle
 from auralsam2.studio import mask_codec
 from auralsam2.studio.brush_png import read_png
 from auralsam2.studio.session_state import SessionState
@@ -336,3 +340,88 @@ def test_sounding_object_is_separated_into_its_sources(studio: Studio, clip: Pat
         page.until("done", "run")
         page.until("state")
         assert len(page.state["objects"]) == 4
+
+
+def coco_file(masks: list[np.ndarray], times: list[float]) -> bytes:
+    """Run lengths of COCO, compressed and not, and a polygon."""
+    height, width = masks[0].shape
+    coded = [encode_rle(mask) for mask in masks]
+    runs = np.diff(np.flatnonzero(np.diff(masks[1].T.ravel(), prepend=False)), prepend=0, append=masks[1].size)
+    plain, polygon = {"size": [height, width], "counts": runs.tolist()}, [[10, 10, 30, 10, 30, 20, 10, 20]]
+    document = {
+        "images": [{"id": 10 + tick, "time": time} for tick, time in enumerate(times)],
+        "categories": [{"id": 3, "name": "lamb"}],
+        "annotations": [
+            {"image_id": 10 + tick, "category_id": 3, "track_id": 7, "segmentation": shape}
+            for tick, shape in enumerate((coded[0], plain, polygon))
+        ],
+    }
+    return json.dumps(document).encode()
+
+
+def png_archive(pictures: dict[str, np.ndarray]) -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        for name, picture in pictures.items():
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, format="PNG")
+            archive.writestr(name, file.getvalue())
+    return data.getvalue()
+
+
+def test_masks_are_imported(studio: Studio, clip: Path) -> None:
+    name = studio.upload(clip)
+    address = f"/api/sessions/{name}/masks"
+
+    def mask(number: int, tick: int) -> np.ndarray:
+        answer = studio.client.get(f"/api/sessions/{name}/edges/{number}/{tick}.bin")
+        return mask_codec.unpack_mask(answer.content)[1] > 0
+
+    with studio.page(name) as socket:
+        page = Page(socket)
+        discs = [disc(16, 20), disc(20, 22), disc(24, 24)]
+        times = studio.get(name)["times"]
+        assert studio.client.put(address, content=coco_file(discs, times)).json()["ok"]
+        page.ask("sliders")
+        (row,) = page.state["objects"]
+        assert (row["number"], row["name"], row["masks"]) == (1, "lamb", [[0, 2]])
+        assert np.array_equal(mask(1, 0), discs[0])
+        assert np.array_equal(mask(1, 1), discs[1])
+        assert mask(1, 2).sum() == 20 * 10
+        # What the Studio exports as PNG, as COCO and as DAVIS comes back equal.
+        for kind in ("masks", "coco", "davis"):
+            assert studio.client.put(address, content=studio.export(page, name, kind)).json()["ok"]
+            page.ask("sliders")
+            number = page.state["objects"][-1]["number"]
+            assert all(np.array_equal(mask(number, tick), mask(1, tick)) for tick in range(3)), kind
+            assert page.ask("undo")["ok"]
+        result = "\n".join(
+            [
+                '{\n"schema": "auralsam2.result/2",\n"frames": [',
+                json.dumps({"object_id": 4, "time": times[5], "sounding": True, "rle": encode_rle(discs[0])}),
+                "]\n}\n",
+            ]
+        )
+        assert studio.client.put(address, content=result.encode()).json()["ok"]
+        page.ask("sliders")
+        assert page.state["objects"][-1]["intervals"] == [[2.5, 3.0]]
+        before = page.state["objects"]
+        white = np.full((48, 64), 255, np.uint8)
+        for content, words in (
+            (b"{}", "no masks"),
+            (b"nothing", "no masks"),
+            (png_archive({"9.png": white}), "frames 0 to 5"),
+            (png_archive({"1.png": white[:40]}), "the clip has 64x48"),
+            (png_archive({"readme.png": white}), "no mask of this clip"),
+            (png_archive({"1.png": white}).replace(b"IDAT", b"IDAX"), "damaged"),
+            (coco_file(discs, times).replace(b'"counts": "', b'"counts": "zz'), "damaged"),
+        ):
+            answer = studio.client.put(address, content=content)
+            assert answer.status_code == 409, content[:40]
+            assert words in answer.json()["error"], answer.json()
+        assert page.ask("sliders")["ok"]
+        assert page.state["objects"] == before
+        assert not list((studio.home / "sessions" / name).glob(".masks-*"))
+        assert "reload" in page.ask("import")["error"]
+        close(studio, name)
+        assert page.ask("points", object=1, tick=0, points=[[40, 20, 0]])["ok"]

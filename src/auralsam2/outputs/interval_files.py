@@ -32,7 +32,9 @@ def write_intervals(folder: Path, table: MaskTable) -> None:
     """
     members = object_intervals(table.rows())
     rows = sorted(
-        Interval(*member["interval"], member["object_id"], table.names[member["object_id"]]) for member in members
+        Interval(start, end, member["object_id"], table.names[member["object_id"]])
+        for member in members
+        for start, end in [member["interval"]]
     )
     for suffix, lines in (
         ("csv", _csv(rows)),

@@ -41,19 +41,17 @@ def fcpxml(rows: Sequence[Interval], table: MaskTable) -> str:
     root = Element("fcpxml", version="1.9")
     resources = SubElement(root, "resources")
     size = {"width": str(table.info.width), "height": str(table.info.height)}
-    SubElement(resources, "format", id="r1", frameDuration=_time(1, rate), **size)
+    SubElement(resources, "format", {"id": "r1", "frameDuration": _time(1, rate)} | size)
     length = {"start": "0s", "duration": _time(frames, rate)}
     sound = {"hasAudio": "1", "audioSources": "1", "audioChannels": "2"} if table.sound is not None else {}
-    asset = SubElement(
-        resources, "asset", id="r2", name=_printable(table.video_name), hasVideo="1", format="r1", **length, **sound
-    )
+    name = {"name": _printable(table.video_name)}
+    asset = SubElement(resources, "asset", name | {"id": "r2", "hasVideo": "1", "format": "r1"} | length | sound)
     SubElement(asset, "media-rep", kind="original-media", src=quote(table.video_name))
     event = SubElement(SubElement(root, "library"), "event", name=_stem(table))
     project = SubElement(event, "project", name=_stem(table))
     sequence = SubElement(project, "sequence", format="r1", duration=_time(frames, rate), tcStart="0s", tcFormat="NDF")
-    clip = SubElement(
-        SubElement(sequence, "spine"), "asset-clip", ref="r2", offset="0s", name=_printable(table.video_name), **length
-    )
+    spine = SubElement(sequence, "spine")
+    clip = SubElement(spine, "asset-clip", name | {"ref": "r2", "offset": "0s"} | length)
     for row in rows:
         first, last = _frames(row, rate)
         SubElement(

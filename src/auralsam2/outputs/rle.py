@@ -48,6 +48,22 @@ def decode_rle(rle: Rle) -> np.ndarray:
     return mask
 
 
+def encode_polygons(polygons: Sequence[Sequence[float]], height: int, width: int) -> Rle:
+    """Encode the union of polygons of COCO, [x0, y0, x1, y1, …] in pixels; points outside are moved to the border.
+
+    Raises:
+        ValueError: a polygon has fewer than three points, or half a point.
+    """
+    limited = []
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError(f"a polygon of {len(polygon)} numbers")
+        points = np.asarray(polygon, np.float64).reshape(-1, 2).clip(0, (width, height))
+        limited.append(points.ravel().tolist())
+    merged: Any = coco.merge(coco.frPyObjects(limited, height, width))  # pyright: ignore[reportArgumentType]
+    return Rle(size=[int(side) for side in merged["size"]], counts=merged["counts"].decode("ascii"))
+
+
 def rle_area(rle: Rle) -> int:
     """Return the number of pixels in the mask."""
     return int(coco.area(_coded(rle)))

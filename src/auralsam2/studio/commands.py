@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
@@ -103,19 +104,30 @@ class SplitCommand(Command):
     masks: tuple[Base64, ...] = ()
 
 
-class SeparateCommand(Command):
-    """Make an object of each sounding source in the masks of an object, which is hidden then.
+class AddedObjects(Command):
+    """Base of the commands that add several objects with masks on many frames.
 
     In the log, `made` are the numbers of the new objects, `ticks` a frame of each with its mask in `masks`, as PNG, and
     `names` their names, empty for the default ones.
     """
 
-    do: Literal["separate"]
-    object: Number = 0
     made: tuple[Number, ...] = ()
     ticks: tuple[Tick, ...] = ()
     masks: tuple[Base64, ...] = ()
     names: tuple[Annotated[str, Field(max_length=200)], ...] = ()
+
+
+class SeparateCommand(AddedObjects):
+    """Make an object of each sounding source in the masks of an object, which is hidden then."""
+
+    do: Literal["separate"]
+    object: Number = 0
+
+
+class ImportCommand(AddedObjects):
+    """Objects whose masks were imported from a file; an entry of the log alone."""
+
+    do: Literal["import"] = "import"
 
 
 class AbsentCommand(Command):
@@ -231,7 +243,7 @@ class CancelCommand(Command):
 
 
 PromptCommand = PointsCommand | BoxCommand | BrushCommand
-LoggedCommand = (
+ChangeCommand = (
     PromptCommand
     | AudioCommand
     | TextCommand
@@ -242,9 +254,11 @@ LoggedCommand = (
     | AbsentCommand
     | StyleCommand
 )
+"""Commands of the page that change objects."""
+LoggedCommand = ChangeCommand | ImportCommand
 """Commands that change objects; they are logged and can be undone."""
 PageCommand = (
-    LoggedCommand
+    ChangeCommand
     | CopyCommand
     | UndoCommand
     | RedoCommand
@@ -253,6 +267,17 @@ PageCommand = (
     | PropagateCommand
     | CancelCommand
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportOrder:
+    """Import the masks of an uploaded file; see `mask_import`."""
+
+    file: Path
+
+
+Order = PageCommand | ExportCommand | ImportOrder
+"""Requests to a session."""
 
 _COMMANDS: TypeAdapter[PageCommand] = TypeAdapter(Annotated[PageCommand, Field(discriminator="do")])
 _LOG: TypeAdapter[LoggedCommand] = TypeAdapter(Annotated[LoggedCommand, Field(discriminator="do")])

@@ -77,6 +77,8 @@ def waveform_peaks(path: Path, duration: float, advance: Callable[[float], None]
 
 _PIECE = 10.0
 """Seconds of audio that are transformed at once."""
+_CONTRAST = 2.0
+"""Exponent of the alpha channel, which lifts the loud bands out of the quiet ones."""
 _RANGE = 5.0
 """Least range of a spectrogram, in natural logarithms: a silent track stays blank."""
 
@@ -108,5 +110,5 @@ def spectrogram(path: Path, duration: float) -> Image.Image:
             np.maximum.at(columns, at, bands)
     columns -= math.log(OFFSET)
     levels = np.clip(columns.T[::-1] / max(_RANGE, float(columns.max())), 0, 1)
-    alpha = np.rint(255 * levels).astype(np.uint8)
+    alpha = np.rint(255 * levels**_CONTRAST).astype(np.uint8)
     return Image.fromarray(np.stack([np.full_like(alpha, 255), alpha], axis=-1), "LA")

@@ -9,9 +9,11 @@ from typing import Any, Literal
 
 from auralsam2.studio.commands import (
     AbsentCommand,
+    AddedObjects,
     AudioCommand,
     BoxCommand,
     BrushCommand,
+    ChangeCommand,
     ClearCommand,
     LoggedCommand,
     PointsCommand,
@@ -69,12 +71,13 @@ def apply_entry(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> dict
     if isinstance(entry, SplitCommand):
         for number in entry.made:
             objects[number] = ObjectPrompts(ObjectStyle.default(number), prompts={entry.tick: PromptSummary("mask")})
-    elif isinstance(entry, SeparateCommand):
+    elif isinstance(entry, AddedObjects):
         for number, tick, name in zip(entry.made, entry.ticks, entry.names, strict=True):
             style = ObjectStyle.default(number)
             style = dataclasses.replace(style, name=name or style.name)
             objects[number] = ObjectPrompts(style, prompts={tick: PromptSummary("mask")})
-        if (whole := objects.get(entry.object)) is not None:
+        whole = objects.get(entry.object) if isinstance(entry, SeparateCommand) else None
+        if whole is not None:
             whole.style = dataclasses.replace(whole.style, hidden=True)
     elif isinstance(entry, RemoveCommand):
         objects.pop(entry.object, None)
@@ -91,7 +94,7 @@ def apply_entry(objects: dict[int, ObjectPrompts], entry: LoggedCommand) -> dict
     return dict(sorted(objects.items()))
 
 
-def is_unchanged(objects: Mapping[int, ObjectPrompts], entry: LoggedCommand) -> bool:
+def is_unchanged(objects: Mapping[int, ObjectPrompts], entry: ChangeCommand) -> bool:
     """Return whether a command sets the audio or the text of an object to the value that it has."""
     prompts = objects.get(entry.object)
     if isinstance(entry, AudioCommand):

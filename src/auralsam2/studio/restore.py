@@ -29,6 +29,7 @@ _UNCHECKED_BYTES, _MAX_RATIO = 4_000_000, 100
 """Size up to which any member is unpacked, in bytes, and maximum compression ratio of larger ones."""
 _MAX_MEMBERS = 200_000
 _CHUNK = 1 << 20
+_KIND = "an exported session"
 _REMEDY = "choose a .zip that the studio exported as a session"
 
 
@@ -45,7 +46,7 @@ def restore_session(folder: SessionFolder, file: Path, limits: Limits, advance: 
         RefusalError: invalid archive, or its video is not accepted.
     """
     with ExitStack() as stack:
-        with _archive_errors():
+        with archive_errors():
             archive = stack.enter_context(zipfile.ZipFile(file))
         return _restore(folder, archive, limits, advance)
 
@@ -57,11 +58,11 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
     videos = [name for name in names if name in VIDEO_NAMES]
     if len(videos) != 1 or names.count("session.json") != 1:
         raise RefusalError(422, f"not an exported session: {_REMEDY}")
-    document = _document(_read(archive, "session.json", strict_json.MAX_BYTES))
+    document = _document(read_member(archive, "session.json", strict_json.MAX_BYTES))
     name = document.get("name")
     name = safe_name(name if isinstance(name, str) else "")
     video = folder.path / "restored"
-    with _archive_errors():
+    with archive_errors():
         _copy(
             archive,
             videos[0],
@@ -78,9 +79,9 @@ def _restore(folder: SessionFolder, archive: zipfile.ZipFile, limits: Limits, ad
         if match := _MASK.fullmatch(entry):
             number, tick = int(match[1]), int(match[2])
             if number < MAX_OBJECTS and tick < len(clip.times):
-                _write_mask(folder, number, tick, _read(archive, entry, _MAX_MASK_BYTES))
+                _write_mask(folder, number, tick, read_member(archive, entry, _MAX_MASK_BYTES))
     if names.count(folder.log.name) == 1:
-        with _archive_errors():
+        with archive_errors():
             _copy(archive, folder.log.name, folder.log, MAX_BYTES, "its log is too large: export a shorter session")
     try:
         state = SessionState(folder, clip, document | {"name": name})
@@ -100,17 +101,24 @@ def _document(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+def read_member(archive: zipfile.ZipFile, name: str, limit: int, kind: str = _KIND, remedy: str = _REMEDY) -> bytes:
     """Read a member of at most `limit` bytes; the size that the archive declares limits the output.
+
+    Args:
+        archive: opened archive.
+        name: of the member.
+        limit: in bytes.
+        kind: of the archive, for messages.
+        remedy: end of the messages.
 
     Raises:
         RefusalError: the member is too large, a zip bomb, or damaged.
     """
-    with _archive_errors():
+    with archive_errors(kind, remedy):
         member = archive.getinfo(name)
         bomb = member.file_size > max(_UNCHECKED_BYTES, _MAX_RATIO * member.compress_size)
         if member.file_size > limit or bomb:
-            raise RefusalError(413, f"{Path(name).name} in the archive is too large: {_REMEDY}")
+            raise RefusalError(413, f"{Path(name).name} in the archive is too large: {remedy}")
         return archive.read(member)
 
 
@@ -125,8 +133,12 @@ def _copy(archive: zipfile.ZipFile, name: str, path: Path, limit: int, refusal: 
 
 
 @contextmanager
-def _archive_errors() -> Iterator[None]:
+def archive_errors(kind: str = _KIND, remedy: str = _REMEDY) -> Iterator[None]:
     """Convert errors of the zip library.
+
+    Args:
+        kind: of the archive, for messages.
+        remedy: end of the messages.
 
     Raises:
         RefusalError: the archive is damaged, encrypted, or compressed by an unsupported method.
@@ -136,12 +148,12 @@ def _archive_errors() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):  # such as a full disk
             raise
-        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+        raise RefusalError(422, f"not {kind}: {remedy}") from error
     except (
         zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, LookupError, ValueError,
         OverflowError,
     ) as error:  # fmt: skip
-        raise RefusalError(422, f"not an exported session: {_REMEDY}") from error
+        raise RefusalError(422, f"not {kind}: {remedy}") from error
 
 
 def _write_mask(folder: SessionFolder, number: int, tick: int, data: bytes) -> None:

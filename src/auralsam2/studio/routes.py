@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import shutil
-import struct
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
-from fastapi import FastAPI, Query, Request, Response, WebSocket
-from fastapi import Path as PathParameter
+from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from PIL import Image
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 
-from auralsam2.errors import AuralError, InputError
+from auralsam2.errors import AuralError
 from auralsam2.hub import download
 from auralsam2.hub.registry import REGISTRY
-from auralsam2.media.container import MAX_PIXELS
 from auralsam2.model import AuralSAM2
-from auralsam2.outputs.postprocessing import PostProcessing
 from auralsam2.studio.auth import AccessGuard, media_key
-from auralsam2.studio.commands import ExportCommand, SettingsCommand, Sliders
+from auralsam2.studio.commands import ExportCommand, ImportOrder, SettingsCommand
 from auralsam2.studio.exports import KINDS
+from auralsam2.studio.media_routes import add_media, manager_of
 from auralsam2.studio.model_downloads import ModelDownloads
-from auralsam2.studio.previews import SOUND_TYPE, spectrogram
 from auralsam2.studio.restore import restore_session
 from auralsam2.studio.session_manager import SessionManager
-from auralsam2.studio.session_state import SCORE_OFF, SessionState, read_summary
+from auralsam2.studio.session_state import SessionState, read_summary
 from auralsam2.studio.settings import Limits, Settings
 from auralsam2.studio.storage import RefusalError, SessionFolder, SessionStore
-from auralsam2.studio.stored_masks import StoredMasks
-from auralsam2.studio.uploads import Advance, Uploads, import_video, safe_name
+from auralsam2.studio.uploads import Advance, Uploads, import_video, receive_upload, safe_name
 from auralsam2.studio.websocket import serve_websocket
 from auralsam2.version import __version__
 
@@ -52,12 +46,6 @@ _PAGE_TYPES = {
 }
 _DEMO = "demo.mp4"
 _MAX_BODY = 100_000
-_MIN_WIDTH, _MAX_WIDTH = 16, 4096
-_MAX_DECODERS = 4
-"""Maximum number of frames that are decoded at once for thumbnails."""
-_MAX_PREVIEWS = 2
-"""Maximum number of masks that are post-processed at once."""
-Index = Annotated[int, PathParameter(ge=0, lt=1_000_000)]
 T = TypeVar("T", bound=BaseModel)
 
 
@@ -91,7 +79,7 @@ def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> Fas
     _add_page(app, settings.web)
     _add_models(app)
     _add_sessions(app, model, limits, media_key(settings.token))
-    _add_media(app)
+    add_media(app)
     _add_exports(app)
     return app
 
@@ -182,7 +170,7 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
 
     @app.get("/api/sessions")
     async def sessions(request: Request) -> Any:
-        return await asyncio.to_thread(_summaries, _manager(request))
+        return await asyncio.to_thread(_summaries, manager_of(request))
 
     @app.put("/api/upload")
     async def upload(
@@ -214,12 +202,12 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
         clip = download.BUNDLED / _DEMO
         if not clip.is_file():
             raise RefusalError(404, "this version comes without the demo clip: open a video of yours")
-        store = _manager(request).store
+        store = manager_of(request).store
         return await _uploads(request).import_local(lambda: import_demo(store, clip, _DEMO, None, limits, model.name))
 
     @app.get("/api/sessions/{name}")
     async def session_state(request: Request, name: str) -> Any:
-        manager = _manager(request)
+        manager = manager_of(request)
         session = manager.get_open(name)
         if session is not None:
             return session.snapshot
@@ -228,92 +216,39 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
 
     @app.delete("/api/sessions/{name}")
     async def delete(request: Request, name: str) -> Any:
-        await _manager(request).delete(name)
+        await manager_of(request).delete(name)
         return {"ok": True}
 
     @app.patch("/api/sessions/{name}")
     async def change_settings(request: Request, name: str) -> Any:
         settings = await _read(request, SettingsCommand)
-        session = await _manager(request).open(name)
+        session = await manager_of(request).open(name)
         return _checked(await asyncio.wrap_future(session.request(settings)))
+
+    @app.put("/api/sessions/{name}/masks")
+    async def masks(request: Request, name: str) -> Any:
+        folder = manager_of(request).store.get(name)
+        with tempfile.TemporaryDirectory(dir=folder.path, prefix=".masks-") as temporary:
+            file = Path(temporary) / "received"
+            await receive_upload(request.stream(), None, file, limits)
+            session = await manager_of(request).open(name)
+            return _checked(await asyncio.wrap_future(session.request(ImportOrder(file))))
 
     @app.websocket("/api/sessions/{name}/live")
     async def live(socket: WebSocket, name: str) -> None:
         await serve_websocket(socket, name, socket.app.state.manager)
 
 
-def _add_media(app: FastAPI) -> None:
-    decoders, previews = asyncio.Semaphore(_MAX_DECODERS), asyncio.Semaphore(_MAX_PREVIEWS)
-
-    @app.get("/api/sessions/{name}/frame/{tick}.jpg")
-    async def frame(request: Request, name: str, tick: Index, w: int | None = None) -> Response:
-        path = _manager(request).store.get(name).frame(tick)
-        headers = {"Cache-Control": "private, max-age=31536000, immutable"}
-        if not path.is_file():
-            raise RefusalError(404, "no such frame: reload the page")
-        if w is None:
-            return FileResponse(path, media_type="image/jpeg", headers=headers)
-        async with decoders:
-            data = await asyncio.to_thread(_thumbnail, path, min(max(_MIN_WIDTH, w), _MAX_WIDTH))
-        return Response(data, media_type="image/jpeg", headers=headers)
-
-    @app.get("/api/sessions/{name}/mask/{number}/{tick}.bin")
-    async def mask(request: Request, name: str, number: Index, tick: Index) -> Response:
-        path = _manager(request).store.get(name).mask(number, tick)
-        if not path.is_file():  # not an error: not computed yet
-            return Response(status_code=204)
-        return FileResponse(path, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
-
-    @app.get("/api/sessions/{name}/edges/{number}/{tick}.bin")
-    async def edges(
-        request: Request, name: str, number: Index, tick: Index, sliders: Annotated[Sliders, Query()]
-    ) -> Response:
-        folder = _manager(request).store.get(name)
-        options = sliders.postprocessing(PostProcessing())
-        score = SCORE_OFF if sliders.score is None else sliders.score
-        async with previews:
-            clip = await asyncio.to_thread(folder.clip)
-            masks = StoredMasks(folder=folder, clip=clip, threshold=sliders.threshold or 0.0, score=score)
-            data = await asyncio.to_thread(masks.preview, number, tick, options) if tick < len(clip.times) else None
-        if data is None:  # not computed yet
-            return Response(status_code=204)
-        return Response(data, media_type="application/octet-stream", headers={"Cache-Control": "no-store"})
-
-    @app.get("/api/sessions/{name}/media")
-    async def media(request: Request, name: str) -> Response:
-        folder = _manager(request).store.get(name)
-        clip = await asyncio.to_thread(folder.clip)
-        return _media_file(folder, clip.video, clip.media)
-
-    @app.get("/api/sessions/{name}/sound")
-    async def sound(request: Request, name: str) -> Response:
-        folder = _manager(request).store.get(name)
-        clip = await asyncio.to_thread(folder.clip)
-        if not clip.sound:
-            return _media_file(folder, clip.video, clip.media)
-        return _media_file(folder, clip.sound, SOUND_TYPE)
-
-    @app.get("/api/sessions/{name}/spectrogram.png")
-    async def spectrogram_image(request: Request, name: str) -> Response:
-        folder = _manager(request).store.get(name)
-        clip = await asyncio.to_thread(folder.clip)
-        if not clip.audio:
-            raise RefusalError(404, "this clip has no audio")
-        async with previews:
-            data = await asyncio.to_thread(_spectrogram, folder.path / clip.video, clip.duration)
-        return Response(data, media_type="image/png", headers={"Cache-Control": "private, max-age=31536000, immutable"})
-
-
 def _add_exports(app: FastAPI) -> None:
     @app.post("/api/sessions/{name}/export")
     async def export(request: Request, name: str) -> Any:
         order = await _read(request, ExportCommand)
-        session = await _manager(request).open(name)
+        session = await manager_of(request).open(name)
         return _checked(await asyncio.wrap_future(session.request(order)))
 
     @app.get("/api/sessions/{name}/export/{kind}")
     async def exported(request: Request, name: str, kind: str) -> Response:
-        manager = _manager(request)
+        manager = manager_of(request)
         folder = manager.store.get(name)
         file, media = KINDS.get(kind, ("", ""))
         if not file or not folder.export(file).is_file():
@@ -322,10 +257,6 @@ def _add_exports(app: FastAPI) -> None:
         title = session.snapshot["name"] if session else (await asyncio.to_thread(SessionState.load, folder)).name
         filename = f"{Path(title).stem or 'session'}-{Path(file).stem}{Path(file).suffix}"
         return FileResponse(folder.export(file), media_type=media, filename=filename)
-
-
-def _manager(request: Request) -> SessionManager:
-    return request.app.state.manager
 
 
 def _uploads(request: Request) -> Uploads:
@@ -363,35 +294,3 @@ def _summaries(manager: SessionManager) -> list[dict[str, Any]]:
             continue
         summaries.append(summary | {"open": manager.get_open(folder.id) is not None})
     return summaries
-
-
-def _media_file(folder: SessionFolder, name: str, media: str) -> Response:
-    path = folder.path / name
-    if not path.is_file():
-        raise RefusalError(404, f"session {folder.id}: {name} is missing: restore it from an export, or delete it")
-    return FileResponse(path, media_type=media)
-
-
-def _spectrogram(video: Path, duration: float) -> bytes:
-    data = io.BytesIO()
-    spectrogram(video, duration).save(data, format="PNG")
-    return data.getvalue()
-
-
-def _thumbnail(path: Path, width: int) -> bytes:
-    """Return a frame as a JPEG of at most `width` columns.
-
-    Raises:
-        InputError: the file is damaged, or has too many pixels.
-    """
-    try:
-        with Image.open(path, formats=["JPEG"]) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise InputError(f"frame {path.name} has {picture.width} x {picture.height} pixels: delete the session")
-            picture.draft("RGB", (width, max(1, picture.height * width // picture.width)))
-            picture.thumbnail((width, picture.height))
-            data = io.BytesIO()
-            picture.save(data, format="JPEG", quality=85)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise InputError(f"frame {path.name} is damaged: restore the session from an export, or delete it") from error
-    return data.getvalue()

@@ -33,16 +33,17 @@ from auralsam2.studio.brush_png import read_png, write_png
 from auralsam2.studio.commands import (
     MAX_OBJECTS,
     AbsentCommand,
+    AddedObjects,
     AudioCommand,
     BoxCommand,
     BrushCommand,
+    ChangeCommand,
     ClearCommand,
     CopyCommand,
     LoggedCommand,
     PointsCommand,
     PromptCommand,
     RemoveCommand,
-    SeparateCommand,
     SplitCommand,
     StyleCommand,
     TextCommand,
@@ -106,7 +107,7 @@ class SessionReplay:
         self._decode_now(number, [tick] if tick in prompts.prompts else None)
         return self.session.predict(time, number)
 
-    def apply(self, entry: LoggedCommand) -> LoggedCommand:
+    def apply(self, entry: ChangeCommand) -> ChangeCommand:
         """Apply a command that is not logged yet, as far as it can fail.
 
         Returns:
@@ -181,9 +182,9 @@ class SessionReplay:
         for entry in self._state.log.entries:
             if number not in changed_objects(entry) or isinstance(entry, StyleCommand):
                 continue
-            if isinstance(entry, RemoveCommand | SplitCommand | SeparateCommand):
+            if isinstance(entry, RemoveCommand | SplitCommand | AddedObjects):
                 history.clear()
-            if isinstance(entry, SplitCommand | SeparateCommand):
+            if isinstance(entry, SplitCommand | AddedObjects):
                 if len(entry.masks) != len(entry.made):
                     raise UsageError("an earlier version split this object: undo that step and split it again")
                 at = entry.made.index(number)

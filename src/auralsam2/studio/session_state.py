@@ -19,9 +19,9 @@ from auralsam2.studio import mask_codec
 from auralsam2.studio.command_log import MAX_ENTRIES, CommandLog
 from auralsam2.studio.commands import (
     MAX_OBJECTS,
+    AddedObjects,
     AudioCommand,
     LoggedCommand,
-    SeparateCommand,
     SettingsCommand,
     SplitCommand,
     StyleCommand,
@@ -166,7 +166,7 @@ class SessionState:
 
     def mark_stale(self, entry: LoggedCommand) -> None:
         """Mark the objects of a command as stale if their masks no longer follow from their prompts."""
-        if isinstance(entry, SeparateCommand):  # whose masks on all frames belong to it
+        if isinstance(entry, AddedObjects):  # whose masks on all frames belong to it
             return
         for number in changed_objects(entry) & self._objects.keys():
             current = () if isinstance(entry, AudioCommand | TextCommand) else self._objects[number].prompts.keys()
@@ -308,7 +308,7 @@ def read_summary(folder: SessionFolder) -> dict[str, Any]:
 
 def changed_objects(entry: LoggedCommand) -> set[int]:
     """Return the numbers of the objects that a command changes."""
-    return set(entry.made) if isinstance(entry, SplitCommand | SeparateCommand) else {entry.object}
+    return set(entry.made) if isinstance(entry, SplitCommand | AddedObjects) else {entry.object}
 
 
 def _number(value: object) -> int:

@@ -16,11 +16,13 @@ from auralsam2.model_context import open_session
 from auralsam2.studio.commands import (
     NEW_OBJECT,
     CancelCommand,
+    ChangeCommand,
     ClearCommand,
     CopyCommand,
     ExportCommand,
+    ImportOrder,
     LoggedCommand,
-    PageCommand,
+    Order,
     PredictCommand,
     PropagateCommand,
     RedoCommand,
@@ -35,6 +37,7 @@ from auralsam2.studio.commands import (
 )
 from auralsam2.studio.exports import KINDS, ExportOrder
 from auralsam2.studio.jobs import ExportJob, PropagationJob
+from auralsam2.studio.mask_import import import_masks
 from auralsam2.studio.mask_sender import MaskSender
 from auralsam2.studio.prompt_summary import is_unchanged
 from auralsam2.studio.session_replay import SessionReplay, shown_mask
@@ -73,11 +76,10 @@ class SessionWorker:
         self._propagation: PropagationJob | SeparationJob | None = None
         self._export: ExportJob | None = None
         self._sent_warnings: set[str] = set()
-        self._state_sent = 0.0
         self._stop, self._cancel = threading.Event(), threading.Event()
         self._lock = threading.Lock()
-        self._unanswered = 0
-        self._queue: SimpleQueue[tuple[PageCommand | ExportCommand, Reply] | None] = SimpleQueue()
+        self._state_sent, self._unanswered = 0.0, 0
+        self._queue: SimpleQueue[tuple[Order, Reply] | None] = SimpleQueue()
         self.used = time.monotonic()
         self._snapshot = state.full_state()
         self._thread = threading.Thread(target=self._loop, name="studio-session", daemon=True)
@@ -94,7 +96,7 @@ class SessionWorker:
         export = self._export
         return self._unanswered > 0 or self._propagation is not None or (export is not None and export.running)
 
-    def submit(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
+    def submit(self, command: Order, reply: Reply) -> None:
         """Queue a command; the reply may come from another thread.
 
         Args:
@@ -120,7 +122,7 @@ class SessionWorker:
         if refusal is not None:
             reply({"error": refusal})
 
-    def request(self, command: PageCommand | ExportCommand) -> Future[dict[str, Any]]:
+    def request(self, command: Order) -> Future[dict[str, Any]]:
         """Queue a command and return its reply as a future."""
         future: Future[dict[str, Any]] = Future()
         self.submit(command, future.set_result)
@@ -164,7 +166,7 @@ class SessionWorker:
             if (item := self._queue.get()) is not None:
                 self._answer(item[1], {"error": "the session was closed just now: try again"})
 
-    def _reply(self, command: PageCommand | ExportCommand, reply: Reply) -> None:
+    def _reply(self, command: Order, reply: Reply) -> None:
         try:
             answer = {"ok": True} | self._execute(command)
         except AuralError as error:
@@ -179,7 +181,7 @@ class SessionWorker:
             self._unanswered -= 1
         reply(answer)
 
-    def _execute(self, command: PageCommand | ExportCommand) -> dict[str, Any]:
+    def _execute(self, command: Order) -> dict[str, Any]:
         state = self._state
         match command:
             case SettingsCommand():
@@ -201,6 +203,8 @@ class SessionWorker:
                 return self._start_propagation(command)
             case SeparateCommand():
                 return self._start_separation(command)
+            case ImportOrder():
+                import_masks(command.file, state)
             case CancelCommand():  # handled by `submit`
                 return {}
             case _:
@@ -208,7 +212,7 @@ class SessionWorker:
         self._save()
         return {}
 
-    def _change_prompts(self, entry: LoggedCommand) -> dict[str, Any]:
+    def _change_prompts(self, entry: ChangeCommand) -> dict[str, Any]:
         state = self._state
         if isinstance(entry, StyleCommand):
             if entry.object not in state.objects:
@@ -244,10 +248,8 @@ class SessionWorker:
 
     def _undo_or_redo(self, command: UndoCommand | RedoCommand) -> dict[str, Any]:
         state, undo = self._state, isinstance(command, UndoCommand)
-        if undo and not state.log.entries:
-            raise UsageError("nothing to undo")
-        if not undo and not state.log.undone:
-            raise UsageError("nothing to redo")
+        if not (state.log.entries if undo else state.log.undone):
+            raise UsageError(f"nothing to {command.do}")
         before = set(state.objects)
         entry = state.undo() if undo else state.redo()
         if not isinstance(entry, StyleCommand):
@@ -316,8 +318,9 @@ class SessionWorker:
         self._state.log.check_capacity()
         with self._shared.lock:
             replay = self._open_replay()
-        job = SeparationJob(replay.session, self._state, command, self._shared.namer, self._subscribers.publish)
-        self._propagation = job
+        self._propagation = SeparationJob(
+            replay.session, self._state, command, self._shared.namer, self._subscribers.publish
+        )
         self._send_state()
         return {}
 

@@ -50,6 +50,11 @@ export async function send(method, path, body = undefined) {
   return text ? JSON.parse(text) : {};
 }
 
+/** PUT a file without progress. */
+export function sendFile(path, file) {
+  return asked(path, { method: "PUT", body: file });
+}
+
 /** GET as ArrayBuffer, or null without content. */
 export async function bytes(path) {
   const response = await asked(path);

@@ -1,7 +1,9 @@
 // The list of objects, and the actions for the selected one.
 
+import { sendFile } from "./api.js";
 import { el, iconButton } from "./dom.js";
 import { addLabel, Labels, labels } from "./labels.js";
+import { fail } from "./toast.js";
 
 const NAME_LENGTH = 60;
 export class Objects {
@@ -23,7 +25,12 @@ export class Objects {
         "header",
         {},
         el("h2", {}, "Objects"),
-        iconButton("plus", "New object", () => session.begin(), { key: "N" }),
+        el(
+          "div",
+          { class: "group" },
+          this.#importer(),
+          iconButton("plus", "New object", () => session.begin(), { key: "N" }),
+        ),
       ),
       this.list,
       this.names,
@@ -48,6 +55,31 @@ export class Objects {
     }
     this.#seen = seen;
     if (held) this.list.querySelector(`[data-control="${held}"]`)?.focus({ preventScroll: true });
+  }
+
+  /** The button that adds the objects of a file. */
+  #importer() {
+    const picker = el("input", {
+      type: "file",
+      accept: ".json,.zip",
+      class: "unseen",
+      tabIndex: -1,
+      "aria-label": "File with masks",
+      onchange: async () => {
+        const [file] = picker.files;
+        picker.value = "";
+        if (!file) return;
+        try {
+          await sendFile(`/api/sessions/${this.#session.id}/masks`, file);
+        } catch (error) {
+          fail(error);
+        }
+      },
+    });
+    const button = iconButton("upload", "Import masks", () => picker.click(), {
+      title: "Import masks: result.json, COCO, or a .zip of PNG masks named by frame",
+    });
+    return el("span", {}, button, picker);
   }
 
   #empty() {

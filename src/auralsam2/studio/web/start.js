@@ -99,7 +99,7 @@ export class Start {
         themeButton(),
       ),
       el("h1", { class: "unseen" }, "AuralSAM2 Studio"),
-      el("div", { class: "start-body" }, this.zone, new Models(studio).element, this.saved),
+      el("div", { class: "start-body" }, this.zone, this.saved, new Models(studio).element),
     );
     this.#list();
   }

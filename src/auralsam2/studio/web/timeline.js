@@ -39,7 +39,7 @@ export class Timeline {
         type: "button",
         class: "sound-head",
         title: "Spectrogram: the bands that the model reads",
-        "aria-label": "Spectrogram",
+        "aria-label": "Sound: spectrogram",
         "aria-pressed": false,
         hidden: !session.peaks.length,
         onclick: () => this.toggleBands(),
