@@ -1,9 +1,9 @@
 """Many sessions at work for a long time: errors, and the memory of the server.
 
-Starts `auralsam2 studio` with a made-up clip and works in SESSIONS sessions at once: clicks, undo, redo, runs, exports,
-and closing and opening again. Prints the resident memory of the server after every minute, and fails on an error or
-where the memory at the end exceeds that after five minutes (or half of the time, if it is shorter) by more than
-10 %.
+Starts `auralsam2 studio` with a made-up clip and works in SESSIONS sessions at once: clicks, undo, redo, runs, edge
+tools, exports, and closing and opening again. Prints the resident memory of the server after every minute, and fails on
+an error or where the memory at the end exceeds that after five minutes (or half of the time, if it is shorter) by more
+than 10 %.
 
     python benchmarks/studio_soak.py --sessions 8 --minutes 60
 """
@@ -47,13 +47,20 @@ def wait(line: ClientConnection, what: str) -> None:
                 return
 
 
+def preview(server: Server, session: str, number: int, tick: int, rng: random.Random) -> None:
+    """Request a post-processed mask."""
+    query = f"smooth={rng.choice((1, 3, 5))}&grow={rng.uniform(-5, 5):.1f}&min_area=50&feather={rng.choice((0, 2))}"
+    address = f"{server.base}/api/sessions/{session}/edges/{number}/{tick}.bin?{query}"
+    urllib.request.urlopen(urllib.request.Request(address, headers=server.headers), timeout=600).close()
+
+
 def visit(server: Server, session: str, rng: random.Random) -> None:
     """Open a page of a session, give some commands, and close it."""
     with server.line(session) as line:
         for number in range(rng.randint(5, 25)):
             prompt = {"object": rng.randint(1, 3), "tick": rng.randrange(15)}
             point = [rng.uniform(300, 600), rng.uniform(220, 500), rng.randint(0, 1)]
-            match rng.randrange(8):
+            match rng.randrange(10):
                 case 0:
                     ask(line, number, do="box", box=[320, 220, 560, 480], **prompt)
                     ask(line, number, do="undo")
@@ -66,6 +73,11 @@ def visit(server: Server, session: str, rng: random.Random) -> None:
                     ask(line, number, do="points", points=[point], **prompt)
                     ask(line, number, do="style", object=prompt["object"], name=f"object {rng.randrange(99)}")
                     ask(line, number, do="remove", object=prompt["object"])
+                case 3:
+                    ask(line, number, do="points", points=[point], **prompt)
+                    preview(server, session, prompt["object"], prompt["tick"], rng)
+                case 4:
+                    ask(line, number, do="sliders", smooth=rng.choice((1, 3)), grow=rng.uniform(-3, 3), feather=1.5)
                 case _:
                     ask(line, number, do="points", points=[point], **prompt)
         ask(line, 100, do="points", object=1, tick=0, points=[[440, 360, 1]])

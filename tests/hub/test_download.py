@@ -383,7 +383,7 @@ def test_released_model_is_downloaded_and_converted_once(
 
 
 def test_page_downloads_a_released_model(
-    server: LocalHub, narrow_release: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch
+    server: LocalHub, narrow_release: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     content = narrow_release()
     server.add("facebook/sam2-hiera-large", SAM2)
@@ -406,6 +406,8 @@ def test_page_downloads_a_released_model(
     assert (row["name"], row["size_mb"], row["cached"], row["download"]) == ("v1s", 483, True, None)
     assert ("checkpoint", len(content), len(content)) in reports
     assert any(part == "SAM 2" and done == total > 0 for part, done, total in reports)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "other"))
+    assert not downloads.listing()[0]["cached"], "its SAM 2 is missing"
     with pytest.raises(RefusalError, match="no released model"):
         downloads.start("mini")
     downloads.start("v1m")
