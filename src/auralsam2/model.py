@@ -361,7 +361,7 @@ class VideoSegmentation:
         }
         header = {
             "model": self.model.name,
-            "prompts": {**self.prompts.as_dict(), "audio": source.sound},
+            "prompts": {**self.prompts.as_dict(), "audio": source.sound_name},
             "options": part | (options or {}) | {"save": sorted(save)},
             "device": self.model.network.device.type,
             "dtype": self.model.dtype,

@@ -69,6 +69,7 @@ def test_refusals(segment, tmp_path):
         (("--object", "0", "--point", "3,3"), "--object"),
         (("--object", "1", "--point", "99,3"), "outside the frame"),
         (("--object", "1", "--text", "a dog"), "reads no text"),
+        (("--model", "v1m", "--text", "a dog"), "model v1m reads no text: omit --text, or use a model such as ref-avs"),
         (("--object", "1", "--text", "a", "--text", "b"), "two texts for object 1: give one --text for each --object"),
         (("--separate", "--object", "1", "--point", "3,3"), "--separate tells sounding objects apart"),
         (("--prompts", tmp_path / "prompts.json"), "object 0: give each object a number of its own, from 1"),

@@ -7,6 +7,7 @@ import http.server
 import json
 import threading
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +15,9 @@ from PIL import Image
 import auralsam2
 from auralsam2.cli.segment_inputs import list_inputs
 from auralsam2.errors import UsageError
+from auralsam2.outputs.export import export_result
+from auralsam2.outputs.mask_table import read_mask_table
+from auralsam2.outputs.postprocessing import PostProcessing
 from helpers.media_files import numbered, tone, write_clip, write_media
 
 
@@ -70,7 +74,7 @@ def result_of(folder):
 
 def test_folder_of_pictures_with_rate_and_audio(segment, pictures, tmp_path):
     sound = write_media(tmp_path / "sound.wav", sound=tone(2.0), audio_codec="pcm_s16le")
-    assert "either `rate`" in segment(pictures).error or "--rate" in segment(pictures).error
+    assert segment(pictures).error == f"{pictures}: a folder of pictures: give --rate, pictures per second"
     outcome = segment(pictures, "--rate", "4", "--audio", sound, "--save", "json,masks")
     assert outcome.code == 0, outcome.err
     path, rows = result_of(tmp_path / "out" / "frames")
@@ -107,9 +111,34 @@ def test_standard_input_and_address_equal_the_file(segment, small_model, tmp_pat
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/dog.ts"
         assert segment(address, "--save", "json", "--out", tmp_path / "web-out").code == 0
-        assert "cannot be opened" in segment(address.replace("dog", "cat")).error
+        assert "cannot be opened (404" in segment(address.replace("dog", "cat")).error
         server.shutdown()
     assert result_of(tmp_path / "web-out" / "dog") == (address, expected)
+
+
+def test_object_stores_and_exports_of_sources_that_are_no_files(segment, command, tmp_path):
+    clip = write_clip(tmp_path / "dog.ts", 2.0)
+    fsspec.filesystem("memory").pipe("/clips/dog.ts", clip.read_bytes())
+    outcome = segment("memory://clips/dog.ts", "--save", "json,coco", "--feather", "3")
+    assert outcome.code == 0, outcome.err
+    out = tmp_path / "out" / "dog"
+    assert result_of(out)[0] == "memory://clips/dog.ts"
+    assert json.loads((out / "coco.json").read_text())["videos"][0]["name"] == "dog.ts"
+    assert command("export", out, "--to", "ytvis,intervals").code == 0
+    assert "FROM CLIP NAME: dog.ts" in (out / "intervals" / "intervals.edl").read_text()
+    refused = command("export", out, "--to", "cutout-png").error
+    assert refused == f"memory://clips/dog.ts: the video of {out} is no file: name it with --video"
+    assert command("export", out, "--to", "cutout-png,cutout-webm", "--video", clip).code == 0
+    assert len(list((out / "cutout-png").glob("*.png"))) == 20
+    table = read_mask_table(out, clip)
+    assert (table.sound, table.feather) == (clip, 3.0)
+
+    def matte(name, **options):
+        return export_result(out, "matte", video=clip, out=tmp_path / name, **options)[0].read_bytes()
+
+    softened = [matte(f"soft-{feather}", postprocessing=PostProcessing(feather=feather)) for feather in (3.0, 9.0)]
+    assert matte("default") == softened[0] != softened[1]
+    assert "cannot be opened" in segment("memory://clips/cat.ts").error
 
 
 def test_arrays_with_times_and_sound(small_model):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -172,12 +173,21 @@ def test_offline(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     assert server.requests == []
 
 
-@pytest.mark.usefixtures("no_pauses")
-def test_endpoint_down(server: LocalHub) -> None:
+def test_endpoint_down(server: LocalHub, monkeypatch: pytest.MonkeyPatch) -> None:
     server.close()
+    attempts: list[object] = []
+    connect = socket.socket.connect
+
+    def counted(self: socket.socket, address: object) -> None:
+        attempts.append(address)
+        connect(self, address)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket.socket, "connect", counted)
     for ask in (lambda: fetch_release(ENTRY), lambda: fetch_sam2("some/sam2"), lambda: resolve("some/model")):
+        attempts.clear()
         with pytest.raises(UnavailableError) as error:
             ask()
+        assert len(attempts) == 1, "one attempt, without pauses"
         message = one_line(error)
         assert server.url in message
         assert "refused" in message

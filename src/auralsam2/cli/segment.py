@@ -229,14 +229,14 @@ def segment_inputs(inputs: list[str], job: SegmentOptions, *, rate: float | None
         _segment(usable, job, worker, report)
     for one in found.inputs:
         if one.copied:
-            with (
-                report.failures_of(one.text),
-                media_file(one.text, rate=rate if _is_folder(one.text) else None) as video,
-            ):
-                job.open(video, one.text)
-                worker = worker or VideoWorker(job, began=began)
-                task = VideoTask(video=video, name=one.name, options=job, source=one.text)
-                _segment([task], job, worker, report)
+            with report.failures_of(one.text):
+                if rate is None and _is_folder(one.text):
+                    raise UsageError(f"{one.text}: a folder of pictures: give `rate`, pictures per second")
+                with media_file(one.text, rate=rate if _is_folder(one.text) else None) as video:
+                    job.open(video, one.text)
+                    worker = worker or VideoWorker(job, began=began)
+                    task = VideoTask(video=video, name=one.name, options=job, source=one.text)
+                    _segment([task], job, worker, report)
     return EXIT_SOME_FAILED if report.failures else EXIT_DONE
 
 

@@ -22,7 +22,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import hf_hub_download, hf_hub_url
+from huggingface_hub import hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.utils import WeakFileLock
 
 from auralsam2.config import NAMER_FOLDER, SAM2_FOLDER, TEXT_FOLDER, ModelConfig
@@ -34,6 +34,7 @@ from auralsam2.hub.snapshots import (
     DOWNLOAD_ERRORS,
     Needs,
     cached_snapshot,
+    check_connection,
     checked,
     missing_file,
     snapshot,
@@ -250,8 +251,13 @@ def fetch_release(entry: ModelEntry) -> Path:
     url = hf_hub_url(entry.repo, entry.filename, revision=revision, endpoint=endpoint())
     subject = f"{entry.filename} of {entry.repo}"
     remedy = "download it elsewhere, run: auralsam2 convert FILE.pth DIR, and give DIR as the model"
+    options = hub_options()
     try:
-        path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **hub_options()))
+        if not isinstance(
+            try_to_load_from_cache(entry.repo, entry.filename, options["cache_dir"], revision=revision), str
+        ):
+            check_connection()
+        path = Path(hf_hub_download(entry.repo, entry.filename, revision=revision, **options))
     except DOWNLOAD_ERRORS as error:
         raise unavailable(subject, url, error, remedy) from error
 

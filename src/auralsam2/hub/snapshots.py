@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import get_session
 
 from auralsam2.errors import OutputError, UnavailableError
 from auralsam2.hub.access import endpoint, hub_options, offline_reason
@@ -24,6 +25,8 @@ from auralsam2.hub.convert import HUB_ID
 from auralsam2.utils.weights import verify_blob
 
 logger = logging.getLogger(__name__)
+
+CONNECTION_SECONDS = 10.0
 
 Needs = tuple[tuple[str, ...], ...]
 """Files that a folder must contain; of each group one suffices."""
@@ -55,6 +58,7 @@ def snapshot(hub_id: str, needs: Needs, files: list[str], remedy: str) -> Path:
     url = f"{endpoint() or 'https://huggingface.co'}/{repo}"
     remedy = f"download it elsewhere (hf download {repo}) and {remedy}"
     try:
+        check_connection()
         folder = Path(snapshot_download(repo, revision=revision, allow_patterns=files, **hub_options()))
     except DOWNLOAD_ERRORS as error:
         raise unavailable(subject, url, error, remedy) from error
@@ -67,6 +71,16 @@ def snapshot(hub_id: str, needs: Needs, files: list[str], remedy: str) -> Path:
     if damage:
         raise damage[0]
     return checked(folder, needs, f"{url} is incomplete; {remedy}")
+
+
+def check_connection() -> None:
+    """Make one request to the hub, if requests are allowed; huggingface_hub would repeat a hopeless one for 30 s.
+
+    Raises:
+        HTTPError: there is no connection. An answer of any status is one.
+    """
+    if offline_reason() is None:
+        get_session().head(endpoint() or "https://huggingface.co", timeout=CONNECTION_SECONDS)
 
 
 def cached_snapshot(repo: str, revision: str | None, files: list[str]) -> Path | None:

@@ -65,6 +65,11 @@ class VideoSource:
     file: OpenedSource | None = field(default=None, compare=False, repr=False)
     step: int | None = None
 
+    @property
+    def sound_name(self) -> Path | str | None:
+        """Name of the sound for people: that of the source, where its copy has the sound."""
+        return self.info.name if self.info.name and self.sound == self.info.path else self.sound
+
     def open_frames(self) -> FrameReader | LiveCapture:
         """Open the processed frames.
 

@@ -185,7 +185,8 @@ def _remote(address: str) -> IO[bytes]:
         filesystem, path = fsspec.core.url_to_fs(address)
         return filesystem.open(path, "rb")
     except Exception as error:  # fsspec raises errors of many libraries
-        reason = " ".join(str(error).split()) or type(error).__name__
+        cause = error.__cause__ or error.__context__ or error  # fsspec's own error may give the address alone
+        reason = " ".join(str(cause).split()) or type(cause).__name__
         raise InputError(f"{address}: cannot be opened ({reason}): check the address, or download the file") from error
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from auralsam2.arguments import as_path
 from auralsam2.errors import InputError, OutputError, UsageError
 from auralsam2.media import encodings
+from auralsam2.media.sources import is_media_path
 from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import (
     coco,
@@ -101,7 +102,7 @@ def export_result(
         out: folder for the exports; None for the result folder.
         objects: numbers of the exported objects; none for all objects.
         video: the video, if it has been moved.
-        options: options of the formats.
+        options: options of the formats. Edges are as soft as in `segment`, unless `feather` is given here or below.
         postprocessing: steps for masks that were written without; its `feather` replaces that of `options`.
 
     Returns:
@@ -119,11 +120,15 @@ def export_result(
         table = table.select(objects)
     if "frames" in chosen:
         table = dataclasses.replace(table, images=f"{OUTPUT_FILES['frames']}/")
+    options = options or ExportOptions()
     if postprocessing is not None:
         table = table.postprocessed(postprocessing)
-        options = (options or ExportOptions()).feathered(postprocessing.feather)
+        options = options.feathered(postprocessing.feather)
+    options = options.feathered(options.alpha.feather or table.feather)
     if any(FORMATS[name].pictures for name in chosen) and not table.info.path.is_file():
-        raise InputError(f"{table.info.path}: the video of {folder} is missing: name it with `video`")
+        source = table.info.name or table.info.path
+        reason = "is missing" if is_media_path(str(source)) else "is no file"
+        raise InputError(f"{source}: the video of {folder} {reason}: name it with `video`")
     return _publish(chosen, table, folder if out is None else as_path("out", out), options)
 
 

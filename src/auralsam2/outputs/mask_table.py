@@ -45,6 +45,7 @@ class MaskTable:
         audio_track: number or language of its audio track; None for the default one.
         images: prefix of the names of the processed frames' JPEG files; None if they are not exported.
         title: name of the video in exports; empty for that of its file.
+        feather: softness of the edge of cut-outs and mattes with which the video was segmented, in pixels.
     """
 
     info: MediaInfo
@@ -57,11 +58,12 @@ class MaskTable:
     audio_track: AudioChoice = None
     images: str | None = None
     title: str = ""
+    feather: float = 0.0
 
     @property
     def video_name(self) -> str:
         """Name of the video in exports."""
-        return self.title or self.info.path.name
+        return self.title or Path(self.info.name or self.info.path).name
 
     @property
     def categories(self) -> dict[str, int]:
@@ -189,12 +191,14 @@ def read_mask_table(folder: Path, video: Path | None = None) -> MaskTable:
             audio_rate=source["audio_rate"],
             audio_channels=0,
             time_base=None if source["time_base"] is None else Fraction(source["time_base"]),
+            name="" if video else source["path"],
         )
+        feather = float((options.get("postprocessing") or {}).get("feather", 0.0))
         if sound == source["path"] or (sound is None and info.audio_rate is not None):
             sound = info.path
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}): segment the video with `save=json`") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path}: is damaged: segment the video again") from error
     return MaskTable(
         info=info,
@@ -205,6 +209,7 @@ def read_mask_table(folder: Path, video: Path | None = None) -> MaskTable:
         end=options.get("end"),
         sound=None if sound is None else Path(sound),
         audio_track=options.get("audio_track"),
+        feather=feather,
     )
 
 
