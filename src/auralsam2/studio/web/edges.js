@@ -91,6 +91,16 @@ export class Previews {
   }
 }
 
+/** Change steps of post-processing. */
+async function setEdges(session, changes) {
+  const before = session.state.edges;
+  session.state.edges = { ...before, ...changes };
+  session.refresh();
+  if (await session.ask({ do: "sliders", ...changes })) return;
+  session.state.edges = before;
+  session.refresh();
+}
+
 /** The part of the panel with the steps. */
 export function edgeTools(session) {
   const summary = el("summary", {}, "Clean up edges");
@@ -98,11 +108,11 @@ export function edgeTools(session) {
     const input = el("input", {
       ...(numbers ? { type: "number", ...numbers } : { type: "checkbox" }),
       dataset: { key },
-      onchange: () => session.setEdges({ [key]: numbers ? within(input.valueAsNumber, key, numbers) : input.checked }),
+      onchange: () => setEdges(session, { [key]: numbers ? within(input.valueAsNumber, key, numbers) : input.checked }),
     });
     return { key, input, label: el("label", { title: tip }, label, input) };
   });
-  const reset = el("button", { type: "button", class: "small", onclick: () => session.setEdges(OFF) }, "Off");
+  const reset = el("button", { type: "button", class: "small", onclick: () => setEdges(session, OFF) }, "Off");
   const update = () => {
     const edges = { ...OFF, ...session.state.edges };
     for (const { key, input } of rows) {

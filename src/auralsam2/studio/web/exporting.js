@@ -3,6 +3,7 @@
 import { media, send } from "./api.js";
 import { el, icon } from "./dom.js";
 import { left } from "./listen.js";
+import { coverage } from "./ticks.js";
 import { fail, note } from "./toast.js";
 
 export const KINDS = [
@@ -124,7 +125,7 @@ export class Exporting {
 
   /** Name what is missing or out of date before an export. */
   #warn() {
-    const { masks, frames, stale } = this.#session.coverage;
+    const { masks, frames, stale } = coverage(this.#session);
     const parts = [];
     if (masks < frames) parts.push(`${masks} of ${frames} frames ${masks === 1 ? "has" : "have"} a mask.`);
     if (stale.length) {

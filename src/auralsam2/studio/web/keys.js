@@ -1,6 +1,8 @@
 // Keyboard shortcuts of the editor; text fields keep their keys.
 
+import { copyOn, declareAbsent } from "./actions.js";
 import { showHelp } from "./help.js";
+import { outdatedTicks, promptedTicks, soundingTicks } from "./ticks.js";
 import { TOOLS } from "./tools.js";
 
 const BRUSH_STEP = 1.25;
@@ -29,15 +31,15 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
     x: () => session.mark(null),
     s: () => listen.listen.click(),
     c: () => toggleSides(),
-    ".": () => session.seekNext(session.promptedTicks, 1),
-    ",": () => session.seekNext(session.promptedTicks, -1),
-    ">": () => session.seekNext(session.soundingTicks, 1),
-    "<": () => session.seekNext(session.soundingTicks, -1),
-    g: () => session.seekNext(session.outdatedTicks, 1) || session.seekNext(session.outdatedTicks, -1),
+    ".": () => session.seekNext(promptedTicks(session), 1),
+    ",": () => session.seekNext(promptedTicks(session), -1),
+    ">": () => session.seekNext(soundingTicks(session), 1),
+    "<": () => session.seekNext(soundingTicks(session), -1),
+    g: () => session.seekNext(outdatedTicks(session), 1) || session.seekNext(outdatedTicks(session), -1),
     v: () => session.setView("solo", !session.solo),
     p: () => session.setView("promptsHidden", !session.promptsHidden),
-    y: () => session.copyOn(),
-    q: () => session.absent(),
+    y: () => copyOn(session),
+    q: () => declareAbsent(session),
     "+": () => stage.zoomBy(1.25),
     "=": () => stage.zoomBy(1.25),
     "-": () => stage.zoomBy(0.8),

@@ -1,5 +1,6 @@
 // The list of objects, and the actions for the selected one.
 
+import { copyOn, declareAbsent, separateSources, splitParts } from "./actions.js";
 import { sendFile } from "./api.js";
 import { el, iconButton } from "./dom.js";
 import { addLabel, Labels, labels } from "./labels.js";
@@ -201,7 +202,7 @@ export class Objects {
         title: "Make an object of each sounding source that can be told apart",
         disabled: Boolean(session.running),
         dataset: { control: `apart-${number}` },
-        onclick: () => session.separate(number),
+        onclick: () => separateSources(session, number),
       },
       "Separate sources",
     );
@@ -222,16 +223,16 @@ export class Objects {
           disabled: !here,
           dataset: { control: `clear-${number}` },
         }),
-        iconButton("copy", "Copy on", () => session.copyOn(), {
+        iconButton("copy", "Copy on", () => copyOn(session), {
           title: "Copy on: make the mask of this frame a prompt of the next one (Y)",
           disabled: !mask,
           dataset: { control: `copy-${number}` },
         }),
-        iconButton("absent", "Not here", () => session.absent(), {
+        iconButton("absent", "Not here", () => declareAbsent(session), {
           title: "Not here: the object is not on this frame, or not from the in to the out point (Q)",
           dataset: { control: `absent-${number}` },
         }),
-        iconButton("split", "Split parts", () => session.split(number), {
+        iconButton("split", "Split parts", () => splitParts(session, number), {
           title: "Split parts: make an object of each part of the mask on this frame",
           disabled: !mask,
           dataset: { control: `split-${number}` },

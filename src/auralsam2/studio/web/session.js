@@ -188,13 +188,6 @@ export class Session extends EventTarget {
       .filter(({ mask }) => (this.score <= SCORE_OFF || mask.score >= this.score));
   }
 
-  /** What an export would contain: frames with a mask of a shown object, all frames, and objects out of date. */
-  get coverage() {
-    const shown = this.state.objects.filter((object) => !object.hidden);
-    const covered = this.times.filter((_, tick) => shown.some((object) => this.covered(object.number, tick)));
-    return { masks: covered.length, frames: this.times.length, stale: shown.filter((object) => object.stale) };
-  }
-
   /** Ticks from the in point to the out point. */
   get range() {
     return [this.first ?? 0, this.last ?? this.times.length - 1];
@@ -212,48 +205,11 @@ export class Session extends EventTarget {
     return there !== undefined;
   }
 
-  /** Ticks with prompts, of the selected object if there is one. */
-  get promptedTicks() {
-    const all = this.object(this.chosen) === null;
-    return this.state.prompts.filter(({ object }) => all || object === this.chosen).map(({ tick }) => tick);
-  }
-
-  /** Ticks at which a sounding interval begins, of the selected object if there is one. */
-  get soundingTicks() {
-    const chosen = this.object(this.chosen);
-    const objects = chosen ? [chosen] : this.state.objects;
-    return objects.flatMap(({ intervals }) => intervals.map(([start]) => this.tickIn(start)));
-  }
-
-  /** Ticks without a mask of a shown object, and those whose masks are older than the prompts of their object. */
-  get outdatedTicks() {
-    const shown = this.state.objects.filter((object) => !object.hidden);
-    const prompted = new Set(this.state.prompts.map(({ object, tick }) => `${object}/${tick}`));
-    const outdated = ({ number, stale }, tick) =>
-      !this.covered(number, tick) || (stale && !prompted.has(`${number}/${tick}`));
-    return [...this.times.keys()].filter((tick) => shown.some((object) => outdated(object, tick)));
-  }
-
   /** Change a setting of the view, which the server does not know. */
   setView(name, value) {
     this[name] = value;
     this.#tell("look");
     this.#tell("view");
-  }
-
-  /** Copy the mask of the selected object to the next frame, and go there. */
-  async copyOn() {
-    const { chosen: object, tick } = this;
-    if (!this.object(object) || tick + 1 >= this.times.length) return;
-    if (await this.ask({ do: "copy", object, tick, to: tick + 1 })) this.seek(tick + 1);
-  }
-
-  /** Declare the selected object absent from the displayed frame, or from the in to the out point. */
-  absent() {
-    const { chosen: object, tick } = this;
-    if (!this.object(object)) return;
-    const [first, last] = this.marked ? this.range : [tick, tick];
-    this.ask({ do: "absent", object, tick: first, last });
   }
 
   /** Set the in or the out point to the playhead; `null` for both clears them. */
@@ -277,13 +233,6 @@ export class Session extends EventTarget {
       else high = middle - 1;
     }
     return low;
-  }
-
-  /** The first tick of an interval that begins at a time: the first picture at or after it, or the one shown then. */
-  tickIn(seconds) {
-    const at = this.tickAt(seconds);
-    const next = Math.min(this.times.length - 1, at + 1);
-    return this.times[at] < seconds - 1e-4 && this.times[next] < seconds + 1 / this.state.fps ? next : at;
   }
 
   seek(tick) {
@@ -318,16 +267,6 @@ export class Session extends EventTarget {
   }
 
   // ---- commands
-
-  /** Change steps of post-processing. */
-  async setEdges(changes) {
-    const before = this.state.edges;
-    this.state.edges = { ...before, ...changes };
-    this.#tell("look");
-    if (await this.ask({ do: "sliders", ...changes })) return;
-    this.state.edges = before;
-    this.#tell("look");
-  }
 
   /** Add an object; its first prompt creates it, and the server gives its number. */
   begin() {
@@ -401,21 +340,6 @@ export class Session extends EventTarget {
     return this.ask(message);
   }
 
-  /** Split a mask into objects by connected components. */
-  async split(object) {
-    const answer = await this.ask({ do: "split", object, tick: this.tick });
-    if (answer && !answer.made?.length) note("This mask is all in one piece.");
-  }
-
-  /** Make an object of each sounding source in the masks of an object. */
-  async separate(object) {
-    this.starting = true;
-    this.#tell("busy");
-    await this.ask({ do: "separate", object });
-    this.starting = false;
-    this.#tell("busy");
-  }
-
   /** Save the sliders in the session; nothing is computed. */
   keepSliders() {
     this.ask({ do: "sliders", threshold: this.threshold, score: this.score });
@@ -449,10 +373,15 @@ export class Session extends EventTarget {
    * @param before resolves to whether to start
    * @param range {objects, first, last, direction}; the defaults are all objects and the whole clip
    */
-  async run(before = async () => true, range = {}) {
+  run(before = async () => true, range = {}) {
+    return this.start({ do: "run", ...range }, before);
+  }
+
+  /** Send a command that starts a job. */
+  async start(message, before = async () => true) {
     this.starting = true;
     this.#tell("busy");
-    if (await before()) await this.ask({ do: "run", ...range });
+    if (await before()) await this.ask(message);
     this.starting = false;
     this.#tell("busy");
   }

@@ -5,6 +5,7 @@ import { crisp } from "./crisp.js";
 import { clock, el } from "./dom.js";
 import { frameAddress } from "./frames.js";
 import { Track } from "./track.js";
+import { firstTick } from "./ticks.js";
 import { fail } from "./toast.js";
 import { drawSpectrogram, drawWave } from "./wave.js";
 
@@ -138,7 +139,7 @@ export class Timeline {
     const seconds = this.#seconds(event);
     const object = this.#session.object(pressed.object);
     const interval = object?.intervals.find(([start, end]) => start <= seconds && seconds < end);
-    if (interval) this.#session.seek(this.#session.tickIn(interval[0]));
+    if (interval) this.#session.seek(firstTick(this.#session, interval[0]));
   }
 
   #seconds(event) {
