@@ -65,6 +65,8 @@ matrix:
 results: $(BASELINES:%=trained-%)
 	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/benchmarks/results.md \
 		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
+	$(IN)/python experiments/stage_speed.py --write docs/benchmarks/results.md
+	$(IN)/python experiments/speed_and_quality.py docs/benchmarks/results.md docs/images/figure-1.png
 	$(IN)/python experiments/separation.py $(STAMP) --write docs/benchmarks/results.md
 	$(IN)/python experiments/names.py $(STAMP) --write docs/benchmarks/results.md
 	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \

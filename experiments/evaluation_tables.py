@@ -6,6 +6,7 @@ from pixels to masks, of the median clip; each clip goes through all rows in tur
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -39,6 +40,7 @@ class Row:
         prompts, combine: options of `auralsam2 evaluate`; prompts of None are those of the split.
         paper: name of the method in the published figures; None without such figures.
         backbone: backbone of these figures; None for the table's.
+        always: show the row without a model, too, with the published figures alone.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Row:
     combine: str = JOINT
     paper: str | None = None
     backbone: str | None = None
+    always: bool = False
 
     def prompts_on(self, split: EvaluationSplit) -> str:
         """Return the prompts of this row on a split."""
@@ -61,11 +64,13 @@ class EvaluationSplit:
         split: `DATASET/SPLIT`.
         paper: `DATASET/SPLIT` of the published figures; None for the same.
         prompts: prompts of rows without their own.
+        mean_of: splits of whose scores this one has the means, as the paper's Mix has; empty for a split with samples.
     """
 
     split: str
     paper: str | None = None
     prompts: str = "audio"
+    mean_of: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, str]:
@@ -110,7 +115,9 @@ def read_tables() -> dict[str, Table]:
     tables = {}
     for number, values in content["tables"].items():
         parts = {
-            "splits": [EvaluationSplit(**split) for split in values["splits"]],
+            "splits": [
+                EvaluationSplit(**split | {"mean_of": tuple(split.get("mean_of", ()))}) for split in values["splits"]
+            ],
             "rows": [rows[name] for name in values["rows"]],
             "reference": rows[values["reference"]] if "reference" in values else None,
         }
@@ -119,27 +126,39 @@ def read_tables() -> dict[str, Table]:
 
 
 def available_part(table: Table, root: Path, models: Mapping[str, AuralSAM2]) -> Table:
-    """Return the rows and splits of a table for which there are models and data."""
+    """Return the rows and splits for which there are models and data, and the rows that are always shown."""
     rows = [row for row in table.rows if row.model in models]
+    rows = [row for row in table.rows if row.model in models or row.always] if rows else []
     return replace(table, rows=rows, splits=[split for split in table.splits if _is_available(split, root)])
 
 
 def _is_available(split: EvaluationSplit, root: Path) -> bool:
-    dataset, name = split.names
     try:
-        return bool(open_dataset(dataset, root).listing(name).samples)
+        return all(open_dataset(dataset, root).listing(name).samples for dataset, name in _parts(split))
     except AuralError:
         return False
 
 
-def format_table(table: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, float]) -> str:
+def _parts(split: EvaluationSplit) -> list[tuple[str, str]]:
+    """Return data set and split of the evaluations that a split needs."""
+    return [dataset_and_split(part) for part in split.mean_of] or [split.names]
+
+
+def format_table(
+    table: Table,
+    runs: Mapping[str, Runs],
+    seconds: Mapping[Row, float],
+    further: Mapping[tuple[EvaluationSplit, Row], Mapping[str, Number]] | None = None,
+) -> str:
     """Format a table as Markdown.
 
     Args:
         table: output of `available_part`.
         runs: evaluations by key of the models.
         seconds: processor seconds per frame; empty for a table without speeds.
+        further: scores that the reports lack.
     """
+    further = further or {}
     published = {(split, row): published_values(table, split, row) for split in table.splits for row in table.rows}
     paper_scores = [name for name in (*table.scores, SPEED) if any(name in values for values in published.values())]
     sources = {"/".join(split.published_names) for split in table.splits if split.paper}
@@ -153,34 +172,81 @@ def format_table(table: Table, runs: Mapping[str, Runs], seconds: Mapping[Row, f
     head += ["FPS", "time"] * bool(seconds) + [f"{label}{name}" for name in paper_scores]
     lines = []
     for split in table.splits:
-        dataset, name = split.names
         reports = {
-            row: runs[row.model].report(dataset, name, row.prompts_on(split), combine=row.combine) for row in table.rows
+            row: [
+                runs[row.model].report(dataset, name, row.prompts_on(split), combine=row.combine)
+                for dataset, name in _parts(split)
+            ]
+            for row in table.rows
+            if row.model in runs
         }
-        for row, report in reports.items():
-            line = [f"{dataset} {name}", row.name, *[_format_prompts(row.prompts_on(split))] * with_prompts]
-            line += [format_number(report["summary"].get(score)) for score in table.scores]
+        for row in table.rows:
+            line = [" ".join(split.names), row.name, *[_format_prompts(row.prompts_on(split))] * with_prompts]
+            parts = reports.get(row, [])
+            own = further.get((split, row), {})
+            line += [
+                format_number(own.get(score) or _mean([part["summary"].get(score) for part in parts]))
+                for score in table.scores
+            ]
             if reference is not None:
-                line.append("-" if row is reference else format_number(_difference(report, reports[reference])))
+                pairs = zip(parts, reports[reference], strict=True) if parts and row is not reference else ()
+                line.append(format_number(_mean([_difference(part, other) for part, other in pairs])))
             if seconds:
-                line += [f"{1 / seconds[row]:.1f}", f"{seconds[row] / seconds[reference or table.rows[0]]:.2f}"]
+                line += _format_seconds(seconds.get(row), seconds[reference or table.rows[0]])
             values = published[split, row]
             line += [_format_published(score, values[score]) if score in values else "-" for score in paper_scores]
             lines.append(line)
-    return markdown_table(head, lines)
+    notes = [f"Published figures: {note}" for note in _published_notes(table)] if paper_scores else []
+    if missing := [row for row in table.rows if row.model not in runs]:
+        names = ", ".join(f"{row.name} (--model {row.model}=MODEL)" for row in missing)
+        notes.append(f"No model for this table's data, published figures alone: {names}.")
+    return "\n\n".join([markdown_table(head, lines), *notes])
+
+
+def _mean(numbers: list[Number | None]) -> Number | None:
+    """Return the mean of the scores of independent splits, with its interval; None if one is missing."""
+    known = [number for number in numbers if number is not None]
+    if not known or len(known) < len(numbers):
+        return None
+    if len(known) == 1:
+        return known[0]
+    value = sum(number["value"] for number in known) / len(known)
+    mean: Number = {"value": value, "count": sum(number["count"] for number in known)}
+    if all("low" in number for number in known):
+        for end, sign in (("low", -1), ("high", 1)):
+            widths = [number[end] - number["value"] for number in known]
+            mean[end] = value + sign * math.sqrt(sum(width**2 for width in widths)) / len(known)
+    return mean
+
+
+def _format_seconds(seconds: float | None, reference: float) -> list[str]:
+    return ["-", "-"] if seconds is None else [f"{1 / seconds:.1f}", f"{seconds / reference:.2f}"]
+
+
+def _published_notes(table: Table) -> list[str]:
+    """Return the notes of the published figures in a table."""
+    return list(
+        dict.fromkeys(
+            entry["note"]
+            for split in table.splits
+            for row in table.rows
+            for entry in _published_entries(table, split, row)
+        )
+    )
 
 
 def measure_speed(models: Mapping[str, AuralSAM2], root: Path, table: Table, clips: int) -> dict[Row, float]:
     """Measure processor seconds per frame of each row on the first split, median over clips after a warm-up."""
     split = table.splits[0]
     dataset, name = split.names
-    seconds: dict[Row, list[float]] = {row: [] for row in table.rows}
+    rows = [row for row in table.rows if row.model in models]
+    seconds: dict[Row, list[float]] = {row: [] for row in rows}
     predictors = {
         row: AuralPredictor(
             models[row.model],
             EvaluationOptions(dataset=dataset, split=name, prompts=row.prompts_on(split), combine=row.combine),
         )
-        for row in table.rows
+        for row in rows
     }
     size = next(iter(models.values())).network.image_size
     for number, sample in enumerate(open_dataset(dataset, root).listing(name).samples[: clips + 1]):
@@ -196,10 +262,14 @@ def measure_speed(models: Mapping[str, AuralSAM2], root: Path, table: Table, cli
 
 def published_values(table: Table, split: EvaluationSplit, row: Row) -> dict[str, float]:
     """Return the published figures of a row on a split, by score."""
-    for entry in published_figures(*split.published_names, row.prompts_on(split), [table.published]):
-        if (entry["method"], entry["backbone"]) == (row.paper, row.backbone or table.backbone):
-            return entry["values"]
-    return {}
+    entries = _published_entries(table, split, row)
+    return entries[0]["values"] if entries else {}
+
+
+def _published_entries(table: Table, split: EvaluationSplit, row: Row) -> list[dict[str, Any]]:
+    figures = published_figures(*split.published_names, row.prompts_on(split), [table.published])
+    method = row.paper, row.backbone or table.backbone
+    return [entry for entry in figures if (entry["method"], entry["backbone"]) == method]
 
 
 def _difference(report: dict[str, Any], reference: dict[str, Any]) -> Number | None:

@@ -43,9 +43,11 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def format_number(number: Number | None, digits: int = 3) -> str:
-    """Format a number with its interval; a dash for None."""
+    """Format a number with its interval, if it has one; a dash for None."""
     if number is None:
         return "-"
+    if "low" not in number:
+        return f"{number['value']:.{digits}f}"
     return f"{number['value']:.{digits}f} [{number['low']:.{digits}f}, {number['high']:.{digits}f}]"
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from auralsam2.data import open_dataset
 from auralsam2.data.load import load_clip
+from auralsam2.evaluation.named_predictor import named_predictor
 from auralsam2.evaluation.options import EvaluationOptions
-from auralsam2.evaluation.predictor import AuralPredictor
-from auralsam2.evaluation.run import evaluate
+from auralsam2.evaluation.predictor import AuralPredictor, Predictor
+from auralsam2.evaluation.run import WITH_CLASSES, evaluate
 from auralsam2.model import AuralSAM2
 from auralsam2.utils.json_stream import plain
 from auralsam2.zero_shot.pipeline import ZeroShotPipeline
@@ -33,6 +34,7 @@ class Runs:
         clips: number of clips of each split; None for all.
         save_masks: save masks beside the reports, for StampAVS.
         pipeline: zero-shot pipeline on the model's SAM 2 that is evaluated instead of the model.
+        namer: folder of a second stage or namer for data with classes.
     """
 
     def __init__(
@@ -45,9 +47,10 @@ class Runs:
         *,
         save_masks: bool = False,
         pipeline: ZeroShotPipeline | None = None,
+        namer: Path | None = None,
     ) -> None:
         self.model, self.root, self.out, self.seed, self.clips = model, root, out, seed, clips
-        self.save_masks, self.pipeline = save_masks, pipeline
+        self.save_masks, self.pipeline, self.namer = save_masks, pipeline, namer
         self._listings: dict[tuple[str, str], Any] = {}
 
     def report(
@@ -67,14 +70,20 @@ class Runs:
             limit=limit,
         )
         pipeline = self.pipeline
-        predictor = AuralPredictor(self.model, options) if pipeline is None else ZeroShotPredictor(pipeline, options)
+        predictor: Predictor
+        if pipeline is not None:
+            predictor = ZeroShotPredictor(pipeline, options)
+        else:
+            masks = AuralPredictor(self.model, options)
+            namer = self.namer if dataset == WITH_CLASSES else None
+            predictor = masks if namer is None else named_predictor(masks, namer)
         path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}.json"
         run = plain({"model": {"name": predictor.name, **predictor.identity}, "options": options.as_json()})
         report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if any(report.get(name) != value for name, value in run.items()):
             print(f"{dataset} {split}, prompts {prompts}, sound {sound}: {limit} samples", file=sys.stderr)
-            masks = self.masks(split, sound) if self.save_masks else None
-            evaluate(predictor, listing, options, load=load_clip, report=path, masks=masks)
+            folder = self.masks(split, sound) if self.save_masks else None
+            evaluate(predictor, listing, options, load=load_clip, report=path, masks=folder)
             report = json.loads(path.read_text(encoding="utf-8"))
         return report
 

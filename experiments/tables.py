@@ -19,18 +19,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import torch
 
 import ablations
-from auralsam2.errors import AuralError, UsageError
+import names
+from auralsam2.config import NAMER_FOLDER
+from auralsam2.errors import AuralError, InputError, UsageError
+from auralsam2.evaluation.run import WITH_CLASSES
 from auralsam2.model import AuralSAM2
 from auralsam2.utils.atomic_io import write_file
 from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
-from evaluation_tables import Row, Table, available_part, format_table, measure_speed, read_tables
-from reporting import conditions_sentence, measurement_conditions, write_section
+from evaluation_tables import EvaluationSplit, Row, Table, available_part, format_table, measure_speed, read_tables
+from reporting import Number, conditions_sentence, measurement_conditions, write_section
 from runs import Runs
 
 RECIPE = Path(__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
@@ -63,36 +67,67 @@ def trained_tables(numbers: list[str]) -> dict[str, tuple[str, ablations.Table]]
 
 
 def evaluate(
-    tables: dict[str, Table], arguments: argparse.Namespace, names: dict[str, str]
+    tables: dict[str, Table], arguments: argparse.Namespace, chosen: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield number and text of each table with available models and data."""
     keys = {row.model for table in tables.values() for row in table.rows}
     models, runs = {}, {}
-    for key in sorted(names.keys() & keys):
-        zero_shot = ZeroShotConfig.load(Path(names[key])) if key == ZERO_SHOT else None
-        name = names[key] if zero_shot is None else names["ours"]
+    for key in sorted(chosen.keys() & keys):
+        zero_shot = ZeroShotConfig.load(Path(chosen[key])) if key == ZERO_SHOT else None
+        name = chosen[key] if zero_shot is None else chosen["ours"]
         models[key] = AuralSAM2.from_pretrained(name, arguments.device, arguments.dtype)
         pipeline = None if zero_shot is None else zero_shot.pipeline(models[key])
         (arguments.out / key).mkdir(parents=True, exist_ok=True)
-        runs[key] = Runs(models[key], arguments.root, arguments.out / key, 0, arguments.clips, pipeline=pipeline)
+        out = arguments.out / key
+        runs[key] = Runs(models[key], arguments.root, out, 0, arguments.clips, pipeline=pipeline, namer=arguments.namer)
     seconds: dict[Row, float] = {}
     for number, requested in tables.items():
         table = available_part(requested, arguments.root, models)
+        if arguments.namer is None and any(split.names[0] == WITH_CLASSES for split in table.splits):
+            print(f"table {number}: {WITH_CLASSES} is left out: give --namer DIR", file=sys.stderr)
+            table = replace(table, splits=[split for split in table.splits if split.names[0] != WITH_CLASSES])
         if not table.rows or not table.splits:
             missing = "none of its models is given" if table.splits else f"none of its splits is in {arguments.root}"
             print(f"table {number} is left out: {missing}", file=sys.stderr)
             continue
         timed = table.timed and arguments.device == "cpu"  # processor seconds say nothing about a GPU
-        if timed and not seconds.keys() >= set(table.rows):
+        if timed and not seconds.keys() >= {row for row in table.rows if row.model in models}:
             seconds |= measure_speed(models, arguments.root, table, arguments.timed)
-        conditions = measurement_conditions(models[table.rows[-1].model], 0)
+        last = [row for row in table.rows if row.model in models][-1]
+        conditions = measurement_conditions(models[last.model], 0)
         sentence = conditions_sentence(
             conditions, " and ".join(dict.fromkeys(split.names[0] for split in table.splits))
         )
-        text = f"{table.title}. {sentence}\n\n{format_table(table, runs, seconds if timed else {})}"
+        further = semantic_scores(table, models, arguments)
+        text = f"{table.title}. {sentence}\n\n{format_table(table, runs, seconds if timed else {}, further)}"
         print(f"{text}\n", flush=True)
         write_file(arguments.out / f"table-{number}.md", (text + "\n").encode())
         yield number, text
+
+
+def semantic_scores(
+    table: Table, models: dict[str, AuralSAM2], arguments: argparse.Namespace
+) -> dict[tuple[EvaluationSplit, Row], dict[str, Number]]:
+    """Return mIoU and F of the namers of models on StampAVS, if the table has these scores."""
+    scores: dict[tuple[EvaluationSplit, Row], dict[str, Number]] = {}
+    if "mIoU" not in table.scores:
+        return scores
+    for split in table.splits:
+        dataset, name = split.names
+        for row in table.rows:
+            model = models.get(row.model)
+            if dataset != "stampavs" or model is None or model.folder is None or row.model == ZERO_SHOT:
+                continue
+            if not (model.folder / NAMER_FOLDER).is_dir():
+                continue
+            try:
+                figures = names.score_names(model, arguments.root, name, arguments.clips)
+            except InputError as error:
+                print(f"{table.title}, {name}: no classes ({error})", file=sys.stderr)
+                continue
+            iou, f = figures.scores["own masks"]
+            scores[split, row] = {"mIoU": {"value": iou}, "class F": {"value": f}}
+    return scores
 
 
 def train(tables: dict[str, tuple[str, ablations.Table]], arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
@@ -117,6 +152,7 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--table", default=",".join(choices), help="comma-separated; default: %(default)s")
     parser.add_argument("--model", nargs="+", default=[], metavar="KEY=MODEL", help=f"keys: {', '.join(sorted(keys))}")
+    parser.add_argument("--namer", type=Path, help="second stage or namer for the classes of v2-semantic")
     parser.add_argument("--clips", type=int, help="evaluate only the first clips of each split")
     parser.add_argument("--timed", type=int, default=20, help="number of clips for the speed; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings per trained row")
@@ -138,10 +174,10 @@ def main() -> int:
     is_stampavs = (arguments.root / "stampavs.json").is_file()
     done = False
     try:
-        names = parse_models(arguments.model, keys, BUNDLED if is_stampavs else {})
+        chosen = parse_models(arguments.model, keys, BUNDLED if is_stampavs else {})
         trained = trained_tables(numbers) if is_stampavs else {}
         remaining = {number: evaluated[number] for number in numbers if number in evaluated and number not in trained}
-        for number, text in chain(evaluate(remaining, arguments, names), train(trained, arguments)):
+        for number, text in chain(evaluate(remaining, arguments, chosen), train(trained, arguments)):
             done = True
             if arguments.write:
                 write_section(arguments.write, f"table-{number}", text)

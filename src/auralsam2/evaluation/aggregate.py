@@ -157,13 +157,13 @@ def _frame_terms(row: dict[str, Any]) -> Terms:
 
 
 def _published_terms(rows: list[dict[str, Any]], protocol: ScoringProtocol) -> Terms:
-    """Compute M_J, M_F and S of one call, or of one row under a per-frame protocol."""
+    """Compute M_J, M_F and S of one call, or of one row under a per-frame protocol; `S root` is S with a root."""
     frames = [frame for row in rows for frame in _frames(row)]
     null = all(row["null"] for row in rows)
     if protocol.call is None:
         terms = {"M_J": _mean_of(frames, "iou"), "M_F": _mean_of(frames, "f")}
         roots = math.fsum(math.sqrt(frame["lit"]) for frame in frames)
-        return terms | ({"S": (roots, float(len(frames)))} if null else {})
+        return terms | ({name: (roots, float(len(frames))) for name in ("S", "S root")} if null else {})
     present = sum(frame["truth"] > 0 for frame in frames)
     curve = (
         [math.fsum(values) / present for values in zip(*(row["curve"] for row in rows), strict=True)]
@@ -175,7 +175,8 @@ def _published_terms(rows: list[dict[str, Any]], protocol: ScoringProtocol) -> T
     if null:
         # All maps have one size, so the mean of the shares is the share of all pixels.
         lit, number = _mean_of(frames, "lit")
-        terms["S"] = (math.sqrt(lit / number), 1.0) if protocol.null == "root" else (lit, number)
+        terms["S root"] = (math.sqrt(lit / number), 1.0)
+        terms["S"] = terms["S root"] if protocol.null == "root" else (lit, number)
     return terms
 
 

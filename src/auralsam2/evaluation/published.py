@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("published.json")
-FRACTIONS = frozenset({"S"})
+FRACTIONS = frozenset({"S", "S root"})
 """Scores printed as fractions; all others are percentages."""
 SPEED = "FPS"
 """Frames a second, unscaled."""

@@ -7,7 +7,7 @@ from typing import Any
 from auralsam2.evaluation.published import FRACTIONS, published_figures
 from auralsam2.evaluation.run import Evaluation
 
-HEADLINE = ("M_J", "M_F", "J&F", "S")
+HEADLINE = ("M_J", "M_F", "J&F", "S", "S root")
 _CAVEAT = "published, by another program: read beside ours only under the same protocol"
 
 
@@ -33,7 +33,8 @@ def table_lines(evaluation: Evaluation) -> list[str]:
         *(_beyond(evaluation, n, width) for n in rest),
     ]
     if others:
-        lines += ["", *(f"* {_CAVEAT}; {source}" for source in dict.fromkeys(entry["source"] for entry in others))]
+        sources = dict.fromkeys((entry["source"], entry["note"]) for entry in others)
+        lines += ["", *(f"* {_CAVEAT}; {source}: {note}" for source, note in sources)]
     return lines
 
 
