@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import json
 import os
 import re
 import subprocess
@@ -160,23 +159,6 @@ def test_the_wheel_finds_its_files_outside_a_checkout(installed, tmp_path):
     assert listed.stdout.splitlines() == list(samples.names())
     helped = elsewhere(installed, tmp_path, samples.find("interactive"), "--help")
     assert helped.returncode == 0, helped.stderr
-
-
-def test_the_wheel_trains_by_packaged_recipes(installed, tmp_path):
-    """The recipes and their frozen parts are there; only the data are missing."""
-    names = ["recipes/stampavs-mini-fuser.yaml", "stampavs-mini-gavs-words"]
-    code = (
-        "import sys\n"
-        "from auralsam2.cli.main import run\n"
-        "print([run(['train', name, '--set', 'data.root=nowhere']) for name in sys.argv[1:]])\n"
-    )
-    done = elsewhere(installed, tmp_path, "-c", code, *names)
-    codes = json.loads(done.stdout)
-    assert len(codes) == len(names)
-    assert set(codes) <= {2, 3}
-    errors = [line for line in done.stderr.splitlines() if line.startswith("auralsam2: error: ")]
-    assert len(errors) == len(names)
-    assert all("nowhere" in line for line in errors)
 
 
 def test_no_recipe_names_a_file_of_the_checkout():

@@ -94,16 +94,23 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_standard_input_and_address_equal_the_file(segment, small_model, tmp_path, start):
+PIPED = """
+import os, subprocess, sys
+from auralsam2.cli.main import run
+source = subprocess.Popen(["cat", sys.argv[1]], stdout=subprocess.PIPE)
+os.dup2(source.stdout.fileno(), 0)
+sys.exit(run(sys.argv[2:]))
+"""
+
+
+def test_standard_input_and_address_equal_the_file(segment, small_model, tmp_path, fork):
     (tmp_path / "web").mkdir()
     clip = write_clip(tmp_path / "web" / "dog.ts", 2.0)
     assert segment(clip, "--save", "json").code == 0
     _, expected = result_of(tmp_path / "out" / "dog")
-    with clip.open("rb") as stream:
-        process = start(
-            "-m", "auralsam2", "segment", "-", "--model", small_model, "--save", "json", "--out", "piped", stdin=stream
-        )
-        _, err = process.communicate(timeout=120)
+    arguments = ("segment", "-", "--model", small_model, "--save", "json", "--out", "piped")
+    process = fork("-c", PIPED, clip, *arguments)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert result_of(tmp_path / "piped" / "stdin") == ("-", expected)
     handler = functools.partial(QuietHandler, directory=tmp_path / "web")

@@ -1,9 +1,9 @@
 """Run command lines and Python code in one process of the installed package, without a network.
 
-    python readme_runner.py ITEMS.json RESULTS.json
+    python readme_runner.py ITEMS.json RESULTS.json ARGUMENT...
 
 ITEMS.json is a list of `[kind, text]`: kind `sh` for a line of shell that starts with `auralsam2`, `py` for code.
-RESULTS.json is a list of `[exit code, stdout, stderr]`.
+RESULTS.json is a list of `[exit code, stdout, stderr]`. Finally, `auralsam2 ARGUMENT...` runs and prints on stdout.
 """
 
 from __future__ import annotations
@@ -54,3 +54,6 @@ if __name__ == "__main__":
     items = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     results = [run(kind, text, str(demo_clip())) for kind, text in items]
     Path(sys.argv[2]).write_text(json.dumps({"package": auralsam2.__file__, "results": results}), encoding="utf-8")
+    from auralsam2.cli import main
+
+    sys.exit(main.run(sys.argv[3:]))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import functools
 from pathlib import Path
 
+import pytest
 import torch
 from transformers import Sam2VideoModel
 
@@ -21,8 +24,11 @@ from helpers.small_text import save_small_text
 
 
 @functools.cache
-def _rule_sam2_state() -> dict[str, torch.Tensor]:
-    """Official weights by rule, under transformers' names; both copies of the position matrix included."""
+def _rule_sam2_state(*, encoder: bool = True) -> dict[str, torch.Tensor]:
+    """Official weights by rule, under transformers' names; both copies of the position matrix included.
+
+    Without `encoder`, all but those of the image encoder.
+    """
     names: dict[str, list[str]] = golden_json("sam2_to_transformers.json")  # type: ignore[assignment]
     with torch.device("meta"):
         shapes = {name: tuple(value.shape) for name, value in Sam2VideoModel(sam2_config("large")).state_dict().items()}
@@ -30,6 +36,8 @@ def _rule_sam2_state() -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = {}
     for official, targets in names.items():
         for target in targets:
+            if not encoder and target.startswith("vision_encoder."):
+                continue
             base, _, row = target.partition("[")
             if row:
                 table = state.setdefault(base, torch.zeros(shapes[base]))
@@ -42,9 +50,23 @@ def _rule_sam2_state() -> dict[str, torch.Tensor]:
 @functools.cache
 def rule_sam2(image_size: int) -> Sam2VideoModel:
     """SAM 2.0 hiera-large filled by the number rule."""
-    model = Sam2VideoModel(sam2_config("large", image_size=image_size)).eval()
+    with pytest.MonkeyPatch.context() as patch:  # random weights of 220 million parameters take seconds
+        for name in ("uniform_", "normal_", "trunc_normal_"):
+            patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor)
+            patch.setattr(torch.Tensor, name, lambda tensor, *_, **__: tensor, raising=False)
+        model = Sam2VideoModel(sam2_config("large", image_size=image_size)).eval()
     model.load_state_dict(_rule_sam2_state())
     return model
+
+
+def rule_decoder_network() -> AuralNetwork:
+    """The released model for 256 pixels with small encoders; the other parts of SAM 2 are filled by the number rule."""
+    sam2 = copy.deepcopy(small_sam2(256))
+    missing, unexpected = sam2.load_state_dict(_rule_sam2_state(encoder=False), strict=False)
+    assert {name.partition(".")[0] for name in missing} == {"vision_encoder"}
+    assert not unexpected
+    audio_encoder = AudioEncoderConfig(channels=(8, 8, 8, 8), hidden=16)
+    return AuralNetwork(dataclasses.replace(ModelConfig.released(), audio_encoder=audio_encoder), sam2).eval()
 
 
 @functools.cache
@@ -65,7 +87,7 @@ def rule_network(modality: str, image_size: int) -> AuralNetwork:
 
 
 @functools.cache
-def rule_clip(modality: str, image_size: int, dtype: str = "fp32") -> ClipOutput:
+def rule_clip(modality: str, image_size: int, dtype: str) -> ClipOutput:
     """The output of `rule_network` for five frames of noise, five seconds of sound and, where it reads text, words."""
     network = rule_network(modality, image_size)
     text = tensor("text_features", (1, 25, 768))[0] if modality == "audio+text" else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.modeling.text_encoder import TextEncoder
 from auralsam2.types import FeaturePrompts, Point, Prompts, Segmentation
+from helpers.forked_process import ForkedProcess
 from helpers.media_files import number_of, numbered, write_media
 from helpers.small_networks import let_sound_matter, small_config, small_sam2
 from helpers.small_text import save_small_text
@@ -338,37 +338,41 @@ def test_a_slide_show_costs_one_encoding_a_picture(
 
 
 MEMORY = """
+import dataclasses
 import sys
 from pathlib import Path
 from auralsam2.bench.material import build_small_network
 from auralsam2.bench.memory import peak_bytes
+from auralsam2.config import ClipConfig
 from auralsam2.inference.streaming import VideoStream
 from auralsam2.inference.video_source import VideoSource
+from auralsam2.modeling.network import AuralNetwork
 from auralsam2.types import Prompts
 
-network = build_small_network(64)
+small = build_small_network(128)
+network = AuralNetwork(dataclasses.replace(small.config, clip=ClipConfig(frames=2)), small.sam2).eval()
 for video in sys.argv[1:]:
     source = VideoSource.open(Path(video), Prompts(), fps=None)
-    stream = VideoStream(network, source, Prompts(), memory=16 << 20)
+    stream = VideoStream(network, source, Prompts(), memory=10 << 20)
     for frames, _ in enumerate(stream, start=1):
-        if frames in (30, 600, 900):
+        if frames in (30, 120, 180):
             print(frames, peak_bytes() / (1 << 20))
 """
 
 
 def test_memory_does_not_grow_with_the_length_at_30_frames_a_second(
-    tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    tmp_path: Path, fork: Callable[..., ForkedProcess]
 ) -> None:
-    """A window of 10 s has 69 MB of pictures, and windows overlap; encoded frames may take 16 MiB of memory."""
+    """A window of 2 s has 46 MB of images and 26 MB of features, of which 10 MiB may be in memory."""
     clips = []
-    for seconds in (1, 30):
-        pictures = [numbered(number % 100, 320, 240) for number in range(30 * seconds)]
+    for seconds in (1, 6):
+        pictures = [numbered(number % 100, 640, 400) for number in range(30 * seconds)]
         clips.append(write_media(tmp_path / f"{seconds}.mp4", pictures, fps=30, sound=sound(seconds)))
-    process = start("-c", MEMORY, *clips)
+    process = fork("-c", MEMORY, *clips)
     lines, errors = process.communicate()
     assert process.returncode == 0, errors
     rows = [tuple(map(float, line.split())) for line in lines.splitlines()]
-    assert [frames for frames, _ in rows] == [30, 30, 600, 900]
+    assert [frames for frames, _ in rows] == [30, 30, 120, 180]
     one_second, _, two_windows, three_windows = (peak for _, peak in rows)
-    assert two_windows - one_second < 100
-    assert three_windows - two_windows < 20
+    assert two_windows - one_second < 70
+    assert three_windows - two_windows < 10

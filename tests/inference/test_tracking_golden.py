@@ -15,7 +15,7 @@ SIZE = 256
 @pytest.fixture(scope="module", params=["avs", "ref"])
 def run(request: pytest.FixtureRequest) -> tuple[dict[str, np.ndarray], ClipOutput]:
     modality = {"avs": "audio", "ref": "audio+text"}[request.param]
-    return golden(f"tracking_{request.param}_256"), rule_clip(modality, SIZE)
+    return golden(f"tracking_{request.param}_256"), rule_clip(modality, SIZE, "fp32")
 
 
 def stack(output: ClipOutput, what) -> torch.Tensor:

@@ -9,17 +9,20 @@ import torch.nn.functional as F
 from auralsam2.config import ExtensionsConfig, PromptingConfig
 from auralsam2.errors import ConfigError
 from auralsam2.modeling.mask_decoder import MaskDecoder
+from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.prompt_encoder import PromptEmbeddings, VisualPrompts, embed_prompts
 from auralsam2.types import FeaturePrompts
 from helpers.rule_weights import assert_close, golden, tensor
-from helpers.small_networks import rule_network, small_sam2
+from helpers.small_networks import rule_decoder_network, small_sam2
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def network() -> AuralNetwork:
+    return rule_decoder_network()
+
+
 @pytest.mark.parametrize("case", range(6))
-def test_golden(case: int) -> None:
-    network = rule_network("audio", 256)
-
+def test_golden(network: AuralNetwork, case: int) -> None:
     def of(name: str, *shape: int) -> torch.Tensor:
         return tensor(f"decoder_case{case}/{name}", shape)
 
