@@ -69,3 +69,16 @@ def test_page_cannot_set_log_fields() -> None:
     assert number == 7
     assert command.shown is None
     assert parse_command('{"do": "split", "tick": 0, "made": [4]}')[1].made == ()
+    assert parse_command('{"do": "separate", "made": [4], "ticks": [0], "masks": ["A"], "names": [""]}')[1].made == ()
+
+
+@pytest.mark.parametrize("changes", [{"ticks": [0]}, {"names": ["a", "b", "c"]}, {"made": [4, 4]}])
+def test_added_objects_have_one_frame_mask_and_name_each(changes: dict[str, Any]) -> None:
+    values = {"do": "import", "made": [4, 5], "ticks": [0, 1], "masks": ["A", "B"], "names": ["", "dog"]}
+    rows = summarise_prompts([read_logged(values)])
+    assert [(number, row.style.name, list(row.prompts)) for number, row in rows.items()] == [
+        (4, "Object 4", [0]),
+        (5, "dog", [1]),
+    ]
+    with pytest.raises(UsageError, match="different lengths"):
+        read_logged(values | changes)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError, model_validator
 
 from auralsam2.errors import UsageError
 from auralsam2.outputs.postprocessing import PostProcessing
@@ -115,6 +115,13 @@ class AddedObjects(Command):
     ticks: tuple[Tick, ...] = ()
     masks: tuple[Base64, ...] = ()
     names: tuple[Annotated[str, Field(max_length=200)], ...] = ()
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> Self:
+        lengths = {len(self.made), len(set(self.made)), len(self.ticks), len(self.masks), len(self.names)}
+        if len(lengths) > 1:
+            raise ValueError("made, ticks, masks and names have different lengths")
+        return self
 
 
 class SeparateCommand(AddedObjects):

@@ -80,7 +80,7 @@ def _read(file: Path, clip: StoredClip) -> Iterator[_Mask]:
     try:
         document = strict_json.read_json(file)
     except ValueError as error:
-        raise InputError(f"no masks that the studio reads: {_REMEDY}") from error
+        raise InputError(f"no masks that the studio reads ({error}): {_REMEDY}") from error
     if not isinstance(document, dict) or not isinstance(document.get("annotations"), list):
         raise InputError(f"no masks that the studio reads: {_REMEDY}")
     return _read_coco(document, clip)

@@ -74,7 +74,10 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
       if ((event.ctrlKey || event.metaKey) && (key === "z" || key === "y")) {
         session.undo(key === "y" || event.shiftKey);
       } else if (event.ctrlKey || event.metaKey || event.altKey) return;
-      else if (event.shiftKey && /^Digit[1-9]$/.test(event.code)) objects.labels.apply(Number(event.code.at(-1)) - 1);
+      // Where digits need Shift, they choose objects.
+      else if (event.shiftKey && /^Digit[1-9]$/.test(event.code) && !/^\d$/.test(key)) {
+        objects.labels.apply(Number(event.code.at(-1)) - 1);
+      }
       // Menus and sliders use these keys.
       else if (target.matches("input[type=range], [role=menuitem]") && /^(Arrow|Home|End|Escape)/.test(key)) return;
       else if (plain[key]) plain[key]();
