@@ -11,7 +11,7 @@ from auralsam2.cli.prompt_options import join_prompts, read_prompts
 from auralsam2.errors import UsageError
 from auralsam2.outputs.result_json import SCHEMA_FILE
 from auralsam2.types import Box, Point, Prompts
-from helpers.media_files import write_clip
+from helpers.media_files import tone, write_clip
 
 
 def masks_of(folder):
@@ -24,13 +24,15 @@ def masks_of(folder):
 
 
 def test_several_objects_and_what_sounds_in_one_run(segment, tmp_path):
-    clip = write_clip(tmp_path / "dog.mkv", 3.0)
+    clip = write_clip(tmp_path / "dog.mkv", 3.0, sound=tone(1.0))
     one, two = ("--point", "30,20@1.5"), ("--box", "8,8,40,30", "--point", "5,5,-")
     for name, prompts in {"none": (), "one": ("--audio", "none", *one), "two": ("--audio", "none", *two)}.items():
         assert segment(clip, "--save", "json", "--out", tmp_path / name, *prompts).code == 0
     outcome = segment(clip, "--save", "json,masks,overlay,coco", "--object", 1, *one, "--object", "2", *two)
     assert outcome.code == 0, outcome.err
     result, masks = masks_of(tmp_path / "out" / "dog")
+    plain = masks_of(tmp_path / "none" / "dog")[0]
+    assert result["intervals"] == plain["intervals"] != masks_of(tmp_path / "one" / "dog")[0]["intervals"]
     alone = {name: masks_of(tmp_path / name / "dog")[1][0] for name in ("none", "one", "two")}
     assert masks == {0: alone["none"], 1: alone["one"], 2: alone["two"]}
     assert set(result["prompts"]["objects"]) == {"1", "2"}

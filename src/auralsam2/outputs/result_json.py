@@ -82,11 +82,17 @@ def result_members(
     for name in ("prompts", "options", "device", "dtype"):
         yield name, header[name]
     yield "frames", rows()
-    yield "intervals", sounding_intervals(rows())
+    silent = _objects_without_audio(header["prompts"])
+    yield "intervals", sounding_intervals(row for row in rows() if row["object_id"] not in silent)
     yield "objects", object_members(rows())
     yield "object_intervals", object_intervals(rows())
     yield "warnings", list(warnings)
     yield "timing", {stage: _rounded(seconds) for stage, seconds in timing.items()}
+
+
+def _objects_without_audio(prompts: Mapping[str, Any]) -> set[int]:
+    """Return the objects that other prompts than the audio describe, beside those that the audio does."""
+    return {int(number) for number in prompts.get("objects", ())} if prompts.get("audio") else set()
 
 
 def object_members(rows: Iterable[Row]) -> list[dict[str, Any]]:
