@@ -210,6 +210,11 @@ class Prompts:
                 corners = ((prompt.x, prompt.y),)
             elif isinstance(prompt, Box):
                 corners = ((prompt.x0, prompt.y0), (prompt.x1, prompt.y1))
+            if corners and all(0 < value < 1 for value in corners[-1]):
+                raise UsageError(
+                    f"{info.path}: prompt at {corners[-1][0]:g},{corners[-1][1]:g} looks like fractions of the frame: "
+                    f"give pixels, up to {info.width},{info.height}"
+                )
             for x, y in corners:
                 if not (0 <= x <= info.width and 0 <= y <= info.height):
                     raise UsageError(

@@ -70,6 +70,8 @@ def test_refusals(segment, tmp_path):
         (("--object", "1"), "object 1: give it points, a box, a mask or text"),
         (("--object", "0", "--point", "3,3"), "--object"),
         (("--object", "1", "--point", "99,3"), "outside the frame"),
+        (("--point", "0.4,0.5"), "0.4,0.5 looks like fractions of the frame: give pixels, up to 64,48"),
+        (("--box", "0.1,0.1,0.4,0.9"), "0.4,0.9 looks like fractions of the frame: give pixels, up to 64,48"),
         (("--object", "1", "--text", "a dog"), "reads no text"),
         (("--model", "v1m", "--text", "a dog"), "model v1m reads no text: omit --text, or use a model such as ref-avs"),
         (("--object", "1", "--text", "a", "--text", "b"), "two texts for object 1: give one --text for each --object"),

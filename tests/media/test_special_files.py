@@ -3,12 +3,13 @@
 import av
 import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from PIL import Image
 
 from auralsam2.errors import InputError
 from auralsam2.media.frame_reader import read_frames
 from auralsam2.media.probe import probe
-from helpers.media_files import number_of, numbered, tone, write_clip, write_media
+from helpers.media_files import corners, number_of, numbered, tone, write_clip, write_media
 
 
 def test_encrypted(tmp_path):
@@ -78,3 +79,21 @@ def test_names_that_are_not_files(tmp_path, monkeypatch):
     for address in ("https://example.org/a.mp4", "rtsp://camera/1", "s3://bucket/a.mp4"):
         with pytest.raises(InputError, match="is an address, not a file: download it first"):
             probe(address)
+
+
+def test_rotation_in_the_video_stream(tmp_path):
+    """H.264 has a message for the display orientation (SEI), besides the matrix of the container."""
+    path, turned = write_media(tmp_path / "plain.mkv", [corners()] * 3), tmp_path / "turned.mkv"
+    with av.open(str(path)) as source, av.open(str(turned), "w") as output:
+        stream = source.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        rotation = BitStreamFilterContext("h264_metadata=display_orientation=insert:rotate=90", stream)
+        for packet in source.demux(stream):
+            for changed in rotation.filter(packet if packet.size else None):
+                changed.stream = copy
+                output.mux(changed)
+    plain, images = (list(read_frames(file)) for file in (path, turned))
+    assert probe(turned).width == 48
+    assert len(images) == len(plain) == 3
+    for before, after in zip(plain, images, strict=True):
+        assert np.array_equal(after.image, np.rot90(before.image)), "90 degrees anticlockwise, as ffmpeg shows it"
