@@ -156,6 +156,30 @@ MUTATIONS = (
         test="tests/evaluation/test_aggregate.py",
         select="protocol_of_a_data_set",
     ),
+    Mutation(
+        name="guide of later decoder layers",
+        file=f"{PACKAGE}/semantics/guidance.py",
+        old="        self.guidance.first = False\n        return masks, attention",
+        new="        return masks, attention",
+        test="tests/semantics/test_guided_mask2former.py",
+        select="first_layer_alone",
+    ),
+    Mutation(
+        name="audio of the repeated frame of V1S",
+        file=f"{PACKAGE}/training/semantic_clips.py",
+        old="seconds = list(range(len(frames))) if repeated else frames",
+        new="seconds = frames",
+        test="tests/training/test_semantic_training.py",
+        select="first_frame_of_v1s",
+    ),
+    Mutation(
+        name="similarity of a source over a pause",
+        file=f"{PACKAGE}/inference/separation.py",
+        old="MIN_SIMILARITY = 0.75",
+        new="MIN_SIMILARITY = 0.9",
+        test="tests/inference/test_separation.py",
+        select="partial_masks",
+    ),
 )
 
 
