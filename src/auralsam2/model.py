@@ -24,8 +24,8 @@ from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import DEFAULT_FPS, Audio, VideoSource
 from auralsam2.live import LiveSegmentation
 from auralsam2.media.audio_choice import AudioChoice
-from auralsam2.model_context import inference_context, open_session, streaming_network
-from auralsam2.model_folder import load_namer, load_network, save_network
+from auralsam2.model_context import check_modality, inference_context, open_session, streaming_network
+from auralsam2.model_folder import accelerate, load_namer, load_network, save_network
 from auralsam2.modeling.network import AudioVisualNetwork
 from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.outputs.export import ExportOptions
@@ -33,7 +33,7 @@ from auralsam2.outputs.formats import parse_formats
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess
 from auralsam2.outputs.result_folder import BackgroundWriter, OverlayRate, ResultFolder
 from auralsam2.types import Prompts, Segmentation
-from auralsam2.utils.devices import pick_device, pick_dtype
+from auralsam2.utils.devices import Backend, check_backend, check_image_size, pick_device, pick_dtype
 from auralsam2.utils.timing import StageTimer
 
 DEFAULT_SAVE = frozenset({"overlay", "masks", "json"})
@@ -67,6 +67,8 @@ class AuralSAM2:
         device: str | int | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         *,
+        backend: Backend = "torch",
+        image_size: int | None = None,
         revision: str | None = None,
         **access: Any,
     ) -> AuralSAM2:
@@ -75,21 +77,28 @@ class AuralSAM2:
         Args:
             model: `auralsam2 models` lists the names.
             device: auto, cpu, cuda, cuda:N, mps or a `torch.device`; auto selects an accelerator if there is one.
-            dtype: auto, fp32, bf16, fp16 or a `torch.dtype`; auto is fp32 on a CPU and bf16 elsewhere.
+            dtype: auto, fp32, bf16, fp16 or a `torch.dtype`; auto is bf16 where the device computes in it, and fp32 on
+                CPUs for models of less than 512 px.
+            backend: library that encodes the frames; openvino computes on the CPU and needs the extra `openvino`.
+            image_size: side of the square input in pixels, a multiple of 32; None for the model's own.
             revision: branch, tag or commit of a hub id.
             access: `token`, `cache_dir` and `local_files_only`, as in huggingface_hub; see `hub.access.HubAccess`.
 
         Raises:
             UnavailableError: the model, or a part of it, is missing and cannot be downloaded.
             ConfigError: its files contradict each other.
-            UsageError: device or dtype is not available.
+            UsageError: device, dtype or backend is not available, or `image_size` is out of range.
         """
         name = str(as_path("model", model)) if not isinstance(model, str) else as_text("model", model)
         torch_device = pick_device(device)
-        precision = pick_dtype(dtype, torch_device)
+        pick_dtype(dtype, torch_device)
+        check_backend(backend, torch_device)
         with hub_access(parse_access(access)):
             folder = download.resolve(name, revision)
-            network = load_network(folder)
+            network = load_network(folder, check_image_size(image_size))
+        precision = pick_dtype(dtype, torch_device, network.image_size)
+        if backend == "openvino":
+            accelerate(network, precision, name)
         return cls(network.to(torch_device), name, precision, folder)
 
     def namer(self, names: bool | Path | str) -> ObjectNamer | None:
@@ -98,14 +107,11 @@ class AuralSAM2:
         return load_namer(self.folder, self.name, self.network.sam2.hidden_dim, names)
 
     def save_pretrained(self, folder: Path | str) -> Path:
-        """Write a model folder.
+        """Write a model folder, created if missing, and return its path.
 
         The folder includes SAM 2 and the text encoder, as `sam2/` and `text/`, if they were loaded from inside the
         model's folder, and the namer of that folder, as `namer/`. Parts with a hub id or an absolute path are
         referenced.
-
-        Returns:
-            the folder, created if missing.
 
         Raises:
             OutputError: the folder cannot be written; earlier files in it are unchanged.
@@ -387,14 +393,8 @@ class VideoSegmentation:
         return folder.folder
 
 
-def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
-    """Check that a model takes text, if there is text among the prompts; raise a `UsageError` if it does not."""
-    if prompts.texts and config.fuser.modality != "audio+text":
-        raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")
-
-
 def load(
-    model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto", **hub: Any
+    model: str | Path, device: str | int | torch.device = "auto", dtype: str | torch.dtype = "auto", **options: Any
 ) -> AuralSAM2:
     """Load a model by name, folder or hub id; see `AuralSAM2.from_pretrained`."""
-    return AuralSAM2.from_pretrained(model, device, dtype, **hub)
+    return AuralSAM2.from_pretrained(model, device, dtype, **options)

@@ -18,6 +18,7 @@ from auralsam2.inference.video_session import VideoSession
 from auralsam2.inference.video_source import VideoSource
 from auralsam2.model_folder import check_parts
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
+from auralsam2.types import Prompts
 from auralsam2.utils.devices import DTYPES
 
 _MISFITS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, AssertionError)
@@ -96,3 +97,9 @@ def open_session(
     compute = partial(inference_context, model)
     network = streaming_network(model)
     return VideoSession(network, source, compute, combine=combine, merge=merge, memory=memory, disk=disk)
+
+
+def check_modality(config: ModelConfig, prompts: Prompts, name: str) -> None:
+    """Check that a model takes text, if there is text among the prompts; raise a `UsageError` if it does not."""
+    if prompts.texts and config.fuser.modality != "audio+text":
+        raise UsageError(f"model {name} reads no text: omit `text`, or use a model such as ref-avs")

@@ -16,6 +16,7 @@ from auralsam2.hub import download
 from auralsam2.hub.convert import HUB_ID
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.modeling.object_namer import ObjectNamer
+from auralsam2.modeling.openvino_encoder import OpenVinoEncoder
 from auralsam2.modeling.prompt_encoder import VisualPrompts, embed_prompts
 from auralsam2.modeling.sam2 import load_sam2
 from auralsam2.modeling.text_encoder import TextEncoder
@@ -59,17 +60,38 @@ def assemble_model(
     return network
 
 
-def load_network(folder: Path) -> AudioVisualNetwork:
+def load_network(folder: Path, image_size: int | None = None) -> AudioVisualNetwork:
     """Load the network of a model folder, on the CPU.
 
     Args:
         folder: a model folder, as `download.resolve` returns it.
+        image_size: side of the square input in pixels; None for the model's own.
 
     Raises:
         UnavailableError: a part is missing and cannot be downloaded, or a file is damaged.
         ConfigError: the configuration is out of range, the parts do not match, or weights are not finite.
     """
-    return assemble_model(ModelConfig.load(folder), folder, weights=folder)
+    config = ModelConfig.load(folder)
+    if image_size is not None:
+        config = dataclasses.replace(config, image_size=image_size)
+    return assemble_model(config, folder, weights=folder)
+
+
+def accelerate(network: AudioVisualNetwork, dtype: str, name: str) -> None:
+    """Let OpenVINO compute the image encoder of a network on the CPU; see `OpenVinoEncoder`.
+
+    Args:
+        network: on the CPU.
+        dtype: fp32 or bf16.
+        name: of the model, for the message.
+
+    Raises:
+        UsageError: OpenVINO is not installed or does not compute in `dtype`, or the model is a baseline, whose adapters
+            are inside the encoder.
+    """
+    if not isinstance(network, AuralNetwork):
+        raise UsageError(f"`backend=openvino`: model {name} is a baseline; use `backend=torch`")
+    network.accelerated_encoder = OpenVinoEncoder(network.sam2, dtype, download.cache_dir() / "openvino")
 
 
 def load_namer(folder: Path | None, name: str, width: int, names: bool | Path) -> ObjectNamer | None:

@@ -254,3 +254,22 @@ def test_one_picture_each_ten_seconds(segment, tmp_path):
     for (_, picture), row in zip(pictures, rows, strict=True):
         expected = draw_overlay(numbered(3 if row["index"] < 10 else 60), rle.decode_rle(row["rle"]))
         assert np.abs(picture.astype(int) - expected).mean() < 16
+
+
+def test_precision_backend_and_size_are_those_of_the_result(segment, clip, tmp_path, monkeypatch):
+    """The small model has 64 pixels."""
+    monkeypatch.setenv("AURALSAM2_CACHE", str(tmp_path / "cache"))
+    masks = []
+    for arguments in ((), ("--image-size", 96), ("--image-size", 96, "--dtype", "bf16", "--backend", "openvino")):
+        outcome = segment(clip, "--save", "json", "--end", 1, "--resume", *arguments)
+        assert outcome.code == 0, outcome.err
+        result = json.loads((tmp_path / "out" / "dog" / "result.json").read_text())
+        masks.append(result["frames"])
+        precision = "bf16" if "bf16" in arguments else "fp32"
+        assert outcome.err.splitlines()[0].endswith(f" in {precision}")
+        assert result["dtype"] == precision
+        assert result["options"]["image_size"] == (96 if arguments else None)
+        assert result["options"]["backend"] == ("openvino" if "openvino" in arguments else "torch")
+    assert masks[0] != masks[1]
+    outcome = segment(clip, "--image-size", 97)
+    assert outcome.error == "--image-size 97: give a multiple of 32 from 32 to 4096"

@@ -40,12 +40,31 @@ def test_other_devices_are_refused(device: Any) -> None:
 @pytest.mark.parametrize(
     ("dtype", "name"),
     [
-        *(("auto", "fp32"), ("fp32", "fp32"), ("float32", "fp32"), (torch.float32, "fp32"), (torch.float, "fp32")),
+        *(("fp32", "fp32"), ("float32", "fp32"), (torch.float32, "fp32"), (torch.float, "fp32")),
         *(("bf16", "bf16"), ("bfloat16", "bf16"), (torch.bfloat16, "bf16"), ("torch.bfloat16", "bf16")),
     ],
 )
 def test_names_of_precisions(dtype: Any, name: str) -> None:
     assert pick_dtype(dtype, CPU) == name
+
+
+@pytest.mark.parametrize(
+    ("features", "image_size", "name"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, 1024, "bf16"),
+        ({"amx_bf16": True}, 512, "bf16"),
+        ({"bf16": True, "neon": True}, 1024, "bf16"),
+        ({"avx512_bf16": True}, 480, "fp32"),
+        ({"avx512_bf16": False, "avx512_f": True}, 1024, "fp32"),
+        ({"sve_max_length": 256}, 1024, "fp32"),
+    ],
+)
+def test_automatic_precision_follows_the_processor(
+    monkeypatch: pytest.MonkeyPatch, features: dict[str, Any], image_size: int, name: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: features)
+    assert pick_dtype("auto", CPU, image_size) == name
+    assert pick_dtype("auto", torch.device("mps"), image_size) == "bf16"
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int8, "double", None, 16, "", "a\nb", torch.float16, "half"])

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from transformers import Sam2VideoModel
 
 from auralsam2.config import SAM2_FOLDER, AudioEncoderConfig, FuserConfig, ModelConfig, PromptingConfig
+from auralsam2.modeling.fast_attention import use_fast_attention
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.modeling.sam2 import Size, sam2_config
 from auralsam2.version import __version__
@@ -85,12 +86,17 @@ def build_full_network(backbone: Size = "large", seed: int = 0) -> AuralNetwork:
     On hiera-large, it has the architecture of the released checkpoints. On hiera-base-plus, it has that of the paper.
     """
     torch.manual_seed(seed)
-    sam2 = _spread(Sam2VideoModel(sam2_config(backbone)))
+    sam2 = build_sam2(backbone)
     config = ModelConfig.released(sam2=SAM2_FOLDER)
     if backbone != "large":
         fuser, prompting = FuserConfig.preset("paper"), PromptingConfig.preset("paper")
         config = dataclasses.replace(config, fuser=fuser, prompting=prompting)
     return AuralNetwork(config, sam2).eval()
+
+
+def build_sam2(backbone: Size, image_size: int = 1024) -> Sam2VideoModel:
+    """Build a SAM 2.0 with random weights."""
+    return use_fast_attention(_spread(Sam2VideoModel(sam2_config(backbone, image_size=image_size)).eval()))
 
 
 def build_small_network(image_size: int = 128, seed: int = 0) -> AuralNetwork:

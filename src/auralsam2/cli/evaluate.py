@@ -11,7 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from auralsam2.cli import options as parsing
-from auralsam2.cli.options import DatasetOption, DeviceOption, DtypeOption, ModelOption, ThreadsOption
+from auralsam2.cli.options import (
+    BackendOption,
+    DatasetOption,
+    DeviceOption,
+    DtypeOption,
+    ImageSizeOption,
+    ModelOption,
+    ThreadsOption,
+)
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError, message_line
 from auralsam2.evaluation.options import (
     COMBINES,
@@ -104,6 +112,8 @@ def evaluate_command(
     ] = None,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    backend: BackendOption = "torch",
+    image_size: ImageSizeOption = None,
     threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
@@ -124,6 +134,7 @@ def evaluate_command(
         seed=seed,
     )
     device, dtype = parsing.parse_device(device), parsing.parse_dtype(dtype)
+    backend = parsing.parse_backend(backend)
     if not root.is_dir():
         raise UsageError(f"`root={root}`: no such folder")
     if report is not None and report.is_dir():
@@ -150,7 +161,8 @@ def evaluate_command(
     from auralsam2.evaluation.predictor import AuralPredictor
     from auralsam2.evaluation.report import journal_path
     from auralsam2.evaluation.tables import table_lines
-    from auralsam2.model import AuralSAM2, pick_device, pick_dtype
+    from auralsam2.model import AuralSAM2
+    from auralsam2.utils.devices import check_backend, check_image_size, pick_device, pick_dtype
 
     pipeline_config = None
     if zero_shot is not None:
@@ -158,11 +170,13 @@ def evaluate_command(
         from auralsam2.zero_shot.predictor import ZeroShotPredictor
 
         pipeline_config = ZeroShotConfig.load(zero_shot)
+    check_backend(backend, pick_device(device))
     pick_dtype(dtype, pick_device(device))
+    check_image_size(image_size)
     if threads is not None:
         torch.set_num_threads(threads)
     _note(f"loading model {model}")
-    loaded = AuralSAM2.from_pretrained(model, device, dtype)
+    loaded = AuralSAM2.from_pretrained(model, device, dtype, backend=backend, image_size=image_size)
     if pipeline_config is not None:
         predictor = ZeroShotPredictor(pipeline_config.pipeline(loaded), options)
     else:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from auralsam2.cli import options
-from auralsam2.cli.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
+from auralsam2.cli.options import (
+    BackendOption,
+    DeviceOption,
+    DtypeOption,
+    ImageSizeOption,
+    ModelOption,
+    ThreadsOption,
+)
 from auralsam2.errors import EXIT_DONE, UsageError, message_line
 from auralsam2.utils import signals
 
@@ -70,6 +77,8 @@ def live(
     ] = "overlay,rows",
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    backend: BackendOption = "torch",
+    image_size: ImageSizeOption = None,
     threads: ThreadsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per frame on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
@@ -85,6 +94,7 @@ def live(
     formats = frozenset() if save == "none" else options.parse_outputs(save, choices=LIVE_FORMATS)
     settings = dict(map(_option, input_option or ()))
     device, dtype = options.parse_device(device), options.parse_dtype(dtype)
+    backend = options.parse_backend(backend)
     from auralsam2.hub import download
 
     download.check_available(model)
@@ -96,7 +106,7 @@ def live(
     if threads is not None:
         torch.set_num_threads(threads)
     _note(f"loading model {model}", quiet)
-    loaded = load(model, device, dtype)
+    loaded = load(model, device, dtype, backend=backend, image_size=image_size)
     segmentation = loaded.live(
         source,
         text=expression,

@@ -21,6 +21,7 @@ from auralsam2.types import Box, Mask, Point
 
 if TYPE_CHECKING:
     from auralsam2.outputs.postprocessing import PostProcessing
+    from auralsam2.utils.devices import Backend
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -223,6 +224,11 @@ def parse_device(name: str) -> str:
     return name
 
 
+def parse_backend(name: str) -> Backend:
+    """Parse the value of `--backend`."""
+    return parse_choice("--backend", name, ("torch", "openvino"))
+
+
 def parse_dtype(name: str) -> str:
     """Check the name of a precision."""
     return parse_choice("--dtype", name, ("auto", "fp32", "bf16", "fp16"))
@@ -242,7 +248,18 @@ ModelOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on.")]
 DtypeOption = Annotated[
-    str, typer.Option(metavar="auto|fp32|bf16|fp16", help="Precision; auto is fp32 on a CPU, bf16 elsewhere.")
+    str,
+    typer.Option(
+        metavar="auto|fp32|bf16|fp16",
+        help="Precision; auto is bf16 where the device computes in it; on a CPU, from 512 px on.",
+    ),
+]
+BackendOption = Annotated[
+    str, typer.Option(metavar="torch|openvino", help="Library for the image encoder; openvino is faster on x86 CPUs.")
+]
+ImageSizeOption = Annotated[
+    int | None,
+    typer.Option(metavar="PX", help="Side of the network's square input; smaller is faster and less exact."),
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of CPU threads.")]
 SmoothOption = Annotated[int, typer.Option(metavar="N", help="Majority of each pixel over N frames, odd.")]

@@ -13,11 +13,13 @@ import typer
 from auralsam2.batch.run_options import RunOptions
 from auralsam2.cli import options
 from auralsam2.cli.options import (
+    BackendOption,
     DeviceOption,
     DtypeOption,
     FeatherOption,
     FillHolesOption,
     GrowOption,
+    ImageSizeOption,
     MinAreaOption,
     ModelOption,
     SmoothOption,
@@ -118,6 +120,8 @@ def segment(
     feather: FeatherOption = 0.0,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    backend: BackendOption = "torch",
+    image_size: ImageSizeOption = None,
     threads: ThreadsOption = None,
     resume: Annotated[
         bool | None,
@@ -169,6 +173,8 @@ def segment(
         ),
         device=options.parse_device(device),
         dtype=options.parse_dtype(dtype),
+        backend=options.parse_backend(backend),
+        image_size=image_size,
         threads=threads,
         resume=manifest is not None if resume is None else resume,
         as_json=as_json,
@@ -255,6 +261,6 @@ def _segment(tasks: list[VideoTask], job: SegmentOptions, worker: VideoWorker, r
                 pending.append(task)
     if pending:
         worker.check_prompts(job.prompts)
-        report.note(f"loading model {job.model}")
+        report.note(f"loading model {job.model} in {worker.dtype}")
         worker.load()
         segment_all(pending, worker, report)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from auralsam2.model import AuralSAM2
     from auralsam2.outputs.postprocessing import PostProcessing
     from auralsam2.outputs.result_folder import OverlayRate
+    from auralsam2.utils.devices import Backend
 
 Progress = Callable[[Path, Any], AbstractContextManager[Callable[[Any], None]]]
 """Takes a video and its source; the context yields a function to call after each frame."""
@@ -41,7 +42,8 @@ class SegmentOptions:
         postprocessing: steps of post-processing.
         separate: make each sounding source an object of its own.
         names: name objects by the namer of the model, or by that of a folder.
-        device, dtype: names as on the command line.
+        device, dtype, backend: names as on the command line.
+        image_size: side of the network's input in pixels; None for the model's own.
         threads: number of CPU threads; None for the default of torch.
         resume: skip inputs whose results are complete.
         as_json: print one line of JSON for each input.
@@ -61,6 +63,8 @@ class SegmentOptions:
     postprocessing: PostProcessing
     device: str
     dtype: str
+    backend: Backend
+    image_size: int | None
     threads: int | None
     resume: bool
     as_json: bool
@@ -106,6 +110,8 @@ class SegmentOptions:
             "start": self.start,
             "end": self.end,
             "dtype": dtype,
+            "backend": self.backend,
+            "image_size": self.image_size,
             "save": sorted(self.save),
             "overlay_rate": self.overlay_rate,
             "postprocessing": asdict(self.postprocessing),
@@ -179,6 +185,9 @@ class VideoWorker:
         began: start of the run, in seconds since the epoch. Results that another run with an equal request has written
             since then count as complete even without `resume`.
 
+    Attributes:
+        dtype: precision of the computation: fp32, bf16 or fp16.
+
     Raises:
         AuralError: the model is not available, or device or precision are not.
     """
@@ -190,13 +199,17 @@ class VideoWorker:
         download.check_text(options.model, options.prompts.texts)
         import torch
 
-        from auralsam2.model import check_modality, pick_device, pick_dtype
+        from auralsam2.model_context import check_modality
+        from auralsam2.utils.devices import check_backend, check_image_size, pick_device, pick_dtype
 
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self._options, self._began = options, began
-        self._dtype = pick_dtype(options.dtype, pick_device(options.device))
-        self._config, self._weights = _fetch(options.model)
+        device = pick_device(options.device)
+        check_backend(options.backend, device)
+        check_image_size(options.image_size)
+        self._config, self._weights, image_size = _fetch(options.model)
+        self.dtype = pick_dtype(options.dtype, device, options.image_size or image_size)
         self._check_modality = check_modality
         self._model: AuralSAM2 | None = None
 
@@ -214,7 +227,13 @@ class VideoWorker:
 
         if self._model is None:
             options = self._options
-            model = AuralSAM2.from_pretrained(options.model, options.device, options.dtype)
+            model = AuralSAM2.from_pretrained(
+                options.model,
+                options.device,
+                options.dtype,
+                backend=options.backend,
+                image_size=options.image_size,
+            )
             streaming_network(model)
             if _fetch(options.model)[1] != self._weights:
                 raise UnavailableError(
@@ -259,7 +278,7 @@ class VideoWorker:
                     save=options.save,
                     overlay_rate=options.overlay_rate,
                     postprocessing=options.postprocessing,
-                    options=options.options(request, self._dtype),
+                    options=options.options(request, self.dtype),
                     on_frame=on_frame,
                 )
         return Outcome(status="done", warnings=tuple(result.warnings))
@@ -277,7 +296,9 @@ class VideoWorker:
             fps=options.fps,
             start=options.start,
             end=options.end,
-            dtype=self._dtype,
+            dtype=self.dtype,
+            backend=options.backend,
+            image_size=options.image_size,
             save=options.save,
             overlay_rate=options.overlay_rate,
             postprocessing=options.postprocessing,
@@ -318,14 +339,14 @@ def check_resume(job: SegmentOptions) -> None:
         raise UsageError("--resume needs json in --save: result.json records complete results")
 
 
-def _fetch(model: str) -> tuple[Any, str]:
-    """Fetch all parts of a model; returns its configuration and the hash of its weights."""
+def _fetch(model: str) -> tuple[Any, str, int]:
+    """Fetch all parts of a model; returns its configuration, the hash of its weights, and its image size."""
     from auralsam2.config import ModelConfig
     from auralsam2.hub import download
 
     folder = download.resolve(model)
     config = ModelConfig.load(folder)
-    download.fetch_sam2(config.sam2, folder)
+    sam2 = download.fetch_sam2(config.sam2, folder)
     if config.text is not None:
         download.fetch_text(config.text, folder)
-    return config, download.weights_hash(folder)
+    return config, download.weights_hash(folder), config.image_size or download.sam2_image_size(sam2)

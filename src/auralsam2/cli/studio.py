@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from auralsam2.cli import options
-from auralsam2.cli.options import DeviceOption, DtypeOption, ModelOption, ThreadsOption
+from auralsam2.cli.options import (
+    BackendOption,
+    DeviceOption,
+    DtypeOption,
+    ImageSizeOption,
+    ModelOption,
+    ThreadsOption,
+)
 
 EXAMPLES = """
 Examples:
@@ -50,6 +57,8 @@ def studio(
     open_page: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     device: DeviceOption = "auto",
     dtype: DtypeOption = "auto",
+    backend: BackendOption = "torch",
+    image_size: ImageSizeOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Segment videos in the browser with audio, text and clicks; correct and export the masks.
@@ -73,6 +82,8 @@ def studio(
         open_page=open_page,
         device=options.parse_device(device),
         dtype=options.parse_dtype(dtype),
+        backend=options.parse_backend(backend),
+        image_size=image_size,
         threads=threads,
     )
     raise typer.Exit(code)

@@ -155,6 +155,19 @@ def fetch_sam2(id_or_dir: str, base: Path | None = None) -> Path:
     return _part(id_or_dir, base, "sam2", _SAM2_NEEDS, _SAM2_FILES, remedy)
 
 
+def sam2_image_size(folder: Path) -> int:
+    """Return the side of the square input of a SAM 2 in pixels, by its configuration.
+
+    Raises:
+        UnavailableError: the configuration is damaged.
+    """
+    try:
+        size = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))["image_size"]
+        return int(size[0] if isinstance(size, list) else size)
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise UnavailableError(f"{folder / CONFIG_FILE}: no image size; copy or download the folder again") from error
+
+
 def fetch_text(id_or_dir: str, base: Path | None = None) -> Path:
     """Return the folder of a frozen text encoder with its tokeniser; arguments and errors as in `fetch_sam2`."""
     remedy = f'name its folder as "text" in the {CONFIG_FILE} of the model'

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
 from transformers import Sam2VideoModel
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine
+
+from auralsam2.modeling.sam2 import input_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,15 @@ def encode_pyramid(model: Sam2VideoModel, pixels: torch.Tensor, *, with_gradient
         output = model.vision_encoder(pixels, return_dict=True)
     fine, middle, coarse = output.fpn_hidden_states
     return FramePyramid((fine, middle, coarse))
+
+
+def encoder_hash(model: Sam2VideoModel, *facts: str) -> str:
+    """Return a hash of everything but the images that determines the maps: weights, image size and further facts."""
+    digest = hashlib.sha256(" ".join([str(input_side(model)), *facts]).encode())
+    for name, value in sorted(model.vision_encoder.state_dict().items()):
+        digest.update(f"\n{name} {tuple(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def sine_position(width: int, grid: tuple[int, int], like: torch.Tensor) -> torch.Tensor:

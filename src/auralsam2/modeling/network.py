@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +16,7 @@ from auralsam2.config import ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.aural_fuser import AuralFuser, FuserOutput
-from auralsam2.modeling.image_encoder import FrameFeatures, encode_pyramid, frame_features, sine_position
+from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, frame_features, sine_position
 from auralsam2.modeling.mask_decoder import DecoderOutput, MaskDecoder
 from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.prompt_encoder import embed_prompts
@@ -159,6 +159,10 @@ class AudioVisualNetwork(nn.Module):
 class AuralNetwork(AudioVisualNetwork):
     """AuralSAM2: AuralFuser and the audio encoder are trained; arguments as in `AudioVisualNetwork`.
 
+    Attributes:
+        accelerated_encoder: maps normalised images (T, 3, S, S) to the pyramid in place of SAM 2's image encoder, at
+            inference; None for SAM 2's.
+
     Raises:
         ConfigError: the width of SAM 2 differs from the fuser's, or the configuration is of a baseline.
     """
@@ -168,6 +172,7 @@ class AuralNetwork(AudioVisualNetwork):
         if config.method != "auralsam2":
             raise ConfigError(f"method is {config.method!r}: a baseline, not AuralSAM2")
         self.fuser = AuralFuser(config.fuser, config.extensions)
+        self.accelerated_encoder: Callable[[torch.Tensor], FramePyramid] | None = None
 
     @property
     def trained_modules(self) -> dict[str, nn.Module]:
@@ -176,7 +181,8 @@ class AuralNetwork(AudioVisualNetwork):
 
     def encode(self, pixels: torch.Tensor, *, with_patches: bool = True) -> tuple[FrameFeatures, ...]:
         """Run the image encoder once on (T, 3, S, S), and compute the fuser's patch maps too, with `with_patches`."""
-        pyramid = encode_pyramid(self.sam2, pixels)
+        encoder = self.accelerated_encoder
+        pyramid = encode_pyramid(self.sam2, pixels) if encoder is None else encoder(pixels)
         return frame_features(self.sam2, pyramid, self.fuser.embed(pyramid.maps) if with_patches else ())
 
     def encode_text(self, expression: str | None) -> torch.Tensor | None:

@@ -12,6 +12,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 )
 
 from auralsam2.errors import ConfigError
+from auralsam2.modeling.fast_attention import use_fast_attention
 from auralsam2.utils.pretrained import check_config, load_outline, load_part, pretrained_errors
 
 Size = Literal["tiny", "small", "base-plus", "large"]
@@ -142,7 +143,7 @@ def load_sam2(folder: Path, image_size: int | None = None) -> Sam2VideoModel:
             raise ConfigError(f"{folder / 'config.json'}: image_size {native} is no multiple of 32 from 32 to 8192")
         if large:
             load_outline(lambda: Sam2VideoModel(config), folder)
-        return load_part(Sam2VideoModel, folder, config)
+        return use_fast_attention(load_part(Sam2VideoModel, folder, config))
 
 
 def input_side(model: Sam2VideoModel) -> int:

@@ -26,6 +26,8 @@ def request_hash(
     end: float | None,
     dtype: str,
     save: Collection[str],
+    backend: str = "torch",
+    image_size: int | None = None,
     audio_track: int | str | None = None,
     overlay_rate: str = "processed",
     postprocessing: PostProcessing | None = None,
@@ -47,6 +49,8 @@ def request_hash(
         end: last processed second; None for the end of the video.
         dtype: fp32, bf16 or fp16.
         save: kinds of files to write.
+        backend: torch or openvino.
+        image_size: side of the network's input in pixels; None for the model's own.
         audio_track: number or language of the audio track; None for the default one.
         overlay_rate: `processed` or `source`.
         postprocessing: steps of post-processing; None for none.
@@ -70,6 +74,8 @@ def request_hash(
         "start": start,
         "end": end,
         "dtype": dtype,
+        "backend": backend,
+        "image_size": image_size,
         "save": sorted(save),
         "overlay_rate": overlay_rate,
         "postprocessing": postprocessing or PostProcessing(),

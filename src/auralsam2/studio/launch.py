@@ -25,6 +25,7 @@ from auralsam2.utils import signals
 if TYPE_CHECKING:
     from auralsam2.model import AuralSAM2
     from auralsam2.studio.storage import SessionStore
+    from auralsam2.utils.devices import Backend
 
 _NEEDED = ("fastapi", "uvicorn", "websockets")
 _MIN_TOKEN = 16
@@ -51,6 +52,8 @@ def run_studio(
     open_page: bool,
     device: str,
     dtype: str,
+    backend: Backend,
+    image_size: int | None,
     threads: int | None,
 ) -> int:
     """Serve the Studio until it is interrupted.
@@ -69,6 +72,8 @@ def run_studio(
         open_page: whether to open the page in the browser.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto`, `fp32`, `bf16` or `fp16`.
+        backend: `torch` or `openvino`.
+        image_size: side of the network's input in pixels; None for the model's own.
         threads: number of CPU threads; None for the default of torch.
 
     Returns:
@@ -98,7 +103,7 @@ def run_studio(
         settings = Settings(token=token, home=home or default_home(), host=host, limits=limits)
         with SessionStore(settings.home) as store:
             _note(f"loading model {model}")
-            loaded = AuralSAM2.from_pretrained(model, device, dtype)
+            loaded = AuralSAM2.from_pretrained(model, device, dtype, backend=backend, image_size=image_size)
             streaming_network(loaded)  # raises for a baseline
             _serve(settings, loaded, store, listener, video=video, open_page=open_page)
     _note("stopped; the sessions are saved")

@@ -19,8 +19,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from auralsam2.modeling.network import AudioVisualNetwork
-
 _log = logging.getLogger(__name__)
 
 SUFFIX = ".safetensors"
@@ -37,7 +35,7 @@ class FeatureDiskCache:
 
     Args:
         folder: created if missing.
-        owner: identifies encoder, size and precision; see `encoder_identity`.
+        owner: identifies encoder, size and precision; see `image_encoder.encoder_hash`.
         limit: maximum size of all entries in bytes.
         half: store float16; results then differ by rounding from those without a cache.
     """
@@ -125,12 +123,3 @@ class FeatureDiskCache:
             Path(part).unlink(missing_ok=True)
         self._puts += 1
         self._counted += path.stat().st_size
-
-
-def encoder_identity(network: AudioVisualNetwork, precision: str) -> str:
-    """Return a hash of everything but the images that determines the maps: weights, size, precision."""
-    digest = hashlib.sha256(f"{network.image_size} {precision}".encode())
-    for name, value in sorted(network.sam2.vision_encoder.state_dict().items()):
-        digest.update(f"\n{name} {tuple(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

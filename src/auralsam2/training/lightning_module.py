@@ -21,7 +21,7 @@ from auralsam2.inference.clip import track_frames
 from auralsam2.inference.tracker import full_size
 from auralsam2.model_folder import save_network
 from auralsam2.modeling.aural_fuser import FuserOutput
-from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, frame_features
+from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, encoder_hash, frame_features
 from auralsam2.modeling.mask_decoder import DecoderOutput
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
@@ -30,7 +30,7 @@ from auralsam2.stampavs.assets import collect_assets
 from auralsam2.training.contrastive_loss import contrastive_loss
 from auralsam2.training.dataset import Draws, TrainingClip, TrainingClips, ValidationClips, build_loader
 from auralsam2.training.distillation import DistillationTarget, distillation_loss
-from auralsam2.training.feature_disk_cache import FeatureDiskCache, encoder_identity
+from auralsam2.training.feature_disk_cache import FeatureDiskCache
 from auralsam2.training.initialise import calibrate_audio_input, calibrate_fuser
 from auralsam2.training.losses import mask_losses, matching_loss
 from auralsam2.training.optimiser import build_optimiser, build_schedule
@@ -77,7 +77,7 @@ class ClipModule(pl.LightningModule):
         data, size = recipe.data, network.image_size
         self.cache = None
         if data.cache is not None:
-            owner = encoder_identity(network, recipe.trainer.precision)
+            owner = encoder_hash(network.sam2, recipe.trainer.precision)
             self.cache = FeatureDiskCache(
                 Path(data.cache), owner, int(data.cache_gigabytes * 1e9), half=data.cache_half
             )
