@@ -71,7 +71,10 @@ def grouped_prompts(
         (
             number,
             Prompts(
-                points=given["point"], boxes=given["box"], masks=given["mask"], text=_single(number, given["text"])
+                points=tuple(given["point"]),
+                boxes=tuple(given["box"]),
+                masks=tuple(given["mask"]),
+                text=_single(number, given["text"]),
             ),
         )
         for number, given in objects.items()
