@@ -1,6 +1,6 @@
 """Semantic scores of the namer on StampAVS: mIoU and F over the categories, and the time of naming.
 
-    python experiments/names.py ROOT [--splits test-seen] [--clips N] [--write docs/benchmarks/results.md]
+    python experiments/names.py ROOT [--splits test-seen,test-new-image] [--clips N] [--write docs/benchmarks/results.md]
 
 Compares the model's own masks, separated into sources, with the true masks of the sounding objects, and with own masks
 that have the true names, the best that any namer can reach. Each source gets
@@ -145,7 +145,7 @@ def score_names(model: AuralSAM2, root: Path, split: str, clips: int | None = No
 
 def main() -> int:
     """Run the command line."""
-    parser = splits_parser((__doc__ or "").splitlines()[0], ("test-seen",))
+    parser = splits_parser((__doc__ or "").splitlines()[0], ("test-seen", "test-new-image"))
     parser.add_argument("--write", type=Path, help="document with a section for the table")
     options = parser.parse_args()
     torch.set_num_threads(1)
