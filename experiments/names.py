@@ -1,6 +1,6 @@
 """Semantic scores of the namer on StampAVS: mIoU and F over the categories, and the time of naming.
 
-    python experiments/names.py ROOT [--splits test-seen,test-new-image] [--clips N] [--write docs/benchmarks/results.md]
+    python experiments/names.py ROOT [--splits test-seen,test-new-image] [--clips N] [--write DOCUMENT]
 
 Compares the model's own masks, separated into sources, with the true masks of the sounding objects, and with own masks
 that have the true names, the best that any namer can reach. Each source gets
