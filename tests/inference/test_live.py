@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import os
 import threading
 import time
@@ -55,6 +57,30 @@ def test_windows_of_the_training_length_give_the_masks_of_segment(model, video, 
         return
     with piped(video.read_bytes()) as pipe:
         assert_same(list(model.live(pipe, fps=fps, realtime=False)), expected)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_addresses_and_named_pipes(model, video, tmp_path):
+    expected = list(model.segment(video))
+    handler = functools.partial(QuietHandler, directory=video.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{video.name}"
+        live = model.live(address, realtime=False)
+        assert_same(list(live), expected)
+        assert live.info.name == address
+        with pytest.raises(InputError, match="cannot be opened"):
+            model.live(address.replace(".mkv", ".ts"))
+        server.shutdown()
+    os.mkfifo(tmp_path / "pipe")
+    feeder = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(video.read_bytes()))
+    feeder.start()
+    assert_same(list(model.live(tmp_path / "pipe", realtime=False)), expected)
+    feeder.join()
 
 
 @pytest.mark.parametrize("latency", [1, 2])

@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Callable
 
+import jsonschema
 import numpy as np
 import pytest
 from hypothesis import given
@@ -126,3 +127,13 @@ def test_one_pixel_of_a_huge_frame_is_visible(info: MediaInfo, header: dict, seg
     assert row["area"] == 0.0  # rounded away
     members = dict(result_json.result_members(info, header, lambda: iter([row]), {}, []))
     assert list(members["intervals"]) == [[0.0, 0.1]]
+
+
+def test_rows_with_labels_fit_the_schema(segmentation: Make, info: MediaInfo, header: dict) -> None:
+    frames = [dataclasses.replace(segmentation(n), label="dog" if n else None, label_score=0.75) for n in range(2)]
+    rows = [result_json.frame_row(frame) for frame in frames]
+    assert [row.get("label") for row in rows] == [None, "dog"]
+    members = result_json.result_members(info, header, lambda: iter(rows), {}, [])
+    result = {name: list(value) if hasattr(value, "__next__") else value for name, value in members}
+    jsonschema.validate(result, json.loads(result_json.SCHEMA_FILE.read_text()))
+    assert result["objects"] == [{"object_id": 0, "label": "dog", "label_score": 0.75}]

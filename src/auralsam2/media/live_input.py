@@ -8,7 +8,7 @@ import select
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import av
 import av.error
@@ -77,7 +77,8 @@ def open_live(
         if input_format is not None:
             file, timeout = str(source), (ANSWER_SECONDS, ANSWER_SECONDS)
         elif path.is_fifo():
-            file = _Pipe(os.open(path, os.O_RDONLY), stopped)
+            opened = path.open("rb", buffering=0)
+            file = _Pipe(opened.fileno(), stopped, opened)
         elif path.is_char_device():
             raise UsageError(f"{path}: is a device: give its `input_format`, such as v4l2")
         else:
@@ -103,10 +104,16 @@ def _descriptor(stream: Any) -> int | None:
 
 
 class _Pipe:
-    """Binary stream of a file descriptor that ends once `stopped` returns true, even while no data come."""
+    """Binary stream of a file descriptor that ends once `stopped` returns true, even while no data come.
 
-    def __init__(self, descriptor: int, stopped: Callable[[], bool]) -> None:
-        self._descriptor, self._stopped = descriptor, stopped
+    Args:
+        descriptor: of the open file.
+        stopped: see `open_live`.
+        file: is closed with this object.
+    """
+
+    def __init__(self, descriptor: int, stopped: Callable[[], bool], file: IO[bytes] | None = None) -> None:
+        self._descriptor, self._stopped, self._file = descriptor, stopped, file
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes; none at the end."""
