@@ -21,33 +21,30 @@ from helpers.forked_process import ForkedProcess, ForkServer, checkout_environme
 from helpers.shared_folders import build_once
 
 pytest_plugins = ("helpers.studio_browser",)
-_CACHES = pytest.StashKey[str]()
 _SLOW = {"start", "fork", "wheel", "installed"}
 """Fixtures that start programs."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Set the environment of a worker and of the processes that it starts, before any test module imports torch.
+_CACHE_FOLDER = tempfile.mkdtemp(prefix="auralsam2-tests-")
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HOME": f"{_CACHE_FOLDER}/huggingface",
+    "HF_HUB_CACHE": f"{_CACHE_FOLDER}/huggingface/hub",
+    "AURALSAM2_CACHE": f"{_CACHE_FOLDER}/auralsam2",
+    "OMP_NUM_THREADS": "1",
+}
+"""Environment of a worker and of the processes that it starts, set before any other file of the tests imports torch.
 
-    One thread a process: small models gain nothing from more, threads that wait for each other on a busy machine take
-    ten times as long, and sums over more threads may differ in the last bit.
-    """
-    folder = tempfile.mkdtemp(prefix="auralsam2-tests-")
-    config.stash[_CACHES] = folder
-    os.environ |= {
-        "HF_HUB_OFFLINE": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HOME": f"{folder}/huggingface",
-        "HF_HUB_CACHE": f"{folder}/huggingface/hub",
-        "AURALSAM2_CACHE": f"{folder}/auralsam2",
-        "OMP_NUM_THREADS": "1",
-    }
+One thread a process: small models gain nothing from more, threads that wait for each other on a busy machine take ten
+times as long, and sums over more threads may differ in the last bit.
+"""
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
+def pytest_unconfigure() -> None:
     """Remove the caches."""
-    shutil.rmtree(config.stash[_CACHES], ignore_errors=True)
+    shutil.rmtree(_CACHE_FOLDER, ignore_errors=True)
 
 
 @pytest.hookimpl(tryfirst=True)
