@@ -1,9 +1,19 @@
-"""Tests of paths from outside that never raise, whatever the name."""
+"""Paths from outside: tests that never raise, whatever the name, and the suffixes of videos and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+
+_EXTENSIONS = (
+    ".mp4 .m4v .mov .qt .mkv .webm .avi .divx .mpg .mpeg .mpe .m1v .m2v .mpv .vob .ts .mts .m2ts .m2t "
+    ".trp .flv .f4v .wmv .asf .ogv .ogm .3gp .3g2 .mxf .dv .dif .gxf .rm .rmvb .wtv .nut .ivf .y4m "
+    ".mjpeg .mjpg .h264 .264 .avc .h265 .265 .hevc .obu .amv .mj2 .gif .apng"
+)
+VIDEO_EXTENSIONS = frozenset(_EXTENSIONS.split())
+"""Suffixes of the files in a folder that count as videos."""
+PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
+"""Suffixes of the files in a folder that count as pictures."""
 
 
 def exists(path: Path) -> bool:

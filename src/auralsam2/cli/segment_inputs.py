@@ -10,16 +10,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from auralsam2.errors import InputError
+from auralsam2.paths import PICTURE_EXTENSIONS, VIDEO_EXTENSIONS
 
-_EXTENSIONS = (
-    ".mp4 .m4v .mov .qt .mkv .webm .avi .divx .mpg .mpeg .mpe .m1v .m2v .mpv .vob .ts .mts .m2ts .m2t "
-    ".trp .flv .f4v .wmv .asf .ogv .ogm .3gp .3g2 .mxf .dv .dif .gxf .rm .rmvb .wtv .nut .ivf .y4m "
-    ".mjpeg .mjpg .h264 .264 .avc .h265 .265 .hevc .obu .amv .mj2 .gif .apng"
-)
-VIDEO_EXTENSIONS = frozenset(_EXTENSIONS.split())
-"""Suffixes of the files in a folder that count as videos."""
-PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""Suffixes of the files in a folder that count as pictures."""
 _NAMED = 3
 """Number of passed-over files that a note names."""
 

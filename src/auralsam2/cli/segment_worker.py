@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from auralsam2.cli.segment_inputs import VIDEO_EXTENSIONS
 from auralsam2.config import NAMER_FOLDER
 from auralsam2.errors import AuralError, InputError, UnavailableError, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.paths import VIDEO_EXTENSIONS
 from auralsam2.types import Prompts
 
 if TYPE_CHECKING:

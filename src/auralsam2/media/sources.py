@@ -21,10 +21,9 @@ from PIL import Image
 from auralsam2.arguments import as_array, as_index, as_number, as_path
 from auralsam2.errors import InputError, UsageError, quoted
 from auralsam2.media.frame_reader import read_frames
+from auralsam2.paths import PICTURE_EXTENSIONS
 from auralsam2.types import Frame
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""Endings of the files in a folder that count as pictures."""
 _TICKS = 90_000
 _LOSSLESS = {"qp": "0", "preset": "ultrafast", "bf": "0", "g": "30"}
 
@@ -192,9 +191,11 @@ def _remote(address: str) -> IO[bytes]:
 
 def _folder(folder: Path) -> Iterator[np.ndarray]:
     """The pictures of a folder, by name."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.is_file())
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_EXTENSIONS and path.is_file())
     if not paths:
-        raise InputError(f"{folder}: no pictures in this folder: their names end in {', '.join(sorted(PICTURES))}")
+        raise InputError(
+            f"{folder}: no pictures in this folder: their names end in {', '.join(sorted(PICTURE_EXTENSIONS))}"
+        )
     return map(_picture, paths)
 
 
