@@ -10,7 +10,7 @@ import torch
 import auralsam2
 from auralsam2.errors import UnavailableError, UsageError
 from auralsam2.hub.access import HubAccess, hub_access, hub_options, parse_access
-from auralsam2.hub.download import fetch_sam2, resolve
+from auralsam2.hub.download import check_text, fetch_sam2, resolve
 from auralsam2.hub.upload import push_folder
 from helpers.local_hub import NEW, OLD, LocalHub
 
@@ -92,3 +92,15 @@ def test_uploads_that_fail(server: LocalHub, model: auralsam2.AuralSAM2, small_m
     server.close()
     with pytest.raises(UnavailableError, match=r"me/dogs: the upload failed .*check `repo_id` and `token`"):
         push_folder(folder, "me/dogs", token="hf_secret")
+
+
+def test_text_is_refused_before_the_weights_are_downloaded(server: LocalHub, small_model: Path) -> None:
+    config = (small_model / "config.json").read_bytes()
+    server.add("some/model", {"config.json": config, "model.safetensors": b"weights"})
+    with pytest.raises(UsageError, match="model some/model reads no text: omit `text`"):
+        check_text("some/model", ("the dog",))
+    assert any(path.endswith("/config.json") for path in server.requests)
+    assert not any("model.safetensors" in path for path in server.requests)
+    server.requests.clear()
+    check_text("some/model", ())
+    assert server.requests == []

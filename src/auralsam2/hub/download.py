@@ -108,17 +108,20 @@ def check_available(name_or_dir: str) -> None:
 
 
 def check_text(name_or_dir: str, texts: Collection[str]) -> None:
-    """Check that a model takes text, if there is text, as far as that is known without a download.
+    """Check that a model takes text, if there is text; of a hub id, the configuration alone is downloaded.
 
     Raises:
         UsageError: the model reads no text.
         ConfigError: its configuration is damaged.
+        UnavailableError: the configuration is neither on this machine nor downloadable.
     """
     entry = REGISTRY.get(name_or_dir)
     if entry is not None:
         reads = "text" in _modalities(entry, _folder(entry))
     else:
         folder = _local(name_or_dir)
+        if folder is None and texts:
+            folder = snapshot(name_or_dir, ((CONFIG_FILE,),), [CONFIG_FILE], "give its folder as the model")
         reads = folder is None or ModelConfig.load(folder).fuser.modality == "audio+text"
     if texts and not reads:
         raise UsageError(f"model {name_or_dir} reads no text: omit `text`, or use a model such as ref-avs")
