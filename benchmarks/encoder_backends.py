@@ -27,16 +27,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 from transformers import Sam2VideoModel
 
 from auralsam2.bench.material import build_sam2, describe_machine
+from auralsam2.bench.roofline import encoder_operations, gemm_rate
 from auralsam2.modeling.image_encoder import encode_pyramid
 from auralsam2.modeling.openvino_encoder import OpenVinoEncoder
 from auralsam2.modeling.sam2 import input_side
 
 Encoder = Callable[[torch.Tensor], torch.Tensor]
-GEMM = 2048
 
 
 def torch_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
@@ -91,17 +90,6 @@ def openvino_encoder(sam2: Sam2VideoModel, dtype: torch.dtype, cache: Path) -> E
     """Encode with an OpenVINO graph."""
     encoder = OpenVinoEncoder(sam2, "bf16" if dtype == torch.bfloat16 else "fp32", cache)
     return lambda pixels: encoder(pixels).maps[2]
-
-
-def gemm_rate(dtype: torch.dtype) -> float:
-    """Return the rate of a matrix product in floating-point operations a second, the best of three."""
-    a, b = torch.randn(GEMM, GEMM).to(dtype), torch.randn(GEMM, GEMM).to(dtype)
-    best = float("inf")
-    for _ in range(4):
-        began = time.perf_counter()
-        torch.mm(a, b)
-        best = min(best, time.perf_counter() - began)
-    return 2 * GEMM**3 / best
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -163,9 +151,8 @@ def measure(
     side = input_side(sam2)
     pixels = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     reference = encode_pyramid(sam2, pixels).maps[2]
-    with FlopCounterMode(display=False) as counter:
-        encode_pyramid(sam2, pixels)
-    rates = {dtype: gemm_rate(dtype) for dtype in (torch.float32, torch.bfloat16)}
+    operations = encoder_operations(sam2)
+    rates = {dtype: gemm_rate(dtype, torch.device("cpu")) for dtype in (torch.float32, torch.bfloat16)}
     rows: dict[str, dict[str, Any]] = {}
     encoders: dict[str, Encoder] = {}
     for name, (make, dtype) in makers.items():
@@ -188,7 +175,7 @@ def measure(
     for name in encoders:
         processor, wall = (median(times) for times in zip(*rows[name].pop("times"), strict=True))
         rate = rates[makers[name][1]]
-        rows[name] |= {"processor": processor, "wall": wall, "roofline": counter.get_total_flops() / rate / wall}
+        rows[name] |= {"processor": processor, "wall": wall, "roofline": operations / rate / wall}
     return list(rows.values())
 
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from auralsam2.bench import memory, report, speed
+from auralsam2.bench import memory, report, roofline, speed
 from auralsam2.utils.timing import STAGES
+from helpers.small_networks import small_sam2
 
 HARDWARE = {"cpu", "threads", "device", "torch", "auralsam2"}
 
@@ -25,6 +26,7 @@ def test_speed_reports_every_stage_and_the_audio_overhead(command, small_model):
         parts = [numbers["stages"][name] for name in ("encoder", "fuser", "decoder", "memory")]
         assert numbers["network"] == pytest.approx(sum(parts), rel=0.01)
         assert 0 < numbers["network_share"] <= 1
+        assert 0 < numbers["roofline_share"] < 2
         assert numbers["audio_overhead"] == pytest.approx(numbers["network"] / numbers["click_network"])
         assert {run["prompts"] for run in numbers["runs"]} == {"sound", "click"}
 
@@ -48,6 +50,15 @@ def test_prompting_reports_the_cost_of_audio_and_of_a_click(command, small_model
     ]
     table = command("bench", "prompting", "--model", small_model, "--frames", "1", "--rounds", "1")
     assert any(line.startswith("click / frame of the first pass") for line in table.out.splitlines())
+
+
+def test_operations_of_the_encoder_are_those_of_its_products():
+    """More than the products of weights with the tokens of each block alone, of which attention adds a part."""
+    sam2 = small_sam2(64)
+    weights = sum(p.numel() for name, p in sam2.vision_encoder.named_parameters() if p.ndim == 2)
+    operations = roofline.encoder_operations(sam2)
+    assert 2 * weights * (64 // 32) ** 2 < operations < 2 * weights * (64 // 4) ** 2 * 2
+    assert roofline.encoder_operations(small_sam2(256)) > 3.5 * roofline.encoder_operations(small_sam2(128))
 
 
 def test_stretches_are_whole_windows():

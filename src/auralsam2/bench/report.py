@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import typer
 
-from auralsam2.bench import memory, prompting, speed
+from auralsam2.bench import memory, prompting, roofline, speed
 from auralsam2.bench.material import (
     HEIGHT,
     WIDTH,
@@ -25,6 +25,7 @@ from auralsam2.errors import EXIT_SOME_FAILED, UsageError
 from auralsam2.hub import download
 from auralsam2.model import AuralSAM2, pick_device, pick_dtype
 from auralsam2.modeling.sam2 import Size
+from auralsam2.utils.devices import DTYPES
 from auralsam2.utils.timing import STAGES
 
 SPEED_FPS = 25
@@ -42,6 +43,7 @@ _LABELS = (
     ("click_wall", "wall time, click instead"),
     ("audio_overhead", "audio overhead, network"),
     ("audio_overhead_wall", "audio overhead, wall"),
+    ("roofline_share", "encoder / GEMM rate"),
 )
 _PROMPTING_LABELS = (
     ("first_pass_visual", "a frame: points, box"),
@@ -64,7 +66,8 @@ def report_speed(
     """Measure the time per frame of each stage, prompted by audio and by a click, and print a table or a JSON object.
 
     The whole pipeline runs, files included, on parts of one clip window each. Each part runs twice, prompted by audio
-    and by one point. Medians over the parts reduce the influence of other load on the machine.
+    and by one point. Medians over the parts reduce the influence of other load on the machine. `encoder / GEMM rate` is
+    the rate of floating-point operations of the image encoder, divided by that of one large matrix product.
 
     Args:
         model: name, folder or hub id; None for random weights at the released size.
@@ -85,6 +88,10 @@ def report_speed(
             ).summary()
             for dtype in dtypes
         }
+    operations = roofline.encoder_operations(loaded.network.sam2)
+    for dtype, numbers in results.items():
+        rate = roofline.gemm_rate(DTYPES[dtype], loaded.network.device)
+        numbers["roofline_share"] = operations / numbers["stages"]["encoder"] / rate
     report = {
         "machine": describe_machine(loaded.network.device.type),
         "model": loaded.name,
