@@ -54,6 +54,15 @@ def test_files_and_lines_of_standard_input(live, segment, tmp_path, monkeypatch)
         assert [frame.time for frame in overlay] == pytest.approx([0.0, 1.0, 2.0], abs=0.01)
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT interrupts, although a shell starts background jobs with SIGINT ignored."""
+    earlier = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, earlier)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_stops_and_the_second_interrupts(number):
     stopped = []
