@@ -56,6 +56,7 @@ def test_plain_equals_a_round_trip_through_json() -> None:
             "boxes": [],
             "masks": [],
             "text": None,
+            "objects": [],
         },
     }
 
