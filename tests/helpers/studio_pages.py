@@ -32,19 +32,30 @@ class Page:
         self.state: dict[str, Any] = {}
 
     def take(self) -> dict[str, Any]:
-        """The next message in words; masks on the way are kept."""
-        while True:
-            message = self._socket.receive()
-            if message["type"] == "websocket.close":
-                raise ConnectionError(message["code"])
-            if message.get("bytes") is not None:
-                self.masks.append(mask_codec.unpack_mask(message["bytes"]))
-                continue
-            told = json.loads(message["text"])
-            if told.get("is") == "state":
-                self.state = told
-            self.news.append(told)
-            return told
+        """The next message in words; masks before it are kept."""
+        while (message := self._receive()) is None:
+            pass
+        return message
+
+    def until_mask(self) -> None:
+        """Wait for a mask."""
+        count = len(self.masks)
+        while len(self.masks) == count:
+            self._receive()
+
+    def _receive(self) -> dict[str, Any] | None:
+        """The next message in words; None for a mask."""
+        message = self._socket.receive()
+        if message["type"] == "websocket.close":
+            raise ConnectionError(message["code"])
+        if message.get("bytes") is not None:
+            self.masks.append(mask_codec.unpack_mask(message["bytes"]))
+            return None
+        news = json.loads(message["text"])
+        if news.get("is") == "state":
+            self.state = news
+        self.news.append(news)
+        return news
 
     def send(self, do: str, **more: Any) -> int:
         self._number += 1

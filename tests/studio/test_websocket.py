@@ -105,6 +105,7 @@ def test_click_during_a_propagation_is_answered_first(studio: Studio, clip: Path
         page.ask("hear", object=0, on=True)
         studio.gate.let_through(2)  # the start, and one mask
         page.ask("run")
+        page.until_mask()
         number = page.send("points", object=0, tick=4, points=[[20, 12, 1]])
         studio.gate.let_through(None)
         order: list[Any] = []
