@@ -25,7 +25,7 @@ from scipy import ndimage
 import auralsam2
 from auralsam2.errors import OutputError, UsageError
 from auralsam2.media.probe import probe
-from auralsam2.outputs import marker_files, rle
+from auralsam2.outputs import interval_files, marker_files, rle
 from auralsam2.outputs.export import WRITERS, ExportOptions, export_segmentations, write_format
 from auralsam2.outputs.formats import FORMATS
 from auralsam2.outputs.label_studio import encode_brush
@@ -360,6 +360,19 @@ def test_intervals(table: MaskTable, tmp_path: Path) -> None:
     rows = [[marker.findtext(tag) for tag in ("in", "out", "name")] for marker in document.findall(".//marker")]
     assert rows == [[f"{10 * start:.0f}", f"{10 * end:.0f}", name] for start, end, _, name in expected]
     assert document.findtext(".//timebase") == "10"
+
+
+@pytest.mark.parametrize("fps", [0.0, 0.0004, 0.9])
+def test_timelines_of_slide_shows_have_a_usual_rate(table: MaskTable, tmp_path: Path, fps: float) -> None:
+    table = dataclasses.replace(table, info=dataclasses.replace(table.info, fps=fps))
+    interval_files.write_intervals(tmp_path, table)
+    root = ElementTree.parse(tmp_path / "intervals.fcpxml")
+    assert root.find(".//format").attrib["frameDuration"] == "1/25s"
+    assert [marker.attrib["start"] for marker in root.findall(".//marker")] == ["0s", "0s", "38/25s", "38/25s"]
+    document = ElementTree.parse(tmp_path / "intervals.xml")
+    assert document.findtext(".//timebase") == "25"
+    assert [marker.findtext("in") for marker in document.findall(".//marker")] == ["0", "0", "38", "38"]
+    assert "00:00:01:13" in (tmp_path / "intervals.edl").read_text()
 
 
 def test_markers_of_a_fractional_rate_are_whole_frames(table: MaskTable) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from auralsam2.outputs.marker_files import Interval, fcpxml, final_cut_xml
+from auralsam2.outputs.marker_files import Interval, fcpxml, final_cut_xml, timeline_rate
 from auralsam2.outputs.mask_table import MaskTable
 from auralsam2.outputs.result_json import object_intervals
 from auralsam2.utils.atomic_io import writing
@@ -65,7 +65,7 @@ def _web_vtt(rows: list[Interval]) -> Iterator[str]:
 
 
 def _edl(rows: list[Interval], table: MaskTable) -> Iterator[str]:
-    fps = table.info.fps or 25.0
+    fps = float(timeline_rate(table))
     yield f"TITLE: {Path(table.video_name).stem}"
     yield "FCM: NON-DROP FRAME"
     position = 0
@@ -93,6 +93,5 @@ def _clock(seconds: float) -> str:
 
 
 def _timecode(frame: int, fps: float) -> str:
-    base = max(1, round(fps))
-    seconds, frames = divmod(frame, base)
+    seconds, frames = divmod(frame, round(fps))
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frames:02d}"

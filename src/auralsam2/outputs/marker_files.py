@@ -25,9 +25,13 @@ class Interval(NamedTuple):
     name: str
 
 
-def _rate(table: MaskTable) -> Fraction:
-    """Return the frames per second of the video, such as 30000/1001; 25 if the rate is unknown."""
-    return Fraction(table.info.fps or _DEFAULT_RATE).limit_denominator(_MAX_DENOMINATOR)
+def timeline_rate(table: MaskTable) -> Fraction:
+    """Return the frames per second of an editor's timeline: those of the video, such as 30000/1001.
+
+    25 if the rate of the video is unknown or below 1, as that of a slide show; timelines have no such rates.
+    """
+    fps = table.info.fps if table.info.fps >= 1 else _DEFAULT_RATE
+    return Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
 
 
 def fcpxml(rows: Sequence[Interval], table: MaskTable) -> str:
@@ -36,7 +40,7 @@ def fcpxml(rows: Sequence[Interval], table: MaskTable) -> str:
     Final Cut Pro and DaVinci Resolve read it. The video is named by its file name, to be relinked. All times are
     multiples of the frame duration, as the format demands.
     """
-    rate = _rate(table)
+    rate = timeline_rate(table)
     frames = max(1, round(table.info.duration * rate), *(_frames(row, rate)[1] for row in rows))
     root = Element("fcpxml", version="1.9")
     resources = SubElement(root, "resources")
@@ -69,7 +73,7 @@ def final_cut_xml(rows: Sequence[Interval], table: MaskTable) -> str:
 
     Premiere Pro and DaVinci Resolve read it.
     """
-    rate = _rate(table)
+    rate = timeline_rate(table)
     root = Element("xmeml", version="5")
     sequence = SubElement(root, "sequence")
     _text(sequence, "name", _stem(table))
