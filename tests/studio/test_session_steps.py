@@ -63,8 +63,9 @@ def test_session_with_a_run_stays_open_without_a_page(start_studio: Callable[...
     released.start()
     with studio.page(name) as socket:
         page = Page(socket)
-        if page.take()["run"] is not None:
+        if page.until("state")["run"] is not None:
             page.until("done", "run")
+            page.until("state")
     assert studio.get(name)["objects"][0]["done"] == TICKS
 
 
