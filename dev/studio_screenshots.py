@@ -150,20 +150,16 @@ def main() -> None:
         page.get_by_role("link", name="All sessions").click()
         page.wait_for_selector(".card")
         shoot(page, "sessions")
-        context = browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True, color_scheme="dark")
-        tablet = context.new_page()
-        tablet.set_default_timeout(TIMEOUT_MS)
-        tablet.goto(url)
-        tablet.goto(f"{url.partition('#')[0]}#{name}")
-        tablet.wait_for_selector('.editor[data-link="open"]')
-        shoot(tablet, "tablet")
-        context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, color_scheme="dark")
-        phone = context.new_page()
-        phone.set_default_timeout(TIMEOUT_MS)
-        phone.goto(url)
-        phone.goto(f"{url.partition('#')[0]}#{name}")
-        phone.wait_for_selector('.editor[data-link="open"]')
-        shoot(phone, "phone")
+        for device, width, height in (("tablet", 1024, 768), ("phone", 390, 844)):
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, has_touch=True, color_scheme="dark"
+            )
+            touch = context.new_page()
+            touch.set_default_timeout(TIMEOUT_MS)
+            touch.goto(url)
+            touch.goto(f"{url.partition('#')[0]}#{name}")
+            touch.wait_for_selector('.editor[data-link="open"]')
+            shoot(touch, device)
         browser.close()
 
 

@@ -33,7 +33,7 @@ from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.stampavs.remix import read_scene
 from auralsam2.training.dataset import object_masks
-from reporting import conditions_sentence, markdown_table, measurement_conditions, write_section
+from reporting import conditions_sentence, markdown_table, measurement_conditions, publish
 from runs import splits_parser
 from separation import separated, true_tracks
 
@@ -161,9 +161,7 @@ def main() -> int:
         parser.error(str(error))
     table = markdown_table(["split", "masks", "categories", "mIoU", "class F"], rows)
     text = f"{conditions_sentence(measurement_conditions(model, 0), 'StampAVS')}\n\n{table}"
-    print(text)
-    if options.write:
-        write_section(options.write, "names", text)
+    publish(text, options.write, "names")
     return 0
 
 

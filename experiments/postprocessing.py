@@ -35,7 +35,7 @@ from reporting import (
     format_number,
     markdown_table,
     measurement_conditions,
-    write_section,
+    publish,
 )
 from runs import stampavs_parser
 
@@ -110,9 +110,7 @@ def main() -> int:
     head = ["step", *(name for score in SCORES for name in (score, "difference"))]
     data = f"{describe_stampavs(arguments.root)}, {clips} clips of {arguments.splits}"
     text = f"{markdown_table(head, rows)}\n\n{conditions_sentence(measurement_conditions(model, seed), data)}"
-    print(text)
-    if arguments.write:
-        write_section(arguments.write, "postprocessing", text)
+    publish(text, arguments.write, "postprocessing")
     return 0
 
 

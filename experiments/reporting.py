@@ -37,6 +37,13 @@ def write_section(document: Path, name: str, content: str) -> None:
     write_file(document, text.encode())
 
 
+def publish(text: str, document: Path | None, name: str) -> None:
+    """Print a text and, if there is a document, replace a section of it; see `replace_section`."""
+    print(text)
+    if document is not None:
+        write_section(document, name, text)
+
+
 def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     """Format a Markdown table."""
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))

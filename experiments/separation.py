@@ -28,7 +28,7 @@ from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.preprocess import normalise
 from auralsam2.stampavs.remix import read_scene
 from auralsam2.training.dataset import object_masks
-from reporting import conditions_sentence, markdown_table, measurement_conditions, write_section
+from reporting import conditions_sentence, markdown_table, measurement_conditions, publish
 from runs import splits_parser
 
 SCORES = ("mAP", "AP50", "AP75")
@@ -102,9 +102,7 @@ def main() -> int:
         parser.error(str(error))
     table = markdown_table(["split", "masks", "clips", *SCORES], rows)
     text = f"{conditions_sentence(measurement_conditions(model, 0), 'StampAVS')}\n\n{table}"
-    print(text)
-    if options.write:
-        write_section(options.write, "separation", text)
+    publish(text, options.write, "separation")
     return 0
 
 

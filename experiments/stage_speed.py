@@ -20,7 +20,7 @@ from auralsam2.errors import AuralError
 from auralsam2.model import AuralSAM2
 from auralsam2.samples import demo_clip
 from auralsam2.types import Point, Prompts
-from reporting import conditions_sentence, markdown_table, measurement_conditions, write_section
+from reporting import conditions_sentence, markdown_table, measurement_conditions, publish
 
 STAGES = ("encoder", "fuser", "decoder", "memory")
 KINDS = ("audio", "click")
@@ -75,9 +75,7 @@ def main() -> int:
     if len(devices) > 1:
         text += f" GPU: {torch.cuda.get_device_name()}."
     text += f"\n\n{markdown_table(head, rows)}"
-    print(text)
-    if options.write:
-        write_section(options.write, "stages", text)
+    publish(text, options.write, "stages")
     return 0
 
 

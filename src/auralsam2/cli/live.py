@@ -12,9 +12,11 @@ import typer
 
 from auralsam2.cli import options
 from auralsam2.cli.options import (
+    AudioTrackOption,
     BackendOption,
     DeviceOption,
     DtypeOption,
+    FpsOption,
     ImageSizeOption,
     ModelOption,
     ThreadsOption,
@@ -48,13 +50,8 @@ def live(
         str | None, typer.Option(metavar="TEXT", help="Referring expression, for models that take text.")
     ] = None,
     audio: Annotated[str | None, typer.Option(metavar="none", help="Use no sound; needs --text.")] = None,
-    audio_track: Annotated[
-        str | None,
-        typer.Option(metavar="N|LANG", help="Sound track: number from 0, or language. Default: the default track."),
-    ] = None,
-    fps: Annotated[
-        str, typer.Option(metavar="N|all", help="Frames to segment per second; models were trained at 1.")
-    ] = "1",
+    audio_track: AudioTrackOption = None,
+    fps: FpsOption = "1",
     latency: Annotated[
         float | None,
         typer.Option(

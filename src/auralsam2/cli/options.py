@@ -246,6 +246,13 @@ DatasetOption = Annotated[str, typer.Option(metavar="NAME", help=f"Name: {join(D
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME|DIR", help=f"Model: {join(MODELS)}, a folder or a hub id.")
 ]
+AudioTrackOption = Annotated[
+    str | None,
+    typer.Option(metavar="N|LANG", help="Sound track: number from 0, or language. Default: the default track."),
+]
+FpsOption = Annotated[
+    str, typer.Option(metavar="N|all", help="Frames to segment per second; models were trained at 1.")
+]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda|cuda:N|mps", help="Device to compute on.")]
 DtypeOption = Annotated[
     str,

@@ -13,11 +13,13 @@ import typer
 from auralsam2.batch.run_options import RunOptions
 from auralsam2.cli import options
 from auralsam2.cli.options import (
+    AudioTrackOption,
     BackendOption,
     DeviceOption,
     DtypeOption,
     FeatherOption,
     FillHolesOption,
+    FpsOption,
     GrowOption,
     ImageSizeOption,
     MinAreaOption,
@@ -90,13 +92,8 @@ def segment(
     audio: Annotated[
         str | None, typer.Option(metavar="FILE|none", help="Use the sound of this file, or no sound.")
     ] = None,
-    audio_track: Annotated[
-        str | None,
-        typer.Option(metavar="N|LANG", help="Sound track: number from 0, or language. Default: the default track."),
-    ] = None,
-    fps: Annotated[
-        str, typer.Option(metavar="N|all", help="Frames to segment per second; models were trained at 1.")
-    ] = "1",
+    audio_track: AudioTrackOption = None,
+    fps: FpsOption = "1",
     start: Annotated[str, typer.Option(metavar="S|M:S", help="Start, in seconds.")] = "0",
     end: Annotated[
         str | None,

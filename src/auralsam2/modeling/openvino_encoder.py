@@ -30,8 +30,8 @@ _PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 class OpenVinoEncoder:
     """Image encoder that OpenVINO computes on the CPU, frame by frame.
 
-    The first use of a model converts its encoder in about a minute and compiles it in ten seconds. Later uses load both
-    from the cache.
+    The first use of a model converts and compiles its encoder. Later uses load the graph and the compiled form from the
+    cache.
 
     Args:
         sam2: SAM 2 on the CPU.

@@ -22,19 +22,52 @@ _PERIOD = 0.25
 """Seconds between two progress messages."""
 
 
-class PropagationJob:
-    """Propagation of objects, one mask at a time; prompts that are not decoded yet are decoded first.
+class StepJob:
+    """Job of a session in steps.
 
     Args:
-        replay: session of the objects.
-        state: its state.
-        command: objects, frames and direction; the objects exist, and the frames lie in the clip.
+        total: number of steps.
 
     Attributes:
         complete: objects that get a mask on every frame.
         changed: objects whose prompts have changed since the start.
         outdated: (object, frame) pairs whose prompts have changed since the start; their masks are ignored.
         removed: objects that were removed since the start; their masks are ignored.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.complete: set[int] = set()
+        self.changed: set[int] = set()
+        self.outdated: set[tuple[int, int]] = set()
+        self.removed: set[int] = set()
+        self._total = total
+        self._done = 0
+        self._started = time.monotonic()
+        self._last_report = 0.0
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """Progress message with the estimated remaining seconds, None before the first step."""
+        eta = remaining_seconds(self._started, self._done, self._total)
+        return {"what": "run", "done": self._done, "total": self._total, "eta": eta}
+
+    @property
+    def report_due(self) -> bool:
+        """True if the last progress message is older than `_PERIOD`; resets the timer."""
+        now = time.monotonic()
+        due = now - self._last_report >= _PERIOD
+        if due:
+            self._last_report = now
+        return due
+
+
+class PropagationJob(StepJob):
+    """Propagation of objects, one mask at a time; prompts that are not decoded yet are decoded first.
+
+    Args:
+        replay: session of the objects.
+        state: its state.
+        command: objects, frames and direction; the objects exist, and the frames lie in the clip.
     """
 
     def __init__(self, replay: SessionReplay, state: SessionState, command: PropagateCommand) -> None:
@@ -47,16 +80,10 @@ class PropagationJob:
         covers = (self._first, self._last) == (0, ticks - 1) and (
             command.direction == "both" or begin == (0 if command.direction == "forward" else ticks - 1)
         )
-        self.complete = set(self._numbers) if covers else set()
         first = begin if command.direction == "forward" else self._first
-        self._total = replay.pending(self._numbers) + len(self._numbers) * (self._last - first + 1)
-        self._done = 0
-        self._started = time.monotonic()
-        self._last_report = 0.0
+        super().__init__(replay.pending(self._numbers) + len(self._numbers) * (self._last - first + 1))
+        self.complete = set(self._numbers) if covers else set()
         self._steps = self._run(begin)
-        self.changed: set[int] = set()
-        self.outdated: set[tuple[int, int]] = set()
-        self.removed: set[int] = set()
 
     def step(self) -> tuple[bool, Segmentation | None]:
         """Do one step; returns whether the propagation is finished, and the mask if the step has one."""
@@ -107,21 +134,6 @@ class PropagationJob:
         number = segmentation.object_id
         return number not in self.removed and (number, segmentation.index) not in self.outdated
 
-    @property
-    def progress(self) -> dict[str, Any]:
-        """Progress message with the estimated remaining seconds, None before the first step."""
-        eta = remaining_seconds(self._started, self._done, self._total)
-        return {"what": "run", "done": self._done, "total": self._total, "eta": eta}
-
-    @property
-    def report_due(self) -> bool:
-        """True if the last progress message is older than `_PERIOD`; resets the timer."""
-        now = time.monotonic()
-        due = now - self._last_report >= _PERIOD
-        if due:
-            self._last_report = now
-        return due
-
 
 def remaining_seconds(started: float, done: int, total: int) -> float | None:
     """Return the estimated remaining time of a job, None before its first step.
@@ -137,7 +149,6 @@ def remaining_seconds(started: float, done: int, total: int) -> float | None:
 
 
 _log = logging.getLogger(__name__)
-_EXPORT_PERIOD = 0.25
 
 
 class _CancelledError(Exception):
@@ -198,6 +209,6 @@ class ExportJob:
         now = time.monotonic()
         eta = remaining_seconds(self._started, done, total)
         self.progress = self.progress | {"done": done, "total": total, "eta": eta}
-        if now - self._last_report >= _EXPORT_PERIOD:
+        if now - self._last_report >= _PERIOD:
             self._last_report = now
             self._publish({"is": "progress"} | self.progress)

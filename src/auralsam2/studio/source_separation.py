@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,17 +13,16 @@ from auralsam2.inference.video_session import VideoSession
 from auralsam2.modeling.object_namer import ObjectNamer
 from auralsam2.studio.added_objects import ObjectCollector
 from auralsam2.studio.commands import SeparateCommand
-from auralsam2.studio.jobs import remaining_seconds
+from auralsam2.studio.jobs import StepJob
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.stored_masks import StoredMasks
 from auralsam2.types import Segmentation
 
 _MIN_NAME_SCORE = 0.5
 """Probability of a category from which an object gets its name."""
-_PERIOD = 0.25
 
 
-class SeparationJob:
+class SeparationJob(StepJob):
     """Separation of the stored masks of an object by `sources.separate_sources`, one mask of a source at a step.
 
     The last step adds an object for each source that is visible somewhere, if there are two or more. Their masks are in
@@ -36,9 +34,6 @@ class SeparationJob:
         command: names the object.
         namer: names the sources; None for default names.
         publish: sends messages to the page.
-
-    Attributes:
-        complete, changed, outdated, removed: as in `PropagationJob`.
 
     Raises:
         UsageError: there is no such object, or it has no masks.
@@ -59,13 +54,7 @@ class SeparationJob:
         self._ticks = sorted(state.marks[command.object])
         if not any(state.marks[command.object].values()):
             raise UsageError("nothing sounds in the masks of this object: press Listen first")
-        self.complete: set[int] = set()
-        self.changed: set[int] = set()
-        self.outdated: set[tuple[int, int]] = set()
-        self.removed: set[int] = set()
-        self._done = 0
-        self._started = time.monotonic()
-        self._last_report = 0.0
+        super().__init__(len(self._ticks))
         self._steps = self._run()
 
     def step(self) -> tuple[bool, Segmentation | None]:
@@ -75,21 +64,6 @@ class SeparationJob:
     def is_current(self, segmentation: Segmentation) -> bool:
         """Return true; the job yields no masks before its end."""
         return True
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """Progress message, as that of a propagation."""
-        eta = remaining_seconds(self._started, self._done, len(self._ticks))
-        return {"what": "run", "done": self._done, "total": len(self._ticks), "eta": eta}
-
-    @property
-    def report_due(self) -> bool:
-        """True if the last progress message is old; resets the timer."""
-        now = time.monotonic()
-        due = now - self._last_report >= _PERIOD
-        if due:
-            self._last_report = now
-        return due
 
     def _run(self) -> Iterator[None]:
         state, number = self._state, self._command.object

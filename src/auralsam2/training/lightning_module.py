@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from auralsam2.baselines.network import AdapterNetwork
@@ -28,10 +27,11 @@ from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.training.contrastive_loss import contrastive_loss
-from auralsam2.training.dataset import Draws, TrainingClip, TrainingClips, ValidationClips, build_loader
+from auralsam2.training.dataset import TrainingClip, TrainingClips, ValidationClips
 from auralsam2.training.distillation import DistillationTarget, distillation_loss
 from auralsam2.training.feature_disk_cache import FeatureDiskCache
 from auralsam2.training.initialise import calibrate_audio_input, calibrate_fuser
+from auralsam2.training.loaded_module import LoadedModule
 from auralsam2.training.losses import mask_losses, matching_loss
 from auralsam2.training.optimiser import build_optimiser, build_schedule
 from auralsam2.training.recipe import TrainingRecipe
@@ -54,7 +54,7 @@ def divergence_error(step: int, reason: str) -> ConfigError:
     )
 
 
-class ClipModule(pl.LightningModule):
+class ClipModule(LoadedModule):
     """Train a network on a frozen SAM 2 and, unless its rate is 0, the audio encoder.
 
     All random numbers of a step follow from the seed and the draw number of its clip. So a resumed run repeats its
@@ -192,18 +192,6 @@ class ClipModule(pl.LightningModule):
         adam = build_optimiser(self.network, self.recipe.optimiser)
         decay = build_schedule(adam, self.steps, self.recipe.optimiser)
         return {"optimizer": adam, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
-
-    def train_dataloader(self) -> Any:
-        """Load the draws from the current step on."""
-        trainer, world = self.trainer, self.trainer.world_size
-        clips_a_step = self.recipe.trainer.accumulate * world
-        draws = Draws(trainer.global_step * clips_a_step, self.steps * clips_a_step, trainer.global_rank, world)
-        return build_loader(self.clips, draws, self.recipe.data.workers)
-
-    def val_dataloader(self) -> Any:
-        """Load the validation clips, divided between the processes."""
-        draws = Draws(0, len(self.held_out), self.trainer.global_rank, self.trainer.world_size)
-        return build_loader(self.held_out, draws, self.recipe.data.workers)
 
     def save_model(self, folder: Path) -> None:
         """Write a model folder."""

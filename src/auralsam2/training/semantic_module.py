@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from auralsam2.data.sample import Sample
 from auralsam2.errors import ConfigError
 from auralsam2.evaluation.semantic import SemanticSums, semantic_sums
 from auralsam2.semantics.second_stage import IGNORED, SecondStage
-from auralsam2.training.dataset import Draws, build_loader
+from auralsam2.training.loaded_module import LoadedModule
 from auralsam2.training.semantic_clips import SemanticClip, SemanticClips
 from auralsam2.training.semantic_recipe import PhaseConfig, SemanticRecipe
 
@@ -21,7 +20,7 @@ MIOU = "val/mIoU"
 _PARTS = {"class": "loss_cross_entropy", "mask": "loss_mask", "dice": "loss_dice"}
 
 
-class SemanticModule(pl.LightningModule):
+class SemanticModule(LoadedModule):
     """Train a second stage in one phase; all random numbers of a step follow from the seed and the draw.
 
     Args:
@@ -83,18 +82,6 @@ class SemanticModule(pl.LightningModule):
         """Build AdamW with a constant learning rate."""
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         return torch.optim.AdamW(trained, lr=self.phase.rate, weight_decay=self.recipe.weight_decay)
-
-    def train_dataloader(self) -> Any:
-        """Load the draws from the current step on."""
-        trainer, world = self.trainer, self.trainer.world_size
-        clips_a_step = self.recipe.trainer.accumulate * world
-        draws = Draws(trainer.global_step * clips_a_step, self.steps * clips_a_step, trainer.global_rank, world)
-        return build_loader(self.clips, draws, self.recipe.data.workers)
-
-    def val_dataloader(self) -> Any:
-        """Load the validation clips, divided between the processes."""
-        draws = Draws(0, len(self.held_out), self.trainer.global_rank, self.trainer.world_size)
-        return build_loader(self.held_out, draws, self.recipe.data.workers)
 
     def state_dict(self, *_: Any, **__: Any) -> dict[str, torch.Tensor]:
         """Return the trained tensors; checkpoints hold no frozen weights."""
