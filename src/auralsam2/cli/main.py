@@ -96,6 +96,7 @@ def run(arguments: list[str]) -> int:
     try:
         outcome = command.main(arguments, prog_name="auralsam2", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):
+        signals.end_command()
         outcome = EXIT_INTERRUPTED
     except Exception as error:
         if signals.exit_code() is None:

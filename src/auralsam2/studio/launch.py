@@ -11,7 +11,7 @@ import socket
 import sys
 import webbrowser
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -154,8 +154,11 @@ def _serve(
         if open_page and _has_screen():
             webbrowser.open(stack.enter_context(redirect_file(settings.home, url)).as_uri())
         # Uvicorn handles SIGINT and SIGTERM itself, and raises them again after it has closed all connections.
-        with suppress(KeyboardInterrupt), signals.hang_up_calls(stop):
-            server.run(sockets=[listener])
+        with signals.hang_up_calls(stop):
+            try:
+                server.run(sockets=[listener])
+            except KeyboardInterrupt:
+                signals.end_command()
 
 
 @contextmanager

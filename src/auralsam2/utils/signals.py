@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +15,8 @@ _NAMES = ("SIGTERM", "SIGHUP")
 """Windows has no SIGHUP."""
 _REPEAT = 1.0
 """Seconds within which a repeated signal belongs to the first: a closing terminal sends several."""
+_AGAIN = 0.1
+"""Seconds between the loss of an interruption and the next attempt."""
 
 
 class Termination(KeyboardInterrupt):
@@ -22,6 +26,9 @@ class Termination(KeyboardInterrupt):
 class Received:
     """First termination signal of a command.
 
+    C code discards an exception that a signal raises in a finaliser, such as that of a file. An interruption that is
+    discarded so is raised again, until the command ends or has handled it.
+
     Attributes:
         number: of the signal; None before one arrives.
     """
@@ -29,6 +36,7 @@ class Received:
     def __init__(self) -> None:
         self.number: int | None = None
         self._time = 0.0
+        self._runs = True
 
     @property
     def exit_code(self) -> int | None:
@@ -42,8 +50,35 @@ class Received:
         self.number, self._time = self.number or number, now
         return not repeated
 
+    def interruption(self, number: int) -> Termination:
+        """Return an exception to raise for a signal, without storing it in a local variable."""
+        # A variable in a frame of the traceback would keep the exception alive after its loss.
+        termination = Termination()
+        weakref.finalize(termination, self._lost, number).atexit = False
+        return termination
+
+    def end(self) -> None:
+        """Note that the command ends: no interruption is raised again."""
+        self._runs = False
+
+    def _lost(self, number: int) -> None:
+        if self._runs:
+            timer = threading.Timer(_AGAIN, self._repeat, [number])
+            timer.daemon = True
+            timer.start()
+
+    def _repeat(self, number: int) -> None:
+        if self._runs:
+            self._time -= _REPEAT
+            _thread.interrupt_main(signal.Signals(number))
+
 
 _received = Received()
+
+
+def end_command() -> None:
+    """Note that the command has handled its interruption, for code that catches `KeyboardInterrupt` and returns."""
+    _received.end()
 
 
 def exit_code() -> int | None:
@@ -53,18 +88,19 @@ def exit_code() -> int | None:
 
 @contextmanager
 def handled() -> Iterator[Received]:
-    """Raise `Termination` in the main thread on SIGTERM and SIGHUP while inside; see `_installed`."""
+    """Raise `Termination` in the main thread on SIGINT, SIGTERM and SIGHUP while inside; see `_installed`."""
     global _received
     _received = received = Received()
 
     def handle(number: int, _frame: Any) -> None:
-        if received.first(number):
-            raise Termination
+        if number == signal.SIGINT or received.first(number):
+            raise received.interruption(number)
 
     try:
-        with _installed(handle, _NAMES):
+        with _installed(handle, ("SIGINT", *_NAMES)):
             yield received
     finally:
+        received.end()
         _received = Received()
 
 
@@ -78,7 +114,7 @@ def first_calls(stop: Callable[[], None]) -> Iterator[None]:
         if not _received.first(number):
             return
         if called:
-            raise Termination
+            raise _received.interruption(number)
         called = True
         stop()
 
