@@ -56,19 +56,23 @@ def command(number: int, received: signals.Received) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interruption_in_a_finaliser_is_not_lost(number):
-    with signals.handled() as received:
-        with pytest.raises(KeyboardInterrupt):
-            command(number, received)
-        assert received.number == (None if number == signal.SIGINT else number)
+    with pytest.raises(KeyboardInterrupt), signals.handled() as received:
+        command(number, received)
+    assert received.number == (None if number == signal.SIGINT else number)
+
+
+def timers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)}
 
 
 def test_handled_interruption_is_not_raised_again():
+    before = timers()
     with signals.handled():
         try:
             signal.raise_signal(signal.SIGTERM)
         except KeyboardInterrupt:
             signals.end_command()
-        assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+        assert timers() <= before
         assert signals.exit_code() == 128 + signal.SIGTERM
 
 
