@@ -112,15 +112,28 @@ def test_a_recipe_may_start_from_a_packaged_one(tmp_path):
     assert recipe.data == TrainingRecipe.load(RECIPES / "v1m-large-paper.yaml").data
 
 
-@pytest.mark.parametrize("name", ["v1m-large", "recipes/none.yaml", "interactive", "demo.mp4", "/none.yaml"])
-def test_an_unknown_recipe_is_refused_with_the_names(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("v1m-large", "recipes/v1m-large-paper.yaml"),
+        ("recipes/none.yaml", "recipes/"),
+        ("interactive", "recipes/"),
+        ("demo.mp4", "recipes/"),
+        ("/none.yaml", "recipes/"),
+    ],
+)
+def test_an_unknown_recipe_is_refused_with_similar_names(name, suggested, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
         TrainingRecipe.load(Path(name))
     message = str(caught.value)
     assert message.startswith(f"{name}: no such file")
-    listed = re.findall(r"recipes/([\w-]+\.yaml)", message.partition("one of")[2])
-    assert listed == sorted(path.name for path in RECIPES.glob("*.yaml"))
+    assert f"such as {suggested}" in message
+    similar = re.findall(r"recipes/([\w-]+\.yaml)", message.partition("such as")[2])
+    recipes = {path.name for path in RECIPES.glob("*.yaml")}
+    assert 1 <= len(similar) <= 3
+    assert recipes.issuperset(similar)
+    assert message.endswith(f"(auralsam2 samples --list prints all {len(recipes)})")
 
 
 @pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + "/b.yaml", "nul\0.yaml"])

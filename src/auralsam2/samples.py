@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path, PurePosixPath
 
 from auralsam2.errors import UsageError
@@ -12,6 +13,8 @@ CLIP = "demo.mp4"
 _FOLDERS = ("examples", "recipes")
 _LAYERS = "recipes/parts/"
 """Layers that recipes share and that are no recipes themselves."""
+_LISTED = 3
+"""Maximum number of recipes that an error names."""
 
 
 def demo_clip() -> Path:
@@ -45,7 +48,7 @@ def find_recipe(path: Path, folder: str = "") -> Path:
     Args:
         path: a file; if there is none, the name of a packaged recipe, such as `recipes/v1m-large-paper.yaml`,
             `v1m-large-paper` or `zero-shot/avsbench`.
-        folder: subfolder of `recipes/` whose names the error lists.
+        folder: subfolder of `recipes/` whose names the error suggests.
 
     Raises:
         UsageError: neither exists.
@@ -54,12 +57,21 @@ def find_recipe(path: Path, folder: str = "") -> Path:
         return path
     packaged = None if path.is_absolute() else _find(path.as_posix())
     if packaged is None or packaged.suffix != ".yaml":
-        listed = [name for name in names() if PurePosixPath(name).parent == PurePosixPath("recipes", folder)]
+        recipes = [name for name in names() if PurePosixPath(name).parent == PurePosixPath("recipes", folder)]
         raise UsageError(
             f"{path}: no such file, and no recipe of this name comes with auralsam2: "
-            f"give a YAML file or one of {', '.join(listed)}"
+            f"give a YAML file or {_choice(path.stem, recipes)}"
         )
     return packaged
+
+
+def _choice(stem: str, recipes: list[str]) -> str:
+    """Describe the recipes to choose from: all if they are few, else those whose names resemble a stem."""
+    if len(recipes) <= _LISTED:
+        return f"one of {', '.join(recipes)}"
+    stems = {PurePosixPath(name).stem: name for name in recipes}
+    similar = [stems[name] for name in difflib.get_close_matches(stem, stems, _LISTED, 0.5)] or recipes[:1]
+    return f"a recipe such as {', '.join(similar)} (auralsam2 samples --list prints all {len(recipes)})"
 
 
 def _find(name: str) -> Path | None:

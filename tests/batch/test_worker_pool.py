@@ -29,7 +29,10 @@ def handle(folder: Path, item: str) -> str:
     if name == "exit":
         os._exit(7)
     if name == "hang":
-        time.sleep(60)
+        try:
+            time.sleep(60)
+        finally:
+            (folder / "cleaned up").touch()
     if name == "error":
         raise InputError("not a video")
     if name == "bug":
@@ -82,6 +85,7 @@ def test_a_late_item_is_ended(tmp_path: Path) -> None:
     assert outcomes["hang"].error == "took longer than 0.5 s"
     assert outcomes["a"].error is None
     assert outcomes["b"].error is None
+    assert (tmp_path / "cleaned up").exists()
     assert time.monotonic() - began < 30
 
 

@@ -15,7 +15,8 @@ from PIL import Image
 import auralsam2
 from auralsam2.cli.segment_inputs import list_inputs
 from auralsam2.errors import UsageError
-from auralsam2.outputs.export import export_result
+from auralsam2.outputs.cutouts import AlphaOptions
+from auralsam2.outputs.export import ExportOptions, export_result
 from auralsam2.outputs.mask_table import read_mask_table
 from auralsam2.outputs.postprocessing import PostProcessing
 from helpers.media_files import numbered, tone, write_clip, write_media
@@ -145,6 +146,11 @@ def test_object_stores_and_exports_of_sources_that_are_no_files(segment, command
 
     softened = [matte(f"soft-{feather}", postprocessing=PostProcessing(feather=feather)) for feather in (3.0, 9.0)]
     assert matte("default") == softened[0] != softened[1]
+    hard = ("--to", "matte", "--video", clip, "--out", tmp_path / "hard", "--feather", "0")
+    assert command("export", out, *hard).code == 0
+    edge = matte("none", options=ExportOptions(alpha=AlphaOptions(feather=0)))
+    assert (tmp_path / "hard" / "matte.mp4").read_bytes() == edge
+    assert edge not in softened
     assert "cannot be opened" in segment("memory://clips/cat.ts").error
 
 

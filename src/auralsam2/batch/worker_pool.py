@@ -171,17 +171,17 @@ class _Worker(Generic[Item, Value]):
                     raise UnexpectedError(f"a worker process ended before it was ready ({_reason(code)})") from None
             error, crashed = f"ended its worker process ({_reason(code)})", True
         if error is not None and kind != "failed":
-            self.terminate(kill=True)
+            self.terminate()
             self.join()
         self.task, self.deadline = None, None
         return task, Completion(item=task.item, value=value, error=error, crashed=crashed, seconds=seconds)
 
-    def terminate(self, *, kill: bool = False) -> None:
-        """Ask the process to end; a task in progress is abandoned."""
+    def terminate(self) -> None:
+        """Ask the process to end; a task in progress is abandoned, and removes its unfinished files."""
         if self._process is not None:
             if self.connection is not None:
                 self.connection.close()
-            (self._process.kill if kill or self.task is None else self._process.terminate)()
+            (self._process.kill if self.task is None else self._process.terminate)()
 
     def join(self) -> None:
         """Wait for the end of the process; kill it after a while."""

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from auralsam2.cli import options
-from auralsam2.cli.options import FeatherOption, FillHolesOption, GrowOption, MinAreaOption, SmoothOption
+from auralsam2.cli.options import FillHolesOption, GrowOption, MinAreaOption, SmoothOption
 from auralsam2.outputs.formats import OUTPUT_FILES
 
 EXAMPLES = """
@@ -38,7 +38,10 @@ def export_command(
     fill_holes: FillHolesOption = False,
     min_area: MinAreaOption = 0,
     grow: GrowOption = 0.0,
-    feather: FeatherOption = 0.0,
+    feather: Annotated[
+        float | None,
+        typer.Option(metavar="PX", help="Soften the edge of cut-outs and mattes; 0: hard. Default: as in segment."),
+    ] = None,
     tolerance: Annotated[
         float, typer.Option(metavar="PX", help="Greatest distance of polygons from the border of the mask.")
     ] = 0.5,
@@ -52,10 +55,8 @@ def export_command(
     from auralsam2.outputs.cutouts import AlphaOptions
     from auralsam2.outputs.export import ExportOptions, export_result
 
-    steps = options.parse_postprocessing(
-        smooth=smooth, fill_holes=fill_holes, min_area=min_area, grow=grow, feather=feather
-    )
-    export = ExportOptions(alpha=AlphaOptions(invert=invert), tolerance=tolerance)
+    steps = options.parse_postprocessing(smooth=smooth, fill_holes=fill_holes, min_area=min_area, grow=grow)
+    export = ExportOptions(alpha=AlphaOptions(invert=invert, feather=feather), tolerance=tolerance)
     paths = export_result(
         folder, names, out=out, objects=object_id or (), video=video, options=export, postprocessing=steps
     )

@@ -30,17 +30,18 @@ class AlphaOptions:
 
     Attributes:
         invert: cut out the background in place of the objects.
-        feather: standard deviation in pixels of the Gaussian that softens the edge; 0 for a hard edge.
+        feather: standard deviation in pixels of the Gaussian that softens the edge; 0 for a hard edge. None for that
+            of the segmentation in `export_result`, and for a hard edge elsewhere.
 
     Raises:
         UsageError: `feather` is negative.
     """
 
     invert: bool = False
-    feather: float = 0.0
+    feather: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.feather <= MAX_FEATHER:
+        if self.feather is not None and not 0 <= self.feather <= MAX_FEATHER:
             raise UsageError(f"`feather={self.feather:g}` must be 0 to {MAX_FEATHER} pixels")
 
     def alpha(self, mask: np.ndarray) -> np.ndarray:

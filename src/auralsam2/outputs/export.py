@@ -103,7 +103,7 @@ def export_result(
         objects: numbers of the exported objects; none for all objects.
         video: the video, if it has been moved.
         options: options of the formats. Edges are as soft as in `segment`, unless `feather` is given here or below.
-        postprocessing: steps for masks that were written without; its `feather` replaces that of `options`.
+        postprocessing: steps for masks that were written without; a `feather` above 0 replaces that of `options`.
 
     Returns:
         the written files and folders, in the order of `formats.FORMATS`.
@@ -123,8 +123,10 @@ def export_result(
     options = options or ExportOptions()
     if postprocessing is not None:
         table = table.postprocessed(postprocessing)
-        options = options.feathered(postprocessing.feather)
-    options = options.feathered(options.alpha.feather or table.feather)
+        if postprocessing.feather:
+            options = options.feathered(postprocessing.feather)
+    if options.alpha.feather is None:
+        options = options.feathered(table.feather)
     if any(FORMATS[name].pictures for name in chosen) and not table.info.path.is_file():
         source = table.info.name or table.info.path
         reason = "is missing" if is_media_path(str(source)) else "is no file"
