@@ -1,14 +1,17 @@
 """Measure `auralsam2 segment --manifest` on many short clips: overhead, speed of two processes, memory, and kills.
 
-    python benchmarks/archive.py [--clips 500] [--kills 50] [--rows 100000] [--seconds 2]
+    python benchmarks/archive.py FOLDER [--clips 500] [--kills 50] [--rows 100000] [--ray-rows 5000] [--seconds 2]
 
-Prints four figures, each from runs of the command with the bundled model:
+Prints these figures, all but the last from runs of the command with the bundled model:
 
-- overhead of one process over the sum of the durations of its clips, without its start;
-- speed of two processes in relation to one, both without their starts, and the growth of memory per clip;
-- results after kills: a process of the command, or the command itself, is killed with SIGKILL at random times and run
-  again until it ends; all files must equal those of an undisturbed run, apart from the member `timing`;
-- time and memory for each row of a manifest of `--rows` rows, whose workers do nothing.
+- overhead of one process, and of one worker of Ray, over the sum of the durations of its clips, without its start;
+- speed of two processes in relation to one, both without their starts, in time and in processor time; memory in the
+  middle and at the end;
+- results after kills of the local engine, of two shards, and of Ray: the command or a worker is killed with SIGKILL at
+  random times and run again until it ends; all files must equal those of an undisturbed run, but for `timing`;
+- time and memory for each row of a manifest whose workers do nothing.
+
+FOLDER holds results and the finished parts; the same command continues after an interruption.
 """
 
 from __future__ import annotations
@@ -22,18 +25,24 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from auralsam2.batch.journal import RunJournal
-from auralsam2.batch.manifest import Manifest, ManifestRow, largest_first
-from auralsam2.batch.worker_pool import WorkerPool
+from auralsam2.batch.manifest import Manifest, ManifestRow, SelectedRows
+from auralsam2.batch.ray_engine import process_on_ray
+from auralsam2.batch.run_options import RunOptions
+from auralsam2.batch.worker_pool import Completion, WorkerPool
 from auralsam2.bench.material import write_bench_clip
 
+ENGINES = {"local": ("--jobs", "2"), "shard": (), "ray": ("--engine", "ray", "--jobs", "2")}
+"""Options of the runs that are killed."""
 TIMING = re.compile(rb'"timing": \{[^}]*\}')
 
 
@@ -44,38 +53,65 @@ class Run:
     Attributes:
         seconds: from the first completed clip to the last one.
         clip_seconds: sum of the durations of these clips, without the first one of each process.
-        peaks: resident memory of the command and its processes in MiB, sampled during the run.
+        processor: processor seconds of all processes; of Ray those of the command alone.
+        half, end: resident memory of the command and its processes in MiB, after half of the clips and after all.
     """
 
     seconds: float
     clip_seconds: float
-    peaks: tuple[float, ...]
+    processor: float
+    half: float
+    end: float
+
+
+class State:
+    """Finished parts in a JSON file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.parts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def save(self, name: str, value: Any) -> None:
+        """Record a part."""
+        self.parts[name] = value
+        self._path.write_text(json.dumps(self.parts, indent=2), encoding="utf-8")
+
+    def once(self, name: str, measure: Callable[[], Any]) -> Any:
+        """Return a part, which is measured unless the file has it."""
+        if name not in self.parts:
+            self.save(name, measure())
+        return self.parts[name]
 
 
 def write_manifest(folder: Path, clips: int, seconds: float) -> Path:
     """Write four clips and a manifest whose rows name them in turn."""
     for number in range(4):
-        write_bench_clip(folder / f"{number}.mp4", seconds, 10 + number)
+        clip = folder / f"{number}.mp4"
+        if not clip.exists():
+            write_bench_clip(clip, seconds, 10 + number)
     lines = [json.dumps({"uri": f"{number % 4}.mp4", "id": f"clip{number:06d}"}) for number in range(clips)]
-    manifest = folder / "clips.jsonl"
+    manifest = folder / f"clips-{clips}.jsonl"
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return manifest
 
 
-def start_command(manifest: Path, out: Path, jobs: int) -> subprocess.Popen[bytes]:
+def start_command(manifest: Path, out: Path, *engine: str) -> subprocess.Popen[bytes]:
     """Start the command in a process group of its own, with one thread a process."""
-    arguments = ["segment", "--manifest", manifest, "--out", out, "--jobs", str(jobs), "--threads", "1", "--quiet"]
+    arguments = ["segment", "--manifest", manifest, "--out", out, *engine, "--threads", "1", "--quiet"]
     command = [sys.executable, "-m", "auralsam2", *map(str, arguments), "--save", "masks,json"]
-    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
+    errors = (out.parent / "errors.log").open("ab")
+    return subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=errors)
 
 
-def measure_run(manifest: Path, out: Path, jobs: int) -> Run:
-    """Run the command to its end.
+def measure_run(manifest: Path, out: Path, jobs: int, *engine: str) -> dict[str, float]:
+    """Run the command to its end; returns a `Run`.
 
     Raises:
         RuntimeError: it failed.
     """
-    process = start_command(manifest, out, jobs)
+    shutil.rmtree(out, ignore_errors=True)
+    before = os.times()
+    process = start_command(manifest, out, "--jobs", str(jobs), *engine)
     times, peaks, count = [], [], 0
     records = out / "results.jsonl"
     while process.poll() is None:
@@ -87,33 +123,55 @@ def measure_run(manifest: Path, out: Path, jobs: int) -> Run:
             count = lines
     if process.returncode != 0:
         raise RuntimeError(f"exit code {process.returncode}")
+    after = os.times()
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
     durations = [json.loads(line)["seconds"] for line in records.read_text(encoding="utf-8").splitlines()]
-    return Run(seconds=times[-1] - times[0], clip_seconds=sum(durations[jobs:]), peaks=tuple(peaks))
+    run = Run(
+        seconds=times[-1] - times[0],
+        clip_seconds=sum(durations[jobs:]),
+        processor=processor,
+        half=peaks[len(peaks) // 2],
+        end=peaks[-1],
+    )
+    return asdict(run)
 
 
-def count_differences(manifest: Path, folder: Path, expected: dict[str, bytes], kills: int, seed: int) -> int:
-    """Kill runs at random until `kills` have been killed; returns the number of files that differ at the end of each.
+def kill_runs(
+    kind: str, manifest: Path, out: Path, expected: dict[str, bytes], kills: int, seed: int, state: State
+) -> dict[str, int]:
+    """Kill processes of runs at random; returns the numbers of kills, of ended runs and of files that differ.
 
-    Each run is started again until it ends by itself; then its results are compared and deleted.
+    A command that was killed, or ended with failures, is started again; when all have ended, the results are compared
+    and deleted.
     """
-    chance = random.Random(seed)
-    differences = done = 0
-    out = folder / "killed"
-    while done < kills:
-        process = start_command(manifest, out, 2)
-        try:
-            process.wait(chance.uniform(2.0, 15.0))
-        except subprocess.TimeoutExpired:
-            victims = [process.pid, *_children(process.pid)]
-            os.kill(chance.choice(victims), signal.SIGKILL)
-            done += 1
-            process.wait()
-        if process.returncode == 0:
+    totals = state.parts.get(f"kills {kind}") or {"kills": 0, "runs": 0, "differences": 0}
+    engines = [("--shard", f"{number}/2") for number in (1, 2)] if kind == "shard" else [ENGINES[kind]]
+    chance = random.Random(f"{seed} {kind} {totals['kills']}")
+    commands: list[subprocess.Popen[bytes]] = []
+    while totals["kills"] < kills or commands:
+        commands = commands or [start_command(manifest, out, *engine) for engine in engines]
+        pause = chance.uniform(2.0, 20.0) if totals["kills"] < kills else 600.0
+        end = time.monotonic() + pause
+        while time.monotonic() < end and any(command.poll() is None for command in commands):
+            time.sleep(0.1)
+        alive = [command.pid for command in commands if command.poll() is None]
+        if alive and totals["kills"] < kills:
+            _kill(chance.choice([victim for pid in alive for victim in (pid, *_workers(pid))]))
+            totals["kills"] += 1
+            state.save(f"kills {kind}", totals)
+            time.sleep(0.5)
+        for number, command in enumerate(commands):
+            if command.poll() not in (None, 0):
+                commands[number] = start_command(manifest, out, *engines[number])
+        if all(command.poll() == 0 for command in commands):
+            commands = []
             actual = read_results(out)
-            differences += sum(actual.get(name) != content for name, content in expected.items())
-            differences += len(actual.keys() - expected.keys())
+            totals["differences"] += sum(actual.get(name) != content for name, content in expected.items())
+            totals["differences"] += len(actual.keys() - expected.keys())
+            totals["runs"] += 1
+            state.save(f"kills {kind}", totals)
             shutil.rmtree(out)
-    return differences
+    return totals
 
 
 def read_results(out: Path) -> dict[str, bytes]:
@@ -122,8 +180,8 @@ def read_results(out: Path) -> dict[str, bytes]:
     return {str(path.relative_to(out)): TIMING.sub(b"", path.read_bytes()) for path in files if path.name[0] != "."}
 
 
-def measure_rows(folder: Path, rows: int) -> tuple[float, float, float]:
-    """Process the rows of a manifest with workers that do nothing.
+def measure_rows(folder: Path, rows: int, engine: str) -> tuple[float, float, float]:
+    """Process the rows of a manifest with two workers that do nothing, of the local engine or of Ray.
 
     Returns:
         milliseconds for each row of the first tenth and of the last tenth, and bytes of memory for each row.
@@ -134,8 +192,15 @@ def measure_rows(folder: Path, rows: int) -> tuple[float, float, float]:
         file.writelines(f"s3://bucket/{number}.mp4,{number}\n" for number in range(rows))
     times = [time.monotonic()]
     tracemalloc.start()
+    before = 0
+    selected = SelectedRows(rows=Manifest(path), options=RunOptions(jobs=2))
+    completions: Iterable[Completion[ManifestRow, None]]
+    if engine == "ray":
+        completions = process_on_ray(selected, _start_on, jobs=2, gpus=False)
+    else:
+        completions = WorkerPool(return_nothing, jobs=2).process(selected)
     with RunJournal(folder / "rows") as journal:
-        for completion in WorkerPool(return_nothing, jobs=2).process(largest_first(Manifest(path))):
+        for completion in completions:
             journal.add(completion.item, "done", {})
             times.append(time.monotonic())
             if len(times) == rows // 10:
@@ -148,6 +213,10 @@ def measure_rows(folder: Path, rows: int) -> tuple[float, float, float]:
     return first, last, growth
 
 
+def _start_on(_threads: int) -> Callable[[int], Callable[[ManifestRow], None]]:
+    return return_nothing
+
+
 def return_nothing(_number: int) -> Callable[[ManifestRow], None]:
     """Return the function of a worker that does nothing."""
     return _ignore
@@ -157,14 +226,31 @@ def _ignore(_row: ManifestRow) -> None:
     return None
 
 
-def _children(process: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True, check=False).stdout
-    return [int(child) for child in listed.split()]
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def _descendants(process: int) -> dict[int, str]:
+    """Return the command line of each process below a process."""
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()[1:]]
+    found, parents = {}, {process}
+    while parents:
+        children = {int(row[0]): row[-1] for row in rows if int(row[1]) in parents and int(row[0]) not in found}
+        found |= children
+        parents = set(children)
+    return found
+
+
+def _workers(process: int) -> list[int]:
+    """Return the worker processes and the actors of a command."""
+    return [pid for pid, line in _descendants(process).items() if "spawn_main" in line or "RayWorker" in line]
 
 
 def _resident(process: int) -> float:
     pages = 0
-    for number in (process, *_children(process)):
+    for number in (process, *_descendants(process)):
         try:
             pages += int(Path(f"/proc/{number}/statm").read_text().split()[1])
         except (OSError, IndexError):
@@ -172,39 +258,60 @@ def _resident(process: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def _share(total: int, number: int) -> int:
+    """Return the share of an engine in the kills."""
+    return total // len(ENGINES) + (number < total % len(ENGINES))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code is 1 if results differ after kills."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of the results, created if missing")
     parser.add_argument("--clips", type=int, default=500, help="rows of the manifest (default 500)")
-    parser.add_argument("--kills", type=int, default=50, help="number of kills (default 50)")
+    parser.add_argument("--kills", type=int, default=50, help="number of kills, over all engines (default 50)")
     parser.add_argument("--kill-clips", type=int, default=60, help="rows of the manifest of the runs that are killed")
     parser.add_argument("--rows", type=int, default=100_000, help="rows of the manifest without videos")
+    parser.add_argument("--ray-rows", type=int, default=5000, help="rows of the same kind for Ray")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each clip")
     parser.add_argument("--seed", type=int, default=0, help="of the kills (default 0)")
     options = parser.parse_args(arguments)
+    folder: Path = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    state = State(folder / "state.json")
+    if options.clips:
+        _report_clips(write_manifest(folder, options.clips, options.seconds), options.clips, state)
     differences = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if options.clips:
-            manifest = write_manifest(folder, options.clips, options.seconds)
-            one = measure_run(manifest, folder / "one", 1)
-            two = measure_run(manifest, folder / "two", 2)
-            print(f"clips: {options.clips}, of {options.seconds:g} s each")
-            print(f"overhead of one process: {100 * (one.seconds / one.clip_seconds - 1):.1f} %")
-            print(f"two processes: {one.seconds / two.seconds:.2f} times as fast as one")
-            half = len(one.peaks) // 2
-            print(f"memory after half of the clips: {one.peaks[half]:.0f} MiB, at the end: {one.peaks[-1]:.0f} MiB")
-        if options.kills:
-            manifest = write_manifest(folder, options.kill_clips, options.seconds)
-            measure_run(manifest, folder / "undisturbed", 2)
-            expected = read_results(folder / "undisturbed")
-            differences = count_differences(manifest, folder, expected, options.kills, options.seed)
-            print(f"kills: {options.kills}, files that differ: {differences} of {len(expected)}")
-        if options.rows:
-            first, last, growth = measure_rows(folder, options.rows)
-            print(f"rows: {options.rows}, {first:.2f} ms each at the beginning, {last:.2f} ms each at the end")
-            print(f"memory for each row: {growth:.0f} bytes")
+    if options.kills:
+        manifest = write_manifest(folder, options.kill_clips, options.seconds)
+        state.once("undisturbed", partial(measure_run, manifest, folder / "undisturbed", 2))
+        expected = read_results(folder / "undisturbed")
+        for number, kind in enumerate(ENGINES):
+            kills = _share(options.kills, number)
+            totals = kill_runs(kind, manifest, folder / f"killed-{kind}", expected, kills, options.seed, state)
+            print(f"{kind}: {totals['kills']} kills in {totals['runs']} runs of {options.kill_clips} clips", end=", ")
+            print(f"files that differ: {totals['differences']} of {len(expected)}", flush=True)
+            differences += totals["differences"]
+    for engine, rows in (("local", options.rows), ("ray", options.ray_rows)):
+        if rows:
+            first, last, growth = state.once(f"rows {engine}", partial(measure_rows, folder, rows, engine))
+            print(f"{engine}: {rows} rows, {first:.2f} ms each at the beginning, {last:.2f} ms each at the end")
+            print(f"memory for each row: {growth:.0f} bytes", flush=True)
     return 1 if differences else 0
+
+
+def _report_clips(manifest: Path, clips: int, state: State) -> None:
+    folder = manifest.parent
+    one, two, ray = (
+        Run(**state.once(name, partial(measure_run, manifest, folder / name, jobs, *engine)))
+        for name, jobs, engine in (("one", 1, ()), ("two", 2, ()), ("ray", 1, ("--engine", "ray")))
+    )
+    print(f"clips: {clips}")
+    print(f"overhead of one process: {100 * (one.seconds / one.clip_seconds - 1):.1f} %")
+    print(f"overhead of one worker of Ray: {100 * (ray.seconds / ray.clip_seconds - 1):.1f} %")
+    print(f"two processes: {one.seconds / two.seconds:.2f} times as fast as one, ", end="")
+    print(f"in {two.processor / one.processor:.2f} times its processor time")
+    print(f"memory of one process after half of the clips: {one.half:.0f} MiB, at the end: {one.end:.0f} MiB")
+    print(f"memory of two after half: {two.half:.0f} MiB, at the end: {two.end:.0f} MiB", flush=True)
 
 
 if __name__ == "__main__":

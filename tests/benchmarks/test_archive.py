@@ -5,8 +5,8 @@ import re
 import archive
 
 
-def test_rows_of_a_manifest_without_videos(capsys):
-    assert archive.main(["--clips", "0", "--kills", "0", "--rows", "2000"]) == 0
+def test_rows_of_a_manifest_without_videos(capsys, tmp_path):
+    assert archive.main([str(tmp_path), "--clips", "0", "--kills", "0", "--rows", "2000", "--ray-rows", "0"]) == 0
     text = capsys.readouterr().out
-    assert "rows: 2000" in text
+    assert "local: 2000 rows" in text
     assert float(re.search(r"memory for each row: (-?\d+) bytes", text)[1]) < 400

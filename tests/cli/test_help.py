@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
-import time
 
 import pytest
 import typer
@@ -79,13 +79,14 @@ def test_without_a_command_the_help_is_shown(capsys, arguments):
 
 
 def test_help_is_fast(start):
-    """Under half a second; the best of three, since other programs run beside."""
+    """Under half a second of processor time, which other programs beside do not add to; the best of three."""
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         process = start("-m", "auralsam2", "--help")
-        out, _ = process.communicate(timeout=20)
-        times.append(time.perf_counter() - began)
+        out, _ = process.communicate(timeout=120)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert process.returncode == 0
         assert "segment" in out
     assert min(times) < 0.5, times

@@ -10,25 +10,9 @@ from pathlib import Path
 import pytest
 
 from helpers.media_files import numbered, tone, write_clip, write_media
+from helpers.result_files import records, results
 
 SMALL = ("--save", "masks,json", "--quiet")
-
-
-def records(folder: Path, name: str) -> list[dict]:
-    return [json.loads(line) for line in (folder / name).read_text(encoding="utf-8").splitlines()]
-
-
-def results(folder: Path) -> dict[str, bytes]:
-    """All files of the results, without durations and times, and without hidden and unfinished files."""
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and path.parent != folder and not hidden:
-            content = path.read_bytes()
-            if path.name == "result.json":
-                content = re.sub(rb'"timing": \{[^}]*\}', b"", content)
-            files[str(path.relative_to(folder))] = content
-    return files
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from auralsam2.batch.run_options import RunOptions
 from auralsam2.data.csv_table import plain_name
 from auralsam2.errors import InputError, UnavailableError, quoted
 from auralsam2.utils.strict_json import parse_json
@@ -185,6 +186,25 @@ def default_id(uri: str) -> str:
     """Return the name of a video without its folder and its ending."""
     path = unquote(urlsplit(uri).path) if "://" in uri else uri.replace("\\", "/")
     return PurePosixPath(path).stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectedRows:
+    """Rows of a run: those of its shard, the largest files first where several workers share them.
+
+    Attributes:
+        rows: a manifest; is read on each iteration.
+        options: of the run.
+    """
+
+    rows: Iterable[ManifestRow]
+    options: RunOptions
+
+    def __iter__(self) -> Iterator[ManifestRow]:
+        """Yield the rows."""
+        options = self.options
+        chosen = itertools.islice((row for row in self.rows if options.shard.holds(row.number)), options.limit)
+        return largest_first(chosen) if options.jobs > 1 else chosen
 
 
 def largest_first(rows: Iterable[ManifestRow], window: int = 1000) -> Iterator[ManifestRow]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from auralsam2.errors import UsageError
 
-if TYPE_CHECKING:
-    from auralsam2.batch.manifest import ManifestRow
+Engine = Literal["local", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +46,7 @@ class RunOptions:
     """Options of a run over many videos.
 
     Attributes:
+        engine: `local` for processes of this machine, `ray` for actors of a Ray cluster.
         jobs: number of worker processes.
         shard: part of the rows.
         limit: maximum number of rows of the shard; None for all.
@@ -56,12 +54,9 @@ class RunOptions:
         dry_run: check the rows and segment nothing.
     """
 
+    engine: Engine = "local"
     jobs: int = 1
     shard: Shard = field(default_factory=Shard)
     limit: int | None = None
     timeout: float | None = None
     dry_run: bool = False
-
-    def select(self, rows: Iterable[ManifestRow]) -> Iterator[ManifestRow]:
-        """Yield the rows of this run."""
-        return itertools.islice((row for row in rows if self.shard.holds(row.number)), self.limit)

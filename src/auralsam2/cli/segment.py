@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterable
 from inspect import signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
-from auralsam2.batch.run_options import RunOptions
+from auralsam2.batch.run_options import Engine, RunOptions
 from auralsam2.cli import options
 from auralsam2.cli.options import (
     AudioTrackOption,
@@ -130,6 +130,10 @@ def segment(
         Path | None,
         typer.Option(metavar="FILE", help="CSV, JSONL or Parquet with a video in each row; see docs/guide/archive.md."),
     ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(metavar="local|ray", help="Run on this machine, or on a Ray cluster; see docs/guide/archive.md."),
+    ] = "local",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes.")] = 1,
     shard: Annotated[str | None, typer.Option(metavar="I/N", help="Part I of N of the inputs, for job arrays.")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most N inputs.")] = None,
@@ -177,7 +181,14 @@ def segment(
         as_json=as_json,
         quiet=quiet,
     )
-    run = RunOptions(jobs=jobs, shard=options.parse_shard(shard), limit=limit, timeout=timeout, dry_run=dry_run)
+    run = RunOptions(
+        engine=options.parse_choice("--engine", engine, get_args(Engine)),
+        jobs=jobs,
+        shard=options.parse_shard(shard),
+        limit=limit,
+        timeout=timeout,
+        dry_run=dry_run,
+    )
     from auralsam2.batch.manifest import Manifest, ManifestRow
     from auralsam2.cli.segment_manifest import segment_rows
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from auralsam2.batch.journal import RunJournal, Status
-from auralsam2.batch.manifest import Manifest, ManifestRow, largest_first
+from auralsam2.batch.manifest import Manifest, ManifestRow, SelectedRows
 from auralsam2.batch.run_options import RunOptions
 from auralsam2.batch.worker_pool import Completion, WorkerPool
 from auralsam2.cli.options import error_text
@@ -30,7 +30,7 @@ def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptio
     """Segment the videos of rows; returns the exit code.
 
     Args:
-        rows: a manifest; is read twice.
+        rows: a manifest; is read twice, with Ray in another process.
         job: options for rows that have none of their own.
         run: options of the run.
         parameters: names of the command's options, for error messages.
@@ -40,11 +40,12 @@ def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptio
     """
     check_resume(job)
     report = BatchReport(job, parameters, alone=False)
-    total = sum(1 for _ in run.select(rows))
+    selected = SelectedRows(rows=rows, options=run)
+    total = sum(1 for _ in selected)
     if isinstance(rows, Manifest) and rows.unused:
         report.note(f"{rows.path}: columns without meaning: {', '.join(rows.unused)}")
     if run.dry_run:
-        return _check_rows(run.select(rows), job, report)
+        return _check_rows(selected, job, report)
     began = time.time()
     with (
         RunJournal(job.out, run.shard) as journal,
@@ -59,12 +60,10 @@ def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptio
             report.row(row, status, result)
             advance(None)
 
-        waiting: Iterable[ManifestRow] = run.select(rows)
+        waiting: Iterable[ManifestRow] = selected
         while True:
             locked: list[ManifestRow] = []
-            valid = _valid_rows(waiting, finish)
-            ordered = largest_first(valid) if run.jobs > 1 else valid
-            for completion in _process(ordered, job, run, parameters, began):
+            for completion in _process(waiting, job, run, parameters, began):
                 row = completion.item
                 result = completion.value or RowResult(status="failed", error=f"{row.uri}: {completion.error}")
                 if result.fatal is not None:
@@ -123,6 +122,8 @@ class RowWorker:
     def __call__(self, row: ManifestRow) -> RowResult:
         """Segment the video of a row; an exception is its failure."""
         try:
+            if row.error is not None:
+                raise InputError(f"row {row.number}: {row.error}")
             task = task_of(row, self._job)
             if not task.video.is_file():
                 task.options.open(task.video)
@@ -164,8 +165,17 @@ def start_worker(
 def _process(
     rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptions, parameters: Collection[str], began: float
 ) -> Iterator[Completion[ManifestRow, RowResult]]:
-    """Yield the outcome of each row, from this process or from workers."""
+    """Yield the outcome of each row, from this process, from worker processes or from actors of Ray."""
     names = frozenset(parameters)
+    if run.engine == "ray":
+        from auralsam2.batch.ray_engine import process_on_ray
+
+        def start_on(threads: int) -> Callable[[int], Callable[[ManifestRow], RowResult]]:
+            return partial(start_worker, dataclasses.replace(job, threads=threads), run, names, began)
+
+        gpus = job.device.startswith(("auto", "cuda"))
+        yield from process_on_ray(rows, start_on, jobs=run.jobs, threads=job.threads, timeout=run.timeout, gpus=gpus)
+        return
     if run.jobs > 1 or run.timeout is not None:
         start = partial(start_worker, job, run, names, began)
         yield from WorkerPool(start, jobs=run.jobs, timeout=run.timeout).process(rows)
@@ -175,17 +185,6 @@ def _process(
         worker = worker or RowWorker(job, names, began)
         before = time.monotonic()
         yield Completion(item=row, value=worker(row), seconds=time.monotonic() - before)
-
-
-def _valid_rows(
-    rows: Iterable[ManifestRow], finish: Callable[[ManifestRow, Status, RowResult], None]
-) -> Iterator[ManifestRow]:
-    """Yield the rows that can be used; the others have failed."""
-    for row in rows:
-        if row.error is None:
-            yield row
-        else:
-            finish(row, "failed", RowResult(status="failed", error=f"row {row.number}: {row.error}"))
 
 
 def _check_rows(rows: Iterable[ManifestRow], job: SegmentOptions, report: BatchReport) -> int:
