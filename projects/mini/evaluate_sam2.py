@@ -1,6 +1,7 @@
-"""Evaluate SAM 2's visual prompts on held-out stamps.
+"""Evaluate SAM 2's visual prompts on held-out stamps or photographs.
 
-`python -m projects.mini.evaluate_sam2 MODEL [--size S] [--clips N]` prints the figures of a model.
+`python -m projects.mini.evaluate_sam2 MODEL [--size S] [--clips N] [--photographs FOLDER] [--frames T]` prints the
+figures of a model.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.prompt_encoder import POSITIVE, VisualPrompts, embed_prompts
 from auralsam2.modeling.sam2 import input_side, load_sam2
 from auralsam2.utils.mask_geometry import interior_point
-from projects.mini.sam2_data import SceneStream, as_pixels, bounding_box, visible_objects
+from projects.mini.photograph_scenes import PhotographStream
+from projects.mini.sam2_data import Scenes, SceneStream, as_pixels, bounding_box, visible_objects
 from projects.mini.stage_loop import exit_code
 
 
@@ -52,14 +54,27 @@ class PromptFigures:
 
 
 class PromptEvaluation:
-    """Fixed set of `clips` clips of held-out stamps.
+    """Fixed set of `clips` clips of held-out stamps, or of held-out photographs of all categories.
 
     In the first `followed` of them, objects are followed through T frames.
     """
 
-    def __init__(self, clips: int, followed: int, *, size: int, frames: int = 5, stamps: Path | None = None) -> None:
+    def __init__(
+        self,
+        clips: int,
+        followed: int,
+        *,
+        size: int,
+        frames: int = 5,
+        stamps: Path | None = None,
+        photographs: Path | None = None,
+    ) -> None:
         self.clips, self.followed = clips, followed
-        self.scenes = SceneStream("held-out", size=size, frames=frames, seed=0, stamps=stamps)
+        self.scenes: Scenes
+        if photographs is None:
+            self.scenes = SceneStream("held-out", size=size, frames=frames, seed=0, stamps=stamps)
+        else:
+            self.scenes = PhotographStream("held-out", size=size, frames=frames, seed=0, folder=photographs)
 
     @torch.no_grad()
     def measure(self, sam2: Sam2VideoModel) -> PromptFigures:
@@ -145,12 +160,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, help="side of the images in pixels (default: the model's own)")
     parser.add_argument("--clips", type=int, default=100)
     parser.add_argument("--stamps", type=Path, help="folder of stamps (default: the Debian package's)")
+    parser.add_argument("--photographs", type=Path, help="folder in the layout of RealAVS, in place of stamps")
+    parser.add_argument("--frames", type=int, default=5, help="length of the clips in which objects are followed")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
 
     def evaluate() -> None:
         sam2 = load_sam2(fetch_sam2(options.model), options.size)
-        held_out = PromptEvaluation(options.clips, options.clips, size=input_side(sam2), stamps=options.stamps)
+        held_out = PromptEvaluation(
+            options.clips,
+            options.clips,
+            size=input_side(sam2),
+            frames=options.frames,
+            stamps=options.stamps,
+            photographs=options.photographs,
+        )
         print(json.dumps(asdict(held_out.measure(sam2))))
 
     return exit_code(evaluate)

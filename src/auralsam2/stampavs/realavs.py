@@ -119,7 +119,7 @@ def build_realavs(
 
     def make_clips(staging: Path) -> Iterator[ClipRows]:
         for split, source in sources.items():
-            _save_cutouts(source, root / CUTOUTS / split)
+            save_cutouts(source, root / CUTOUTS / split)
         for split, count in counts.items():
             for index in range(count):
                 yield build_clip(root, staging, f"{split}-{index:05d}", split, partial(draw_clip, split, index))
@@ -129,9 +129,20 @@ def build_realavs(
 
 
 def draw_real_scene(
-    plan: RealPlan, pool: AssetPool, sources: PhotographSources, split: str, index: int
+    plan: RealPlan,
+    pool: AssetPool,
+    sources: PhotographSources,
+    split: str,
+    index: int,
+    *,
+    kind: str | None = None,
+    frames: int | None = None,
 ) -> scene_module.Scene:
-    """Draw the scene of a clip: cutouts over a photograph, with the noise and the blur of a camera."""
+    """Draw the scene of a clip: cutouts over a photograph, with the noise and the blur of a camera.
+
+    Arguments as of `scene.draw_scene`; `pool` and the backgrounds of `sources` are those of the split, and `kind` is by
+    default that of the clip in the data set.
+    """
     rng = np.random.default_rng([plan.seed, list(SOURCE_SPLITS).index(split), index])
     path = sources.backgrounds[int(rng.integers(len(sources.backgrounds)))].path
     blur = float(rng.uniform(0.0, 0.8)) * plan.size / 256
@@ -139,18 +150,20 @@ def draw_real_scene(
     def background(size: int, image_rng: np.random.Generator) -> np.ndarray:
         return crop_background(read_picture(path, "RGB"), size, image_rng)
 
-    kind = scene_kind(_KINDS[split], index)
-    scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=plan.size, background=background)
-    frames = np.stack([_add_camera_noise(frame, blur, rng) for frame in scene.frames])
-    return dataclasses.replace(scene, frames=frames)
+    kind = kind or scene_kind(_KINDS[split], index)
+    scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=plan.size, frames=frames, background=background)
+    pictures = np.stack([add_camera_noise(frame, blur, rng) for frame in scene.frames])
+    return dataclasses.replace(scene, frames=pictures)
 
 
-def _add_camera_noise(frame: np.ndarray, blur: float, rng: np.random.Generator) -> np.ndarray:
+def add_camera_noise(frame: np.ndarray, blur: float, rng: np.random.Generator) -> np.ndarray:
+    """Blur a frame (H, W, 3) uint8 by a Gaussian of `blur` pixels, and add noise of standard deviation `NOISE`."""
     soft = np.asarray(Image.fromarray(frame).filter(ImageFilter.GaussianBlur(blur)), dtype=np.float32)
     return np.clip(np.rint(soft + rng.normal(0.0, NOISE, soft.shape)), 0, 255).astype(np.uint8)
 
 
-def _save_cutouts(sources: PhotographSources, folder: Path) -> None:
+def save_cutouts(sources: PhotographSources, folder: Path) -> None:
+    """Write the cutout of each mask, `KEY.png`, to a folder; existing files stay."""
     folder.mkdir(parents=True, exist_ok=True)
     for mask in sources.masks:
         path = folder / f"{mask.key}.png"
