@@ -158,20 +158,20 @@ class PromptStage(Stage[PromptRecipe]):
         return self.phases[self.phase_name]
 
     def build_network(self, state: dict[str, torch.Tensor] | None) -> PromptableSam2:
-        """Build the network at the size of the phase; without `state`, fit its initial weights to some scenes."""
+        """Build the network at the size of the phase, from `state`, `start` or weights that fit some scenes."""
         recipe = self.recipe
         sam2 = mini_sam2(Path(recipe.backbone) if recipe.backbone else None, self.config.size, recipe.seed)
         scenes = self._scenes()
         heads: dict[str, torch.Tensor] = {}
-        if state is None and recipe.start is not None:
+        if recipe.start is not None:
             try:
                 sam2.load_state_dict(load_sam2(fetch_sam2(recipe.start), self.config.size).state_dict())
             except RuntimeError as error:
                 raise ConfigError(f"{recipe.start}: its weights do not fit the small SAM 2: omit start") from error
-        elif state is None:
+        if state is None and recipe.start is None:
             frames = np.concatenate([scenes[number].frames for number in range(_CALIBRATION_CLIPS)])
             init_weights(sam2, backbone_maps(sam2, as_pixels(frames)), recipe.seed)
-        else:
+        elif state is not None:
             heads = {name: value for name, value in state.items() if name.startswith(HEADS)}
             trained = {name: value for name, value in state.items() if name not in heads}
             load_trained(sam2, trained, self.out / CHECKPOINT)

@@ -12,6 +12,8 @@ import torch
 
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.modeling.sam2 import load_sam2
+from helpers.photograph_sources import write_sources
+from helpers.small_networks import small_sam2
 from projects.mini import train_sam2
 from projects.mini.sam2_model import BACKBONE, memory_parts, mini_sam2
 from projects.mini.stage_loop import CHECKPOINT, FIGURES, LOG, read_log
@@ -211,3 +213,23 @@ def test_other_file_is_no_checkpoint(recipe):
     (Path(recipe.out) / CHECKPOINT).write_bytes(b"something else")
     with pytest.raises(ConfigError, match="not a checkpoint of this training"):
         PromptStage(recipe, resume=True)
+
+
+def test_run_continues_from_a_model_with_photographs(recipe, short, complete, tmp_path):
+    start = Path(short.out) / "model"
+    no_steps = replace(short.prompts, steps=0)
+    settings = {"start": str(start), "photographs": str(write_sources(tmp_path / "sources")), "prompts": no_steps}
+    continued = replace(recipe, **settings, finer=replace(short.prompts, steps=1), memory=no_steps)
+    stage = PromptStage(continued)
+    assert not differing(stage.build_network(None).sam2.state_dict(), load_sam2(start, SIZE).state_dict())
+    stage.run()
+    assert json.loads((Path(continued.out) / FIGURES).read_text())["photo_objects"] == 3
+    changed = differing(
+        load_sam2(Path(continued.out) / "model", SIZE).state_dict(), load_sam2(start, SIZE).state_dict()
+    )
+    assert any(name.startswith("vision_encoder.neck") for name in changed)
+    assert not any(name.startswith(BACKBONE) for name in changed)
+    other = tmp_path / "small"
+    small_sam2(64, width=128).save_pretrained(other)
+    with pytest.raises(ConfigError, match="omit start"):
+        PromptStage(replace(continued, out=str(tmp_path / "other"), start=str(other)))
