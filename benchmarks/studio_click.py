@@ -13,34 +13,17 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-import av
 import numpy as np
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
-WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 10, 3
+from studio_server import HEIGHT, WIDTH, serve, write_clip
+
 OBJECT, OTHER = 1, 2
 RUN = json.dumps({"do": "run", "objects": [OTHER]})
-
-
-def write_clip(path: Path) -> None:
-    """Write a bright disc that moves over a grey background."""
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream("libx264", rate=FPS)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(FPS * SECONDS):
-            image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
-            image[(x - 400 - 8 * number) ** 2 + (y - 360) ** 2 < 150**2] = (230, 180, 40)
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        output.mux(stream.encode(None))
 
 
 def click(line: ClientConnection, number: int, x: float, y: float, label: int) -> tuple[float, float]:
@@ -69,30 +52,17 @@ def measure(model: str, clicks: int, threads: int, *, during_run: bool = False) 
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         write_clip(clip)
-        command = [sys.executable, "-m", "auralsam2", "studio", str(clip), "--model", model, "--port", "0"]
-        command += ["--home", f"{folder}/home", "--no-open", "--threads", str(threads)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            try:
-                assert server.stdout is not None
-                url = urlsplit(server.stdout.readline().strip())
-                query = parse_qs(url.fragment)
-                headers = {"X-Token": query["token"][0]}
-                request = urllib.request.Request(f"http://{url.netloc}/api/state", headers=headers)
-                urllib.request.urlopen(request, timeout=300).close()
-                address = f"ws://{url.netloc}/api/sessions/{query['open'][0]}/live"
-                with connect(address, origin=f"http://{url.netloc}", additional_headers=headers, proxy=None) as line:  # type: ignore[arg-type]
-                    click(line, 0, 440, 360, 1)
-                    if during_run:
-                        box = {"do": "box", "object": OTHER, "tick": 0, "box": [240, 200, 560, 520]}
-                        line.send(json.dumps(box))
-                        line.send(RUN)
-                    points = rng.uniform((300, 220), (600, 500), (clicks, 2))
-                    return [
-                        click(line, number, x, y, int(rng.integers(2)))
-                        for number, (x, y) in enumerate(points.tolist(), 1)
-                    ]
-            finally:
-                server.terminate()
+        with serve(f"{folder}/home", model, str(clip), "--threads", str(threads)) as server:
+            server.get("/api/state")
+            with server.line(server.query["open"][0]) as line:
+                click(line, 0, 440, 360, 1)
+                if during_run:
+                    line.send(json.dumps({"do": "box", "object": OTHER, "tick": 0, "box": [240, 200, 560, 520]}))
+                    line.send(RUN)
+                points = rng.uniform((300, 220), (600, 500), (clicks, 2))
+                return [
+                    click(line, number, x, y, int(rng.integers(2))) for number, (x, y) in enumerate(points.tolist(), 1)
+                ]
 
 
 def main() -> None:

@@ -4,80 +4,23 @@ Starts `auralsam2 studio` in a process of its own on a made-up clip, clicks STEP
 starts the server again, and measures the first click. Then it copies the session to SESSIONS folders and measures the
 list.
 
-    python benchmarks/studio_sessions.py --steps 400 --sessions 200
+    python benchmarks/studio_sessions.py --steps 1000 --sessions 200
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import secrets
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
-from studio_click import write_clip
+from studio_server import ask, serve, write_clip
 
 FRAMES, OBJECTS = 15, 4
-
-
-class Server:
-    """A running server.
-
-    Args:
-        url: the address that it printed.
-    """
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.base, self.query = f"http://{parts.netloc}", parse_qs(parts.fragment)
-        self.headers = {"X-Token": self.query["token"][0]}
-
-    def get(self, path: str) -> tuple[float, object]:
-        """Seconds of a request, and its answer."""
-        began = time.perf_counter()
-        request = urllib.request.Request(self.base + path, headers=self.headers)
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            data = answer.read()
-        return time.perf_counter() - began, json.loads(data)
-
-    def line(self, session: str) -> ClientConnection:
-        """A page of a session."""
-        address = f"{self.base.replace('http', 'ws', 1)}/api/sessions/{session}/live"
-        return connect(address, origin=self.base, additional_headers=self.headers, proxy=None)  # type: ignore[arg-type]
-
-
-@contextmanager
-def serve(home: str, model: str, *arguments: str) -> Iterator[Server]:
-    """Start a server and end it."""
-    command = [sys.executable, "-m", "auralsam2", "studio", "--model", model, "--port", "0", "--no-open"]
-    with subprocess.Popen([*command, "--home", home, *arguments], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield Server(process.stdout.readline().strip())
-        finally:
-            process.terminate()
-
-
-def ask(line: ClientConnection, number: int, **message: object) -> float:
-    """Seconds until a command is answered."""
-    began = time.perf_counter()
-    line.send(json.dumps({"n": number} | message))
-    while True:
-        answer = line.recv(timeout=600)
-        if isinstance(answer, str) and (values := json.loads(answer)).get("re") == number:
-            assert values.get("ok"), values
-            return time.perf_counter() - began
 
 
 def click(line: ClientConnection, step: int) -> float:
@@ -91,7 +34,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--sessions", type=int, default=200)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +47,8 @@ def main() -> None:
         tenth = max(1, options.steps // 10)
         first, last = (1000 * statistics.median(part) for part in (times[tenth : 2 * tenth], times[-tenth:]))
         print(
-            f"{options.steps} clicks, 1280x720, {options.model}: median {first:.0f} ms early, {last:.0f} ms at the end"
+            f"{options.steps} clicks, 1280x720, {options.model}: median {first:.0f} ms early, {last:.0f} ms at the end",
+            flush=True,
         )
         with serve(home, options.model) as server:
             opening, _ = server.get(f"/api/sessions/{session}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,8 +23,7 @@ from pathlib import Path
 
 from websockets.sync.client import ClientConnection
 
-from studio_click import write_clip
-from studio_sessions import Server, ask
+from studio_server import Server, ask, serve, write_clip
 
 TOLERANCE = 1.1
 KINDS = ("masks", "davis", "coco", "overlay", "session")
@@ -111,18 +109,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         write_clip(clip)
-        command = [sys.executable, "-m", "auralsam2", "studio", "--model", options.model, "--port", "0", "--no-open"]
-        command += ["--home", f"{folder}/home", "--sessions", str(options.sessions)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stdout is not None
-                server = Server(process.stdout.readline().strip())
-                check(server, clip, process.pid, options.sessions, options.minutes)
-            finally:
-                process.terminate()
+        with serve(f"{folder}/home", options.model, "--sessions", str(options.sessions)) as server:
+            check(server, clip, options.sessions, options.minutes)
 
 
-def check(server: Server, clip: Path, process: int, sessions: int, minutes: float) -> None:
+def check(server: Server, clip: Path, sessions: int, minutes: float) -> None:
     """Work in the sessions of a server and check its memory."""
     names = []
     for _ in range(sessions):
@@ -142,12 +133,12 @@ def check(server: Server, clip: Path, process: int, sessions: int, minutes: floa
     early = 0.0
     while (now := time.monotonic()) < end and not errors:
         if not early and now - begin >= mark:
-            early = memory(process)
-        print(f"{(now - begin) / 60:5.1f} min  {memory(process):7.0f} MB  {sum(visits)} visits", flush=True)
+            early = memory(server.process)
+        print(f"{(now - begin) / 60:5.1f} min  {memory(server.process):7.0f} MB  {sum(visits)} visits", flush=True)
         time.sleep(min(60.0, max(0.1, end - now), mark))
     for thread in threads:
         thread.join()
-    late = memory(process)
+    late = memory(server.process)
     print(f"{sum(visits)} visits, {len(errors)} errors; {early:.0f} MB after {mark / 60:.1f} min, {late:.0f} MB at end")
     if errors:
         sys.exit("\n".join(errors))

@@ -244,6 +244,23 @@ class Screen:
             self.page.mouse.move(*place, steps=4)
         self.page.mouse.up()
 
+    def pinch(self, middle: tuple[float, float], before: float, after: float) -> None:
+        """Put two fingers on the window, `before` pixels apart, and move them until they are `after` pixels apart."""
+        x, y = middle
+        session = self.page.context.new_cdp_session(self.page)
+
+        def touch(what: str, *sides: tuple[int, float]) -> None:
+            points = [{"x": x + side * apart / 2, "y": y, "id": side + 1} for side, apart in sides]
+            session.send("Input.dispatchTouchEvent", {"type": what, "touchPoints": points})
+
+        touch("touchStart", (-1, before))
+        touch("touchStart", (-1, before), (1, before))
+        for step in range(1, 5):
+            apart = before + (after - before) * step / 4
+            touch("touchMove", (-1, apart), (1, apart))
+        touch("touchEnd")
+        session.detach()
+
     def front(self) -> None:
         """Bring the page before the others, and wait until it is laid out and painted: behind them it is neither."""
         self.page.bring_to_front()

@@ -13,17 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auralsam2.config import AudioEncoderConfig, ClipConfig, FuserConfig, ModelConfig
+from auralsam2.config import FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError, UnavailableError
 from auralsam2.hub import download
 from auralsam2.hub.convert import fuser_shapes
 from auralsam2.hub.download import available, fetch_release, fetch_sam2, fetch_text, resolve, weights_hash
 from auralsam2.hub.registry import REGISTRY, ModelEntry
-from auralsam2.studio.model_downloads import ModelDownloads
-from auralsam2.studio.storage import RefusalError
 from helpers.local_hub import NEW, OLD, LocalHub
 from helpers.small_networks import save_small_model
-from helpers.studio_pages import wait_for
 
 
 @pytest.fixture
@@ -341,32 +338,8 @@ def test_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert available()[0]["modalities"] == modality.split("+")
 
 
-@pytest.fixture
-def narrow_release(server: LocalHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], bytes]:
-    """Puts a narrow fuser-only checkpoint behind the name `v1s`; returns its bytes."""
-
-    def released(modality: str = "audio", *, frames: int | None = None, **parts: str) -> ModelConfig:
-        sizes = {"width": 32, "inner_width": 8, "heads": 2, "visual_depths": (1, 1, 1), "token_depth": 1}
-        return ModelConfig(
-            audio_encoder=AudioEncoderConfig(channels=(2, 2, 2, 2), hidden=8, embedding=16),
-            fuser=FuserConfig(**sizes),
-            clip=ClipConfig(frames=frames or 5),
-            **parts,
-        )
-
-    def publish() -> bytes:
-        shapes = fuser_shapes(ModelConfig.released())
-        torch.save({name: torch.rand(shape) for name, shape in shapes.items()}, tmp_path / "release.pth")
-        content = (tmp_path / "release.pth").read_bytes()
-        server.add("yyliu01/AuralSAM2", {"ckpts/auralsam2_avs_v1s.pth": content})
-        return content
-
-    monkeypatch.setattr(ModelConfig, "released", released)
-    return publish
-
-
 def test_released_model_is_downloaded_and_converted_once(
-    server: LocalHub, tmp_path: Path, narrow_release: Callable[[], bytes], caplog: pytest.LogCaptureFixture
+    server: LocalHub, tmp_path: Path, narrow_release: Callable[..., bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     narrow_release()
     caplog.set_level("INFO", "auralsam2.hub.download")
@@ -390,41 +363,6 @@ def test_released_model_is_downloaded_and_converted_once(
     row = next(row for row in available() if row["name"] == "v1s")
     assert row["cached"] is True
     assert row["size_mb"] == round((folder / "model.safetensors").stat().st_size / 1e6, 1)
-
-
-def test_page_downloads_a_released_model(
-    server: LocalHub, narrow_release: Callable[[], bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    content = narrow_release()
-    server.add("facebook/sam2-hiera-large", SAM2)
-    reports: list[tuple[str, int, int]] = []
-    downloads = ModelDownloads()
-    report = downloads._report
-
-    def watch(name: str, done: int, total: int) -> None:
-        report(name, done, total)
-        row = next(row for row in downloads.listing() if row["name"] == name)
-        reports.append((row["download"]["part"], row["download"]["done"], row["download"]["total"]))
-
-    monkeypatch.setattr(downloads, "_report", watch)
-    assert [row["cached"] for row in downloads.listing()] == [False] * 4
-    downloads.start("v1s")
-    with pytest.raises(RefusalError, match="v1s is being downloaded"):
-        downloads.start("v2")
-    wait_for(lambda: downloads._running is None)
-    row = downloads.listing()[0]
-    assert (row["name"], row["size_mb"], row["cached"], row["download"]) == ("v1s", 483, True, None)
-    assert ("checkpoint", len(content), len(content)) in reports
-    assert any(part == "SAM 2" and done == total > 0 for part, done, total in reports)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "other"))
-    assert not downloads.listing()[0]["cached"], "its SAM 2 is missing"
-    with pytest.raises(RefusalError, match="no released model"):
-        downloads.start("mini")
-    downloads.start("v1m")
-    wait_for(lambda: downloads._running is None)
-    row = downloads.listing()[1]
-    assert row["cached"] is False
-    assert "auralsam2_avs_v1m.pth" in row["download"]["error"]
 
 
 def test_released_model_with_another_checkpoint(server: LocalHub, tmp_path: Path) -> None:

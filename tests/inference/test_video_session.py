@@ -164,6 +164,18 @@ def test_a_correction_goes_with_the_mask_it_corrects(model: AuralSAM2, video: Pa
         assert not np.array_equal(corrected.logits, without.logits.numpy())
 
 
+def test_clicks_on_a_frame_add_nothing_to_the_cache(model: AuralSAM2, video: Path) -> None:
+    with model.open(video) as session:
+        first = session.add_points([(20, 12)], [1], 3.2)
+        size = session._cache.size
+        for x in range(21, 25):
+            session.add_points([(x, 12)], [1], 3.2)
+        assert session._cache.size == size
+        for _ in range(4):
+            session.undo()
+        assert equal(session.predict(3.2, object_id=1), first)
+
+
 def test_a_mask_on_display_is_corrected_on_a_frame_that_was_followed(model: AuralSAM2, video: Path) -> None:
     frames = features(model, video)
     followed = by_hand(model, frames, 1, CLICK)[4]

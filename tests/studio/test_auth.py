@@ -56,6 +56,8 @@ def test_wrong_token_is_rejected(stranger: TestClient, token: str) -> None:
         ("PUT", "/api/upload"),
         ("PUT", "/api/restore"),
         ("POST", "/api/sessions"),
+        ("POST", "/api/models/v1s"),
+        ("PUT", "/api/model"),
         ("DELETE", "/api/sessions/aaaaaaaaaaaaaaaaaaaaaa"),
         ("GET", "/api/sessions/aaaaaaaaaaaaaaaaaaaaaa/media"),
     ],

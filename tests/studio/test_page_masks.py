@@ -26,6 +26,10 @@ def points(screen: Screen, number: int = 1) -> list[list[float]]:
     return [p for text in screen.state()["prompts"] if text["object"] == number for p in text["points"]]
 
 
+def lanes_tick(screen: Screen) -> int:
+    return int(screen.page.locator(".lanes").get_attribute("aria-valuenow"))
+
+
 def test_click_adds_an_object_with_a_mask(opened: Screen) -> None:
     assert not opened.inside(*PIG)
     opened.click(*PIG)
@@ -312,7 +316,7 @@ def test_scrubbing_shows_the_frame_at_the_pointer(opened: Screen) -> None:
 
 
 def test_touch_input_suffices(browser: Any, server: Server) -> None:
-    """On a tablet: a tap adds, and the tool Remove takes away."""
+    """On a tablet: a tap adds, the tool Remove removes, and two fingers enlarge the picture and the timeline."""
     with browser.new_context(viewport={"width": 1024, "height": 768}, has_touch=True) as tablet:
         screen = Screen(tablet.new_page(), server)
         screen.open(DEMO, rate="1")
@@ -320,5 +324,17 @@ def test_touch_input_suffices(browser: Any, server: Server) -> None:
         screen.page.get_by_role("button", name="Remove", exact=True).tap()
         screen.painted(lambda: screen.page.touchscreen.tap(*screen.place(PIG[0] + 20, PIG[1] - 20)))
         assert [point[2] for point in points(screen)] == [1, 0]
+        ink, lanes = screen.page.locator(".ink"), screen.page.locator(".lanes").bounding_box()
+        area, width = screen.area(), ink.bounding_box()["width"]
+        screen.page.get_by_role("button", name="Brush").tap()
+        screen.pinch(screen.place(*PIG), 60, 180)
+        screen.settles(lambda: ink.bounding_box()["width"] == pytest.approx(3 * width, rel=0.05), "it is enlarged")
+        assert screen.area() == area
+        middle = lanes["x"] + lanes["width"] / 2, lanes["y"] + 40
+        screen.pinch(middle, 60, 75)
+        assert lanes_tick(screen) == 0
+        screen.page.touchscreen.tap(lanes["x"] + 2, lanes["y"] + 40)
+        assert lanes_tick(screen) == 1
+        assert len(points(screen)) == 2
         wide = screen.page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 1024

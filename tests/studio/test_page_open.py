@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from auralsam2.hub import download
 from helpers.media_files import numbered, tone, write_media
-from helpers.studio_browser import DEMO, Screen, Server, Watch
+from helpers.small_networks import save_small_model
+from helpers.studio_browser import DEMO, PIG, Screen, Server, Watch
 
 MOST_BYTES = 300_000
 
@@ -135,6 +138,30 @@ def test_other_file_shows_the_servers_message(screen: Screen, watch: Watch, tmp_
     screen.page.wait_for_selector(".invitation:visible")
     assert len(watch.told) == 1
     watch.told.clear()
+
+
+def test_model_on_this_machine_is_used_without_a_restart(screen: Screen) -> None:
+    released = download.cache_dir() / "models" / "v1s"
+    save_small_model(released)
+    try:
+        screen.home()
+        page = screen.page
+        page.get_by_role("button", name="Use v1s").click()
+        page.get_by_text("Sessions opened from now on use v1s.").wait_for()
+        assert page.locator(".top .model").text_content() == "model v1s"
+        assert page.locator('[data-model="v1s"] em').text_content() == "loaded"
+        screen.open(DEMO)
+        screen.click(*PIG)
+        screen.home()
+        page.locator(".model-notice summary").click()
+        page.get_by_role("button", name="Use mini").click()
+        page.get_by_text("It is for trying the Studio").wait_for()
+    finally:  # the other tests of this server use mini
+        restored = screen.page.request.put(
+            f"{screen.server.base}api/model", headers={"X-Token": screen.server.token}, data={"name": "mini"}
+        )
+        shutil.rmtree(released)
+    assert restored.ok
 
 
 def test_page_is_small_and_self_contained(screen: Screen, watch: Watch) -> None:

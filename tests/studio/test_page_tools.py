@@ -67,7 +67,20 @@ def test_enlarged_picture_and_timeline(screen: Screen) -> None:
     page.mouse.wheel(0, -300)
     page.keyboard.up("Control")
     page.mouse.click(lanes["x"] + 2, lanes["y"] + 40)
-    assert 0 < tick(screen) < 5
+    first = tick(screen)
+    assert 0 < first < 5
+    screen.press("Home")
+    page.mouse.click(lanes["x"] + 2, lanes["y"] + 40)
+    assert tick(screen) == 0
+    screen.press("Shift+z", "Shift+z", "Shift+z")
+    page.mouse.click(lanes["x"] + lanes["width"] - 2, lanes["y"] + 40)
+    assert tick(screen) == 9
+    screen.press("Home", "z")
+    page.mouse.click(lanes["x"] + lanes["width"] - 2, lanes["y"] + 40)
+    assert 5 < tick(screen) < 9
+    screen.press("Shift+f")
+    page.mouse.click(lanes["x"] + lanes["width"] - 2, lanes["y"] + 40)
+    assert tick(screen) == 9
 
 
 def test_annotation_tools(screen: Screen) -> None:

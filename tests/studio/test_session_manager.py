@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from auralsam2.model import AuralSAM2
+from auralsam2.studio import session_manager
 from auralsam2.studio.storage import SessionFolder
 from helpers.studio_pages import TICKS, Page, Studio, wait_for
 
@@ -101,6 +105,42 @@ def test_idle_sessions_are_closed_and_open_again(start_studio: Callable[..., Stu
         assert page.ask("points", **CLICK)["ok"]
         wait_for(lambda: opened(studio) == [])
         assert page.ask("points", **CLICK)["ok"]
+
+
+def test_open_sessions_return_freed_memory(
+    start_studio: Callable[..., Studio], clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = start_studio(idle=1.0)
+    trim, trimmed = session_manager._trim_memory, []
+
+    def trim_memory() -> None:
+        trimmed.extend(studio.manager._open)
+        trim()
+
+    monkeypatch.setattr(session_manager, "_trim_memory", trim_memory)
+    name = studio.upload(clip)
+    with studio.page(name) as socket:
+        assert Page(socket).ask("points", **CLICK)["ok"]
+        wait_for(lambda: name in trimmed)
+
+
+def test_another_model_leaves_busy_sessions_alone(studio: Studio, clip: Path, model: AuralSAM2) -> None:
+    studio.manager._load = lambda name: AuralSAM2(model.network, name)
+    busy, idle = (studio.upload(clip) for _ in range(2))
+    with studio.page(busy) as socket, studio.page(idle) as other:
+        page = Page(socket)
+        assert page.ask("points", **CLICK)["ok"]
+        assert Page(other).ask("points", **CLICK)["ok"]
+        studio.gate.let_through(2)
+        assert page.ask("run")["ok"]
+        assert studio.client.put("/api/model", json={"name": "mini"}).status_code == 200
+        assert opened(studio) == [busy]
+        assert studio.manager.model.name == "mini"
+        studio.gate.let_through(None)
+        page.until("done", "run")
+        assert {header.tick for header, _ in page.masks} == set(range(TICKS))
+    answers = [studio.client.put("/api/model", json={"name": name}).status_code for name in ("v9", "mini")]
+    assert answers == [404, 200]
 
 
 def test_deleting_an_open_session(studio: Studio, clip: Path) -> None:

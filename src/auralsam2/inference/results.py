@@ -107,7 +107,9 @@ class LatestMasks:
         if prediction.low_res.shape != (side, side):
             shape = tuple(prediction.low_res.shape)
             raise UsageError(f"a mask of {shape}: this model's masks have {side} rows and columns")
-        self.put(state, index, prediction)
+        frame = state.conditioning_frames.get(index)
+        if frame is None or frame.prediction is not prediction:  # the state has the mask of its last prompt
+            self.put(state, index, prediction)
         return make_segmentation(
             self._frames.frame(index),
             prediction.logits(self._size).cpu(),
@@ -127,9 +129,10 @@ class LatestMasks:
 
     def get(self, state: ObjectState, index: int) -> MaskPrediction | None:
         """Return the latest mask of an object on a frame; None without one."""
-        for version in state.versions:
+        frame = state.conditioning_frames.get(index)
+        for version in state.versions[: 1 if frame else None]:
             cached = self._cache.get(("mask", state.number, version, index))
             if cached is not None:
                 iou, object_score = cached["scores"].tolist()
                 return MaskPrediction(cached["low_res"], iou, object_score, cached.get("given"))
-        return None
+        return frame.prediction if frame else None

@@ -10,8 +10,9 @@ import secrets
 import socket
 import sys
 import webbrowser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,9 +104,13 @@ def run_studio(
         settings = Settings(token=token, home=home or default_home(), host=host, limits=limits)
         with SessionStore(settings.home) as store:
             _note(f"loading model {model}")
-            loaded = AuralSAM2.from_pretrained(model, device, dtype, backend=backend, image_size=image_size)
+            load = partial(
+                AuralSAM2.from_pretrained, device=device, dtype=dtype, backend=backend, image_size=image_size
+            )
+            loaded = load(model)
             streaming_network(loaded)  # raises for a baseline
-            _serve(settings, loaded, store, listener, video=video, open_page=open_page)
+            another = partial(load, local_files_only=True)
+            _serve(settings, loaded, another, store, listener, video=video, open_page=open_page)
     _note("stopped; the sessions are saved")
     return signals.exit_code() or EXIT_DONE
 
@@ -113,6 +118,7 @@ def run_studio(
 def _serve(
     settings: Settings,
     model: AuralSAM2,
+    load: Callable[[str], AuralSAM2],
     store: SessionStore,
     listener: socket.socket,
     *,
@@ -132,7 +138,7 @@ def _serve(
         session = import_demo(store, video, safe_name(video.name), None, settings.limits, model.name).id
     url = _url(settings.host, listener.getsockname()[1], settings.token, session)
     config = uvicorn.Config(
-        create_app(settings, model, store),
+        create_app(settings, model, store, load),
         log_level="warning",
         access_log=False,
         server_header=False,

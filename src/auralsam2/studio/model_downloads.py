@@ -1,4 +1,4 @@
-"""Downloads of released models, at the request of the page."""
+"""Models that the page can choose, and downloads of released ones."""
 
 from __future__ import annotations
 
@@ -28,27 +28,34 @@ class ModelDownloads:
         self._progress: dict[str, dict[str, Any]] = {}
         self._running: str | None = None
 
-    def listing(self) -> list[dict[str, Any]]:
-        """Return the released models.
+    def listing(self, first: str | None = None) -> list[dict[str, Any]]:
+        """Return the models that the page can choose: the released and the bundled ones.
+
+        Args:
+            first: name of the model that the server was started with, which the page can choose again.
 
         Returns:
-            for each model `name`, `task`, `size_mb`, `text` (whether it takes text), `cached` (whether the download is
-            complete), and `download`: None, or the `part` that arrives with its `done` and `total` bytes, or `error`.
+            for each model `name`, `task`, `size_mb`, `text` (whether it takes text), `cached` (whether all
+            of its parts are on this machine), and `download`: None, or the `part` that arrives with its `done` and
+            `total` bytes, or `error`. Task, size and text of an unregistered model are None.
         """
         with self._lock:
             progress = {name: dict(values) for name, values in self._progress.items()}
-        return [
+        rows = [
             {
                 "name": row["name"],
                 "task": row["task"],
-                "size_mb": REGISTRY[row["name"]].size_mb,
+                "size_mb": REGISTRY[row["name"]].size_mb or row["size_mb"],
                 "text": "text" in row["modalities"],
                 "cached": row["cached"] and row["name"] not in progress and _has_parts(row["name"]),
                 "download": progress.get(row["name"]),
             }
             for row in download.available()
-            if REGISTRY[row["name"]].repo is not None
         ]
+        if first is not None and first not in REGISTRY:
+            unknown = dict.fromkeys(("task", "size_mb", "text", "download"))
+            rows.append({"name": first, "cached": True} | unknown)
+        return rows
 
     def start(self, name: str) -> None:
         """Start the download of a model with its SAM 2 and text encoder.

@@ -6,15 +6,15 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from auralsam2.errors import AuralError
@@ -49,25 +49,37 @@ _MAX_BODY = 100_000
 T = TypeVar("T", bound=BaseModel)
 
 
+class ModelRequest(BaseModel):
+    """Request to use another model."""
+
+    name: Annotated[str, Field(max_length=1000)]
+
+
 class DemoRequest(BaseModel):
     """Request to open the bundled clip."""
 
     demo: Literal[True]
 
 
-def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> FastAPI:
+def create_app(
+    settings: Settings,
+    model: AuralSAM2,
+    store: SessionStore,
+    load: Callable[[str], AuralSAM2] = AuralSAM2.from_pretrained,
+) -> FastAPI:
     """Create the ASGI application.
 
     Args:
         settings: settings of the server.
         model: loaded model.
         store: opened store; the caller closes it.
+        load: loads another model by its name, when the page chooses it.
     """
     limits = settings.limits
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.manager = SessionManager(store, model, limits)
+        app.state.manager = SessionManager(store, model, limits, load)
         app.state.uploads = Uploads(store, limits)
         app.state.manager.start()
         yield
@@ -78,7 +90,7 @@ def create_app(settings: Settings, model: AuralSAM2, store: SessionStore) -> Fas
     _add_error_handlers(app)
     _add_page(app, settings.web)
     _add_models(app)
-    _add_sessions(app, model, limits, media_key(settings.token))
+    _add_sessions(app, limits, media_key(settings.token))
     add_media(app)
     _add_exports(app)
     return app
@@ -143,18 +155,24 @@ def _add_models(app: FastAPI) -> None:
     downloads = ModelDownloads()
 
     @app.get("/api/models")
-    async def models() -> Any:
-        return await asyncio.to_thread(downloads.listing)
+    async def models(request: Request) -> Any:
+        return await asyncio.to_thread(downloads.listing, manager_of(request).first_model)
 
     @app.post("/api/models/{name}")
     async def download_model(name: str) -> Any:
         downloads.start(name)
         return {"ok": True}
 
+    @app.put("/api/model")
+    async def use_model(request: Request) -> Any:
+        await manager_of(request).use_model((await _read(request, ModelRequest)).name)
+        return {"ok": True}
 
-def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> None:
+
+def _add_sessions(app: FastAPI, limits: Limits, key: str) -> None:
     @app.get("/api/state")
-    async def state() -> Any:
+    async def state(request: Request) -> Any:
+        model = manager_of(request).model
         return {
             "version": __version__,
             "model": {
@@ -176,11 +194,11 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
     async def upload(
         request: Request, name: str = "", fps: float | None = None, every: bool = False, job: str = ""
     ) -> Any:
-        display_name = safe_name(name)
+        display_name, model = safe_name(name), manager_of(request).model.name
 
         def read_upload(folder: SessionFolder, file: Path, advance: Advance) -> None:
             clip = import_video(folder, file, display_name, fps, limits, advance, every=every)
-            SessionState.new(folder, clip, display_name, model.name)
+            SessionState.new(folder, clip, display_name, model)
 
         return await _uploads(request).receive(request, job, read_upload)
 
@@ -202,8 +220,8 @@ def _add_sessions(app: FastAPI, model: AuralSAM2, limits: Limits, key: str) -> N
         clip = download.BUNDLED / _DEMO
         if not clip.is_file():
             raise RefusalError(404, "this version comes without the demo clip: open a video of yours")
-        store = manager_of(request).store
-        return await _uploads(request).import_local(lambda: import_demo(store, clip, _DEMO, None, limits, model.name))
+        store, model = manager_of(request).store, manager_of(request).model.name
+        return await _uploads(request).import_local(lambda: import_demo(store, clip, _DEMO, None, limits, model))
 
     @app.get("/api/sessions/{name}")
     async def session_state(request: Request, name: str) -> Any:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import dataclasses
 import gc
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from auralsam2.hub.registry import REGISTRY
 from auralsam2.model import AuralSAM2
+from auralsam2.model_context import streaming_network
 from auralsam2.studio.session_state import SessionState
 from auralsam2.studio.session_worker import SessionWorker
 from auralsam2.studio.settings import Limits
@@ -20,10 +23,18 @@ from auralsam2.studio.shared_model import SharedModel
 from auralsam2.studio.storage import RefusalError, SessionStore
 from auralsam2.studio.subscribers import Subscriber, Subscribers
 
+_TRIM_PERIOD = 15.0
+"""Seconds between two returns of freed memory to the operating system while sessions are open."""
+
 
 def release_memory() -> None:
-    """Return freed memory to the operating system; the C library of Linux keeps it for the threads that had it."""
+    """Collect garbage, and return freed memory to the operating system."""
     gc.collect()
+    _trim_memory()
+
+
+def _trim_memory() -> None:
+    """Return freed memory to the operating system; the C library of Linux retains it for each thread."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library than glibc
             ctypes.CDLL(None).malloc_trim(0)
@@ -34,12 +45,18 @@ class SessionManager:
 
     Args:
         store: all sessions.
-        model: model that all sessions share.
+        model: model that all sessions share at first.
         limits: limits of the server.
+        load: loads another model by its name, without a download.
+
+    Attributes:
+        first_model: name of the model that the server was started with.
     """
 
-    def __init__(self, store: SessionStore, model: AuralSAM2, limits: Limits) -> None:
+    def __init__(self, store: SessionStore, model: AuralSAM2, limits: Limits, load: Callable[[str], AuralSAM2]) -> None:
         self.store, self.limits = store, limits
+        self.first_model = model.name
+        self._load, self._loading = load, ""
         share = max(1, limits.sessions)
         self._shared = SharedModel(model, threading.Lock(), limits.memory // share, limits.disk // share)
         self._open: dict[str, SessionWorker] = {}
@@ -57,6 +74,39 @@ class SessionManager:
             task.cancel()
         for name in list(self._open):
             await self.close(name)
+
+    @property
+    def model(self) -> AuralSAM2:
+        """Model of the sessions that are opened from now on."""
+        return self._shared.model
+
+    async def use_model(self, name: str) -> None:
+        """Load a model for the sessions that are opened from now on, and close open sessions that are idle.
+
+        Busy sessions keep their model until they are closed. All models run one call at a time.
+
+        Raises:
+            RefusalError: the name is unknown, or a model is being loaded.
+            AuralError: the model cannot be loaded; the model in use is unchanged.
+        """
+        if name not in REGISTRY and name != self.first_model:
+            raise RefusalError(404, "no model of this name: reload the page")
+        if self._loading:
+            raise RefusalError(409, f"{self._loading} is being loaded: wait for its end")
+        if name == self.model.name:
+            return
+        self._loading = name
+        try:
+            model = await asyncio.to_thread(self._load, name)
+            streaming_network(model)  # raises for a baseline
+        finally:
+            self._loading = ""
+        async with self._lock:
+            self._shared = dataclasses.replace(self._shared, model=model)
+            for opened, session in list(self._open.items()):
+                if not session.busy:
+                    await self._close(opened)
+        await asyncio.to_thread(release_memory)
 
     def get_open(self, name: str) -> SessionWorker | None:
         """Return a session if it is open."""
@@ -145,7 +195,9 @@ class SessionManager:
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(min(60.0, self.limits.idle / 4))
+            await asyncio.sleep(min(_TRIM_PERIOD, self.limits.idle / 4))
+            if self._open:
+                await asyncio.to_thread(_trim_memory)
             now = time.monotonic()
             for name, session in list(self._open.items()):
                 if not session.busy and now - session.used > self.limits.idle:

@@ -86,8 +86,9 @@ class SessionReplay:
             UsageError: a logged command is invalid for this model or clip.
         """
         missing = self._missing(number)
-        history = self._history(number)
-        for tick in sorted(missing if ticks is None else missing & set(ticks)):
+        wanted = sorted(missing if ticks is None else missing & set(ticks))
+        history = self._history(number) if wanted else []
+        for tick in wanted:
             replay_frame(self.session, number, self._time(tick), list(self._steps(history, tick)))
             yield
         prompts = self._state.objects.get(number)

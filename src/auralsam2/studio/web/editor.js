@@ -45,9 +45,8 @@ export class Editor {
       this.#transport(),
       this.timeline.element,
     );
-    const { stage, player, tools, objects, listen, exporting, queue } = this;
-    const toggleSides = () => this.toggleSides();
-    listenToKeys({ session, stage, player, tools, objects, listen, exporting, queue, toggleSides });
+    const { player } = this;
+    listenToKeys(session, this);
     for (const what of ["state", "link", "tick"]) session.addEventListener(what, () => this.#update());
     player.addEventListener("play", () => this.#update());
     this.stage.ink.addEventListener("pointerdown", () => player.playing && player.pause());

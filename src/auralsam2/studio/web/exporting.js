@@ -3,6 +3,7 @@
 import { media, send } from "./api.js";
 import { el, icon } from "./dom.js";
 import { left } from "./listen.js";
+import { closeOutside, menuButton, menuKey } from "./menu.js";
 import { coverage } from "./ticks.js";
 import { fail, note } from "./toast.js";
 
@@ -46,18 +47,7 @@ export class Exporting {
 
   constructor(session) {
     this.#session = session;
-    this.button = el(
-      "button",
-      {
-        type: "button",
-        title: "Export (E)",
-        "aria-haspopup": "menu",
-        "aria-expanded": "false",
-        onclick: () => this.toggle(),
-      },
-      icon("export"),
-      "Export",
-    );
+    this.button = menuButton({ title: "Export (E)", onclick: () => this.toggle() }, icon("export"), "Export");
     this.bar = el("progress", { max: 1, "aria-label": "Progress of the export" });
     this.text = el("span", { class: "what" });
     const cancel = () => session.ask({ do: "cancel", what: "export" });
@@ -78,7 +68,7 @@ export class Exporting {
         el("small", {}, what),
       ),
     );
-    const keys = (event) => this.#key(event);
+    const keys = (event) => menuKey(event, this.items, this.button, () => this.toggle(false));
     this.menu = el("div", { class: "menu", role: "menu", onkeydown: keys }, this.items);
     this.which = el("select", { "aria-label": "Exported objects" });
     this.invert = el("input", { type: "checkbox", id: "invert" });
@@ -93,11 +83,7 @@ export class Exporting {
     this.element = el("div", { class: "exporting" }, this.job, this.button, this.sheet);
     session.addEventListener("export", ({ detail }) => this.#news(detail));
     session.addEventListener("link", () => session.connected || this.#over());
-    document.addEventListener(
-      "pointerdown",
-      (event) => this.element.contains(event.target) || this.toggle(false),
-      { signal: session.ended },
-    );
+    closeOutside(this.element, () => this.toggle(false), session.ended);
   }
 
   toggle(open = this.sheet.hidden) {
@@ -135,18 +121,6 @@ export class Exporting {
     this.warning.textContent = parts.join(" ");
     this.notice.hidden = parts.length === 0;
     this.track.disabled = !this.#session.state.objects.length || Boolean(this.#session.running);
-  }
-
-  #key(event) {
-    const at = this.items.indexOf(document.activeElement);
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) this.items.at((at + step) % this.items.length).focus();
-    else if (event.key === "Escape") {
-      this.toggle(false);
-      this.button.focus();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
   }
 
   async #start(kind) {

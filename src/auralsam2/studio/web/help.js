@@ -61,6 +61,7 @@ export const SHORTCUTS = [
       ["Ctrl + Shift + Z", "Redo"],
       ["C", "Original beside"],
       ["+ − F", "Enlarge, reduce, fit the picture"],
+      ["Z, Shift + Z, Shift + F", "Enlarge, reduce, fit the timeline"],
       ["P", "Hide or show prompts"],
       ["E", "Export"],
       ["Page Up, Page Down", "Clip before, after"],

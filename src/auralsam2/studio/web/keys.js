@@ -6,9 +6,11 @@ import { outdatedTicks, promptedTicks, soundingTicks } from "./ticks.js";
 import { TOOLS } from "./tools.js";
 
 const BRUSH_STEP = 1.25;
+const ZOOM_STEP = 1.5; // of the timeline
 
 /** Bind the shortcuts of an editor until its session is closed. */
-export function listenToKeys({ session, stage, player, tools, objects, listen, exporting, queue, toggleSides }) {
+export function listenToKeys(session, editor) {
+  const { stage, player, tools, objects, listen, exporting, queue, timeline } = editor;
   const go = (ticks) => {
     if (player.playing) player.pause();
     session.seek(session.tick + ticks);
@@ -30,7 +32,7 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
     o: () => session.mark("last"),
     x: () => session.mark(null),
     s: () => listen.listen.click(),
-    c: () => toggleSides(),
+    c: () => editor.toggleSides(),
     ".": () => session.seekNext(promptedTicks(session), 1),
     ",": () => session.seekNext(promptedTicks(session), -1),
     ">": () => session.seekNext(soundingTicks(session), 1),
@@ -54,6 +56,7 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
     PageUp: () => queue.go(-1),
     PageDown: () => queue.go(1),
     F4: () => queue.mark(),
+    z: () => timeline.zoomBy(ZOOM_STEP),
     "[": () => tools.resize(1 / BRUSH_STEP),
     "]": () => tools.resize(BRUSH_STEP),
     "?": () => showHelp(),
@@ -63,6 +66,8 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
       Array.from("0123456789", (digit) => [digit, () => session.object(+digit) && session.choose(+digit)]),
     ),
   };
+
+  const shifted = { z: () => timeline.zoomBy(1 / ZOOM_STEP), f: () => timeline.fit() };
 
   document.addEventListener(
     "keydown",
@@ -80,6 +85,7 @@ export function listenToKeys({ session, stage, player, tools, objects, listen, e
       }
       // Menus and sliders use these keys.
       else if (target.matches("input[type=range], [role=menuitem]") && /^(Arrow|Home|End|Escape)/.test(key)) return;
+      else if (event.shiftKey && shifted[key]) shifted[key]();
       else if (plain[key]) plain[key]();
       else return;
       event.preventDefault();

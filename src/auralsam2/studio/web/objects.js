@@ -123,7 +123,7 @@ export class Objects {
       },
       name,
     );
-    const tip = "What was said is newer than its masks: press Track";
+    const tip = "Its prompts are newer than its masks: press Track";
     const stale = object.stale ? el("span", { class: "stale", title: tip }, "stale") : null;
     const line = el(
       "div",

@@ -87,6 +87,9 @@ export class Start {
     this.batch = new Batch(() => this.#sessions.filter(({ done }) => done));
     const head = el("header", {}, el("h2", {}, title), this.filter, this.search, this.batch.element);
     this.saved = el("section", { class: "saved", "aria-label": title }, head, this.cards);
+    this.model = el("span", { class: "model", title: `AuralSAM2 ${studio.version}` });
+    const name = ({ model }) => (this.model.textContent = `model ${model.name}`);
+    name(studio);
     this.element = el(
       "div",
       { class: "start" },
@@ -95,11 +98,11 @@ export class Start {
         { class: "top" },
         el("span", { class: "brand" }, icon("listen"), el("strong", {}, "AuralSAM2"), " Studio"),
         el("span", { class: "spring" }),
-        el("span", { class: "model", title: `AuralSAM2 ${studio.version}` }, `model ${studio.model.name}`),
+        this.model,
         themeButton(),
       ),
       el("h1", { class: "unseen" }, "AuralSAM2 Studio"),
-      el("div", { class: "start-body" }, this.zone, this.saved, new Models(studio).element),
+      el("div", { class: "start-body" }, this.zone, this.saved, new Models(studio, name).element),
     );
     this.#list();
   }

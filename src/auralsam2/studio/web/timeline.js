@@ -4,6 +4,7 @@ import { media } from "./api.js";
 import { crisp } from "./crisp.js";
 import { clock, el } from "./dom.js";
 import { frameAddress } from "./frames.js";
+import { Pinch } from "./pinch.js";
 import { Track } from "./track.js";
 import { firstTick } from "./ticks.js";
 import { fail } from "./toast.js";
@@ -13,13 +14,15 @@ const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300];
 const MARK_ROOM = 64; // pixels between two numbers of the ruler
 const SMALL_WIDTH = 160;
 const CLICK = 4; // pixels that a pointer may move in a click
+const PER_STEP = 1.003; // factor for one pixel of a wheel
+const SHORTEST = 8; // frames that are shown at least
 
 export class Timeline {
   #session;
   #player;
   #tracks = new Map();
   #dragging = false;
-  #pressed = null; // object and place of a press on a track
+  #pressed = null; // object, place and playhead at the beginning of a press
   #picture = null; // spectrogram
 
   constructor(session, player) {
@@ -87,12 +90,18 @@ export class Timeline {
       part.addEventListener("pointercancel", () => (this.#dragging = false));
     }
     this.element.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
+    new Pinch(this.element, {
+      panBy: (x) => this.#panBy(-x),
+      zoomBy: (factor, [x]) => this.zoomBy(factor, this.#secondsAt(x)),
+      cancel: () => this.#abandon(),
+    });
     session.addEventListener("marks", () => this.#mark());
     new ResizeObserver(() => this.#layout()).observe(this.lanes);
     window.addEventListener("themechange", () => this.#layout(), { signal: session.ended });
     const dark = matchMedia("(prefers-color-scheme: dark)");
     dark.addEventListener("change", () => this.#layout(), { signal: session.ended });
     player.addEventListener("time", () => this.#move());
+    session.addEventListener("tick", () => this.#follow());
     session.addEventListener("state", () => this.#update());
     session.addEventListener("choice", () => this.#update());
     this.#update();
@@ -125,7 +134,7 @@ export class Timeline {
     this.#dragging = true;
     const lane = event.target.closest(".track");
     if (lane) this.#session.choose(Number(lane.dataset.object));
-    this.#pressed = lane ? { object: Number(lane.dataset.object), x: event.clientX } : null;
+    this.#pressed = { object: lane && Number(lane.dataset.object), x: event.clientX, tick: this.#session.tick };
     this.#scrub(event);
     event.preventDefault();
   }
@@ -135,41 +144,73 @@ export class Timeline {
     this.#dragging = false;
     const pressed = this.#pressed;
     this.#pressed = null;
-    if (!pressed || Math.abs(event.clientX - pressed.x) > CLICK) return;
-    const seconds = this.#seconds(event);
+    if (!pressed || pressed.object === null || Math.abs(event.clientX - pressed.x) > CLICK) return;
+    const seconds = this.#secondsAt(event.clientX);
     const object = this.#session.object(pressed.object);
     const interval = object?.intervals.find(([start, end]) => start <= seconds && seconds < end);
     if (interval) this.#session.seek(firstTick(this.#session, interval[0]));
   }
 
-  #seconds(event) {
+  /** A second finger makes the press of the first one a pinch, which leaves the playhead in its place. */
+  #abandon() {
+    if (this.#pressed) this.#session.seek(this.#pressed.tick);
+    this.#dragging = false;
+    this.#pressed = null;
+  }
+
+  /** The time under a point of the window. */
+  #secondsAt(x) {
     const box = this.lanes.getBoundingClientRect();
-    const { from, to } = this.view;
-    return from + ((event.clientX - box.left) / box.width) * (to - from);
+    const part = Math.min(1, Math.max(0, (x - box.left) / box.width));
+    return this.view.from + part * (this.view.to - this.view.from);
   }
 
   #scrub(event) {
     const { times } = this.#session;
-    const seconds = this.#seconds(event);
+    const seconds = this.#secondsAt(event.clientX);
     let tick = this.#session.tickAt(seconds);
     if (tick + 1 < times.length && times[tick + 1] - seconds < seconds - times[tick]) tick += 1;
     this.#session.seek(tick);
   }
 
-  /** Zoom with Ctrl or a pinch, move with Shift or sideways. */
+  /** Enlarge the timeline around a time; without one, around the playhead or the middle of the shown part. */
+  zoomBy(factor, seconds = null) {
+    const { from, to } = this.view;
+    const playhead = this.#session.times[this.#session.tick];
+    const at = seconds ?? (from <= playhead && playhead <= to ? playhead : (from + to) / 2);
+    const shortest = Math.min(this.end, SHORTEST / this.#session.state.fps);
+    const length = Math.min(this.end, Math.max(shortest, (to - from) / factor));
+    this.#look(at - ((at - from) / (to - from)) * length, length);
+  }
+
+  /** Show the whole clip. */
+  fit() {
+    this.#look(0, this.end);
+  }
+
+  /** Zoom with Ctrl, move with Shift or sideways. */
   #wheel(event) {
+    const zooms = event.ctrlKey || event.metaKey;
     const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
-    if (!event.ctrlKey && !event.metaKey && Math.abs(sideways) <= Math.abs(event.deltaY) && !event.shiftKey) return;
+    if (!zooms && !event.shiftKey && Math.abs(sideways) <= Math.abs(event.deltaY)) return;
     event.preventDefault();
-    const box = this.lanes.getBoundingClientRect();
+    if (zooms) this.zoomBy(PER_STEP ** -event.deltaY, this.#secondsAt(event.clientX));
+    else this.#panBy(sideways);
+  }
+
+  /** Move the shown part by pixels. */
+  #panBy(pixels) {
     const length = this.view.to - this.view.from;
-    if (event.ctrlKey || event.metaKey) {
-      const part = Math.min(1, Math.max(0, (event.clientX - box.left) / box.width));
-      const at = this.view.from + part * length;
-      const shortest = Math.min(this.end, 8 / this.#session.state.fps);
-      const now = Math.min(this.end, Math.max(shortest, length * 1.003 ** event.deltaY));
-      this.#look(at - part * now, now);
-    } else this.#look(this.view.from + (sideways / box.width) * length, length);
+    this.#look(this.view.from + (pixels / this.lanes.clientWidth) * length, length);
+  }
+
+  /** Show the playhead after it left the shown part. */
+  #follow() {
+    const { from, to } = this.view;
+    const at = this.#session.times[this.#session.tick];
+    if (this.#dragging || (from <= at && at <= to)) return;
+    const before = this.#player.playing ? Number(this.#player.rate < 0) : 0.5; // share of the new part
+    this.#look(at - before * (to - from), to - from);
   }
 
   #look(from, length) {
@@ -197,11 +238,6 @@ export class Timeline {
 
   #move() {
     const part = this.#part(this.#player.time);
-    // During playback of an enlarged timeline, the shown part follows the playhead.
-    if (this.#player.playing && (part > 1 || part < 0) && this.view.to - this.view.from < this.end) {
-      this.#look(this.#player.time, this.view.to - this.view.from);
-      return;
-    }
     this.element.style.setProperty("--at", Math.min(1, Math.max(0, part)));
     this.playhead.hidden = part < -1e-6 || part > 1 + 1e-6;
     const { tick, times } = this.#session;

@@ -2,10 +2,11 @@
 
 import { Brush } from "./brush.js";
 import { el, icon } from "./dom.js";
+import { ACCENT, drawBox, drawCrosshair, drawOutline, drawPoint, twice } from "./ink.js";
 
 const DRAG = 5; // pixels of the screen a pointer may move in a click
 const STEP = 0.02; // of the width that the crosshair moves
-const ACCENT = "#ffffff";
+const REACH = 12; // pixels of the screen around the first corner of a polygon that close it
 
 export const TOOLS = [
   { name: "add", label: "Add", key: "A", tip: "Click on what belongs to the object; drag for a box" },
@@ -18,7 +19,7 @@ export const TOOLS = [
     name: "polygon",
     label: "Polygon",
     key: "U",
-    tip: "Click the corners of what belongs to the mask; double click or Enter closes; Alt removes it",
+    tip: "Click the corners of what belongs to the mask; the first corner or Enter closes; Alt removes it",
   },
 ];
 
@@ -47,6 +48,7 @@ export class Tools {
     ink.addEventListener("pointermove", (event) => this.#move(event));
     ink.addEventListener("pointerup", (event) => this.#up(event));
     ink.addEventListener("pointercancel", () => this.#forget());
+    ink.addEventListener("abandon", () => this.#abandon());
     ink.addEventListener("pointerleave", () => this.#drag || this.#leave());
     ink.addEventListener("keydown", (event) => this.#key(event));
     ink.addEventListener("blur", () => this.#leave());
@@ -149,21 +151,29 @@ export class Tools {
     this.#drag = null;
     if (this.#paints) this.#endStroke();
     else if (drag.outline) this.#fill(drag.outline, drag.takes);
-    else if (this.tool === "polygon") this.#corners.push(drag.to);
+    else if (this.tool === "polygon") this.#addCorner(drag);
     else if (drag.far && !drag.takes && this.tool !== "remove") this.#box(drag.from, drag.to);
     else if (this.tool !== "box") this.#click(drag.to, drag.takes || this.tool === "remove");
     this.draw();
   }
 
-  #forget() {
+  /** End a press without its action. */
+  #abandon() {
+    const stroke = this.#drag && this.#paints;
     this.#drag = null;
+    if (stroke) this.#unveil();
+    this.draw();
+  }
+
+  #forget() {
+    this.#abandon();
     this.#corner = null;
     this.#corners = [];
     this.draw();
   }
 
   #leave() {
-    this.#drag = null;
+    this.#abandon();
     this.#corner = null;
     this.#hover = null;
     this.#crosshair = null;
@@ -205,6 +215,15 @@ export class Tools {
     this.#startStroke(outline[0], takes, false);
     this.#brush.fill(outline);
     this.#endStroke();
+  }
+
+  /** Add a corner to the polygon, or close it by a press on its first corner. */
+  #addCorner({ to, takes }) {
+    const { scale, density, zoom } = this.#stage;
+    const [first] = this.#corners;
+    const away = this.#corners.length > 2 ? Math.hypot(to[0] - first[0], to[1] - first[1]) : Infinity;
+    if (away * scale * zoom < REACH * density) this.#closePolygon(takes);
+    else this.#corners.push(to);
   }
 
   #closePolygon(takes) {
@@ -274,7 +293,8 @@ export class Tools {
     if (this.#paints) {
       this.#startStroke(here, takes || this.tool === "eraser");
       this.#endStroke();
-    } else if (this.tool === "polygon" || this.tool === "lasso") this.#corners.push(here); else if (this.tool === "box" && this.#corner) {
+    } else if (this.tool === "polygon" || this.tool === "lasso") this.#corners.push(here);
+    else if (this.tool === "box" && this.#corner) {
       this.#box(this.#corner, here);
       this.#corner = null;
     } else if (this.tool === "box") this.#corner = here;
@@ -320,62 +340,4 @@ export class Tools {
     context.arc(place[0] * scale, place[1] * scale, (this.#diameter * scale) / 2, 0, 2 * Math.PI);
     twice(context, ACCENT, 1.5 * density);
   }
-}
-
-/** Stroke in a colour with a dark line under it, visible on any background. */
-function twice(context, colour, width) {
-  context.strokeStyle = "rgb(0 0 0 / 0.65)";
-  context.lineWidth = width * 2;
-  context.stroke();
-  context.strokeStyle = colour;
-  context.lineWidth = width;
-  context.stroke();
-}
-
-function drawPoint(context, [x, y, label], colour, scale, density) {
-  const [cx, cy, radius, arm] = [x * scale, y * scale, 7 * density, 3.4 * density];
-  context.beginPath();
-  context.arc(cx, cy, radius, 0, 2 * Math.PI);
-  context.fillStyle = label ? colour : "#ffffff";
-  context.fill();
-  twice(context, label ? "#ffffff" : colour, 1.6 * density);
-  context.beginPath();
-  context.moveTo(cx - arm, cy);
-  context.lineTo(cx + arm, cy);
-  if (label) {
-    context.moveTo(cx, cy - arm);
-    context.lineTo(cx, cy + arm);
-  }
-  context.strokeStyle = label ? "#ffffff" : "#111111";
-  context.lineWidth = 1.8 * density;
-  context.stroke();
-}
-
-function drawBox(context, [ax, ay, bx, by], colour, scale, density, dash) {
-  context.setLineDash(dash);
-  context.beginPath();
-  context.rect(ax * scale, ay * scale, (bx - ax) * scale, (by - ay) * scale);
-  twice(context, colour, 1.5 * density);
-  context.setLineDash([]);
-}
-
-function drawOutline(context, outline, colour, scale, density) {
-  context.beginPath();
-  for (const [x, y] of outline) context.lineTo(x * scale, y * scale);
-  twice(context, colour, 1.5 * density);
-  for (const [x, y] of outline.length < 60 ? outline : []) {
-    context.beginPath();
-    context.arc(x * scale, y * scale, 3 * density, 0, 2 * Math.PI);
-    twice(context, colour, 1.5 * density);
-  }
-}
-
-function drawCrosshair(context, [x, y], scale, density) {
-  const [cx, cy, from, to] = [x * scale, y * scale, 4 * density, 14 * density];
-  context.beginPath();
-  for (const [right, down] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-    context.moveTo(cx + right * from, cy + down * from);
-    context.lineTo(cx + right * to, cy + down * to);
-  }
-  twice(context, ACCENT, 1.5 * density);
 }

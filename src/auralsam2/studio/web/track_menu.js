@@ -1,33 +1,23 @@
 // The menu beside "Track": parts of the clip, and single objects.
 
 import { el, icon } from "./dom.js";
+import { closeOutside, menuButton, menuKey } from "./menu.js";
 
 export class TrackMenu {
   #session;
 
   constructor(session) {
     this.#session = session;
-    this.button = el(
-      "button",
-      {
-        type: "button",
-        class: "more",
-        title: "Track a part of the clip",
-        "aria-label": "Track a part of the clip",
-        "aria-haspopup": "menu",
-        "aria-expanded": "false",
-        onclick: () => this.toggle(),
-      },
-      icon("more"),
-    );
+    const name = "Track a part of the clip";
+    const properties = { class: "more", title: name, "aria-label": name, onclick: () => this.toggle() };
+    this.button = menuButton(properties, icon("more"));
     this.menu = el("div", { class: "menu-sheet upward", role: "menu", hidden: true });
-    this.menu.addEventListener("keydown", (event) => this.#key(event));
+    this.menu.addEventListener("keydown", (event) => {
+      const items = [...this.menu.querySelectorAll("button:enabled")];
+      menuKey(event, items, this.button, () => this.toggle(false));
+    });
     this.element = el("div", { class: "track-menu" }, this.button, this.menu);
-    document.addEventListener(
-      "pointerdown",
-      (event) => this.element.contains(event.target) || this.toggle(false),
-      { signal: session.ended },
-    );
+    closeOutside(this.element, () => this.toggle(false), session.ended);
   }
 
   toggle(open = this.menu.hidden) {
@@ -61,17 +51,5 @@ export class TrackMenu {
       this.#session.run(undefined, range);
     };
     return el("button", { type: "button", role: "menuitem", disabled: range === null, onclick: run }, name);
-  }
-
-  #key(event) {
-    const items = [...this.menu.querySelectorAll("button:enabled")];
-    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (step) items.at((items.indexOf(document.activeElement) + step) % items.length)?.focus();
-    else if (event.key === "Escape") {
-      this.toggle(false);
-      this.button.focus();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
   }
 }
