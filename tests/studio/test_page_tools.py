@@ -37,9 +37,12 @@ def test_in_and_out_points_speed_and_parts_of_runs(screen: Screen) -> None:
     screen.press("k", "Home", *["ArrowRight"] * 40)
     screen.click(*PIG)
     page.get_by_role("button", name="Track a part of the clip").click()
-    page.get_by_role("menuitem", name="From here on").click()
+    page.get_by_role("menuitem", name="From here on 10 frames").click()
     screen.settles(lambda: screen.state()["objects"][0]["masks"] == [[40, 49]], "the masks of the part")
     screen.listened()
+    page.get_by_role("button", name="Track a part of the clip").click()
+    page.get_by_role("menuitem", name=re.compile(r"From here back 41 frames, about \d+ (s|min)$")).wait_for()
+    screen.press("Escape")
     screen.press("g")
     assert tick(screen) == 39
     screen.press(".")

@@ -35,9 +35,9 @@ class ModelDownloads:
             first: name of the model that the server was started with, which the page can choose again.
 
         Returns:
-            for each model `name`, `task`, `size_mb`, `text` (whether it takes text), `cached` (whether all
-            of its parts are on this machine), and `download`: None, or the `part` that arrives with its `done` and
-            `total` bytes, or `error`. Task, size and text of an unregistered model are None.
+            for each model `name`, `task`, `size_mb`, `cached` (whether all of its parts are on this machine), and
+            `download`: None, or the `part` that arrives with its `done` and `total` bytes, or `error`. Task and size of
+            an unregistered model are None.
         """
         with self._lock:
             progress = {name: dict(values) for name, values in self._progress.items()}
@@ -46,14 +46,13 @@ class ModelDownloads:
                 "name": row["name"],
                 "task": row["task"],
                 "size_mb": REGISTRY[row["name"]].size_mb or row["size_mb"],
-                "text": "text" in row["modalities"],
                 "cached": row["cached"] and row["name"] not in progress and _has_parts(row["name"]),
                 "download": progress.get(row["name"]),
             }
             for row in download.available()
         ]
         if first is not None and first not in REGISTRY:
-            unknown = dict.fromkeys(("task", "size_mb", "text", "download"))
+            unknown = dict.fromkeys(("task", "size_mb", "download"))
             rows.append({"name": first, "cached": True} | unknown)
         return rows
 

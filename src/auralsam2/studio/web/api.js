@@ -5,6 +5,7 @@ import { storedToken } from "./access.js";
 const LOST = "The studio does not answer. Is it still running in its terminal?";
 
 let mediaKey = "";
+let model = "";
 
 async function asked(path, options = {}) {
   let response;
@@ -34,7 +35,13 @@ export async function get(path) {
 export async function getStudio() {
   const studio = await get("/api/state");
   mediaKey = studio.media_key;
+  model = studio.model.name;
   return studio;
+}
+
+/** The name of the model that the studio had when it was asked last. */
+export function loadedModel() {
+  return model;
 }
 
 /** The address of an image, a video or a download, which browsers request without the token. */

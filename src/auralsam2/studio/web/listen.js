@@ -1,14 +1,14 @@
 // The buttons that compute masks for the whole clip, and their progress.
 
 import { el, icon } from "./dom.js";
+import { estimate, inWords } from "./pace.js";
 import { TrackMenu } from "./track_menu.js";
 
 /** Remaining seconds in words. */
 export function left(seconds) {
   if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
   if (seconds < 1) return "almost done";
-  if (seconds < 90) return `${Math.ceil(seconds)} s left`;
-  return `${Math.ceil(seconds / 60)} min left`;
+  return `${inWords(seconds)} left`;
 }
 
 export class Listen {
@@ -25,7 +25,7 @@ export class Listen {
     this.listen.title = session.state.audio ? "Find what sounds, in the whole clip (S)" : "This clip has no sound";
     this.track = el(
       "button",
-      { type: "button", title: "Follow the objects through the whole clip (T)", onclick: () => session.run() },
+      { type: "button", onclick: () => session.run() },
       icon("track"),
       "Track",
     );
@@ -53,6 +53,8 @@ export class Listen {
     this.running.hidden = !runs;
     this.listen.disabled = !state.audio || !connected;
     this.parts.button.disabled = this.track.disabled = !state.objects.length || !connected;
+    const size = estimate(this.#session.times.length, state.objects.length);
+    this.track.title = `Follow the objects through the whole clip (T): ${size}`;
     if (!runs) return;
     if (busy.total) this.bar.value = busy.done / busy.total;
     else this.bar.removeAttribute("value");

@@ -62,9 +62,8 @@ export class Models {
   }
 
   #row(entry) {
-    const { name, task, size_mb: megabytes, text } = entry;
-    const inputs = text === null ? null : text ? "audio and text" : "audio";
-    const about = [task, inputs, megabytes && size(megabytes * 1e6)].filter(Boolean).join(", ");
+    const { name, task, size_mb: megabytes } = entry;
+    const about = [task, megabytes && size(megabytes * 1e6)].filter(Boolean).join(", ");
     return el("li", { dataset: { model: name } }, el("strong", {}, name), ` ${about} `, this.#state(entry));
   }
 

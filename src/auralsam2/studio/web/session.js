@@ -5,6 +5,7 @@ import { Previews } from "./edges.js";
 import { Frames } from "./frames.js";
 import { Live } from "./live.js";
 import { Masks } from "./masks.js";
+import { learnPace } from "./pace.js";
 import { fail, note } from "./toast.js";
 
 const LOCKED = 403;
@@ -33,6 +34,7 @@ export class Session extends EventTarget {
   promptsHidden = false;
   first = null; // tick of the in point
   last = null; // tick of the out point
+  #job = null; // command of the job that was started last
   #creating = null; // promise of the number of the new object
   #end = new AbortController();
   #announced = "";
@@ -132,6 +134,7 @@ export class Session extends EventTarget {
     else if (message.what === "export") this.#tell("export", message);
     else if (message.is === "progress") {
       this.running = message;
+      if (this.#job === "run") learnPace(message);
       this.#tell("busy");
     } else if (message.is === "done" || message.is === "cancelled" || message.is === "closed") {
       this.running = null;
@@ -205,7 +208,7 @@ export class Session extends EventTarget {
     return there !== undefined;
   }
 
-  /** Change a setting of the view, which the server does not know. */
+  /** Change a setting of the view or a slider. */
   setView(name, value) {
     this[name] = value;
     this.#tell("look");
@@ -254,11 +257,6 @@ export class Session extends EventTarget {
     this.draft = number === NEW;
     this.chosen = number;
     this.#tell("choice");
-  }
-
-  slide(name, value) {
-    this[name] = value;
-    this.#tell("look");
   }
 
   /** Paint again, with masks that have arrived. */
@@ -380,6 +378,7 @@ export class Session extends EventTarget {
   /** Send a command that starts a job. */
   async start(message, before = async () => true) {
     this.starting = true;
+    this.#job = message.do;
     this.#tell("busy");
     if (await before()) await this.ask(message);
     this.starting = false;

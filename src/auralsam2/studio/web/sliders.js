@@ -15,10 +15,10 @@ function slider(session, { property, label, tip, least, most, step, normal, show
     value: session[property],
     title: tip,
     "aria-label": label,
-    oninput: () => session.slide(property, input.valueAsNumber),
+    oninput: () => session.setView(property, input.valueAsNumber),
     onchange: keep,
     ondblclick: () => {
-      session.slide(property, normal);
+      session.setView(property, normal);
       keep();
     },
   });

@@ -2,6 +2,7 @@
 
 import { el, icon } from "./dom.js";
 import { closeOutside, menuButton, menuKey } from "./menu.js";
+import { estimate } from "./pace.js";
 
 export class TrackMenu {
   #session;
@@ -46,10 +47,13 @@ export class TrackMenu {
   }
 
   #item(name, range) {
+    const { times, state } = this.#session;
+    const { first = 0, last = times.length - 1, objects = state.objects } = range ?? {};
+    const size = range && el("small", {}, estimate(last - first + 1, objects.length));
     const run = () => {
       this.toggle(false);
       this.#session.run(undefined, range);
     };
-    return el("button", { type: "button", role: "menuitem", disabled: range === null, onclick: run }, name);
+    return el("button", { type: "button", role: "menuitem", disabled: range === null, onclick: run }, name, size);
   }
 }
