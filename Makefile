@@ -14,6 +14,8 @@ STAMP ?= stamp
 FAST ?= tests/test_architecture.py tests/test_public_api.py tests/docs/test_reference.py tests/docs/test_datasets_doc.py \
 	tests/utils tests/modeling tests/outputs tests/data tests/media tests/evaluation
 BASELINES = gavs sama gavs-words sama-words
+STAGE = runs/stampavs-mini-semantic/best
+MASKS = runs/mini-masks
 IN = $(VENV)/bin
 
 # Processes of the tests; each takes up to 5 GB of memory.
@@ -24,7 +26,7 @@ PYTEST = $(IN)/python -m pytest --numprocesses $(JOBS) --dist worksteal
 PATIENCE ?= 120
 APT = apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 -o Acquire::https::Timeout=20 -o DPkg::Lock::Timeout=60
 
-.PHONY: demo test check mutate docs test-tools lint matrix results clean $(BASELINES:%=trained-%)
+.PHONY: demo test check mutate docs test-tools lint matrix results clean $(BASELINES:%=trained-%) trained-semantic
 
 demo: $(VENV)/installed
 	$(IN)/auralsam2 demo --out out
@@ -62,13 +64,15 @@ lint: $(VENV)/installed-dev
 matrix:
 	$(PYTHON) dev/matrix.py $(MATRIX)
 
-results: $(BASELINES:%=trained-%)
+results: $(BASELINES:%=trained-%) trained-semantic
 	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/benchmarks/results.md \
-		--model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
+		--second-stage $(STAGE) --model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
+	$(IN)/python experiments/ablations.py recipes/stampavs-mini-ablations.yaml --tables "contrast frames,modalities" --seeds 1 \
+		--text src/auralsam2/bundled/mini/text --set data.root=$(STAMP) --write docs/benchmarks/results.md
 	$(IN)/python experiments/stage_speed.py --write docs/benchmarks/results.md
 	$(IN)/python experiments/speed_and_quality.py docs/benchmarks/results.md docs/images/figure-1.png
 	$(IN)/python experiments/separation.py $(STAMP) --write docs/benchmarks/results.md
-	$(IN)/python experiments/names.py $(STAMP) --write docs/benchmarks/results.md
+	$(IN)/python experiments/names.py $(STAMP) --second-stage $(STAGE) --write docs/benchmarks/results.md
 	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels.jpg --clips test-seen:2,test-unseen:1 \
 		--models GAVS=runs/stampavs-mini-gavs/best SAMA-AVS=runs/stampavs-mini-sama/best AuralSAM2=mini
 	$(IN)/python experiments/panels.py $(STAMP) docs/images/panels-words.jpg --clips test-seen:2,test-unseen:1 \
@@ -77,6 +81,11 @@ results: $(BASELINES:%=trained-%)
 
 $(BASELINES:%=trained-%): trained-%: $(VENV)/installed-test
 	$(IN)/auralsam2 train recipes/stampavs-mini-$*.yaml --resume --set data.root=$(STAMP)
+
+# The recipe of the second stage validates with the masks of the bundled model.
+trained-semantic: $(VENV)/installed-test
+	$(IN)/auralsam2 evaluate --dataset stampavs --root $(STAMP) --split val --save-masks $(MASKS)
+	$(IN)/auralsam2 train recipes/stampavs-mini-semantic.yaml --resume --set data.root=$(STAMP) --set data.masks=$(MASKS)
 
 clean:
 	rm -rf $(VENV) out site

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from auralsam2.data import open_dataset
+from auralsam2.data.classes import CLASS_NAMES
 from auralsam2.data.load import load_clip
 from auralsam2.errors import AuralError
 from auralsam2.evaluation.options import EvaluationOptions
@@ -41,6 +42,7 @@ class Row:
         paper: name of the method in the published figures; None without such figures.
         backbone: backbone of these figures; None for the table's.
         always: show the row without a model, too, with the published figures alone.
+        second_stage: classes by the second stage of --second-stage, on splits with classes only.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Row:
     paper: str | None = None
     backbone: str | None = None
     always: bool = False
+    second_stage: bool = False
 
     def prompts_on(self, split: EvaluationSplit) -> str:
         """Return the prompts of this row on a split."""
@@ -65,12 +68,14 @@ class EvaluationSplit:
         paper: `DATASET/SPLIT` of the published figures; None for the same.
         prompts: prompts of rows without their own.
         mean_of: splits of whose scores this one has the means, as the paper's Mix has; empty for a split with samples.
+        models: keys of the models that are evaluated on it; empty for all.
     """
 
     split: str
     paper: str | None = None
     prompts: str = "audio"
     mean_of: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, str]:
@@ -81,6 +86,19 @@ class EvaluationSplit:
     def published_names(self) -> tuple[str, str]:
         """Data set and split of the published figures."""
         return dataset_and_split(self.paper or self.split)
+
+    @property
+    def with_classes(self) -> bool:
+        """Whether the data set has classes."""
+        return self.names[0] in CLASS_NAMES
+
+    def rows(self, table: Table) -> list[Row]:
+        """Return the rows of a table on this split."""
+        return [
+            row
+            for row in table.rows
+            if (self.with_classes or not row.second_stage) and (not self.models or row.model in self.models)
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +134,8 @@ def read_tables() -> dict[str, Table]:
     for number, values in content["tables"].items():
         parts = {
             "splits": [
-                EvaluationSplit(**split | {"mean_of": tuple(split.get("mean_of", ()))}) for split in values["splits"]
+                EvaluationSplit(**split | {name: tuple(split.get(name, ())) for name in ("mean_of", "models")})
+                for split in values["splits"]
             ],
             "rows": [rows[name] for name in values["rows"]],
             "reference": rows[values["reference"]] if "reference" in values else None,
@@ -125,8 +144,9 @@ def read_tables() -> dict[str, Table]:
     return tables
 
 
-def available_part(table: Table, root: Path, models: Mapping[str, AuralSAM2]) -> Table:
+def available_part(table: Table, root: Path, models: Mapping[str, AuralSAM2], *, second_stage: bool) -> Table:
     """Return the rows and splits for which there are models and data, and the rows that are always shown."""
+    table = replace(table, rows=[row for row in table.rows if second_stage or not row.second_stage])
     rows = [row for row in table.rows if row.model in models]
     rows = [row for row in table.rows if row.model in models or row.always] if rows else []
     return replace(table, rows=rows, splits=[split for split in table.splits if _is_available(split, root)])
@@ -148,7 +168,6 @@ def format_table(
     table: Table,
     runs: Mapping[str, Runs],
     seconds: Mapping[Row, float],
-    further: Mapping[tuple[EvaluationSplit, Row], Mapping[str, Number]] | None = None,
 ) -> str:
     """Format a table as Markdown.
 
@@ -156,10 +175,10 @@ def format_table(
         table: output of `available_part`.
         runs: evaluations by key of the models.
         seconds: processor seconds per frame; empty for a table without speeds.
-        further: scores that the reports lack.
     """
-    further = further or {}
-    published = {(split, row): published_values(table, split, row) for split in table.splits for row in table.rows}
+    published = {
+        (split, row): published_values(table, split, row) for split in table.splits for row in split.rows(table)
+    }
     paper_scores = [name for name in (*table.scores, SPEED) if any(name in values for values in published.values())]
     sources = {"/".join(split.published_names) for split in table.splits if split.paper}
     label = f"paper, {sources.pop()}: " if len(sources) == 1 else "paper: "
@@ -174,20 +193,18 @@ def format_table(
     for split in table.splits:
         reports = {
             row: [
-                runs[row.model].report(dataset, name, row.prompts_on(split), combine=row.combine)
+                runs[row.model].report(
+                    dataset, name, row.prompts_on(split), combine=row.combine, second_stage=row.second_stage
+                )
                 for dataset, name in _parts(split)
             ]
-            for row in table.rows
+            for row in split.rows(table)
             if row.model in runs
         }
-        for row in table.rows:
+        for row in split.rows(table):
             line = [" ".join(split.names), row.name, *[_format_prompts(row.prompts_on(split))] * with_prompts]
             parts = reports.get(row, [])
-            own = further.get((split, row), {})
-            line += [
-                format_number(own.get(score) or _mean([part["summary"].get(score) for part in parts]))
-                for score in table.scores
-            ]
+            line += [format_number(_mean([part["summary"].get(score) for part in parts])) for score in table.scores]
             if reference is not None:
                 pairs = zip(parts, reports[reference], strict=True) if parts and row is not reference else ()
                 line.append(format_number(_mean([_difference(part, other) for part, other in pairs])))
@@ -229,7 +246,7 @@ def _published_notes(table: Table) -> list[str]:
         dict.fromkeys(
             entry["note"]
             for split in table.splits
-            for row in table.rows
+            for row in split.rows(table)
             for entry in _published_entries(table, split, row)
         )
     )

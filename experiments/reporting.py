@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auralsam2.bench.material import describe_machine
+from auralsam2.hub import download
 from auralsam2.model import AuralSAM2
 from auralsam2.utils.atomic_io import write_file
 
@@ -59,10 +60,11 @@ def format_number(number: Number | None, digits: int = 3) -> str:
 
 
 def measurement_conditions(model: AuralSAM2, seed: int) -> dict[str, Any]:
-    """Return machine, model, precision, seed and date."""
+    """Return machine, model with the hash of its weights, precision, seed and date."""
     machine = describe_machine(model.network.device.type)
     return machine | {
         "model": Path(model.name).name,
+        "weights": None if model.folder is None else download.weights_hash(model.folder),
         "dtype": model.dtype,
         "seed": seed,
         "date": date.today().isoformat(),
@@ -71,8 +73,9 @@ def measurement_conditions(model: AuralSAM2, seed: int) -> dict[str, Any]:
 
 def conditions_sentence(conditions: dict[str, Any], data: str) -> str:
     """Format the output of `measurement_conditions` and the name of the data as a sentence."""
+    weights = f" (weights {conditions['weights']})" if conditions["weights"] else ""
     return (
-        f"Model {conditions['model']} on {data}; {conditions['cpu']}, {conditions['threads']} threads, "
+        f"Model {conditions['model']}{weights} on {data}; {conditions['cpu']}, {conditions['threads']} threads, "
         f"{conditions['dtype']}, torch {conditions['torch']}; seed {conditions['seed']}; {conditions['date']}."
     )
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from auralsam2.data import open_dataset
+from auralsam2.data.classes import CLASS_NAMES
 from auralsam2.data.load import load_clip
 from auralsam2.evaluation.named_predictor import named_predictor
 from auralsam2.evaluation.options import EvaluationOptions
 from auralsam2.evaluation.predictor import AuralPredictor, Predictor
-from auralsam2.evaluation.run import WITH_CLASSES, evaluate
+from auralsam2.evaluation.run import evaluate
 from auralsam2.model import AuralSAM2
 from auralsam2.utils.json_stream import plain
 from auralsam2.zero_shot.pipeline import ZeroShotPipeline
@@ -34,7 +35,8 @@ class Runs:
         clips: number of clips of each split; None for all.
         save_masks: save masks beside the reports, for StampAVS.
         pipeline: zero-shot pipeline on the model's SAM 2 that is evaluated instead of the model.
-        namer: folder of a second stage or namer for data with classes.
+        namer: folder of a namer for data with classes; without one, their classes are those of the labels.
+        second_stage: folder of a second stage for the same data.
     """
 
     def __init__(
@@ -48,13 +50,21 @@ class Runs:
         save_masks: bool = False,
         pipeline: ZeroShotPipeline | None = None,
         namer: Path | None = None,
+        second_stage: Path | None = None,
     ) -> None:
         self.model, self.root, self.out, self.seed, self.clips = model, root, out, seed, clips
-        self.save_masks, self.pipeline, self.namer = save_masks, pipeline, namer
+        self.save_masks, self.pipeline, self.namer, self.second_stage = save_masks, pipeline, namer, second_stage
         self._listings: dict[tuple[str, str], Any] = {}
 
     def report(
-        self, dataset: str, split: str, prompts: str = "audio", sound: str = OWN, combine: str = JOINT
+        self,
+        dataset: str,
+        split: str,
+        prompts: str = "audio",
+        sound: str = OWN,
+        combine: str = JOINT,
+        *,
+        second_stage: bool = False,
     ) -> dict[str, Any]:
         """Return the report of a run; evaluate if it is missing, or has another model or other options."""
         listing = self._listing(dataset, split)
@@ -75,9 +85,10 @@ class Runs:
             predictor = ZeroShotPredictor(pipeline, options)
         else:
             masks = AuralPredictor(self.model, options)
-            namer = self.namer if dataset == WITH_CLASSES else None
-            predictor = masks if namer is None else named_predictor(masks, namer)
-        path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}.json"
+            namer = self.second_stage if second_stage else self.namer
+            predictor = masks if namer is None or dataset not in CLASS_NAMES else named_predictor(masks, namer)
+        stage = ".second-stage" if second_stage else ""
+        path = self.out / f"{dataset}.{split}.{prompts}.{sound if combine == JOINT else combine}{stage}.json"
         run = plain({"model": {"name": predictor.name, **predictor.identity}, "options": options.as_json()})
         report = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if any(report.get(name) != value for name, value in run.items()):

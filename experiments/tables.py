@@ -26,15 +26,14 @@ from pathlib import Path
 import torch
 
 import ablations
-import names
 from auralsam2.config import NAMER_FOLDER
-from auralsam2.errors import AuralError, InputError, UsageError
-from auralsam2.evaluation.run import WITH_CLASSES
+from auralsam2.errors import AuralError, UsageError
+from auralsam2.evaluation.aggregate import V2_SEMANTIC
 from auralsam2.model import AuralSAM2
 from auralsam2.utils.atomic_io import write_file
 from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
-from evaluation_tables import EvaluationSplit, Row, Table, available_part, format_table, measure_speed, read_tables
-from reporting import Number, conditions_sentence, measurement_conditions, write_section
+from evaluation_tables import Row, Table, available_part, format_table, measure_speed, read_tables
+from reporting import conditions_sentence, measurement_conditions, write_section
 from runs import Runs
 
 RECIPE = Path(__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
@@ -79,13 +78,22 @@ def evaluate(
         pipeline = None if zero_shot is None else zero_shot.pipeline(models[key])
         (arguments.out / key).mkdir(parents=True, exist_ok=True)
         out = arguments.out / key
-        runs[key] = Runs(models[key], arguments.root, out, 0, arguments.clips, pipeline=pipeline, namer=arguments.namer)
+        runs[key] = Runs(
+            models[key],
+            arguments.root,
+            out,
+            0,
+            arguments.clips,
+            pipeline=pipeline,
+            namer=arguments.namer or own_namer(models[key]),
+            second_stage=arguments.second_stage,
+        )
     seconds: dict[Row, float] = {}
     for number, requested in tables.items():
-        table = available_part(requested, arguments.root, models)
-        if arguments.namer is None and any(split.names[0] == WITH_CLASSES for split in table.splits):
-            print(f"table {number}: {WITH_CLASSES} is left out: give --namer DIR", file=sys.stderr)
-            table = replace(table, splits=[split for split in table.splits if split.names[0] != WITH_CLASSES])
+        table = available_part(requested, arguments.root, models, second_stage=arguments.second_stage is not None)
+        if arguments.namer is None and any(split.names[0] == V2_SEMANTIC for split in table.splits):
+            print(f"table {number}: {V2_SEMANTIC} is left out: give --namer DIR", file=sys.stderr)
+            table = replace(table, splits=[split for split in table.splits if split.names[0] != V2_SEMANTIC])
         if not table.rows or not table.splits:
             missing = "none of its models is given" if table.splits else f"none of its splits is in {arguments.root}"
             print(f"table {number} is left out: {missing}", file=sys.stderr)
@@ -98,36 +106,16 @@ def evaluate(
         sentence = conditions_sentence(
             conditions, " and ".join(dict.fromkeys(split.names[0] for split in table.splits))
         )
-        further = semantic_scores(table, models, arguments)
-        text = f"{table.title}. {sentence}\n\n{format_table(table, runs, seconds if timed else {}, further)}"
+        text = f"{table.title}. {sentence}\n\n{format_table(table, runs, seconds if timed else {})}"
         print(f"{text}\n", flush=True)
         write_file(arguments.out / f"table-{number}.md", (text + "\n").encode())
         yield number, text
 
 
-def semantic_scores(
-    table: Table, models: dict[str, AuralSAM2], arguments: argparse.Namespace
-) -> dict[tuple[EvaluationSplit, Row], dict[str, Number]]:
-    """Return mIoU and F of the namers of models on StampAVS, if the table has these scores."""
-    scores: dict[tuple[EvaluationSplit, Row], dict[str, Number]] = {}
-    if "mIoU" not in table.scores:
-        return scores
-    for split in table.splits:
-        dataset, name = split.names
-        for row in table.rows:
-            model = models.get(row.model)
-            if dataset != "stampavs" or model is None or model.folder is None or row.model == ZERO_SHOT:
-                continue
-            if not (model.folder / NAMER_FOLDER).is_dir():
-                continue
-            try:
-                figures = names.score_names(model, arguments.root, name, arguments.clips)
-            except InputError as error:
-                print(f"{table.title}, {name}: no classes ({error})", file=sys.stderr)
-                continue
-            iou, f = figures.scores["own masks"]
-            scores[split, row] = {"mIoU": {"value": iou}, "class F": {"value": f}}
-    return scores
+def own_namer(model: AuralSAM2) -> Path | None:
+    """Return the folder of the namer of a model; None without one."""
+    folder = None if model.folder is None else model.folder / NAMER_FOLDER
+    return folder if folder is not None and folder.is_dir() else None
 
 
 def train(tables: dict[str, tuple[str, ablations.Table]], arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
@@ -152,7 +140,8 @@ def main() -> int:
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
     parser.add_argument("--table", default=",".join(choices), help="comma-separated; default: %(default)s")
     parser.add_argument("--model", nargs="+", default=[], metavar="KEY=MODEL", help=f"keys: {', '.join(sorted(keys))}")
-    parser.add_argument("--namer", type=Path, help="second stage or namer for the classes of v2-semantic")
+    parser.add_argument("--namer", type=Path, help="namer for data with classes; default: that of the model")
+    parser.add_argument("--second-stage", type=Path, help="second stage for the rows with one")
     parser.add_argument("--clips", type=int, help="evaluate only the first clips of each split")
     parser.add_argument("--timed", type=int, default=20, help="number of clips for the speed; default: %(default)s")
     parser.add_argument("--seeds", type=int, default=1, help="number of trainings per trained row")

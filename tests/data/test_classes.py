@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import auralsam2
 from auralsam2.data import classes
 from helpers.dataset_trees import colour_of
 
@@ -30,6 +34,11 @@ def test_no_two_colours_are_the_same_and_each_has_its_name():
     assert len(set(classes.AVSS)) == 71
     assert (classes.AVSS[0], classes.AVSS[17], classes.AVSS[70]) == ("background", "dog", "woman")
     assert len(set(classes.VPO)) == 22
+
+
+def test_classes_of_stampavs_are_the_categories_with_a_recording():
+    catalogue = json.loads((Path(auralsam2.__file__).parent / "stampavs/catalogue.json").read_text(encoding="utf-8"))
+    assert ("background", *sorted(catalogue["categories"])) == classes.STAMPAVS
 
 
 def test_each_colour_gives_its_class():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
 
 from auralsam2.data import open_dataset
+from auralsam2.data.classes import STAMPAVS as CLASSES
+from auralsam2.data.load import load_clip
 from auralsam2.errors import InputError, UnavailableError
 from helpers.dataset_trees import STAMPAVS, STAMPAVS_SPLITS, write_stampavs
 
@@ -147,3 +150,41 @@ def test_a_folder_without_the_description_is_not_stampavs(root):
     (root / "stampavs.json").unlink()
     with pytest.raises(UnavailableError, match=r"no stampavs\.json: give the folder that `auralsam2 data build-stamp"):
         open_dataset("stampavs", root)
+
+
+def test_classes_of_the_sounding_objects(root):
+    (sample,) = open_dataset("stampavs-semantic", root).listing("train").samples
+    (union,) = open_dataset("stampavs", root).listing("train").samples
+    assert sample.categories == ("dog", "violin")
+    clip, expected = load_clip(sample, 32), load_clip(union, 32)
+    assert clip.classes is not None
+    assert clip.classes.unique().tolist() == [0, CLASSES.index("dog")]
+    assert clip.labels.equal(expected.labels)
+    assert expected.classes is None
+
+
+def test_silent_seconds_have_no_class(root):
+    path = root / "media" / "train_00000" / "scene.json"
+    scene = json.loads(path.read_text())
+    scene["objects"][0]["sounding"] = [True, False, False, True, False]
+    scene["objects"][1]["sounding"] = [False, False, True, True, False]
+    path.write_text(json.dumps(scene))
+    (sample,) = open_dataset("stampavs-semantic", root).listing("train").samples
+    classes = load_clip(sample, 32).classes
+    assert classes is not None
+    dog, violin = CLASSES.index("dog"), CLASSES.index("violin")
+    assert [frame.unique().tolist() for frame in classes] == [[0, dog], [0], [0, violin], [0, dog, violin], [0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"category": "unicorn"}, "'unicorn' is no category"), ({"sounding": [True]}, "does not describe a scene")],
+)
+def test_scene_without_known_classes_is_left_out(root, change, message):
+    path = root / "media" / "train_00000" / "scene.json"
+    scene = json.loads(path.read_text())
+    scene["objects"][0] |= change
+    path.write_text(json.dumps(scene))
+    listing = open_dataset("stampavs-semantic", root).listing("train")
+    assert listing.samples == ()
+    assert message in str(listing.problems[0])

@@ -230,3 +230,32 @@ def test_the_protocol_of_a_data_set():
         "per-frame": "root",
     }
     assert PROTOCOLS["auralsam2"].null == "ratio", "as the released code, unlike the paper"
+
+
+def test_classes_of_stampavs_are_those_in_a_label():
+    """Class 2 is predicted alone: it is in the mean of AVSBench-semantic only, over all 71 classes."""
+    logits, labels = torch.zeros(1, 4, 4), torch.zeros(1, 4, 4, dtype=torch.bool)
+    rule = rules(None, None, "root")
+    entry = row("a", logits, labels, rule) | {
+        "named": True,
+        "classes": {
+            "names": [0, 1, 2],
+            "iou": [0.9, 0.5, 0.0],
+            "f": [0.9, 0.6, 0.0],
+            "count": [1, 1, 1],
+            "true": [True, True, False],
+        },
+    }
+
+    def summary(dataset: str) -> dict[str, dict[str, Any]]:
+        aggregator = ScoreAggregator(rule, 0, dataset)
+        aggregator.add(entry)
+        return aggregator.numbers()
+
+    stamps, published = summary("stampavs-semantic"), summary("v2-semantic")
+    assert stamps["mIoU"] == {"value": pytest.approx(0.7), "count": 2}
+    assert stamps["mIoU without background"] == {"value": pytest.approx(0.5), "count": 1}
+    assert stamps["class F without background"]["value"] == pytest.approx(0.6)
+    assert "mIoU without last class" not in stamps
+    assert published["mIoU"] == {"value": pytest.approx(1.4 / 71), "count": 71}
+    assert published["mIoU without background"] == {"value": pytest.approx(0.5 / 70), "count": 70}

@@ -294,10 +294,16 @@ def write_stampavs(
     (root / "stampavs.json").write_text(json.dumps({"schema": "stampavs/1", "seed": 0, "counts": counts}))
     write_csv(root / "metadata.csv", "uid,split,mix,kind,frames,objects", [(*scene, 2) for scene in scenes])
     expressions: list[tuple[str, str, str, int, str]] = []
-    for clip, split, _mix, kind, count in scenes:
+    for clip, split, mix, kind, count in scenes:
         silent = kind in ("silence", "off-screen")
         write_wav(root / "media" / clip / "audio.wav", count)
-        (root / "media" / clip / "scene.json").write_text(json.dumps({"kind": kind}))
+        objects = [
+            {"category": category, "sounding": [audible and not silent] * count}
+            for category, audible in (("dog", True), ("violin", False))
+        ]
+        (root / "media" / clip / "scene.json").write_text(
+            json.dumps({"mix": mix, "kind": kind, "frames": count, "objects": objects})
+        )
         for number in range(count):
             masks = [rectangle(number, size), rectangle(number, size, 1)]
             write_picture(root / "media" / clip / "frames" / f"{number}{suffix}", frame(number, size, masks))

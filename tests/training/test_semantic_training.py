@@ -10,21 +10,33 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auralsam2.data.classes import AVSS
+from auralsam2.data.classes import AVSS, STAMPAVS
 from auralsam2.data.load import load_audio, load_clip
 from auralsam2.data.registry import open_dataset
 from auralsam2.errors import ConfigError, UnavailableError
+from auralsam2.evaluation.named_predictor import name_track
+from auralsam2.hub.download import BUNDLED
+from auralsam2.modeling.image_encoder import FrameFeatures
 from auralsam2.modeling.object_namer import ObjectNamer
-from auralsam2.semantics.second_stage import SecondStage, square_picture
+from auralsam2.semantics.second_stage import SecondStage, load_stock, square_picture
 from auralsam2.training.callbacks import BEST, LAST
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.training.semantic_clips import SemanticClips
 from auralsam2.training.semantic_recipe import SemanticDataConfig, SemanticRecipe, load_recipe
-from auralsam2.training.semantic_run import train_second_stage
-from helpers.dataset_trees import DOG, GUITAR, frame, rectangle, write_avsbench, write_picture
+from auralsam2.training.semantic_run import build_second_stage, load_backbone, train_second_stage
+from helpers.dataset_trees import (
+    DOG,
+    GUITAR,
+    frame,
+    rectangle,
+    write_avsbench,
+    write_picture,
+    write_stampavs,
+)
 from helpers.small_second_stage import AUDIO, small_mask2former, small_stage
 
 STONES, FINETUNE = "v2-semantic-stepping-stones.yaml", "v2-semantic-finetune.yaml"
+MINIATURE = "stampavs-mini-semantic.yaml"
 ROWS = (
     ("v2", "hhhhhhhhhhh_3000_13000", "train"),
     ("v1s", "aaaaaaaaaaa_0_5000", "train"),
@@ -101,6 +113,8 @@ def test_recipes_are_as_published():
         ("data.masks=null", "data.masks is missing: write the masks"),
         ("data.predicted_share=2", "data.predicted_share is 2"),
         ("data.dataset=v2", "data.dataset is 'v2'"),
+        ("data.frames_per_clip=0", "data.frames_per_clip is 0"),
+        ("mask2former=[1]", "mask2former is"),
         ("stage.image_size=100", "stage.image_size 100 must be a multiple of 32"),
         ("phase_1.epoch=2", "unknown key phase_1.epoch"),
     ],
@@ -249,7 +263,7 @@ def test_object_namer_scores_classes(root, command, small_model, tmp_path):
     ("dataset", "namer", "message"),
     [
         ("v2-semantic", "none", "no such folder"),
-        ("v2", ".", "v2 has no classes: use --dataset v2-semantic"),
+        ("v2", ".", "v2 has no classes: use --dataset v2-semantic or --dataset stampavs-semantic"),
         ("v2-semantic", ".", "no namer: give a folder"),
     ],
 )
@@ -259,3 +273,98 @@ def test_wrong_namer(root, command, small_model, tmp_path, monkeypatch, dataset,
     outcome = command(*base, "--dataset", dataset, "--namer", namer)
     assert outcome.code == 2
     assert message in outcome.error
+
+
+def test_frames_of_a_clip_are_drawn_anew(root):
+    drawn = clips(root, frames_per_clip=2)
+    whole = clips(root)[2]
+    sizes, chosen = set(), set()
+    for draw in range(2, 32, 3):
+        clip = drawn[draw]
+        sizes.add(tuple(len(part) for part in clip[1:]))
+        places = [next(t for t in range(10) if torch.equal(whole.pixels[t], picture)) for picture in clip.pixels]
+        assert all(torch.equal(clip.log_mel[n], whole.log_mel[t]) for n, t in enumerate(places))
+        assert all(torch.equal(clip.classes[n], whole.classes[t]) for n, t in enumerate(places))
+        chosen.add(tuple(places))
+    assert sizes == {(2, 2, 2, 2)}
+    assert len(chosen) > 2
+    held_out = clips(root, "val", frames_per_clip=2, validation_guide="truth")
+    assert len(held_out[0].pixels) == 5, "validation has all frames"
+
+
+def test_miniature_on_stampavs(command, tmp_path):
+    """Trains all of a Mask2Former from random weights, and scores it by the categories of StampAVS."""
+    scenes = [("train_0", "train", "standard", "single", 2), ("val_0", "val", "standard", "single", 2)]
+    stamp, out = write_stampavs(tmp_path / "stamp", scenes), tmp_path / "run"
+    base = ("evaluate", "--root", stamp, "--split", "val", "--threads", 1)
+    saved = command(*base, "--dataset", "stampavs", "--save-masks", tmp_path / "masks")
+    assert saved.code == 0, saved.err
+    settings = {
+        "data.root": stamp,
+        "data.masks": tmp_path / "masks",
+        "data.workers": 0,
+        "phase_1.epochs": 1,
+        "trainer.accumulate": 1,
+        "trainer.accelerator": "cpu",
+        "out": out,
+    }
+    outcome = command(
+        "train", MINIATURE, *[part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    )
+    assert outcome.code == 0, outcome.err
+    stage = SecondStage.load(out / BEST)
+    assert stage.stage.names == STAMPAVS
+    trained = {name for name, parameter in stage.mask2former.named_parameters() if parameter.requires_grad}
+    assert trained == {
+        name for name, _ in stage.mask2former.named_parameters() if "pixel_level_module.encoder" not in name
+    }
+    sam2 = load_file(BUNDLED / "mini/sam2/model.safetensors")
+    for name, value in stage.mask2former.backbone.state_dict().items():
+        given = sam2[name.replace("_backbone.", "vision_encoder.backbone.timm_model.")]
+        assert torch.equal(value, given.to(value.dtype)), name
+    assert not any(parameter.requires_grad for parameter in stage.audio_encoder.parameters())
+    outcome = command(*base, "--dataset", "stampavs-semantic", "--namer", out / BEST, "--json")
+    assert outcome.code == 0, outcome.err
+    summary = json.loads(outcome.out)["summary"]
+    assert summary["mIoU"]["count"] == 2, "the background and the dog"
+    assert summary["mIoU without background"]["count"] == 1
+
+
+@pytest.mark.parametrize(("change", "training"), [("drop_path=true", True), ("drop_path=false", False)])
+def test_mode_of_the_backbone_in_training(root, change, training):
+    recipe = SemanticRecipe.load(Path(STONES), [*changes(root), f"stage.{change}"])
+    network = build_second_stage(recipe, recipe.phase_1, None)
+    assert network.mask2former.class_predictor.training
+    assert {module.training for module in network.mask2former.backbone.modules()} == {training}
+
+
+def test_random_mask2former_follows_the_seed():
+    recipe = SemanticRecipe.load(Path(MINIATURE))
+    assert isinstance(recipe.mask2former, dict)
+    assert SemanticRecipe.from_dict(recipe.to_dict()) == recipe
+    first, again, other = (load_stock(recipe.mask2former, seed).state_dict() for seed in (0, 0, 1))
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert any(not torch.equal(value, other[name]) for name, value in first.items())
+    with pytest.raises(ConfigError, match="mask2former: no configuration of Mask2Former"):
+        load_stock({"backbone_config": {"model_type": "swin", "depths": 3}})
+    with pytest.raises(ConfigError, match="backbone_from: the SAM 2 of mini has another backbone"):
+        load_backbone(small_mask2former().model.pixel_level_module.encoder, "mini")
+
+
+def test_sources_get_possible_names_only():
+    torch.manual_seed(0)
+    namer = ObjectNamer(("candy cane", "dog", "violin"), 8, 4).eval()
+    with torch.no_grad():
+        namer.head[-1].bias.copy_(torch.tensor([100.0, 50.0, 0.0]))
+    features = [FrameFeatures(torch.randn(1, 8, 4, 4), torch.randn(1, 1, 16, 16), torch.randn(1, 2, 8, 8))] * 2
+    track = torch.ones(2, 64, 64, dtype=torch.bool)
+    assert name_track(track, features, namer) == 0
+    assert name_track(track, features, namer, torch.tensor([False, True, True])) == 1
+
+
+def test_namer_of_other_classes(root, command, small_model, tmp_path):
+    ObjectNamer(("candy cane", "unicorn"), 16, 8).save(tmp_path / "namer")
+    stamp = write_stampavs(tmp_path / "stamp", [("val_0", "val", "standard", "single", 2)])
+    base = ("evaluate", "--root", stamp, "--split", "val", "--model", small_model)
+    outcome = command(*base, "--dataset", "stampavs-semantic", "--namer", tmp_path / "namer")
+    assert "'candy cane' is no class of stampavs-semantic" in outcome.error

@@ -99,7 +99,8 @@ def evaluate_command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Predict the classes of v2-semantic by a second stage or an object namer, as training writes them. "
+            help="Predict the classes of v2-semantic or stampavs-semantic by a second stage or an object namer, as "
+            "training writes them. "
             "Default: classes are those of the labels.",
         ),
     ] = None,
@@ -220,8 +221,11 @@ def _check_namer(namer: Path, dataset: str, zero_shot: Path | None) -> None:
     """Raise UsageError for a missing folder, and for options that do not go with a namer."""
     if not namer.is_dir():
         raise UsageError(f"`namer={namer}`: no such folder")
-    if dataset != "v2-semantic":
-        raise UsageError(f"`namer={namer}`: {dataset} has no classes: use `dataset=v2-semantic`")
+    from auralsam2.data.classes import CLASS_NAMES
+
+    if dataset not in CLASS_NAMES:
+        names = " or ".join(f"`dataset={name}`" for name in CLASS_NAMES)
+        raise UsageError(f"`namer={namer}`: {dataset} has no classes: use {names}")
     if zero_shot is not None:
         raise UsageError(f"`namer={namer}` takes the features of the model: leave out `zero_shot`")
 

@@ -149,7 +149,7 @@ def _open_frame(path: Path) -> _Picture | InputError:
 
 def _open_label(path: Path, coding: Coding) -> _Picture | InputError:
     try:
-        if coding == "mask":
+        if coding in ("mask", "object"):
             pixels, unknown = read_grey(path), 0
         else:
             pixels, unknown = (

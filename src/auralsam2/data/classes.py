@@ -26,6 +26,20 @@ VPO = (
 )  # fmt: skip
 """Names of the 22 classes of VPO, by number."""
 
+STAMPAVS = (
+    "background", "badger", "bassoon", "bear", "bee", "bison", "blackbird", "bull", "camel", "camera", "caribou",
+    "cello", "chimpanzee", "cow", "crow", "cuckoo", "cymbal", "deer", "dog", "dolphin", "donkey", "drum kit",
+    "duck", "elephant", "ferret", "fire truck", "floor tom", "fox", "frog", "goat", "goose", "gorilla",
+    "grasshopper", "hammer", "hen", "heron", "hippopotamus", "hornet", "horse", "kettle", "koala", "lark", "lion",
+    "moth", "mouse", "orca", "owl", "penguin", "pig", "quetzal", "rabbit", "rooster", "rubber duck", "saw",
+    "sea lion", "seagull", "sheep", "squirrel", "submarine", "tiger", "toilet", "toucan", "turkey", "violin",
+    "vulture", "whale", "zebra",
+)  # fmt: skip
+"""Names of the 67 classes of StampAVS, by number: background, and the categories with a recording."""
+
+CLASS_NAMES = {"v2-semantic": AVSS, "stampavs-semantic": STAMPAVS}
+"""Names of the classes of each data set whose classes are scored."""
+
 _VPO_VALUES = {
     "background": 0, "car": 3, "motorcycle": 4, "airplane": 5, "bus": 6, "bird": 16, "cat": 17, "dog": 18, "horse": 19,
     "sheep": 20, "cow": 21, "elephant": 22, "zebra": 24, "sports ball": 37, "skateboard": 41, "tennis racket": 43,

@@ -95,6 +95,11 @@ def read_classes(sample: Sample, paths: tuple[Path, ...], size: int) -> torch.Te
         InputError: a file cannot be read.
     """
     label = np.zeros((size, size), dtype=np.uint8)
+    if sample.coding == "object":
+        for files, number in zip(sample.objects, sample.object_classes, strict=True):
+            for path in set(files).intersection(paths):
+                label[read_mask(path, size).numpy()] = number
+        return torch.from_numpy(label)
     for path in paths:
         pixels = read_frame(path) if sample.coding == "avss" else read_pixel_values(path)
         square = np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.NEAREST))

@@ -10,7 +10,7 @@ from auralsam2.data.avsbench import TABLES, AvsBench
 from auralsam2.data.avsbench_object import MS3, MS3_TABLES, S4, S4_TABLES
 from auralsam2.data.base import DatasetReader
 from auralsam2.data.ref_avs import RefAvs
-from auralsam2.data.stampavs_reader import RealAvs, StampAvs, StampAvsRef
+from auralsam2.data.stampavs_reader import RealAvs, StampAvs, StampAvsRef, StampAvsSemantic
 from auralsam2.data.vpo import FOLDERS, Vpo
 from auralsam2.errors import UnavailableError, UsageError
 
@@ -37,6 +37,7 @@ _READERS: dict[str, Callable[[str, Path], DatasetReader]] = {
     "ref-avs": RefAvs,
     "stampavs": StampAvs,
     "stampavs-ref": StampAvsRef,
+    "stampavs-semantic": StampAvsSemantic,
     "realavs": RealAvs,
     **dict.fromkeys(FOLDERS, Vpo),
     "avs-synthetic": AvsSynthetic,

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-Coding = Literal["mask", "avss", "coco"]
-"""Coding of label pixels. mask: object where not 0; avss: the 71 colours of AVSBench-semantic, background black; coco:
-COCO category ids as in VPO, 255 ignored."""
+Coding = Literal["mask", "object", "avss", "coco"]
+"""Coding of label pixels. mask: object where not 0; object: the same, a file for each object, which gives the class;
+avss: the 71 colours of AVSBench-semantic, background black; coco: COCO category ids as in VPO, 255 ignored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +60,7 @@ class Sample:
         categories: class names of the objects, if known; they may be noisy.
         kind: kind of scene, for tables by kind; "" if unknown.
         objects: T label files of each object, sounding or not, if the data set has them.
+        object_classes: class of each object, for the coding `object`.
         line: line of the csv file, from 1; None without such a file.
     """
 
@@ -78,6 +79,7 @@ class Sample:
     categories: tuple[str, ...] = ()
     kind: str = ""
     objects: tuple[tuple[Path, ...], ...] = ()
+    object_classes: tuple[int, ...] = ()
     line: int | None = None
 
     def __post_init__(self) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
 from auralsam2.data.base import DatasetReader, PublishedCounts, SplitListing
+from auralsam2.data.classes import STAMPAVS
 from auralsam2.data.csv_table import Row, Table
 from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_files, numbered_from
 from auralsam2.data.ref_avs import null_labels
@@ -146,6 +147,30 @@ class StampAvs(_Scenes):
         clip, scene = row.name("uid"), self.scene(row)
         labels = tuple((path,) for path in self.masks(clip, "sounding", scene.frames))
         return self.sample(row, split, clip, scene, labels)
+
+
+class StampAvsSemantic(StampAvs):
+    """Reader of `stampavs-semantic`: the category of each pixel of the sounding objects, one of `STAMPAVS`."""
+
+    def build(self, rows: Sequence[Row], split: str) -> Sample:
+        """Build the sample of a row."""
+        sample = super().build(rows, split)
+        path = self._root / "media" / sample.clip / "scene.json"
+        try:
+            objects = strict_json.read_json(path)["objects"]
+            categories = tuple(str(one["category"]) for one in objects)
+            sounding = [one["sounding"] for one in objects]
+            labels = tuple(
+                tuple(files[t] for files, flags in zip(sample.objects, sounding, strict=True) if flags[t])
+                for t in range(len(sample.frames))
+            )
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise InputError(f"{path}: does not describe a scene of StampAVS ({error}): build it again") from error
+        for category, flags in zip(categories, sounding, strict=True):
+            if any(flags) and category not in STAMPAVS:
+                raise InputError(f"{path}: {category!r} is no category of the stamps of StampAVS")
+        numbers = tuple(STAMPAVS.index(name) if name in STAMPAVS else 0 for name in categories)
+        return replace(sample, labels=labels, coding="object", categories=categories, object_classes=numbers)
 
 
 class RealAvs(StampAvs):

@@ -11,12 +11,15 @@ from typing import Any
 
 import torch
 
+from auralsam2.data.classes import CLASS_NAMES
 from auralsam2.evaluation.metrics import DRAWS, auroc, draw_weights, interval, ratio_draws
 from auralsam2.evaluation.options import ScoringProtocol
 from auralsam2.evaluation.semantic import SemanticSums
 
 Terms = dict[str, tuple[float, float]]
 """Sum and number of scores by name; a value is the quotient of the totals."""
+V2_SEMANTIC = "v2-semantic"
+"""Data set of the published semantic scores."""
 _CHUNK = 20
 """Bootstrap samples for which the AUROC is computed at a time."""
 
@@ -27,22 +30,28 @@ class ScoreAggregator:
     Args:
         protocol: scoring protocol.
         seed: seed of the intervals.
+        dataset: name of the data set, which defines the classes: on `v2-semantic` the mean is over all, as published;
+            elsewhere over those in a label.
     """
 
-    def __init__(self, protocol: ScoringProtocol, seed: int) -> None:
-        self._protocol, self._seed = protocol, seed
+    def __init__(self, protocol: ScoringProtocol, seed: int, dataset: str = V2_SEMANTIC) -> None:
+        self._protocol, self._seed, self._dataset = protocol, seed, dataset
         self._units: dict[str, list[Terms]] = {}
         self._scores: dict[str, tuple[list[float], list[bool]]] = {}
         self._call: list[dict[str, Any]] = []
         self._calls = 0
         self._classes: SemanticSums | None = None
+        self._present = torch.zeros(len(CLASS_NAMES.get(dataset, ())), dtype=torch.bool)
         self._named = False
 
     def add(self, row: dict[str, Any]) -> None:
         """Add the row of a sample; call in the order of the data set."""
         if "classes" in row:
-            sums = _class_sums(row["classes"])
+            classes = len(CLASS_NAMES[self._dataset])
+            sums = _class_sums(row["classes"], classes)
             self._classes = sums if self._classes is None else self._classes + sums
+            if self._dataset != V2_SEMANTIC:
+                self._present[torch.tensor(row["classes"]["names"])[torch.tensor(row["classes"]["true"])]] = True
             self._named = row["named"]
         self._call.append(row)
         if len(self._call) == (self._protocol.call or 1):
@@ -103,17 +112,18 @@ class ScoreAggregator:
     def _semantic(self) -> dict[str, dict[str, Any]]:
         if (sums := self._classes) is None:
             return {}
-        means = {
-            "mIoU": sums.means()[0],
-            "class F": sums.means()[1],
-            "mIoU without background": sums.means(dropped=0)[0],
-            "class F without background": sums.means(dropped=0)[1],
-            "mIoU without last class": sums.means(dropped=-1)[0],
-            "class F without last class": sums.means(dropped=-1)[1],
-        }
+        published = self._dataset == V2_SEMANTIC
+        present = torch.ones_like(self._present) if published else self._present
         # A mean over classes of means over frames is not a ratio of sums, so it has no interval.
-        suffix = "" if self._named else ", true names"
-        return {f"{name}{suffix}": {"value": value, "count": len(sums.count)} for name, value in means.items()}
+        names = "" if self._named else ", true names"
+        numbers = {}
+        for suffix, dropped in (("", None), (" without background", 0), (" without last class", -1)):
+            if not published and dropped == -1:
+                continue
+            count = int(present.sum()) - (dropped is not None)
+            for score, value in zip(("mIoU", "class F"), sums.means(dropped, present), strict=True):
+                numbers[f"{score}{suffix}{names}"] = {"value": value, "count": count}
+        return numbers
 
 
 def _number(value: float, draws: torch.Tensor, count: int) -> dict[str, Any]:
@@ -190,8 +200,8 @@ def _mean_of(frames: Iterable[dict[str, Any]], column: str) -> tuple[float, floa
     return math.fsum(values), float(len(values))
 
 
-def _class_sums(row: dict[str, list[Any]]) -> SemanticSums:
-    sums = SemanticSums.zero()
+def _class_sums(row: dict[str, list[Any]], classes: int) -> SemanticSums:
+    sums = SemanticSums.zero(classes)
     names = torch.tensor(row["names"])
     sums.iou[names] = torch.tensor(row["iou"], dtype=torch.float64)
     sums.f[names] = torch.tensor(row["f"], dtype=torch.float64)

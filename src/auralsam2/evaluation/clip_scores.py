@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from auralsam2.data.classes import AVSS, CLASS_NAMES
 from auralsam2.data.sample import LoadedClip
 from auralsam2.evaluation.metrics import (
     PixelCounts,
@@ -50,9 +51,9 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
             masks (`masks`) and of the two labels (`labels`);
         `curve`: for a protocol that joins frames in calls, the sum over the frames with a target of F at 255
             thresholds;
-        `classes`: for labels with classes, `iou`, `f` and `count` of each predicted or true class, in the order of
-            `names`; and `named`, whether a namer predicted the classes. Otherwise they are those of
-            `assign_oracle_classes`.
+        `classes`: for labels with classes, `iou`, `f` and `count` of each predicted or true class, and whether it is
+            in a label (`true`), in the order of `names`; and `named`, whether a namer predicted the classes. Otherwise
+            they are those of `assign_oracle_classes`.
 
     Raises:
         ValueError: a logit or score is not a finite number.
@@ -92,7 +93,8 @@ def score_clip(prediction: Prediction, clip: LoadedClip, protocol: ScoringProtoc
             predicted = assign_oracle_classes(masks, labels)
         else:
             predicted = _resize_classes(prediction.classes[supervised.to(prediction.classes.device)], protocol.size)
-        row["classes"] = _classes(predicted.to(device), labels)
+        names = CLASS_NAMES.get(clip.sample.dataset, AVSS)
+        row["classes"] = _classes(predicted.to(device), labels, len(names))
     return row
 
 
@@ -158,14 +160,16 @@ def _resize_classes(classes: torch.Tensor, size: int) -> torch.Tensor:
     return F.interpolate(classes[:, None].float(), (size, size), mode="nearest-exact")[:, 0].to(torch.uint8)
 
 
-def _classes(predicted: torch.Tensor, classes: torch.Tensor) -> dict[str, list[Any]]:
-    sums = semantic_sums(predicted, classes, ignored=IGNORED)
+def _classes(predicted: torch.Tensor, classes: torch.Tensor, number: int) -> dict[str, list[Any]]:
+    sums = semantic_sums(predicted, classes, number, IGNORED)
     seen = sums.count.nonzero()[:, 0]
+    true = classes.unique().tolist()
     return {
         "names": seen.tolist(),
         "iou": sums.iou[seen].tolist(),
         "f": sums.f[seen].tolist(),
         "count": sums.count[seen].tolist(),
+        "true": [name in true for name in seen.tolist()],
     }
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from auralsam2.data.classes import AVSS
+from auralsam2.data.classes import CLASS_NAMES
 from auralsam2.data.sample import LoadedClip
 from auralsam2.errors import ConfigError, UsageError
+from auralsam2.evaluation.aggregate import V2_SEMANTIC
 from auralsam2.evaluation.metrics import threshold_masks
 from auralsam2.evaluation.predictor import AuralPredictor, Prediction
 from auralsam2.inference.separation import SourceSeparator, describe_mask
@@ -31,10 +32,10 @@ from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, file_hash
 
 
 def named_predictor(masks: AuralPredictor, folder: Path) -> SecondStagePredictor | NamedSourcePredictor:
-    """Load a namer for AVSBench-semantic: a second stage, or an object namer.
+    """Load a namer for a data set with classes: a second stage, or an object namer.
 
     Args:
-        masks: predicts the masks.
+        masks: predicts the masks; its options name the data set.
         folder: of the namer.
 
     Raises:
@@ -61,12 +62,13 @@ class SecondStagePredictor:
         folder: its folder.
 
     Raises:
-        ConfigError: its classes are not those of AVSBench-semantic.
+        ConfigError: its classes are not those of the data set.
     """
 
     def __init__(self, masks: AuralPredictor, stage: SecondStage, folder: Path) -> None:
-        if stage.stage.names != AVSS:
-            raise ConfigError(f"{folder}: the {len(stage.stage.names)} classes are not those of v2-semantic")
+        dataset = masks.options.dataset
+        if stage.stage.names != CLASS_NAMES[dataset]:
+            raise ConfigError(f"{folder}: the {len(stage.stage.names)} classes are not those of {dataset}")
         self.masks, self.stage = masks, stage.to(masks.model.network.device).eval()
         self.name, self.identity = masks.name, masks.identity | {"namer": _hash(folder)}
 
@@ -95,7 +97,8 @@ class SecondStagePredictor:
 class NamedSourcePredictor:
     """Masks of a first stage, divided into sources, each with the class that an object namer gives it.
 
-    A source has one class, from all frames with it.
+    A source has one class, from all frames with it. A namer of StampAVS also has the names of its silent objects, which
+    no source gets.
 
     Args:
         masks: first stage.
@@ -103,16 +106,19 @@ class NamedSourcePredictor:
         folder: of the namer.
 
     Raises:
-        ConfigError: a name is no class of AVSBench-semantic, or the namer belongs to another model.
+        ConfigError: a name is no class of v2-semantic, no name is a class, or the namer belongs to another model.
     """
 
     def __init__(self, masks: AuralPredictor, namer: ObjectNamer, folder: Path) -> None:
-        if unknown := sorted(set(namer.names) - set(AVSS[1:])):
-            raise ConfigError(f"{folder}: {unknown[0]!r} is no class of v2-semantic")
+        dataset = masks.options.dataset
+        classes = CLASS_NAMES[dataset]
+        unknown = sorted(set(namer.names) - set(classes[1:]))
+        if unknown and (dataset == V2_SEMANTIC or len(unknown) == len(namer.names)):
+            raise ConfigError(f"{folder}: {unknown[0]!r} is no class of {dataset}")
         if namer.width != masks.model.network.sam2.hidden_dim:
             raise ConfigError(f"{folder}: the namer belongs to a model of {namer.width} channels")
         self.masks, self.namer = masks, namer.to(masks.model.network.device)
-        self.numbers = torch.tensor([AVSS.index(name) for name in namer.names])
+        self.numbers = torch.tensor([classes.index(name) if name in classes[1:] else 0 for name in namer.names])
         self.name, self.identity = masks.name, masks.identity | {"namer": _hash(folder)}
 
     def prepare(self, clip: LoadedClip) -> torch.Tensor:
@@ -130,7 +136,7 @@ class NamedSourcePredictor:
         masks = threshold_masks(logits, self.masks.options.rules.threshold).cpu()
         classes = torch.zeros(masks.shape, dtype=torch.uint8)
         for track in source_tracks(masks, features):
-            classes[track] = int(self.numbers[name_track(track, features, self.namer)])
+            classes[track] = int(self.numbers[name_track(track, features, self.namer, self.numbers > 0)])
         return replace(prediction, classes=classes)
 
 
@@ -148,11 +154,21 @@ def source_tracks(masks: torch.Tensor, features: Sequence[FrameFeatures]) -> lis
     return tracks
 
 
-def name_track(track: torch.Tensor, features: Sequence[FrameFeatures], namer: ObjectNamer) -> int:
-    """Return the number of the most probable category of a source (T, H, W) bool, from all frames with it."""
+def name_track(
+    track: torch.Tensor, features: Sequence[FrameFeatures], namer: ObjectNamer, possible: torch.Tensor | None = None
+) -> int:
+    """Return the number of the most probable category of a source (T, H, W) bool, from all frames with it.
+
+    Args:
+        track: the source.
+        features: of the T frames.
+        namer: with K names.
+        possible: (K,) bool, the names to choose from; None for all.
+    """
     present = track.flatten(1).any(1).nonzero()[:, 0].tolist()
     pooled = torch.cat([pool_features(features[t], track[t][None]) for t in present])
-    return int(namer(pooled).log_softmax(1).mean(0).argmax())
+    scores = namer(pooled).log_softmax(1).mean(0)
+    return int((scores if possible is None else scores.where(possible.to(scores.device), -torch.inf)).argmax())
 
 
 def _hash(folder: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from auralsam2.data.classes import CLASS_NAMES
 from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import DiskFullError, InputError, OutOfMemoryError, UnexpectedError, UsageError, as_aural
 from auralsam2.evaluation.aggregate import ScoreAggregator
@@ -27,8 +28,6 @@ SCHEMA = "auralsam2.evaluation/1"
 AHEAD = 2
 """Number of prefetched clips."""
 MEMORY_REMEDY = "use a smaller model or more memory"
-WITH_CLASSES = "v2-semantic"
-"""Data set whose classes are scored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +114,7 @@ def evaluate(
         "data": _hash(samples),
         "masks": masks,
     }
-    totals = _Totals(ScoreAggregator(options.rules, options.seed), on_sample or (lambda _row: None))
+    totals = _Totals(ScoreAggregator(options.rules, options.seed, options.dataset), on_sample or (lambda _row: None))
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(EvaluationJournal(journal_path(report), run)) if report is not None else None
         done = set()
@@ -191,7 +190,7 @@ def _rows(
         for sample in samples:
             try:
                 clip = conditions.load(sample, rules.size)
-                if options.dataset != WITH_CLASSES:
+                if options.dataset not in CLASS_NAMES:
                     clip = replace(clip, classes=None)
                 yield sample, clip, predictor.prepare(clip)
             except Exception as error:

@@ -36,14 +36,15 @@ class SemanticSums:
     def __add__(self, other: SemanticSums) -> SemanticSums:
         return SemanticSums(iou=self.iou + other.iou, f=self.f + other.f, count=self.count + other.count)
 
-    def means(self, dropped: int | None = None) -> tuple[float, float]:
+    def means(self, dropped: int | None = None, present: torch.Tensor | None = None) -> tuple[float, float]:
         """Return mean IoU and F: the mean over classes of the mean over frames; an absent class counts as 0.
 
         Args:
             dropped: class to leave out; 0 is the background. The AVSBench script drops the last class instead and calls
                 the result "without background".
+            present: (C,) bool, the classes of the mean; None for all.
         """
-        included = torch.ones_like(self.count, dtype=torch.bool)
+        included = torch.ones_like(self.count, dtype=torch.bool) if present is None else present.clone()
         if dropped is not None:
             included[dropped] = False
         frames = self.count.clamp(min=1)

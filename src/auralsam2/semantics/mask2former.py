@@ -57,7 +57,7 @@ class GuidedMask2Former(Mask2FormerForUniversalSegmentation):
 
     @property
     def backbone(self) -> nn.Module:
-        """Swin."""
+        """Swin, or another backbone of transformers, which has no Swin adapters."""
         return self.model.pixel_level_module.encoder
 
     @classmethod
@@ -73,16 +73,19 @@ class GuidedMask2Former(Mask2FormerForUniversalSegmentation):
         return model
 
     def train(self, mode: bool = True) -> GuidedMask2Former:
-        """Set the mode; without `drop_path` the backbone stays in evaluation mode."""
+        """Set the mode; a frozen `backbone`, or one without `drop_path`, stays in evaluation mode."""
         super().train(mode)
-        if not self.stage.drop_path:
+        if not self.stage.drop_path or self.stage.frozen == "backbone":
             self.backbone.eval()
         return self
 
     def freeze(self) -> None:
-        """Set which parameters are trained: those with a name of `TRAINED` or, if there are any, the Swin adapters."""
+        """Set which parameters are trained: those with a name of `TRAINED`, the Swin adapters, and those not frozen."""
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(any(part in name for part in (*TRAINED, SWIN_ADAPTER)))
+            new = any(part in name for part in (*TRAINED, SWIN_ADAPTER))
+            parameter.requires_grad_(new or self.stage.frozen != "stock")
+        if self.stage.frozen == "backbone":
+            self.backbone.requires_grad_(False)
 
     def forward(
         self,

@@ -141,13 +141,25 @@ class SecondStage(nn.Module):
         return network.eval()
 
 
-def load_stock(name: str) -> Mask2FormerForUniversalSegmentation:
-    """Load a stock Mask2Former from a folder or the hub.
+def load_stock(name: str | dict[str, Any], seed: int = 0) -> Mask2FormerForUniversalSegmentation:
+    """Load a stock Mask2Former from a folder or the hub, or build one with random weights.
+
+    Args:
+        name: folder or hub id; or a configuration of transformers' Mask2Former.
+        seed: of random weights.
 
     Raises:
         UnavailableError: it is neither on this machine nor downloadable, or damaged.
-        ConfigError: weights are missing or not finite.
+        ConfigError: weights are missing or not finite, or the configuration is not valid.
     """
+    if isinstance(name, dict):
+        torch.manual_seed(seed)
+        try:
+            return Mask2FormerForUniversalSegmentation(Mask2FormerConfig.from_dict(name))
+        except Exception as error:  # transformers checks values by several libraries, each with its errors
+            raise ConfigError(
+                f"mask2former: no configuration of Mask2Former: {' '.join(str(error).split())}"
+            ) from error
     folder = download.fetch_mask2former(name)
     with pretrained_errors(folder, "Mask2Former"):
         check_config(folder)

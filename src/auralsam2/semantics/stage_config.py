@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from auralsam2.config import AudioEncoderConfig
 from auralsam2.errors import ConfigError
 from auralsam2.utils.configs import bounded_field, check_fields
 
+Frozen = Literal["stock", "backbone", "none"]
 SILENT, SOUNDING = 0.4, 0.6
 """Values of the guide up to which a position is silent, and from which it is sounding; uncertain between them."""
 
@@ -30,6 +32,8 @@ class SecondStageConfig:
         adapters: bottlenecks without skip after the attention of pixel decoder and decoder.
         swin_adapters: residual bottlenecks in the blocks of Swin.
         drop_path: train with Swin's stochastic depth, although its weights are frozen, as published.
+        frozen: weights that are not trained: those of the `stock` Mask2Former, as published; or, for a stock of random
+            weights, those of its `backbone` alone, or `none`.
     """
 
     names: tuple[str, ...]
@@ -45,6 +49,7 @@ class SecondStageConfig:
     adapters: bool = True
     swin_adapters: bool = True
     drop_path: bool = True
+    frozen: Frozen = "stock"
 
     def __post_init__(self) -> None:
         check_fields(self, "stage")

@@ -16,9 +16,10 @@ from auralsam2.data.sample import Sample
 from auralsam2.errors import UnavailableError
 from auralsam2.semantics.second_stage import square_guide, square_picture
 from auralsam2.semantics.stage_config import SecondStageConfig
+from auralsam2.training.dataset import crop_frames
 from auralsam2.training.semantic_recipe import SemanticDataConfig
 
-ORDER, GUIDES = 4, 5
+ORDER, GUIDES, FRAMES = 4, 5, 6
 """Uses of random numbers, beside those of `training.dataset` and `training.lightning_module`."""
 
 
@@ -86,13 +87,18 @@ class SemanticClips(Dataset[SemanticClip]):
             UnavailableError: a mask of the first stage is missing.
         """
         sample = self.samples[self.place(draw)]
-        clip = load_clip(sample, self.stage.label_size, pictures=False, sound=False)
-        assert clip.classes is not None, "v2-semantic has classes"
         labelled = [number for number, flag in enumerate(sample.supervised) if flag]
         log_mel = load_audio(sample)
         repeated = self.training and labelled == [0]
+        shown = self.data.frames_per_clip
+        if self.training and shown is not None and shown < len(labelled):
+            drawn = np.random.default_rng((self.seed, FRAMES, draw)).choice(labelled, shown, replace=False)
+            labelled = sorted(drawn.tolist())
         frames = [0] * len(sample.frames) if repeated else labelled
-        classes = clip.classes[frames]
+        cropped = crop_frames(sample, frames[:1] if repeated else frames)
+        clip = load_clip(cropped, self.stage.label_size, pictures=False, sound=False)
+        assert clip.classes is not None, "the data set has classes"
+        classes = clip.classes.expand(len(frames), -1, -1)
         pictures = {t: square_picture(read_frame(sample.frames[t]), self.stage.image_size) for t in set(frames)}
         guide = (classes > 0).float()
         if self._is_predicted(draw):
@@ -111,8 +117,9 @@ class SemanticClips(Dataset[SemanticClip]):
     def _predicted(self, sample: Sample, frame: int) -> torch.Tensor:
         path = Path(self.data.masks or "") / sample.id / f"{frame}.png"
         if not path.is_file():
+            dataset = self.data.dataset.removesuffix("-semantic")
             raise UnavailableError(
-                f"{path}: no mask of the first stage: write it with auralsam2 evaluate --dataset v2 "
+                f"{path}: no mask of the first stage: write it with auralsam2 evaluate --dataset {dataset} "
                 f"--split {sample.split} --save-masks {self.data.masks}"
             )
         return square_guide(read_grey(path), self.stage.label_size)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from auralsam2.data.classes import AVSS
+from auralsam2.data.classes import AVSS, CLASS_NAMES
 from auralsam2.errors import ConfigError, quoted
 from auralsam2.semantics.stage_config import SecondStageConfig
 from auralsam2.training.recipe import TrainerConfig, TrainingRecipe, plain_values
@@ -27,9 +27,10 @@ class SemanticDataConfig:
     """Data of the second stage.
 
     Attributes:
-        root: folder of AVSBench-semantic.
+        root: folder of the data set.
         dataset: data set with classes.
         split, validation: splits.
+        frames_per_clip: labelled frames of a training clip, drawn anew each time; None for all, as published.
         validation_clips: number of validation clips, evenly spaced; None for all.
         masks: folder of the masks of the first stage, as `auralsam2 evaluate --save-masks` writes them.
         guide: masks that guide the training: the labels, the masks of the first stage, or either.
@@ -40,9 +41,10 @@ class SemanticDataConfig:
     """
 
     root: str
-    dataset: Literal["v2-semantic"] = "v2-semantic"
+    dataset: Literal["v2-semantic", "stampavs-semantic"] = "v2-semantic"
     split: str = "train"
     validation: str = "val"
+    frames_per_clip: int | None = bounded_field(None, 1, 2**31)
     validation_clips: int | None = bounded_field(None, 1, 2**31)
     masks: str | None = None
     guide: Guide = "truth"
@@ -85,23 +87,25 @@ class SemanticRecipe:
     Phase 2 starts from the stock weights, the best second stage of phase 1, and new Swin adapters.
 
     Attributes:
-        mask2former: stock Mask2Former, by folder or hub id.
+        mask2former: stock Mask2Former, by folder or hub id; or a configuration of transformers, for random weights.
         data: training and validation data.
         stage: the network; its Swin adapters follow from the phase.
         phase_1, phase_2: phases; None for no second one.
         weight_decay: of AdamW.
+        backbone_from: model whose SAM 2 has the weights of the backbone, one of timm; None for those of the stock.
         start_from: folder of a second stage to continue from; None for the stock weights.
         audio_from: model whose audio encoder, VGGish, is loaded; None for random weights.
         trainer: precision, devices and intervals; one step takes the frames of `accumulate` clips.
         out: folder of the run; None for `runs/` and the name of the recipe.
     """
 
-    mask2former: str
+    mask2former: str | dict[str, Any]
     data: SemanticDataConfig
     stage: SecondStageConfig = field(default_factory=lambda: SecondStageConfig(names=AVSS))
     phase_1: PhaseConfig = field(default_factory=PhaseConfig)
     phase_2: PhaseConfig | None = None
     weight_decay: float = bounded_field(0.05, 0.0, 1.0)
+    backbone_from: str | None = None
     start_from: str | None = None
     audio_from: str | None = "v1s"
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
@@ -139,7 +143,8 @@ class SemanticRecipe:
             raise ConfigError(f"trainer.{wrong[0]} has no meaning for a second stage: see phase_1 and phase_2")
         if "swin_adapters" in stage:
             raise ConfigError("stage.swin_adapters follows from phase_1 and phase_2: set theirs")
-        return build_config(cls, values | {"trainer": trainer, "stage": {"names": list(AVSS)} | stage})
+        names = list(CLASS_NAMES.get(str(values["data"].get("dataset")), AVSS))
+        return build_config(cls, values | {"trainer": trainer, "stage": {"names": names} | stage})
 
     @classmethod
     def load(cls, path: Path, changes: Sequence[str] = ()) -> SemanticRecipe:

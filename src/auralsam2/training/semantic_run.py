@@ -7,10 +7,13 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities import rank_zero_only
+from torch import nn
 
+from auralsam2.config import ModelConfig
 from auralsam2.data.registry import open_dataset
 from auralsam2.data.sample import Sample
 from auralsam2.errors import ConfigError, InputError
+from auralsam2.hub import download
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.semantics.mask2former import SWIN_ADAPTER, GuidedMask2Former
 from auralsam2.semantics.second_stage import SecondStage, load_stock
@@ -19,6 +22,10 @@ from auralsam2.training.initialise import load_audio_encoder
 from auralsam2.training.run import fit, prepare_folder
 from auralsam2.training.semantic_module import SemanticModule
 from auralsam2.training.semantic_recipe import PhaseConfig, SemanticRecipe
+from auralsam2.utils.weights import load_weights
+
+SAM2_BACKBONE, STAGE_BACKBONE = "vision_encoder.backbone.timm_model.", "_backbone."
+"""Start of the names of the weights of timm's backbone in SAM 2, and in the backbone of Mask2Former."""
 
 
 def train_second_stage(
@@ -83,7 +90,7 @@ def train_second_stage(
 
 
 def build_second_stage(recipe: SemanticRecipe, phase: PhaseConfig, start: SecondStage | None) -> SecondStage:
-    """Build the second stage of a phase, its new parts initialised from the seed.
+    """Build the second stage of a phase, in training mode, its new parts initialised from the seed.
 
     Args:
         recipe: names stock weights and audio encoder.
@@ -95,11 +102,13 @@ def build_second_stage(recipe: SemanticRecipe, phase: PhaseConfig, start: Second
         ConfigError: `start` has other parts or shapes.
     """
     stage = recipe.stage_of(phase)
-    stock = load_stock(recipe.mask2former)
+    stock = load_stock(recipe.mask2former, recipe.trainer.seed)
     torch.manual_seed(recipe.trainer.seed)
     network = SecondStage(GuidedMask2Former.from_stock(stock, stage), AudioEncoder(stage.audio_encoder))
     if recipe.audio_from is not None:
         load_audio_encoder(network.audio_encoder, recipe.audio_from)
+    if recipe.backbone_from is not None:
+        load_backbone(network.mask2former.backbone, recipe.backbone_from)
     if start is not None:
         own, state = network.state_dict(), start.state_dict()
         missing = own.keys() - state.keys()
@@ -108,7 +117,28 @@ def build_second_stage(recipe: SemanticRecipe, phase: PhaseConfig, start: Second
         ):
             raise ConfigError("start_from: a second stage of another shape than stage and mask2former describe")
         network.load_state_dict(own | state)
-    return network
+    # Lightning leaves the modes as they are.
+    return network.train()
+
+
+def load_backbone(backbone: nn.Module, name: str) -> None:
+    """Load the weights of timm's backbone from the SAM 2 of a model, in place.
+
+    Raises:
+        UnavailableError: there is no such model.
+        ConfigError: its SAM 2 has another backbone.
+    """
+    folder = download.resolve(name)
+    state = load_weights(download.fetch_sam2(ModelConfig.load(folder).sam2, folder))
+    own = {
+        key.replace(SAM2_BACKBONE, STAGE_BACKBONE, 1): value
+        for key, value in state.items()
+        if key.startswith(SAM2_BACKBONE)
+    }
+    shapes = [{key: value.shape for key, value in table.items()} for table in (own, backbone.state_dict())]
+    if not own or shapes[0] != shapes[1]:
+        raise ConfigError(f"backbone_from: the SAM 2 of {name} has another backbone than mask2former")
+    backbone.load_state_dict(own)
 
 
 def listed_samples(recipe: SemanticRecipe, split: str) -> list[Sample]:

@@ -97,7 +97,7 @@ def _is(kind: Any, value: Any) -> bool:
         return kind is bool
     if kind is float:
         return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, kind)
+    return isinstance(value, typing.get_origin(kind) or kind)
 
 
 def _name(hint: Any) -> str:
