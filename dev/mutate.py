@@ -173,6 +173,22 @@ MUTATIONS = (
         select="first_frame_of_v1s",
     ),
     Mutation(
+        name="stochastic depth of a frozen backbone",
+        file=f"{PACKAGE}/training/semantic_run.py",
+        old="return network.train()",
+        new="return network",
+        test="tests/training/test_semantic_training.py",
+        select="mode_of_the_backbone",
+    ),
+    Mutation(
+        name="classes of StampAVS that no label has",
+        file=f"{PACKAGE}/evaluation/aggregate.py",
+        old="present = torch.ones_like(self._present) if published else self._present",
+        new="present = torch.ones_like(self._present)",
+        test="tests/evaluation/test_aggregate.py",
+        select="classes_of_stampavs",
+    ),
+    Mutation(
         name="similarity of a source over a pause",
         file=f"{PACKAGE}/inference/separation.py",
         old="MIN_SIMILARITY = 0.75",
