@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from auralsam2.data import open_dataset
-from auralsam2.data.classes import CLASS_NAMES
+from auralsam2.data.class_names import CLASS_NAMES
 from auralsam2.data.load import load_clip
 from auralsam2.errors import AuralError
 from auralsam2.evaluation.options import EvaluationOptions

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 
 from auralsam2.data import open_dataset
-from auralsam2.data.classes import STAMPAVS
+from auralsam2.data.class_names import STAMPAVS
 from auralsam2.data.load import load_clip
 from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import AuralError, ConfigError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auralsam2.data import open_dataset
-from auralsam2.data.classes import CLASS_NAMES
+from auralsam2.data.class_names import CLASS_NAMES
 from auralsam2.data.load import load_clip
 from auralsam2.evaluation.named_predictor import named_predictor
 from auralsam2.evaluation.options import EvaluationOptions

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from auralsam2.data import open_dataset
-from auralsam2.data.classes import STAMPAVS as CLASSES
+from auralsam2.data.class_names import STAMPAVS as CLASSES
 from auralsam2.data.load import load_clip
 from auralsam2.errors import InputError, UnavailableError
 from helpers.dataset_trees import STAMPAVS, STAMPAVS_SPLITS, write_stampavs

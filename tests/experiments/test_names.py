@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 import names
-from auralsam2.data.classes import STAMPAVS
+from auralsam2.data.class_names import STAMPAVS
 from auralsam2.model import AuralSAM2
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.object_namer import ObjectNamer

@@ -12,7 +12,7 @@ import yaml
 import ablations
 import evaluation_tables
 import tables
-from auralsam2.data.classes import STAMPAVS
+from auralsam2.data.class_names import STAMPAVS
 from auralsam2.evaluation.options import PROTOCOLS, EvaluationOptions
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.modeling.object_namer import ObjectNamer

@@ -8,7 +8,7 @@ import torch
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
 from auralsam2.config import AudioEncoderConfig
-from auralsam2.data.classes import AVSS
+from auralsam2.data.class_names import AVSS
 from auralsam2.semantics.stage_config import SecondStageConfig
 
 PARTS = ("guide_features", "guide_positions", "guide_attention", "audio", "adapters", "swin_adapters")

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Mask2FormerConfig
 
-from auralsam2.data.classes import AVSS
+from auralsam2.data.class_names import AVSS
 from auralsam2.semantics.mask2former import GuidedMask2Former
 from auralsam2.semantics.stage_config import SecondStageConfig
 from helpers.small_second_stage import OFF, small_mask2former, small_stage

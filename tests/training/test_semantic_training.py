@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from auralsam2.data.classes import AVSS, STAMPAVS
+from auralsam2.data.class_names import AVSS, STAMPAVS
 from auralsam2.data.load import load_audio, load_clip
 from auralsam2.data.registry import open_dataset
 from auralsam2.errors import ConfigError, UnavailableError

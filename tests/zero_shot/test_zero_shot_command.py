@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from auralsam2.data.classes import AVSS
+from auralsam2.data.class_names import AVSS
 from auralsam2.errors import ConfigError
 from auralsam2.zero_shot.pipeline_config import ZeroShotConfig
 from helpers.dataset_trees import write_stampavs

@@ -221,7 +221,7 @@ def _check_namer(namer: Path, dataset: str, zero_shot: Path | None) -> None:
     """Raise UsageError for a missing folder, and for options that do not go with a namer."""
     if not namer.is_dir():
         raise UsageError(f"`namer={namer}`: no such folder")
-    from auralsam2.data.classes import CLASS_NAMES
+    from auralsam2.data.class_names import CLASS_NAMES
 
     if dataset not in CLASS_NAMES:
         names = " or ".join(f"`dataset={name}`" for name in CLASS_NAMES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from auralsam2.data.base import DatasetReader, PublishedCounts, SplitListing
-from auralsam2.data.classes import STAMPAVS
+from auralsam2.data.class_names import STAMPAVS
 from auralsam2.data.csv_table import Row, Table
 from auralsam2.data.file_index import LABELS, PICTURES, existing_file, find_files, numbered_from
 from auralsam2.data.ref_avs import null_labels

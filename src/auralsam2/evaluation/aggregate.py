@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from auralsam2.data.classes import CLASS_NAMES
+from auralsam2.data.class_names import CLASS_NAMES
 from auralsam2.evaluation.metrics import DRAWS, auroc, draw_weights, interval, ratio_draws
 from auralsam2.evaluation.options import ScoringProtocol
 from auralsam2.evaluation.semantic import SemanticSums

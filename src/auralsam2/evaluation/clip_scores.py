@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from auralsam2.data.classes import AVSS, CLASS_NAMES
+from auralsam2.data.class_names import AVSS, CLASS_NAMES
 from auralsam2.data.sample import LoadedClip
 from auralsam2.evaluation.metrics import (
     PixelCounts,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from auralsam2.data.classes import CLASS_NAMES
+from auralsam2.data.class_names import CLASS_NAMES
 from auralsam2.data.sample import LoadedClip
 from auralsam2.errors import ConfigError, UsageError
 from auralsam2.evaluation.aggregate import V2_SEMANTIC

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from auralsam2.data.classes import CLASS_NAMES
+from auralsam2.data.class_names import CLASS_NAMES
 from auralsam2.data.sample import LoadedClip, Sample
 from auralsam2.errors import DiskFullError, InputError, OutOfMemoryError, UnexpectedError, UsageError, as_aural
 from auralsam2.evaluation.aggregate import ScoreAggregator

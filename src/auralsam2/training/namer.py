@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 
 from auralsam2.data import open_dataset
-from auralsam2.data.classes import AVSS
+from auralsam2.data.class_names import AVSS
 from auralsam2.data.images import read_frame
 from auralsam2.data.load import load_clip
 from auralsam2.data.sample import Sample

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from auralsam2.data.classes import AVSS, CLASS_NAMES
+from auralsam2.data.class_names import AVSS, CLASS_NAMES
 from auralsam2.errors import ConfigError, quoted
 from auralsam2.semantics.stage_config import SecondStageConfig
 from auralsam2.training.recipe import TrainerConfig, TrainingRecipe, plain_values
