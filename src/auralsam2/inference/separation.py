@@ -21,7 +21,7 @@ MIN_SIMILARITY = 0.75
 """Smallest cosine similarity of appearances that joins a component to a track elsewhere in the frame."""
 PART = 0.5
 """Share of a track's latest mask, or of a component, that makes the one a part of the other."""
-START = 0.15
+START = 0.25
 """Smallest area of a component that starts a source at once, as a share of the frame's mask; ragged masks have smaller
 components beside the object."""
 START_FRAMES = 3
