@@ -64,9 +64,10 @@ def test_sources_of_the_bundled_clip() -> None:
         found.setdefault(frame.object_id, []).append(frame)
     assert {number: frames[-1].label for number, frames in found.items()} == {1: "sheep", 2: "goose"}
     for frames in found.values():
-        sounding = truth[frames[-1].label or ""]
+        name = frames[-1].label or ""
+        sounding = truth[name]
         predicted = {frame.index for frame in frames if frame.sounding}
-        assert predicted >= {t for t, sounds in enumerate(sounding) if sounds} - missed.get(frames[-1].label or "", set())
+        assert predicted >= {t for t, sounds in enumerate(sounding) if sounds} - missed.get(name, set())
         assert len(predicted) <= sum(sounding) + 2
 
 
