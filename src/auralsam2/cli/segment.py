@@ -23,7 +23,6 @@ from auralsam2.cli.options import (
     GrowOption,
     ImageSizeOption,
     MinAreaOption,
-    ModelOption,
     SmoothOption,
     ThreadsOption,
 )
@@ -58,7 +57,16 @@ def segment(
             show_default=False,
         ),
     ] = None,
-    model: ModelOption = "mini",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|DIR",
+            help=f"Model: {options.join(options.MODELS)}, a folder or a hub id. "
+            "Default: a released model in the cache, else mini.",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
     text: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Referring expression, for models that take text.")
@@ -156,8 +164,12 @@ def segment(
     )
     if prompts is not None:
         combined = join_prompts(combined, read_prompts(prompts))
+    reason = ""
+    if model is None:
+        model, reason = _default_model(text=bool(combined.texts), names=names and namer is None)
     job = SegmentOptions(
         model=model,
+        model_reason=reason,
         out=out,
         prompts=combined,
         audio=options.parse_audio(audio),
@@ -208,6 +220,21 @@ def segment(
             raise UsageError(f"{copied.text}: --jobs, --shard, --limit and the like take files: leave them out")
         rows = [ManifestRow(number=number, uri=one.text, id=one.name) for number, one in enumerate(listed, start=1)]
     raise typer.Exit(segment_rows(rows, job, run, signature(segment).parameters))
+
+
+def _default_model(*, text: bool, names: bool) -> tuple[str, str]:
+    """Choose the model; returns its name, and a sentence that says why, and how to get another one."""
+    from auralsam2.hub.model_choice import BUNDLED, PREFERRED, WITH_TEXT, choose_model
+
+    model, wanted = choose_model(text=text, names=names), WITH_TEXT if text else PREFERRED
+    if model != BUNDLED:
+        return model, f"{model} is a released model in the cache; --model {BUNDLED} takes the small one of the package"
+    if names:
+        return model, f"{model} is the default with --names, as released models have no namer"
+    return model, (
+        f"{model} is the default without {' or '.join(wanted)} in the cache; for real videos a released model is "
+        f"better: --model {wanted[-1]} downloads it once"
+    )
 
 
 def segment_inputs(inputs: list[str], job: SegmentOptions, *, rate: float | None = None, recursive: bool = True) -> int:
@@ -270,5 +297,7 @@ def _segment(tasks: list[VideoTask], job: SegmentOptions, worker: VideoWorker, r
     if pending:
         worker.check_prompts(job.prompts)
         report.note(f"loading model {job.model} in {worker.dtype}")
+        if job.model_reason:
+            report.note(job.model_reason)
         worker.load()
         segment_all(pending, worker, report)

@@ -47,6 +47,8 @@ def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptio
     if run.dry_run:
         return _check_rows(selected, job, report)
     began = time.time()
+    if job.model_reason:
+        report.note(job.model_reason)
     with (
         RunJournal(job.out, run.shard) as journal,
         frame_progress("videos", total, shown=not job.quiet) as advance,

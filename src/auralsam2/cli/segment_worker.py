@@ -42,6 +42,7 @@ class SegmentOptions:
         postprocessing: steps of post-processing.
         separate: make each sounding source an object of its own.
         names: name objects by the namer of the model, or by that of a folder.
+        model_reason: why the model was chosen, if the user named none.
         device, dtype, backend: names as on the command line.
         image_size: side of the network's input in pixels; None for the model's own.
         threads: number of CPU threads; None for the default of torch.
@@ -71,6 +72,7 @@ class SegmentOptions:
     quiet: bool
     separate: bool = False
     names: bool | Path = False
+    model_reason: str = ""
 
     def open(self, video: Path, name: str = "") -> VideoSource:
         """Probe a video and check the options against it.

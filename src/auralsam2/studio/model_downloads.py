@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from typing import Any
 
-from auralsam2.config import ModelConfig
 from auralsam2.errors import AuralError
 from auralsam2.hub import download
-from auralsam2.hub.access import HubAccess, download_progress, hub_access
+from auralsam2.hub.access import download_progress
+from auralsam2.hub.model_choice import fetch_parts, has_parts
 from auralsam2.hub.registry import REGISTRY
 from auralsam2.studio.storage import RefusalError
 
@@ -46,7 +45,7 @@ class ModelDownloads:
                 "name": row["name"],
                 "task": row["task"],
                 "size_mb": REGISTRY[row["name"]].size_mb or row["size_mb"],
-                "cached": row["cached"] and row["name"] not in progress and _has_parts(row["name"]),
+                "cached": row["cached"] and row["name"] not in progress and has_parts(row["name"]),
                 "download": progress.get(row["name"]),
             }
             for row in download.available()
@@ -76,7 +75,7 @@ class ModelDownloads:
         error = None
         try:
             with download_progress(lambda done, total: self._report(name, done, total)):
-                _fetch_parts(name, lambda part: self._begin(name, part))
+                fetch_parts(name, lambda part: self._begin(name, part))
         except AuralError as failure:
             error = str(failure)
         except Exception:
@@ -98,27 +97,6 @@ class ModelDownloads:
             part = self._progress[name]
             if total > part["total"] or done > part["done"]:
                 self._progress[name] = part | {"done": max(done, part["done"]), "total": max(total, part["total"])}
-
-
-def _fetch_parts(name: str, begin: Callable[[str], None]) -> None:
-    """Download a model, its SAM 2 and its text encoder; `begin` is called before each of the latter two."""
-    folder = download.resolve(name)
-    config = ModelConfig.load(folder)
-    begin("SAM 2")
-    download.fetch_sam2(config.sam2, folder)
-    if config.text is not None:
-        begin("text encoder")
-        download.fetch_text(config.text, folder)
-
-
-def _has_parts(name: str) -> bool:
-    """Return whether all parts of a model are on this machine, without a request."""
-    try:
-        with hub_access(HubAccess(local_files_only=True)):
-            _fetch_parts(name, lambda _: None)
-    except AuralError:
-        return False
-    return True
 
 
 def _part(name: str) -> dict[str, Any]:
