@@ -36,7 +36,7 @@ export const SHORTCUTS = [
       ["M", "Brush: paint; Alt erases"],
       ["W", "Eraser"],
       ["D", "Lasso: draw around; Alt removes"],
-      ["U", "Polygon: click corners, Enter; Alt removes"],
+      ["U", "Polygon: click corners; the first one closes"],
       ["[ ]", "Smaller, larger brush"],
       ["Shift + arrows", "Move a crosshair on the picture"],
       ["Enter", "Click there; with Alt: remove"],

@@ -1,4 +1,4 @@
-// The two sliders: both act on the logits in the page; the server only stores their values.
+// The sliders of the masks, which act in the page; the server only stores their values.
 
 import { el, iconButton } from "./dom.js";
 import { edgeTools } from "./edges.js";
