@@ -139,7 +139,7 @@ def measure_run(manifest: Path, out: Path, jobs: int, *engine: str) -> dict[str,
 def kill_runs(
     kind: str, manifest: Path, out: Path, expected: dict[str, bytes], kills: int, seed: int, state: State
 ) -> dict[str, int]:
-    """Kill processes of runs at random; returns the numbers of kills, of ended runs and of files that differ.
+    """Kill processes of runs after random numbers of clips; returns the numbers of kills, of ended runs and of files that differ.
 
     A command that was killed, or ended with failures, is started again; when all have ended, the results are compared
     and deleted.
@@ -150,10 +150,10 @@ def kill_runs(
     commands: list[subprocess.Popen[bytes]] = []
     while totals["kills"] < kills or commands:
         commands = commands or [start_command(manifest, out, *engine) for engine in engines]
-        pause = chance.uniform(2.0, 20.0) if totals["kills"] < kills else 600.0
-        end = time.monotonic() + pause
-        while time.monotonic() < end and any(command.poll() is None for command in commands):
+        clips = _complete(out) + chance.randint(0, 6) if totals["kills"] < kills else len(expected)
+        while _complete(out) < clips and all(command.poll() is None for command in commands):
             time.sleep(0.1)
+        time.sleep(chance.uniform(0.0, 1.0))
         alive = [command.pid for command in commands if command.poll() is None]
         if alive and totals["kills"] < kills:
             _kill(chance.choice([victim for pid in alive for victim in (pid, *_workers(pid))]))
@@ -226,6 +226,10 @@ def _ignore(_row: ManifestRow) -> None:
     return None
 
 
+def _complete(out: Path) -> int:
+    return sum(1 for _ in out.glob("*/result.json"))
+
+
 def _kill(process: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(process, signal.SIGKILL)
@@ -278,8 +282,6 @@ def main(arguments: list[str] | None = None) -> int:
     folder: Path = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     state = State(folder / "state.json")
-    if options.clips:
-        _report_clips(write_manifest(folder, options.clips, options.seconds), options.clips, state)
     differences = 0
     if options.kills:
         manifest = write_manifest(folder, options.kill_clips, options.seconds)
@@ -296,6 +298,8 @@ def main(arguments: list[str] | None = None) -> int:
             first, last, growth = state.once(f"rows {engine}", partial(measure_rows, folder, rows, engine))
             print(f"{engine}: {rows} rows, {first:.2f} ms each at the beginning, {last:.2f} ms each at the end")
             print(f"memory for each row: {growth:.0f} bytes", flush=True)
+    if options.clips:
+        _report_clips(write_manifest(folder, options.clips, options.seconds), options.clips, state)
     return 1 if differences else 0
 
 
