@@ -139,7 +139,7 @@ def measure_run(manifest: Path, out: Path, jobs: int, *engine: str) -> dict[str,
 def kill_runs(
     kind: str, manifest: Path, out: Path, expected: dict[str, bytes], kills: int, seed: int, state: State
 ) -> dict[str, int]:
-    """Kill processes of runs after random numbers of clips; returns the numbers of kills, of ended runs and of files that differ.
+    """Kill processes of runs after random numbers of clips; returns numbers of kills, runs and files that differ.
 
     A command that was killed, or ended with failures, is started again; when all have ended, the results are compared
     and deleted.
