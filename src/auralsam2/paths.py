@@ -16,6 +16,11 @@ PICTURE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff"
 """Suffixes of the files in a folder that count as pictures."""
 
 
+def is_address(text: str) -> bool:
+    """Return whether a text is an address such as `s3://bucket/clip.mp4`, not a path."""
+    return "://" in text
+
+
 def exists(path: Path) -> bool:
     """Return whether a path exists; False for names that the file system refuses, such as too long ones."""
     return _holds(path.exists)

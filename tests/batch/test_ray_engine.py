@@ -23,7 +23,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def test_two_nodes_give_what_one_process_gives(segment, start, small_model: Path, tmp_path: Path) -> None:
-    """An actor ends meanwhile; a file is no video, and a row has no URI."""
+    """An actor ends meanwhile; a file is no video, and a row has no URI. The results are copied to an address."""
     for number in range(2):
         write_clip(tmp_path / f"{number}.mp4", 1.0)
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
@@ -33,7 +33,18 @@ def test_two_nodes_give_what_one_process_gives(segment, start, small_model: Path
     assert segment(*options).code == 1
     environment = checkout_environment()
     environment["PYTHONPATH"] += os.pathsep + str(TESTS)
-    command = ("segment", *options, "--model", small_model, "--out", tmp_path / "ray", "--engine", "ray", "--jobs", "2")
+    command = (
+        "segment",
+        *options,
+        "--model",
+        small_model,
+        "--out",
+        f"file://{tmp_path}/ray",
+        "--engine",
+        "ray",
+        "--jobs",
+        "2",
+    )
     cluster = start(TESTS / "helpers" / "ray_cluster.py", tmp_path, *command, env=environment)
     out, err = cluster.communicate(timeout=300)
     assert cluster.returncode == 1, err

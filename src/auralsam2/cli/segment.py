@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from inspect import signature
 from pathlib import Path
-from typing import Annotated, get_args
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -32,6 +34,10 @@ from auralsam2.cli.segment_inputs import list_inputs
 from auralsam2.cli.segment_worker import SegmentOptions, VideoTask, VideoWorker, check_resume
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, UsageError
 from auralsam2.outputs.formats import OUTPUT_FILES
+from auralsam2.paths import is_address
+
+if TYPE_CHECKING:
+    from auralsam2.outputs.remote_folder import RemoteFolder
 
 EXAMPLES = """
 Examples:
@@ -67,7 +73,9 @@ def segment(
             "Default: a released model in the cache, else mini.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, or its address (s3://…).")
+    ] = "out",
     text: Annotated[
         list[str] | None, typer.Option(metavar="TEXT", help="Referring expression, for models that take text.")
     ] = None,
@@ -167,10 +175,14 @@ def segment(
     reason = ""
     if model is None:
         model, reason = _default_model(text=bool(combined.texts), names=names and namer is None)
+    folders = ExitStack()
+    ctx.call_on_close(folders.close)
+    remote = remote_folder(out)
     job = SegmentOptions(
         model=model,
         model_reason=reason,
-        out=out,
+        out=Path(out) if remote is None else Path(folders.enter_context(TemporaryDirectory(prefix="auralsam2-"))),
+        remote=remote,
         prompts=combined,
         audio=options.parse_audio(audio),
         audio_track=options.parse_audio_track(audio_track),
@@ -216,7 +228,7 @@ def segment(
         raise typer.Exit(segment_inputs(inputs, job, rate=rate, recursive=recursive))
     else:
         listed = list_inputs(inputs, recursive=recursive).inputs
-        if copied := next((one for one in listed if one.copied), None):
+        if copied := next((one for one in listed if one.copied and not is_address(one.text)), None):
             raise UsageError(f"{copied.text}: --jobs, --shard, --limit and the like take files: leave them out")
         rows = [ManifestRow(number=number, uri=one.text, id=one.name) for number, one in enumerate(listed, start=1)]
     raise typer.Exit(segment_rows(rows, job, run, signature(segment).parameters))
@@ -281,8 +293,26 @@ def segment_inputs(inputs: list[str], job: SegmentOptions, *, rate: float | None
     return EXIT_SOME_FAILED if report.failures else EXIT_DONE
 
 
+def remote_folder(out: str) -> RemoteFolder | None:
+    """Return the remote file system of an address; None for a folder of this machine.
+
+    Raises:
+        UsageError: the text is empty.
+        OutputError: the file system is unknown, or cannot be reached.
+    """
+    if not out:
+        raise UsageError("--out is empty: give a folder or an address")
+    if not is_address(out):
+        return None
+    from auralsam2.outputs.remote_folder import RemoteFolder
+
+    remote = RemoteFolder(uri=out.rstrip("/"))
+    remote.check()
+    return remote
+
+
 def _is_folder(text: str) -> bool:
-    return text != "-" and "://" not in text
+    return text != "-" and not is_address(text)
 
 
 def _segment(tasks: list[VideoTask], job: SegmentOptions, worker: VideoWorker, report: BatchReport) -> None:
@@ -291,7 +321,7 @@ def _segment(tasks: list[VideoTask], job: SegmentOptions, worker: VideoWorker, r
     for task in tasks:
         with report.failures_of(task.label):
             if worker.skips(task):
-                report.skipped(task.label, task.folder)
+                report.skipped(task.label, task.place)
             else:
                 pending.append(task)
     if pending:

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,9 +39,9 @@ def segment_all(tasks: list[VideoTask], worker: VideoWorker, report: BatchReport
                         report.note(f"{task.label}: another run is writing its results; retried at the end")
                         announced.add(task.label)
                 elif outcome.status == "skipped":
-                    report.skipped(task.label, task.folder)
+                    report.skipped(task.label, task.place)
                 else:
-                    report.done(task.label, task.folder, list(outcome.warnings))
+                    report.done(task.label, task.place, list(outcome.warnings))
         if len(locked) == len(tasks):
             time.sleep(POLL_SECONDS)
         tasks = locked
@@ -88,33 +88,35 @@ class BatchReport:
         if not self._job.quiet:
             print(message_line("", text), file=sys.stderr)
 
-    def skipped(self, video: Path | str, folder: Path) -> None:
+    def skipped(self, video: Path | str, place: str) -> None:
         """Report an input whose results are complete already."""
         self.note(f"{video}: results are complete, skipped")
-        self._line({"input": str(video), "status": "skipped", "output": str(folder)})
+        self._line({"input": str(video), "status": "skipped", "output": place})
 
-    def done(self, video: Path | str, folder: Path, warnings: list[str]) -> None:
+    def done(self, video: Path | str, place: str, warnings: list[str]) -> None:
         """Report an input whose results are written."""
         for warning in warnings:
             print(message_line("warning", f"{video}: {warning}"), file=sys.stderr)
-        self.note(f"{video}: written to {folder}")
-        line: dict[str, Any] = {"input": str(video), "status": "done", "output": str(folder), "warnings": warnings}
+        self.note(f"{video}: written to {place}")
+        line: dict[str, Any] = {"input": str(video), "status": "done", "output": place, "warnings": warnings}
         if self._job.as_json and "json" in self._job.save:
             from auralsam2.utils.json_stream import read_object
 
             # Lists arrive element by element.
             line |= {"frames": 0, "intervals": []}
-            file = folder / "result.json"
             try:
-                for name, value in read_object(file):
-                    if name == "frames":
-                        line["frames"] += 1
-                    elif name == "intervals":
-                        line["intervals"].append(value)
-                    elif name in ("timing", "device", "dtype"):
-                        line[name] = value
+                with self._record(place) as file:
+                    for name, value in read_object(file):
+                        if name == "frames":
+                            line["frames"] += 1
+                        elif name == "intervals":
+                            line["intervals"].append(value)
+                        elif name in ("timing", "device", "dtype"):
+                            line[name] = value
             except (OSError, ValueError) as error:
-                raise OutputError(f"{file}: another program has changed it: run this input again") from error
+                raise OutputError(
+                    f"{place}/result.json: another program has changed it: run this input again"
+                ) from error
         self._line(line)
 
     def row(self, row: ManifestRow, status: str, result: RowResult) -> None:
@@ -123,9 +125,9 @@ class BatchReport:
             self.failures += 1
             self._line({"input": row.uri, "id": row.id, "status": status, "error": result.error})
             print(message_line("error", result.error), file=sys.stderr)
-        elif result.folder is not None:
+        elif result.place is not None:
             report = self.skipped if status == "skipped" else partial(self.done, warnings=list(result.warnings))
-            report(Path(row.uri), result.folder)
+            report(row.uri, result.place)
 
     def progress(self, video: Path, source: Any) -> Any:
         """Return a context with a bar on a terminal; it yields the function to call after each frame."""
@@ -135,6 +137,13 @@ class BatchReport:
         span = max(0.0, min(source.end or info.duration, info.duration) - source.start)
         total = round(span * (source.fps or info.fps)) or None
         return frame_progress(video.name, total, shown=not self._job.quiet)
+
+    def _record(self, place: str) -> AbstractContextManager[Path]:
+        """Provide `result.json` of a result."""
+        remote = self._job.remote
+        if remote is None:
+            return nullcontext(Path(place) / "result.json")
+        return remote.fetched(f"{place.removeprefix(remote.address(''))}/result.json")
 
     def _line(self, values: dict[str, Any]) -> None:
         if self._job.as_json:

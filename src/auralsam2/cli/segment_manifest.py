@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from auralsam2.cli.prompt_options import read_prompts
 from auralsam2.cli.segment_batch import POLL_SECONDS, BatchReport
 from auralsam2.cli.segment_worker import RowResult, SegmentOptions, VideoTask, VideoWorker, check_resume
 from auralsam2.errors import EXIT_DONE, EXIT_SOME_FAILED, DiskFullError, InputError, UsageError, as_aural
+from auralsam2.media.sources import address_identity, media_file
+from auralsam2.paths import is_address
 
 _LOCKED = "locked"
 
@@ -50,12 +52,13 @@ def segment_rows(rows: Iterable[ManifestRow], job: SegmentOptions, run: RunOptio
     if job.model_reason:
         report.note(job.model_reason)
     with (
+        _uploaded(job),
         RunJournal(job.out, run.shard) as journal,
         frame_progress("videos", total, shown=not job.quiet) as advance,
     ):
 
         def finish(row: ManifestRow, status: Status, result: RowResult, seconds: float = 0.0) -> None:
-            details: dict[str, Any] = {"output": str(result.folder)} if result.folder else {}
+            details: dict[str, Any] = {"output": result.place} if result.place else {}
             details |= {"warnings": list(result.warnings)} if status == "done" else {}
             details |= {"error": result.error} if status == "failed" else {}
             journal.add(row, status, details | {"seconds": round(seconds, 3)})
@@ -126,23 +129,63 @@ class RowWorker:
         try:
             if row.error is not None:
                 raise InputError(f"row {row.number}: {row.error}")
-            task = task_of(row, self._job)
-            if not task.video.is_file():
-                task.options.open(task.video)
-            if self._worker.skips(task):
-                return RowResult(status="skipped", folder=task.folder)
-            try:
-                self._worker.load()
-            except Exception as error:
-                return RowResult(status="failed", fatal=as_aural(error, self._job.model))
-            outcome = self._worker.segment(task, lambda _video, _source: nullcontext(lambda _frame: None))
+            with ExitStack() as copies:
+                return self._segment(row, copies)
         except Exception as error:
             failure = as_aural(error, row.uri)
             fatal = failure if isinstance(failure, DiskFullError) else None
             return RowResult(status="failed", error=error_text(failure, self._parameters), fatal=fatal)
+
+    def _segment(self, row: ManifestRow, copies: ExitStack) -> RowResult:
+        """Segment the video of a row; addresses are copied to temporary files, which the stack removes.
+
+        A video whose address has a time or a tag is not copied if its results are complete.
+        """
+        task = task_of(_copied(row, copies), self._job)
+        task = dataclasses.replace(task, options=_named(task.options, row))
+        if is_address(row.uri):
+            task = dataclasses.replace(task, source=row.uri, identity=address_identity(row.uri))
+            if task.identity is None or not self._worker.skips(task):
+                task = dataclasses.replace(task, video=copies.enter_context(media_file(row.uri)))
+        elif not task.video.is_file():
+            task.options.open(task.video)
+        if self._worker.skips(task):
+            return RowResult(status="skipped", place=task.place)
+        try:
+            self._worker.load()
+        except Exception as error:
+            return RowResult(status="failed", fatal=as_aural(error, self._job.model))
+        outcome = self._worker.segment(task, lambda _video, _source: nullcontext(lambda _frame: None))
         if outcome is None:
             return RowResult(status=_LOCKED)
-        return RowResult(status=outcome.status, folder=task.folder, warnings=outcome.warnings)
+        return RowResult(status=outcome.status, place=task.place, warnings=outcome.warnings)
+
+
+def _copied(row: ManifestRow, copies: ExitStack) -> ManifestRow:
+    """Return a row with temporary files in place of the addresses of sound and prompts."""
+    files = {
+        name: str(copies.enter_context(media_file(value)))
+        for name in ("audio", "prompts")
+        if (value := getattr(row, name)) is not None and is_address(value)
+    }
+    return dataclasses.replace(row, **files)
+
+
+def _named(options: SegmentOptions, row: ManifestRow) -> SegmentOptions:
+    """Return options that name the address of the sound of a row."""
+    source = row.audio if row.audio is not None and is_address(row.audio) else ""
+    return dataclasses.replace(options, audio_source=source)
+
+
+@contextmanager
+def _uploaded(job: SegmentOptions) -> Iterator[None]:
+    """Copy the records of a run to the remote file system at its end, also of an interrupted one."""
+    try:
+        yield
+    finally:
+        if job.remote is not None:
+            for file in sorted(job.out.glob("*.json*")):
+                job.remote.put(file)
 
 
 def start_worker(
@@ -193,12 +236,18 @@ def _check_rows(rows: Iterable[ManifestRow], job: SegmentOptions, report: BatchR
     """Print for each row whether it would be segmented; returns the exit code."""
     worker = VideoWorker(job, began=time.time())
     for row in rows:
-        with report.failures_of(Path(row.uri)):
+        with report.failures_of(row.uri):
             if row.error is not None:
                 raise InputError(f"row {row.number}: {row.error}")
-            task = task_of(row, job)
-            task.options.open(task.video)
-            worker.check_prompts(task.options.prompts)
-            state = "complete" if worker.skips(task) else "to do"
-            print(f"{state}: {row.uri} -> {task.folder}", file=sys.stderr if job.as_json else sys.stdout)
+            with ExitStack() as copies:
+                task = task_of(_copied(row, copies), job)
+                task = dataclasses.replace(task, options=_named(task.options, row))
+                if is_address(row.uri):
+                    task = dataclasses.replace(task, source=row.uri, identity=address_identity(row.uri))
+                else:
+                    task.options.open(task.video)
+                worker.check_prompts(task.options.prompts)
+                known = task.identity is not None or not is_address(row.uri)
+                state = "complete" if known and worker.skips(task) else "to do"
+            print(f"{state}: {row.uri} -> {task.place}", file=sys.stderr if job.as_json else sys.stdout)
     return EXIT_SOME_FAILED if report.failures else EXIT_DONE

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from auralsam2.inference.video_source import VideoSource
     from auralsam2.model import AuralSAM2
     from auralsam2.outputs.postprocessing import PostProcessing
+    from auralsam2.outputs.remote_folder import RemoteFolder
     from auralsam2.outputs.result_folder import OverlayRate
     from auralsam2.utils.devices import Backend
 
@@ -31,9 +33,11 @@ class SegmentOptions:
 
     Attributes:
         model: name, folder or hub id.
-        out: parent of one result folder for each input.
+        out: parent of one result folder for each input; with `remote`, a temporary folder.
+        remote: parent of the result folders on a remote file system; None for `out` itself.
         prompts: points, boxes, masks and text.
         audio: `track`, `none` or a file.
+        audio_source: address that the sound file was copied from.
         audio_track: number or language of the sound track; None for the default one.
         fps: frames per second, or None for all.
         start, end: part of each input in seconds.
@@ -73,6 +77,8 @@ class SegmentOptions:
     separate: bool = False
     names: bool | Path = False
     model_reason: str = ""
+    remote: RemoteFolder | None = None
+    audio_source: str = ""
 
     def open(self, video: Path, name: str = "") -> VideoSource:
         """Probe a video and check the options against it.
@@ -106,7 +112,7 @@ class SegmentOptions:
             "request": request,
             "model": self.model,
             "prompts": self.prompts.as_dict(),
-            "audio": self.audio,
+            "audio": self.audio_source or self.audio,
             "audio_track": self.audio_track,
             "fps": "all" if self.fps is None else self.fps,
             "start": self.start,
@@ -129,12 +135,14 @@ class VideoTask:
         name: name of its result folder in `options.out`.
         options: options of this video.
         source: name of a source that was copied to the file.
+        identity: text that identifies the content of the source; None for the file itself.
     """
 
     video: Path
     name: str
     options: SegmentOptions
     source: str = ""
+    identity: str | None = None
 
     @property
     def label(self) -> str:
@@ -143,8 +151,14 @@ class VideoTask:
 
     @property
     def folder(self) -> Path:
-        """Result folder."""
+        """Result folder; with a remote file system, a temporary one."""
         return self.options.out / self.name
+
+    @property
+    def place(self) -> str:
+        """Path or address of the results."""
+        remote = self.options.remote
+        return str(self.folder) if remote is None else remote.address(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +180,14 @@ class RowResult:
 
     Attributes:
         status: `done`, `skipped`, `failed`, or `locked` where another run writes the results.
-        folder: result folder.
+        place: path or address of the results.
         warnings: warnings about the result.
         error: reason of a failure.
         fatal: error that ends the run, such as a full disk.
     """
 
     status: str
-    folder: Path | None = None
+    place: str | None = None
     warnings: tuple[str, ...] = ()
     error: str = ""
     fatal: AuralError | None = None
@@ -262,8 +276,8 @@ class VideoWorker:
         from auralsam2.utils.atomic_io import claim
 
         options = task.options
-        with claim(task.folder) as held:
-            if not held:
+        with ExitStack() as stack:
+            if not stack.enter_context(claim(task.folder)):
                 return None
             request = self._request(task)
             if self._is_done(task, request):  # another run has completed it
@@ -272,6 +286,8 @@ class VideoWorker:
             source = options.open(task.video, task.source)  # again: the file may have changed since the first check
             model = self.load()
             namer = model.namer(options.names)
+            if options.remote is not None:
+                stack.callback(shutil.rmtree, task.folder, ignore_errors=True)
             result = VideoSegmentation(model, source, options.prompts, separate=options.separate, namer=namer)
             with progress(task.video, source) as on_frame:
                 result.save(
@@ -283,6 +299,8 @@ class VideoWorker:
                     options=options.options(request, self.dtype),
                     on_frame=on_frame,
                 )
+            if options.remote is not None:
+                options.remote.publish(task.folder, task.name)
         return Outcome(status="done", warnings=tuple(result.warnings))
 
     def _request(self, task: VideoTask) -> str:
@@ -306,6 +324,7 @@ class VideoWorker:
             postprocessing=options.postprocessing,
             separate=options.separate,
             namer=self._namer_hash(options.names),
+            identity=task.identity,
         )
 
     def _namer_hash(self, names: bool | Path) -> str | None:
@@ -322,6 +341,9 @@ class VideoWorker:
     def _is_done(self, task: VideoTask, request: str) -> bool:
         from auralsam2.outputs.result_folder import is_complete
 
+        remote = task.options.remote
+        if remote is not None:
+            return task.options.resume and remote.is_complete(task.name, request, task.options.save)
         if not task.options.resume:
             try:
                 if (task.folder / OUTPUT_FILES["json"]).stat().st_mtime < self._began:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -24,6 +25,8 @@ from auralsam2.media.frame_reader import read_frames
 from auralsam2.paths import PICTURE_EXTENSIONS
 from auralsam2.types import Frame
 
+_VERSIONS = {"etag", "mtime", "lastmodified", "last_modified", "updated", "created", "md5hash", "content_md5"}
+"""Members of `info` of `fsspec`, in lower case, that change with the content."""
 _TICKS = 90_000
 _LOSSLESS = {"qp": "0", "preset": "ultrafast", "bf": "0", "g": "30"}
 
@@ -174,15 +177,36 @@ def _content(source: Any) -> tuple[Path | IO[bytes] | None, Iterable[Any] | None
     raise UsageError(f"`path={quoted(source)}`: no source: give a file, a folder, an address, a stream or pictures")
 
 
+def address_identity(address: str) -> str | None:
+    """Return a text that changes with the content behind an address; None where the server tells no time and no tag.
+
+    Raises:
+        InputError: the address cannot be opened.
+    """
+    with _remote_errors(address) as fsspec:
+        filesystem, path = fsspec.core.url_to_fs(address)
+        known = filesystem.info(path)
+    if known.get("size") is None or not any(name.lower() in _VERSIONS and known[name] for name in known):
+        return None
+    return json.dumps(known, sort_keys=True, default=str)
+
+
 def _remote(address: str) -> IO[bytes]:
     """Open an address by `fsspec`."""
+    with _remote_errors(address) as fsspec:
+        filesystem, path = fsspec.core.url_to_fs(address)
+        return filesystem.open(path, "rb")
+
+
+@contextmanager
+def _remote_errors(address: str) -> Iterator[Any]:
+    """Yield the module `fsspec`; its errors become errors for the user."""
     try:
         import fsspec
     except ImportError as error:
         raise InputError(f"{address}: needs the package fsspec: pip install fsspec, or download the file") from error
     try:
-        filesystem, path = fsspec.core.url_to_fs(address)
-        return filesystem.open(path, "rb")
+        yield fsspec
     except Exception as error:  # fsspec raises errors of many libraries
         cause = error.__cause__ or error.__context__ or error  # fsspec's own error may give the address alone
         reason = " ".join(str(cause).split()) or type(cause).__name__

@@ -33,6 +33,7 @@ def request_hash(
     postprocessing: PostProcessing | None = None,
     separate: bool = False,
     namer: str | None = None,
+    identity: str | None = None,
 ) -> str:
     """Return a hash of everything that a result depends on, including the version of this package.
 
@@ -56,6 +57,7 @@ def request_hash(
         postprocessing: steps of post-processing; None for none.
         separate: each source is an object of its own.
         namer: hash of the weights of the namer; None without names.
+        identity: text that identifies the content of the video, which is then not read; None for the file itself.
 
     Returns:
         64 hexadecimal digits.
@@ -66,7 +68,7 @@ def request_hash(
     request: dict[str, Any] = {
         "version": __version__,
         "weights": weights,
-        "video": _file_identity(video),
+        "video": _file_identity(video) if identity is None else identity,
         "audio": _file_identity(audio) if isinstance(audio, Path) else audio,
         "audio_track": audio_track,
         "prompts": [(number, _identity(one)) for number, one in ((0, prompts.own), *prompts.objects)],

@@ -271,7 +271,7 @@ class ResultFolder:
         return self.folder / OUTPUT_FILES[kind]
 
 
-def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
+def is_complete(folder: Path, request: str, save: Collection[str], *, files: Collection[str] | None = None) -> bool:
     """Return whether a folder contains all files of a request.
 
     `result.json` must be whole, of this schema and of an equal request, and each of its files must exist. A request
@@ -281,11 +281,12 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
         folder: may be missing.
         request: as `request_hash` returns it; the `request` among the `options` in the header of `ResultFolder`.
         save: kinds of files that the request writes, of `OUTPUT_FILES`.
+        files: paths of the files of the result, with slashes; None for those in the folder.
 
     Raises:
         KeyError: a kind is unknown.
     """
-    kinds = [(kind, folder / OUTPUT_FILES[kind]) for kind in save]
+    kinds = [(kind, OUTPUT_FILES[kind]) for kind in save]
     if "json" not in save:
         return False
     members: set[str] = set()
@@ -300,15 +301,24 @@ def is_complete(folder: Path, request: str, save: Collection[str]) -> bool:
             if name == "frames" and isinstance(value, dict):
                 frames += value.get("index") != latest
                 latest = value.get("index")
-        return {"schema", "options"} <= members and all(_is_whole(kind, path, frames) for kind, path in kinds)
+        if not {"schema", "options"} <= members:
+            return False
+        listed = set(_files(folder) if files is None else files)
+        return all(_is_whole(kind, path, listed, frames) for kind, path in kinds)
     except (OSError, ValueError):  # missing, truncated or damaged
         return False
 
 
-def _is_whole(kind: str, path: Path, frames: int) -> bool:
+def _files(folder: Path) -> Iterator[str]:
+    for root, _, names in os.walk(folder):
+        yield from ((Path(root) / name).relative_to(folder).as_posix() for name in names)
+
+
+def _is_whole(kind: str, path: str, files: Collection[str], frames: int) -> bool:
     if FORMATS[kind].members is None:
-        return path.is_file()
-    count = sum(FORMATS[kind].owns(entry.relative_to(path).as_posix()) for entry in path.rglob("*"))
+        return path in files
+    inside = f"{path}/"
+    count = sum(FORMATS[kind].owns(name.removeprefix(inside)) for name in files if name.startswith(inside))
     return count == frames if FORMATS[kind].numbered else count > 0
 
 
