@@ -73,7 +73,7 @@ def test_addresses_of_inputs_and_results(segment: Callable, store: MemoryFileSys
     assert [name for name in store.store if name.startswith("/results/all/")][-1] == "/results/all/result.json"
     assert [line["id"] for line in records(tmp_path / "copied", "results.jsonl")] == ["all", "clicked"]
     assert list((tmp_path / "scratch").iterdir()) == []
-    assert segment(*remote, "--dry-run").err.count("complete: ") == 2
+    assert segment(*remote[:-1], "--dry-run").out.count("complete: ") == 2
 
 
 def test_complete_results_are_skipped_and_others_replaced(

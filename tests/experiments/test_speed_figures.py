@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import image_sizes
 import speed_and_quality
 import stage_speed
 from auralsam2.errors import InputError
 from auralsam2.model import AuralSAM2
+from helpers.media_files import write_clip
 
 RESULTS = Path(__file__).parents[2] / "docs/benchmarks/results.md"
 
@@ -61,3 +64,20 @@ def test_each_stage_has_its_time(small_model: Path, monkeypatch: pytest.MonkeyPa
 def test_seconds_of_the_stages_add_up(small_model: Path) -> None:
     seconds = stage_speed.stage_seconds(AuralSAM2.from_pretrained(small_model, "cpu", "fp32"), "audio")
     assert seconds["network"] == pytest.approx(sum(seconds[name] for name in stage_speed.STAGES))
+
+
+def test_agreement_at_other_sizes(small_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys) -> None:
+    video = write_clip(tmp_path / "clip.mp4", 1.0)
+    arguments = ["image_sizes", "--model", str(small_model), "--video", str(video), "--sizes", "64", "96"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert image_sizes.main() == 0
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
+    assert [row[0] for row in rows] == ["64", "96"]
+    assert rows[0][1:3] == ["1.000", "1.000"], "its own size"
+    assert all(0 <= float(row[2]) <= float(row[1]) <= 1 and float(row[3]) > 0 for row in rows)
+
+
+def test_agreement_is_of_frames() -> None:
+    masks = [np.array([[True, True]]), np.array([[True, False]]), np.zeros((1, 2), bool)]
+    assert image_sizes.agreement(masks, masks) == (1.0, 1.0)
+    assert image_sizes.agreement(masks, [masks[1], masks[1], masks[2]]) == pytest.approx((2.5 / 3, 0.5))
