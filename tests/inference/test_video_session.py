@@ -456,7 +456,7 @@ def test_what_is_said_at_once_may_hold_words(make: Callable[..., AuralSAM2], vid
         assert equal(dataclasses.replace(session.add_points([(20, 12)], [1], 1.5, object_id=4), object_id=3), said)
 
 
-@pytest.mark.parametrize(("memory", "disk"), [(1 << 30, 0), (400_000, 0)], ids=["kept", "hardly anything"])
+@pytest.mark.parametrize(("memory", "disk"), [(1 << 30, 0), (300_000, 0)], ids=["kept", "hardly anything"])
 @pytest.mark.parametrize("hears", [False, True])
 def test_a_stream_is_in_the_order_of_time(model: AuralSAM2, video: Path, hears: bool, memory: int, disk: int) -> None:
     def hear(session: VideoSession) -> None:
