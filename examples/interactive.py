@@ -21,6 +21,8 @@ from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.samples import demo_clip
 
 WHAT_SOUNDS, GOOSE = 0, 1
+AROUND_GOOSE = (slice(200, 360), slice(60, 160))
+"""Rows and columns of the goose at 3.5 seconds."""
 COLOURS = {WHAT_SOUNDS: (255, 64, 160), GOOSE: (64, 160, 255)}
 
 
@@ -30,10 +32,10 @@ def main(out: Path) -> None:
     with model.open(demo_clip()) as session:
         session.hear(True)
         heard = session.predict(time=3.5)
-        print(f"what sounds at {heard.time:.1f} s: {heard.mask.mean():.1%} of the frame")
+        print(f"what sounds at {heard.time:.1f} s: {heard.mask[AROUND_GOOSE].mean():.1%} of the goose's surroundings")
 
         corrected = session.add_points([(112, 296)], labels=[0], time=3.5, object_id=WHAT_SOUNDS)
-        print(f"without the goose: {corrected.mask.mean():.1%}")
+        print(f"after a negative click: {corrected.mask[AROUND_GOOSE].mean():.1%}")
 
         goose = session.add_box((88, 180, 178, 348), time=5.5, object_id=GOOSE)
         print(f"the goose at {goose.time:.1f} s: {goose.mask.mean():.1%}, predicted IoU {goose.iou:.2f}")
