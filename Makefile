@@ -59,7 +59,7 @@ test-tools:
 lint: $(VENV)/installed-dev
 	$(IN)/ruff check .
 	$(IN)/ruff format --check .
-	$(IN)/pyright
+	$(IN)/pyright --pythonpath $(IN)/python
 
 matrix:
 	$(PYTHON) dev/matrix.py $(MATRIX)
