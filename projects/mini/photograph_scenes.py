@@ -39,24 +39,20 @@ class PhotographStream(Scenes):
 
     Args:
         split: sources marked as `held-out` are in the split "held-out" alone.
-        size: S, side of the frames in pixels.
-        frames: T.
-        seed: of the clips.
         folder: photographs in the layout of RealAVS.
         excluded: categories without clips.
+        shape: `size`, `frames` and `seed` of `Scenes`.
     """
 
     def __init__(
         self,
         split: SceneSplit,
         *,
-        size: int,
-        frames: int,
-        seed: int,
         folder: Path,
         excluded: frozenset[str] = frozenset(),
+        **shape: int,
     ) -> None:
-        self.split, self.size, self.frames, self.seed = split, size, frames, seed
+        super().__init__(split, **shape)
         photographs: dict[Path, list[PhotographMask]] = defaultdict(list)
         for mask in read_sources(folder, _SPLITS[split], excluded).masks:
             photographs[mask.path].append(mask)
@@ -104,15 +100,13 @@ class CompositeStream(Scenes):
         self,
         split: SceneSplit,
         *,
-        size: int,
-        frames: int,
-        seed: int,
         folder: Path,
         cutouts: Path,
         excluded: frozenset[str] = frozenset(),
+        **shape: int,
     ) -> None:
-        self.split, self.size, self.frames, self.seed = split, size, frames, seed
-        self._plan = RealPlan(sources=folder, seed=seed, size=size, excluded=tuple(excluded))
+        super().__init__(split, **shape)
+        self._plan = RealPlan(sources=folder, seed=self.seed, size=self.size, excluded=tuple(excluded))
         sources = read_sources(folder, _SPLITS[split], excluded)
         save_cutouts(sources, cutouts)
         self._pool = pool = photograph_pool(sources, cutouts, check=False)
@@ -133,8 +127,8 @@ class MixedScenes(Scenes):
 
     def __init__(self, streams: Sequence[Scenes]) -> None:
         first = streams[0]
+        super().__init__(first.split, size=first.size, frames=first.frames, seed=first.seed)
         self.streams = streams
-        self.split, self.size, self.frames, self.seed = first.split, first.size, first.frames, first.seed
         self.classes = tuple(sorted({name for stream in streams for name in stream.classes}))
         self.sources = tuple(source for stream in streams for source in stream.sources)
         indices = {name: index for index, name in enumerate(self.classes)}

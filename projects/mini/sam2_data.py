@@ -205,12 +205,11 @@ class Scenes(ABC):
         sources: names of all images from which the clips are made.
     """
 
-    split: SceneSplit
-    size: int
-    frames: int
-    seed: int
     classes: tuple[str, ...]
     sources: tuple[str, ...]
+
+    def __init__(self, split: SceneSplit, *, size: int, frames: int, seed: int) -> None:
+        self.split, self.size, self.frames, self.seed = split, size, frames, seed
 
     @abstractmethod
     def __getitem__(self, number: int) -> SceneClip:
@@ -225,7 +224,7 @@ class SceneStream(Scenes):
     """
 
     def __init__(self, split: SceneSplit, *, size: int, frames: int, seed: int, stamps: Path | None = None) -> None:
-        self.split, self.size, self.frames, self.seed = split, size, frames, seed
+        super().__init__(split, size=size, frames=frames, seed=seed)
         collection = collect_assets(stamps)
         held = splits.split_assets(collection, 0)
         self.pool = splits.asset_pool(collection, held, "train") if split == "train" else held_out(collection, held)

@@ -281,23 +281,14 @@ class PromptStage(Stage[PromptRecipe]):
         return figures
 
     def _scenes(self) -> Scenes:
-        seed, config, recipe = self.recipe.seed * 8 + self.phase, self.config, self.recipe
-        stamps = SceneStream("train", size=config.size, frames=config.frames, seed=seed, stamps=self.stamps)
+        recipe = self.recipe
+        shape = {"size": self.config.size, "frames": self.config.frames, "seed": recipe.seed * 8 + self.phase}
+        stamps = SceneStream("train", **shape, stamps=self.stamps)
         if recipe.photographs is None:
             return stamps
         folder, excluded = Path(recipe.photographs), frozenset(read_splits().categories)
-        photographs = PhotographStream(
-            "train", size=config.size, frames=config.frames, seed=seed, folder=folder, excluded=excluded
-        )
-        composites = CompositeStream(
-            "train",
-            size=config.size,
-            frames=config.frames,
-            seed=seed,
-            folder=folder,
-            cutouts=self.out / "cutouts",
-            excluded=excluded,
-        )
+        photographs = PhotographStream("train", folder=folder, excluded=excluded, **shape)
+        composites = CompositeStream("train", folder=folder, cutouts=self.out / "cutouts", excluded=excluded, **shape)
         return MixedScenes([stamps, MixedScenes([photographs, composites])])
 
     def _record_outputs(self, outputs: list[PromptOutput]) -> None:
