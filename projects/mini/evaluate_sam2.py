@@ -27,7 +27,7 @@ from auralsam2.modeling.memory import MemoryNetwork
 from auralsam2.modeling.prompt_encoder import POSITIVE, VisualPrompts, embed_prompts
 from auralsam2.modeling.sam2 import input_side, load_sam2
 from auralsam2.utils.mask_geometry import interior_point
-from projects.mini.photograph_scenes import PhotographStream
+from projects.mini.photograph_scenes import PhotographStream, read_photographs
 from projects.mini.sam2_data import Scenes, SceneStream, as_pixels, bounding_box, visible_objects
 from projects.mini.stage_loop import exit_code
 
@@ -74,7 +74,8 @@ class PromptEvaluation:
         if photographs is None:
             self.scenes = SceneStream("held-out", size=size, frames=frames, seed=0, stamps=stamps)
         else:
-            self.scenes = PhotographStream("held-out", size=size, frames=frames, seed=0, folder=photographs)
+            sources = read_photographs(photographs, "held-out")
+            self.scenes = PhotographStream("held-out", size=size, frames=frames, seed=0, sources=sources)
 
     @torch.no_grad()
     def measure(self, sam2: Sam2VideoModel) -> PromptFigures:

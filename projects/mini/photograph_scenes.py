@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from auralsam2.stampavs.assets import read_picture
-from auralsam2.stampavs.photographs import PhotographMask, photograph_pool, read_sources
-from auralsam2.stampavs.realavs import RealPlan, add_camera_noise, draw_real_scene, save_cutouts
+from auralsam2.stampavs.photographs import PhotographMask, PhotographSources, photograph_pool, read_sources
+from auralsam2.stampavs.realavs import add_camera_noise, draw_real_scene, save_cutouts
 from projects.mini.sam2_data import MAX_OBJECTS, SceneClip, Scenes, SceneSplit
 
 _SPLITS: dict[SceneSplit, str] = {"train": "train", "held-out": "test"}
@@ -30,6 +30,14 @@ Quad = np.ndarray
 """Corners (4, 2) float of the visible part, x and y in pixels: upper left, lower left, lower right, upper right."""
 
 
+def read_photographs(folder: Path, split: SceneSplit, excluded: frozenset[str] = frozenset()) -> PhotographSources:
+    """Read the photographs of a split from a folder in the layout of RealAVS, without `excluded` categories.
+
+    Sources marked as `held-out` are in the split "held-out" alone.
+    """
+    return read_sources(folder, _SPLITS[split], excluded)
+
+
 class PhotographStream(Scenes):
     """Moving parts of photographs by number, with the masks of their objects.
 
@@ -38,23 +46,14 @@ class PhotographStream(Scenes):
     begins with the whole photograph, and the photographs follow in the order of their names.
 
     Args:
-        split: sources marked as `held-out` are in the split "held-out" alone.
-        folder: photographs in the layout of RealAVS.
-        excluded: categories without clips.
+        sources: photographs of the split.
         shape: `size`, `frames` and `seed` of `Scenes`.
     """
 
-    def __init__(
-        self,
-        split: SceneSplit,
-        *,
-        folder: Path,
-        excluded: frozenset[str] = frozenset(),
-        **shape: int,
-    ) -> None:
+    def __init__(self, split: SceneSplit, *, sources: PhotographSources, **shape: int) -> None:
         super().__init__(split, **shape)
         photographs: dict[Path, list[PhotographMask]] = defaultdict(list)
-        for mask in read_sources(folder, _SPLITS[split], excluded).masks:
+        for mask in sources.masks:
             photographs[mask.path].append(mask)
         self._photographs = [
             sorted(masks, key=lambda one: -one.mask.sum())[:MAX_OBJECTS] for _, masks in sorted(photographs.items())
@@ -96,18 +95,8 @@ class CompositeStream(Scenes):
     Arguments are those of `PhotographStream`; the cutouts are written to `cutouts`.
     """
 
-    def __init__(
-        self,
-        split: SceneSplit,
-        *,
-        folder: Path,
-        cutouts: Path,
-        excluded: frozenset[str] = frozenset(),
-        **shape: int,
-    ) -> None:
+    def __init__(self, split: SceneSplit, *, sources: PhotographSources, cutouts: Path, **shape: int) -> None:
         super().__init__(split, **shape)
-        self._plan = RealPlan(sources=folder, seed=self.seed, size=self.size, excluded=tuple(excluded))
-        sources = read_sources(folder, _SPLITS[split], excluded)
         save_cutouts(sources, cutouts)
         self._pool = pool = photograph_pool(sources, cutouts, check=False)
         self._sources = replace(sources, masks=())  # the cutouts hold them
@@ -117,8 +106,8 @@ class CompositeStream(Scenes):
 
     def __getitem__(self, number: int) -> SceneClip:
         """Draw scene `number`."""
-        plan, split = self._plan, _SPLITS[self.split]
-        scene = draw_real_scene(plan, self._pool, self._sources, split, number, kind="silence", frames=self.frames)
+        shape = {"seed": self.seed, "size": self.size, "frames": self.frames}
+        scene = draw_real_scene(self._pool, self._sources, _SPLITS[self.split], number, kind="silence", **shape)
         return SceneClip.of(scene, [self.classes.index(item.role.picture.name) for item in scene.objects])
 
 

@@ -19,7 +19,7 @@ from auralsam2.modeling.sam2 import load_sam2
 from auralsam2.stampavs.splits import read_splits
 from projects.mini.evaluate_sam2 import PromptEvaluation
 from projects.mini.export import export_model
-from projects.mini.photograph_scenes import CompositeStream, MixedScenes, PhotographStream
+from projects.mini.photograph_scenes import CompositeStream, MixedScenes, PhotographStream, read_photographs
 from projects.mini.sam2_data import (
     ABSENT,
     CHUNK,
@@ -286,9 +286,9 @@ class PromptStage(Stage[PromptRecipe]):
         stamps = SceneStream("train", **shape, stamps=self.stamps)
         if recipe.photographs is None:
             return stamps
-        folder, excluded = Path(recipe.photographs), frozenset(read_splits().categories)
-        photographs = PhotographStream("train", folder=folder, excluded=excluded, **shape)
-        composites = CompositeStream("train", folder=folder, cutouts=self.out / "cutouts", excluded=excluded, **shape)
+        sources = read_photographs(Path(recipe.photographs), "train", frozenset(read_splits().categories))
+        photographs = PhotographStream("train", sources=sources, **shape)
+        composites = CompositeStream("train", sources=sources, cutouts=self.out / "cutouts", **shape)
         return MixedScenes([stamps, MixedScenes([photographs, composites])])
 
     def _record_outputs(self, outputs: list[PromptOutput]) -> None:

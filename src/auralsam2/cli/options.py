@@ -243,8 +243,16 @@ def parse_choice(option: str, value: str, choices: tuple[Choice, ...]) -> Choice
 
 
 DatasetOption = Annotated[str, typer.Option(metavar="NAME", help=f"Name: {join(DATASETS)}.")]
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME|DIR", help=f"Model: {join(MODELS)}, a folder or a hub id.")
+_MODEL_HELP = f"Model: {join(MODELS)}, a folder or a hub id."
+ModelOption = Annotated[str, typer.Option("--model", "-m", metavar="NAME|DIR", help=_MODEL_HELP)]
+CachedModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME|DIR",
+        help=f"{_MODEL_HELP} Default: a released model in the cache, else mini.",
+    ),
 ]
 AudioTrackOption = Annotated[
     str | None,

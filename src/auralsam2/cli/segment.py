@@ -63,16 +63,7 @@ def segment(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="NAME|DIR",
-            help=f"Model: {options.join(options.MODELS)}, a folder or a hub id. "
-            "Default: a released model in the cache, else mini.",
-        ),
-    ] = None,
+    model: options.CachedModelOption = None,
     out: Annotated[
         str, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results, or its address (s3://…).")
     ] = "out",

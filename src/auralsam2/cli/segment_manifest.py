@@ -141,14 +141,12 @@ class RowWorker:
 
         A video whose address has a time or a tag is not copied if its results are complete.
         """
-        task = task_of(_copied(row, copies), self._job)
-        task = dataclasses.replace(task, options=_named(task.options, row))
-        if is_address(row.uri):
-            task = dataclasses.replace(task, source=row.uri, identity=address_identity(row.uri))
-            if task.identity is None or not self._worker.skips(task):
-                task = dataclasses.replace(task, video=copies.enter_context(media_file(row.uri)))
-        elif not task.video.is_file():
-            task.options.open(task.video)
+        task = _resolved(row, self._job, copies)
+        if not is_address(row.uri):
+            if not task.video.is_file():
+                task.options.open(task.video)
+        elif task.identity is None or not self._worker.skips(task):
+            task = dataclasses.replace(task, video=copies.enter_context(media_file(row.uri)))
         if self._worker.skips(task):
             return RowResult(status="skipped", place=task.place)
         try:
@@ -161,20 +159,22 @@ class RowWorker:
         return RowResult(status=outcome.status, place=task.place, warnings=outcome.warnings)
 
 
-def _copied(row: ManifestRow, copies: ExitStack) -> ManifestRow:
-    """Return a row with temporary files in place of the addresses of sound and prompts."""
-    files = {
-        name: str(copies.enter_context(media_file(value)))
-        for name in ("audio", "prompts")
-        if (value := getattr(row, name)) is not None and is_address(value)
+def _resolved(row: ManifestRow, job: SegmentOptions, copies: ExitStack) -> VideoTask:
+    """Return the task of a row, with the identity of a video's address.
+
+    Temporary files, which the stack removes, replace the addresses of sound and prompts.
+
+    Raises:
+        AuralError: its prompts or its part cannot be used, or an address cannot be read.
+    """
+    addresses = {
+        name: value for name in ("audio", "prompts") if (value := getattr(row, name)) is not None and is_address(value)
     }
-    return dataclasses.replace(row, **files)
-
-
-def _named(options: SegmentOptions, row: ManifestRow) -> SegmentOptions:
-    """Return options that name the address of the sound of a row."""
-    source = row.audio if row.audio is not None and is_address(row.audio) else ""
-    return dataclasses.replace(options, audio_source=source)
+    files = {name: str(copies.enter_context(media_file(value))) for name, value in addresses.items()}
+    task = task_of(dataclasses.replace(row, **files), job)
+    options = dataclasses.replace(task.options, audio_source=addresses.get("audio", ""))
+    source, identity = (row.uri, address_identity(row.uri)) if is_address(row.uri) else (task.source, task.identity)
+    return dataclasses.replace(task, options=options, source=source, identity=identity)
 
 
 @contextmanager
@@ -240,11 +240,8 @@ def _check_rows(rows: Iterable[ManifestRow], job: SegmentOptions, report: BatchR
             if row.error is not None:
                 raise InputError(f"row {row.number}: {row.error}")
             with ExitStack() as copies:
-                task = task_of(_copied(row, copies), job)
-                task = dataclasses.replace(task, options=_named(task.options, row))
-                if is_address(row.uri):
-                    task = dataclasses.replace(task, source=row.uri, identity=address_identity(row.uri))
-                else:
+                task = _resolved(row, job, copies)
+                if not is_address(row.uri):
                     task.options.open(task.video)
                 worker.check_prompts(task.options.prompts)
                 known = task.identity is not None or not is_address(row.uri)

@@ -115,7 +115,8 @@ def build_realavs(
     manifest = _describe(plan, counts, sources, pools)
 
     def draw_clip(split: str, index: int) -> tuple[scene_module.Scene, list[Expression]]:
-        return draw_real_scene(plan, pools[split], sources[split], split, index), []
+        scene = draw_real_scene(pools[split], sources[split], split, index, seed=plan.seed, size=plan.size)
+        return scene, []
 
     def make_clips(staging: Path) -> Iterator[ClipRows]:
         for split, source in sources.items():
@@ -129,12 +130,13 @@ def build_realavs(
 
 
 def draw_real_scene(
-    plan: RealPlan,
     pool: AssetPool,
     sources: PhotographSources,
     split: str,
     index: int,
     *,
+    seed: int,
+    size: int,
     kind: str | None = None,
     frames: int | None = None,
 ) -> scene_module.Scene:
@@ -143,15 +145,15 @@ def draw_real_scene(
     Arguments as of `scene.draw_scene`; `pool` and the backgrounds of `sources` are those of the split, and `kind` is by
     default that of the clip in the data set.
     """
-    rng = np.random.default_rng([plan.seed, list(SOURCE_SPLITS).index(split), index])
+    rng = np.random.default_rng([seed, list(SOURCE_SPLITS).index(split), index])
     path = sources.backgrounds[int(rng.integers(len(sources.backgrounds)))].path
-    blur = float(rng.uniform(0.0, 0.8)) * plan.size / 256
+    blur = float(rng.uniform(0.0, 0.8)) * size / 256
 
     def background(size: int, image_rng: np.random.Generator) -> np.ndarray:
         return crop_background(read_picture(path, "RGB"), size, image_rng)
 
     kind = kind or scene_kind(_KINDS[split], index)
-    scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=plan.size, frames=frames, background=background)
+    scene = scene_module.draw_scene(rng, pool, PHOTOGRAPHIC, kind, size=size, frames=frames, background=background)
     pictures = np.stack([add_camera_noise(frame, blur, rng) for frame in scene.frames])
     return dataclasses.replace(scene, frames=pictures)
 

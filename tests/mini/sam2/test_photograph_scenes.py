@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.photograph_sources import BOX, HEIGHT, KINDS, WIDTH, colour, write_sources
-from projects.mini.photograph_scenes import CompositeStream, MixedScenes, PhotographStream
+from projects.mini.photograph_scenes import CompositeStream, MixedScenes, PhotographStream, read_photographs
 from projects.mini.sam2_data import SceneStream
 
 SIZE = 64
@@ -21,15 +21,16 @@ def sources(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def photographs(sources):
-    def open_split(split, **options):
-        return PhotographStream(split, size=SIZE, frames=4, seed=0, folder=sources, **options)
+    def open_split(split, excluded=frozenset()):
+        return PhotographStream(split, size=SIZE, frames=4, seed=0, sources=read_photographs(sources, split, excluded))
 
     return open_split
 
 
 @pytest.fixture
 def composites(sources, tmp_path):
-    return CompositeStream("train", size=SIZE, frames=4, seed=0, folder=sources, cutouts=tmp_path / "cutouts")
+    shape = {"size": SIZE, "frames": 4, "seed": 0}
+    return CompositeStream("train", sources=read_photographs(sources, "train"), cutouts=tmp_path / "cutouts", **shape)
 
 
 def test_masks_move_with_their_objects(photographs):
@@ -61,15 +62,8 @@ def test_splits_and_exclusions_do_not_share_photographs(photographs, composites,
     assert not set(train.sources) & set(held_out.sources)
     assert set(composites.sources) == set(train.sources)
     assert len(photographs("train", excluded=frozenset({"pig"}))) == 2
-    without = CompositeStream(
-        "train",
-        size=SIZE,
-        frames=1,
-        seed=0,
-        folder=sources,
-        cutouts=tmp_path / "without",
-        excluded=frozenset({"pig"}),
-    )
+    others = read_photographs(sources, "train", frozenset({"pig"}))
+    without = CompositeStream("train", size=SIZE, frames=1, seed=0, sources=others, cutouts=tmp_path / "without")
     assert without.classes == ("cat", "dog")
 
 
