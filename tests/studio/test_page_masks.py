@@ -279,14 +279,18 @@ def test_everything_works_by_keyboard(screen: Screen) -> None:
 
 
 def test_selected_object_is_visible_with_its_tools(opened: Screen) -> None:
+    """Its card scrolls below the heading, which stays."""
+    heading = opened.page.get_by_role("heading", name="Objects")
     for _ in range(3):
         opened.press("n")
         opened.click(*PIG)
 
     def in_sight() -> bool:
-        panel = opened.page.locator(".panel-part.grow").bounding_box()
+        panel = opened.page.locator(".panel").bounding_box()
+        cards = opened.page.locator(".cards").bounding_box()
         card = opened.page.locator(".object.chosen").bounding_box()
-        return panel["y"] <= card["y"] and card["y"] + card["height"] <= panel["y"] + panel["height"]
+        inside = cards["y"] <= card["y"] and card["y"] + card["height"] <= cards["y"] + cards["height"]
+        return inside and panel["y"] <= heading.bounding_box()["y"]
 
     opened.settles(in_sight, "the new object is in sight")
     for number in (1, 3):

@@ -33,9 +33,7 @@ export class Objects {
           iconButton("plus", "New object", () => session.begin(), { key: "N" }),
         ),
       ),
-      this.list,
-      this.names,
-      this.labels.element,
+      el("div", { class: "cards" }, this.list, this.names, this.labels.element),
     );
     for (const what of ["state", "choice", "tick"]) session.addEventListener(what, () => this.#update());
     this.#update();
