@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from auralsam2.errors import UsageError
-from auralsam2.media.encodings import VideoEncoding
+from auralsam2.media.encodings import H264, VideoEncoding
 from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import rle
 from auralsam2.outputs.mask_table import MaskTable, union
@@ -72,14 +72,14 @@ def write_cutout_video(path: Path, table: MaskTable, encoding: VideoEncoding, op
         InputError: the video cannot be read.
         OutputError: the file cannot be written.
     """
-    with _video(path, table, encoding) as writer:
+    with video_of(table, path, encoding) as writer:
         for frame, alpha in _alphas(table, options):
             writer.write(_cut_out(frame.image, alpha), *frame.slot)
 
 
 def write_matte(path: Path, table: MaskTable, encoding: VideoEncoding, options: AlphaOptions) -> None:
     """Write the alpha channel as a grey video: white is the object; arguments as in `write_cutout_video`."""
-    with _video(path, table, encoding) as writer:
+    with video_of(table, path, encoding) as writer:
         for frame, alpha in _alphas(table, options):
             writer.write(np.repeat(alpha[..., None], 3, axis=2), *frame.slot)
 
@@ -101,7 +101,8 @@ def write_cutout_images(folder: Path, table: MaskTable, options: AlphaOptions) -
             times.write(f"{1000 * max(0.0, frame.time - table.start):.3f}\n")
 
 
-def _video(path: Path, table: MaskTable, encoding: VideoEncoding) -> VideoWriter:
+def video_of(table: MaskTable, path: Path, encoding: VideoEncoding = H264) -> VideoWriter:
+    """Open a video with the time span, the frame rate and the audio of a result."""
     return VideoWriter(
         path,
         audio_from=table.sound,

@@ -17,7 +17,6 @@ from auralsam2.arguments import as_path
 from auralsam2.errors import InputError, OutputError, UsageError
 from auralsam2.media import encodings
 from auralsam2.media.sources import is_media_path
-from auralsam2.media.video_writer import VideoWriter
 from auralsam2.outputs import (
     coco,
     cutouts,
@@ -220,16 +219,7 @@ def check_replaceable(path: Path, name: str) -> None:
 
 
 def _overlay(path: Path, table: MaskTable, options: ExportOptions) -> None:
-    writer = VideoWriter(
-        path,
-        audio_from=table.sound,
-        audio_track=table.audio_track,
-        start=table.start,
-        end=table.end,
-        pictures_end=table.info.duration or None,
-        rate=table.info.fps,
-    )
-    with writer:
+    with cutouts.video_of(table, path) as writer:
         for frame, rows in table.pictures():
             image = frame.image
             for row in rows:

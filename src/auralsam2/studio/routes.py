@@ -22,7 +22,7 @@ from auralsam2.hub import download
 from auralsam2.hub.registry import REGISTRY
 from auralsam2.model import AuralSAM2
 from auralsam2.studio.auth import AccessGuard, media_key
-from auralsam2.studio.commands import ExportCommand, ImportOrder, SettingsCommand
+from auralsam2.studio.commands import ExportCommand, ImportOrder, Order, SettingsCommand
 from auralsam2.studio.exports import KINDS
 from auralsam2.studio.media_routes import add_media, manager_of
 from auralsam2.studio.model_downloads import ModelDownloads
@@ -240,8 +240,7 @@ def _add_sessions(app: FastAPI, limits: Limits, key: str) -> None:
     @app.patch("/api/sessions/{name}")
     async def change_settings(request: Request, name: str) -> Any:
         settings = await _read(request, SettingsCommand)
-        session = await manager_of(request).open(name)
-        return _checked(await asyncio.wrap_future(session.request(settings)))
+        return await _perform(request, name, settings)
 
     @app.put("/api/sessions/{name}/masks")
     async def masks(request: Request, name: str) -> Any:
@@ -249,8 +248,7 @@ def _add_sessions(app: FastAPI, limits: Limits, key: str) -> None:
         with tempfile.TemporaryDirectory(dir=folder.path, prefix=".masks-") as temporary:
             file = Path(temporary) / "received"
             await receive_upload(request.stream(), None, file, limits)
-            session = await manager_of(request).open(name)
-            return _checked(await asyncio.wrap_future(session.request(ImportOrder(file))))
+            return await _perform(request, name, ImportOrder(file))
 
     @app.websocket("/api/sessions/{name}/live")
     async def live(socket: WebSocket, name: str) -> None:
@@ -261,8 +259,7 @@ def _add_exports(app: FastAPI) -> None:
     @app.post("/api/sessions/{name}/export")
     async def export(request: Request, name: str) -> Any:
         order = await _read(request, ExportCommand)
-        session = await manager_of(request).open(name)
-        return _checked(await asyncio.wrap_future(session.request(order)))
+        return await _perform(request, name, order)
 
     @app.get("/api/sessions/{name}/export/{kind}")
     async def exported(request: Request, name: str, kind: str) -> Response:
@@ -281,7 +278,10 @@ def _uploads(request: Request) -> Uploads:
     return request.app.state.uploads
 
 
-def _checked(reply: dict[str, Any]) -> dict[str, Any]:
+async def _perform(request: Request, name: str, command: Order) -> Any:
+    """Open a session, wait until it has performed a command, and return its response."""
+    session = await manager_of(request).open(name)
+    reply = await asyncio.wrap_future(session.request(command))
     if "error" in reply:
         raise RefusalError(409, reply["error"])
     return reply
