@@ -46,7 +46,7 @@ class Mutation:
 
 _PINNED = "tests/training/test_pinned_numbers.py"
 _STEP = """\
-            full_size(decoded.logits[supervised], labels.shape[-1]),
+            decoded.logits[supervised],
             decoded.ious[supervised],
             decoded.object_score[supervised],
             labels,

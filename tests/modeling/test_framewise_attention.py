@@ -11,7 +11,8 @@ import torch
 from auralsam2.config import ExtensionsConfig, FuserConfig, ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.modeling.aural_fuser import AuralFuser, FuserOutput
-from auralsam2.modeling.extensions import framewise_attention
+from auralsam2.modeling.cross_fusion import CrossFusion, pointwise
+from auralsam2.modeling.extensions import framewise_attention, framewise_cross_attention
 from auralsam2.modeling.image_encoder import sine_position
 
 T, WIDTH, GRID, WORDS, TEXT = 3, 64, 8, 5, 24
@@ -48,6 +49,32 @@ def test_attention_to_one_key_and_a_zero_key_is_a_gate():
     query, key, value = torch.randn(2, 7, 6), torch.randn(2, 1, 6), torch.randn(2, 1, 6)
     expected = torch.sigmoid((query * key).sum(2, keepdim=True) / math.sqrt(6)) * value
     torch.testing.assert_close(framewise_attention(query, key, value, heads=1), expected)
+
+
+def test_frames_of_one_token_each_take_the_gate():
+    """Output and gradients equal those of projected pixels."""
+    torch.manual_seed(0)
+    module = CrossFusion(FuserConfig.preset("paper", "audio", width=WIDTH, inner_width=16, heads=4), framewise=True)
+    inputs = [torch.randn(T, GRID * GRID, WIDTH, requires_grad=True), torch.randn(T, WIDTH, requires_grad=True)]
+    visual, aligned = inputs[0], module.align_channel(inputs[1][:, :, None])
+    sides = [pointwise(conv, visual).transpose(1, 2) for conv in (module.q_frame, module.k_frame, module.v_frame)]
+    tokens = [conv(aligned) for conv in (module.q_audio, module.k_audio, module.v_audio)]
+    mixed_v, mixed_a = framewise_cross_attention(tuple(sides), tuple(tokens), module.heads)
+    residual = module.W_z(mixed_v).transpose(1, 2)
+    expected = (
+        module.norm_layer(visual + residual),
+        module.norm_layer2((aligned + module.W_z2(mixed_a)).squeeze(2)),
+        residual,
+    )
+    actual = module(*inputs)
+    leaves = [*inputs, *module.parameters()]
+    for ours, theirs in zip(actual, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    wanted, gradients = (
+        torch.autograd.grad(sum(part.square().sin().sum() for part in output), leaves) for output in (expected, actual)
+    )
+    for ours, theirs in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * (1 + float(theirs.abs().max())))
 
 
 def test_heads_are_independent():

@@ -7,9 +7,10 @@ from typing import Literal
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from auralsam2.training.config import MaskLossConfig
-from auralsam2.training.losses import mask_losses
+from auralsam2.training.losses import dice_loss, focal_and_dice, focal_loss, mask_losses
 from helpers.loss_inputs import golden_labels, golden_masks
 from helpers.rule_weights import golden
 
@@ -77,6 +78,33 @@ def test_equation_6(seed: int, config: MaskLossConfig) -> None:
     losses = mask_losses(logits, ious, score, label, config)
     for name, value in by_hand(logits, ious, score, label, config).items():
         assert float(getattr(losses, name)) == pytest.approx(value, rel=1e-5), name
+
+
+def test_focal_and_dice_equal_the_separate_losses() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = (4 * torch.randn(3, 2, 9, 9, generator=generator)).requires_grad_()
+    target = torch.rand(3, 1, 9, 9, generator=generator) > torch.tensor([0.2, 0.9, 2.0])[:, None, None, None]
+    expected = focal_loss(logits, target.float()), dice_loss(logits, target.float())
+    for ours, theirs in zip(focal_and_dice(logits, target), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+        (gradient,) = torch.autograd.grad(ours.sum(), logits, retain_graph=True)
+        (wanted,) = torch.autograd.grad(theirs.sum(), logits, retain_graph=True)
+        torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("waking", [False, True])
+def test_small_masks_are_resized(waking: bool) -> None:
+    """The loss of masks and its gradient equal those of masks resized before."""
+    _, ious, score = golden_masks()
+    logits = torch.randn(5, 3, 16, 16, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    large = F.interpolate(logits, size=(64, 64), mode="bilinear", align_corners=False)
+    results = [
+        mask_losses(masks, ious, score, golden_labels(), MaskLossConfig(), waking=waking).total
+        for masks in (logits, large)
+    ]
+    gradients = [torch.autograd.grad(total, logits)[0] for total in results]
+    torch.testing.assert_close(*results)
+    torch.testing.assert_close(*gradients)
 
 
 def test_only_the_best_mask_learns() -> None:

@@ -109,6 +109,7 @@ def test_recipes_are_as_published():
     [
         ("trainer.epochs=3", "trainer.epochs has no meaning for a second stage"),
         ("trainer.conditioning=each", "trainer.conditioning has no meaning"),
+        ("trainer.clips_per_pass=1", "trainer.clips_per_pass has no meaning for a second stage: leave it out"),
         ("stage.swin_adapters=true", "stage.swin_adapters follows from phase_1"),
         ("data.masks=null", "data.masks is missing: write the masks"),
         ("data.predicted_share=2", "data.predicted_share is 2"),

@@ -28,7 +28,7 @@ def test_all_at_once_is_as_one_by_one(module):
     clip = module.held_out[0]
     fused, decoded = module.run_clip(clip, "each")
     net = module.network
-    frames = module._encode(clip)
+    frames = module._encode(clip).split()
     tracked = track_frames(net, frames, fused.prompts, conditioning="each")
     assert [frame.t for frame in tracked] == list(range(len(frames)))
     for t, frame in enumerate(tracked):
@@ -40,7 +40,7 @@ def test_all_at_once_is_as_one_by_one(module):
 @torch.no_grad()
 def test_no_frame_remembers_another(module):
     clip = module.held_out[0]
-    net, frames = module.network, module._encode(clip)
+    net, frames = module.network, module._encode(clip).split()
     fused = net.fuse(frames, clip.log_mel)
     alone = track_frames(net, frames[2:3], fused.prompts.frame(2), conditioning="each")[0]
     among = track_frames(net, frames, fused.prompts, conditioning="each")

@@ -49,7 +49,12 @@ class AudioEncoder(nn.Module):
         Returns:
             (N, 2 · embedding): [left | right], no value below 0.
         """
-        features = self.features(log_mel.flatten(0, 1).unsqueeze(1))
+        features = log_mel.flatten(0, 1).unsqueeze(1)
+        for layer in self.features:
+            features = layer(features)
+            if layer is self.features[0] and features.device.type == "cpu":
+                # Convolutions and max pooling are faster in this memory format.
+                features = features.contiguous(memory_format=torch.channels_last)
         # The published weights of the first linear layer expect (time, band, channel) order.
         vectors = self.embeddings(features.permute(0, 2, 3, 1).flatten(1))
         return vectors.unflatten(0, (-1, 2)).flatten(1)

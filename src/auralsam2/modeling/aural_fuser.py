@@ -27,11 +27,14 @@ class FuserOutput:
         tokens: audio and text tokens after the fusion of each level, (N, L) each; the first T rows are the audio
             prompts.
         fused: fusion outputs of the levels, for the contrastive loss.
+        last_embeddings: e_v (T, h·w, projection) and e_a (T, 1, projection) of the last level, if the coarse mask took
+            them.
     """
 
     prompts: FeaturePrompts
     tokens: tuple[torch.Tensor, ...]
     fused: tuple[FusionOutput, ...]
+    last_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None
 
     @property
     def frames(self) -> int:
@@ -174,11 +177,10 @@ class AuralFuser(nn.Module):
             visual = self.f_blocks[level](visual, tuple(grid))
             level_tokens = self._attend_tokens(level, level_tokens + token_position, frames)
             levels.append(self.fusion_modules[level](visual + visual_position, level_tokens + token_position))
-        coarse = None
+        coarse = embeddings = None
         if self.extensions.predict_coarse_mask:
-            visual_embedding = self.train_proj_v1(levels[-1].visual)
-            audio_embedding = self.train_proj_a1(levels[-1].tokens[:frames, None])
-            coarse = coarse_mask(visual_embedding, audio_embedding, tuple(grid))
+            embeddings = self.train_proj_v1(levels[-1].visual), self.train_proj_a1(levels[-1].tokens[:frames, None])
+            coarse = coarse_mask(*embeddings, tuple(grid))
         return FuserOutput(
             prompts=FeaturePrompts(
                 visual_prompts=self._scale_prompts("visual_gains", [level.visual for level in levels]),
@@ -187,6 +189,7 @@ class AuralFuser(nn.Module):
             ),
             tokens=tuple(level.tokens for level in levels),
             fused=tuple(levels),
+            last_embeddings=embeddings,
         )
 
     def project(self, output: FuserOutput) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
@@ -201,9 +204,15 @@ class AuralFuser(nn.Module):
             visual = [self.train_proj_v1(fused.visual_residual, normalised_axis=1) for fused in output.fused]
             audio = [tokens[:REFERENCE_ROWS] for tokens in output.tokens]
         else:
-            visual = [self.train_proj_v1(fused.visual) for fused in output.fused]
-            audio = [tokens[: output.frames] for tokens in output.tokens]
-        return tuple(visual), tuple(self.train_proj_a1(tokens.unsqueeze(1)).squeeze(1) for tokens in audio)
+            projected = output.fused if output.last_embeddings is None else output.fused[:-1]
+            visual = [self.train_proj_v1(fused.visual) for fused in projected]
+            audio = [fused.tokens[: output.frames] for fused in projected]
+        embeddings_a = [self.train_proj_a1(tokens.unsqueeze(1)) for tokens in audio]
+        if output.last_embeddings is not None:
+            visual, embeddings_a = (
+                [*levels, last] for levels, last in zip((visual, embeddings_a), output.last_embeddings, strict=True)
+            )
+        return tuple(visual), tuple(embedding.squeeze(1) for embedding in embeddings_a)
 
     def _attend_tokens(self, level: int, tokens: torch.Tensor, frames: int) -> torch.Tensor:
         blocks = self.a_blocks[level]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from auralsam2.config import FuserConfig
-from auralsam2.modeling.extensions import framewise_cross_attention
+from auralsam2.modeling.extensions import Linear, framewise_cross_attention, gated_cross_attention
 
 
 class FusionOutput(NamedTuple):
@@ -64,7 +64,12 @@ def softmax_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tenso
 
 def pointwise(conv: nn.Module, rows: torch.Tensor) -> torch.Tensor:
     """Apply a convolution of kernel 1 to tokens (..., C) as a matrix product, which is faster on a CPU: (..., C')."""
-    return F.linear(rows, conv.get_parameter("weight").flatten(1), conv.get_parameter("bias"))
+    return F.linear(rows, *pointwise_weights(conv))
+
+
+def pointwise_weights(conv: nn.Module) -> Linear:
+    """Return weight (C', C) and bias (C',) of a convolution of kernel 1."""
+    return conv.get_parameter("weight").flatten(1), conv.get_parameter("bias")
 
 
 class ChannelMLP(nn.Sequential):
@@ -117,8 +122,10 @@ class CrossFusion(nn.Module):
             visual: (T, h·w, L).
             tokens: (N, L).
         """
-        frames = visual.transpose(1, 2)
         aligned = self.align_channel(tokens.unsqueeze(2))
+        if self.framewise and len(tokens) == len(visual):
+            return self._gate(visual, aligned)
+        frames = visual.transpose(1, 2)
         q_v, k_v, v_v = (pointwise(conv, visual).transpose(1, 2) for conv in (self.q_frame, self.k_frame, self.v_frame))
         q_a, k_a, v_a = (conv(aligned) for conv in (self.q_audio, self.k_audio, self.v_audio))
         if self.released:
@@ -138,6 +145,21 @@ class CrossFusion(nn.Module):
             visual=self.norm_layer((frames + residual_v).transpose(1, 2)),
             tokens=self.norm_layer2((aligned + residual_a).squeeze(2)),
             visual_residual=residual_v.transpose(1, 2),
+        )
+
+    def _gate(self, visual: torch.Tensor, aligned: torch.Tensor) -> FusionOutput:
+        """Fuse frames (T, h·w, L) of one token each, (T, L, 1)."""
+        q_f, k_f, v_f = (pointwise_weights(conv) for conv in (self.q_frame, self.k_frame, self.v_frame))
+        q_a, k_a, v_a = (conv(aligned).squeeze(2) for conv in (self.q_audio, self.k_audio, self.v_audio))
+        first, activation, last = self.W_z
+        hidden, mixed_a = gated_cross_attention(
+            visual, (q_f, k_f, v_f), (q_a, k_a, v_a), pointwise_weights(first), self.heads
+        )
+        residual_v, residual_a = pointwise(last, activation(hidden)), self.W_z2(mixed_a.unsqueeze(2))
+        return FusionOutput(
+            visual=self.norm_layer(visual + residual_v),
+            tokens=self.norm_layer2((aligned + residual_a).squeeze(2)),
+            visual_residual=residual_v,
         )
 
 

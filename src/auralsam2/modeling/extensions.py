@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 Sides = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+Linear = tuple[torch.Tensor, torch.Tensor]
+Linears = tuple[Linear, Linear, Linear]
 
 MIN_DEVIATION = 1e-3
 """Channels with a smaller standard deviation are centred, but not scaled."""
@@ -47,7 +49,7 @@ class ChannelStandardizer(nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Standardise (N, width, ...)."""
         shape = (-1, *[1] * (values.dim() - 2))
-        return (values - self.mean.view(shape)) / self.deviation.view(shape)
+        return (values - self.mean.view(shape)).div_(self.deviation.view(shape))
 
 
 def framewise_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, heads: int) -> torch.Tensor:
@@ -79,6 +81,44 @@ def framewise_cross_attention(visual: Sides, tokens: Sides, heads: int) -> tuple
     mixed_a = framewise_attention(torch.cat([q_a, q_w], 1), k_v, v_v, heads)
     audio, shared = mixed_a[:, :1], mixed_a[:, 1:].mean(0)
     return mixed_v.transpose(1, 2), torch.cat([audio[:, 0], shared])[:, :, None]
+
+
+def gated_cross_attention(
+    pixels: torch.Tensor, visual: Linears, tokens: Sides, output: Linear, heads: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute `framewise_cross_attention` of frames with one token each, without projecting the pixels.
+
+    A softmax over one key and the zero key is a logistic function, and the score of a pixel x is
+    (W_q x + b_q) · k = x · W_qᵀ k + b_q · k. So each frame needs a vector for each head in place of a projection of all
+    its pixels. The values of the pixels are projected after their weighted sum, and that of the token before it is
+    spread over the pixels: products of h · w rows with C × heads numbers instead of C × L'.
+
+    Args:
+        pixels: x, (T, P, C).
+        visual: weights (L', C) and biases (L',) of the query, key and value of the pixels.
+        tokens: query, key and value of the tokens, (T, L') each.
+        output: weight (L, L') and bias (L,) of the layer after the attention of the pixels.
+        heads: a divisor of L'.
+
+    Returns:
+        that layer's output (T, P, L), and the attention of the tokens (T, L').
+    """
+    (w_q, b_q), (w_k, b_k), (w_v, b_v) = (
+        (weight.unflatten(0, (heads, -1)), bias.unflatten(0, (heads, -1))) for weight, bias in visual
+    )
+    q_a, k_a, v_a = (side.unflatten(1, (heads, -1)) for side in tokens)
+    scale = q_a.shape[2] ** -0.5
+    directions = torch.cat([torch.einsum("hdc,thd->thc", w, a) for w, a in ((w_q, k_a), (w_k, q_a))], 1)
+    offsets = torch.cat([(b * a).sum(2) for b, a in ((b_q, k_a), (b_k, q_a))], 1)
+    scores = torch.baddbmm(offsets[:, None], pixels, directions.transpose(1, 2), beta=scale, alpha=scale)
+    gate, sought = scores.split(heads, 2)
+    weight, bias = output
+    spread = torch.einsum("lhd,thd->thl", weight.unflatten(1, (heads, -1)), v_a)
+    mixed = torch.baddbmm(bias, gate.sigmoid(), spread)
+    shares = F.pad(sought, (0, 0, 0, 1)).softmax(1)[:, :-1]
+    means = shares.transpose(1, 2) @ pixels
+    values = torch.einsum("hdc,thc->thd", w_v, means) + b_v * shares.sum(1)[..., None]
+    return mixed, values.flatten(1)
 
 
 def framewise_token_mask(count: int, frames: int, device: torch.device) -> torch.Tensor:

@@ -51,18 +51,44 @@ def sine_position(width: int, grid: tuple[int, int], like: torch.Tensor) -> torc
 
 @dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """Features of an encoded frame that any later prompt needs.
+    """Features of B encoded frames that any later prompt needs; B is 1 but in training.
 
     Attributes:
-        embedding: (1, C, h, w), the stride-16 map.
-        fine, middle: (1, C/8, 4h, 4w) and (1, C/4, 2h, 2w), the mask decoder's projections of the finer maps.
-        patches: patch maps of the fuser, (1, L, h, w) each; empty without feature prompts.
+        embedding: (B, C, h, w), the stride-16 map.
+        fine, middle: (B, C/8, 4h, 4w) and (B, C/4, 2h, 2w), the mask decoder's projections of the finer maps.
+        patches: patch maps of the fuser, (B, L, h, w) each; empty without feature prompts.
     """
 
     embedding: torch.Tensor
     fine: torch.Tensor
     middle: torch.Tensor
     patches: tuple[torch.Tensor, ...] = ()
+
+    def split(self) -> tuple[FrameFeatures, ...]:
+        """Return the features of each frame."""
+        return tuple(
+            FrameFeatures(
+                self.embedding[t : t + 1],
+                self.fine[t : t + 1],
+                self.middle[t : t + 1],
+                tuple(patch[t : t + 1] for patch in self.patches),
+            )
+            for t in range(len(self.embedding))
+        )
+
+
+def batch_features(
+    model: Sam2VideoModel,
+    pyramid: FramePyramid,
+    patches: tuple[torch.Tensor, ...] = (),
+    *,
+    with_gradients: bool = False,
+) -> FrameFeatures:
+    """Join the pyramid of T frames, with patch maps of the fuser (T, L, h, w), and the decoder's projections of it."""
+    with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
+        fine = model.mask_decoder.conv_s0(pyramid.maps[0])
+        middle = model.mask_decoder.conv_s1(pyramid.maps[1])
+    return FrameFeatures(pyramid.maps[2], fine, middle, patches)
 
 
 def frame_features(
@@ -73,15 +99,4 @@ def frame_features(
     with_gradients: bool = False,
 ) -> tuple[FrameFeatures, ...]:
     """Split the pyramid of T frames, with patch maps of the fuser (T, L, h, w), into the features of each frame."""
-    with torch.set_grad_enabled(with_gradients and torch.is_grad_enabled()):
-        fine = model.mask_decoder.conv_s0(pyramid.maps[0])
-        middle = model.mask_decoder.conv_s1(pyramid.maps[1])
-    return tuple(
-        FrameFeatures(
-            pyramid.maps[2][t : t + 1],
-            fine[t : t + 1],
-            middle[t : t + 1],
-            tuple(patch[t : t + 1] for patch in patches),
-        )
-        for t in range(len(fine))
-    )
+    return batch_features(model, pyramid, patches, with_gradients=with_gradients).split()

@@ -121,6 +121,7 @@ class AudioVisualNetwork(nn.Module):
     def decode_independently(self, frames: Sequence[FrameFeatures], prompts: FeaturePrompts) -> DecoderOutput:
         """Decode T frames with their feature prompts in one call, each without memory and visual prompts.
 
+        Each entry of `frames` holds one of them or several.
         Equals tracking with conditioning `each`, before masks of absent objects are emptied.
         """
         return self.prompted_decoder(
@@ -206,21 +207,21 @@ class AuralNetwork(AudioVisualNetwork):
         """Compute the fusion of one clip.
 
         Args:
-            frames: T frames one second apart, with patch maps.
+            frames: T frames one second apart, with patch maps; each entry holds one of them or several.
             log_mel: (N, 2, 96, 64), N >= T; example t is the audio of frame t.
             text_features: output of `encode_text`.
             seconds: with attention scope `frame`, the examples of the frames, if only some frames of a clip of N
                 seconds are given.
         """
+        patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         if not self.fuser.framewise:
             tokens = self.fuser.concat_tokens(self.audio_encoder(log_mel), text_features)
         else:
-            rows = list(range(len(frames)) if seconds is None else seconds)
+            rows = list(range(len(patches[0])) if seconds is None else seconds)
             if text_features is None or seconds is None:  # nothing asks for the others
                 log_mel, rows = log_mel[rows], list(range(len(rows)))
             clip_tokens = self.audio_encoder(log_mel)
             tokens = self.fuser.concat_tokens(clip_tokens[rows], text_features, clip_tokens)
-        patches = tuple(torch.cat(level) for level in zip(*(frame.patches for frame in frames), strict=True))
         return self.fuser.fuse(patches, tokens, self.position)
 
     def prompts(

@@ -62,6 +62,29 @@ class TrainingClip(NamedTuple):
     rivals: torch.Tensor | None = None
 
 
+def join_clips(clips: Sequence[TrainingClip]) -> TrainingClip:
+    """Join clips of independent frames, with maps and without an expression, into one clip of all their frames.
+
+    Sums over the frames of the result equal the sums over the clips. Clips without known rivals get empty masks of
+    them. The draw is that of the first clip, the cache keys are dropped.
+    """
+    audio = [clip.log_mel[list(clip.seconds or range(len(clip.labels)))] for clip in clips]
+    maps = zip(*(clip.maps for clip in clips if clip.maps is not None), strict=True)
+    rivals = None
+    if any(clip.rivals is not None for clip in clips):
+        rivals = torch.cat([torch.zeros_like(clip.labels) if clip.rivals is None else clip.rivals for clip in clips])
+    return TrainingClip(
+        clips[0].draw,
+        None,
+        torch.cat(audio),
+        torch.cat([clip.labels for clip in clips]),
+        torch.cat([clip.supervised for clip in clips]),
+        None,
+        maps=tuple(torch.cat(level) for level in maps),
+        rivals=rivals,
+    )
+
+
 class TrainingClips(Dataset[TrainingClip]):
     """Clips of a split by draw number.
 
@@ -262,11 +285,14 @@ def audio_window(sample: Sample, first: int, frames: int) -> Sample:
     )
 
 
-def build_loader(clips: Dataset[Any], draws: Sampler[int], workers: int) -> DataLoader[Any]:
-    """Build a loader of single clips, prefetched."""
+def build_loader(
+    clips: Dataset[Any], draws: Sampler[int], workers: int, together: int | None = None
+) -> DataLoader[Any]:
+    """Build a loader of single clips, or of lists of `together` clips, prefetched."""
     return DataLoader(
         clips,
-        batch_size=None,
+        batch_size=together,
+        collate_fn=None if together is None else list,
         sampler=draws,
         num_workers=workers,
         # A fork of a process with torch threads can hang.

@@ -1,4 +1,4 @@
-"""Lightning modules: training and validation of a network on a frozen SAM 2, one clip at a time."""
+"""Lightning modules: training and validation of a network on a frozen SAM 2."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from auralsam2.inference.clip import track_frames
 from auralsam2.inference.tracker import full_size
 from auralsam2.model_folder import save_network
 from auralsam2.modeling.aural_fuser import FuserOutput
-from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, encode_pyramid, encoder_hash, frame_features
+from auralsam2.modeling.image_encoder import FrameFeatures, FramePyramid, batch_features, encode_pyramid, encoder_hash
 from auralsam2.modeling.mask_decoder import DecoderOutput
 from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.training.contrastive_loss import contrastive_loss
-from auralsam2.training.dataset import TrainingClip, TrainingClips, ValidationClips
+from auralsam2.training.dataset import TrainingClip, TrainingClips, ValidationClips, join_clips
 from auralsam2.training.distillation import DistillationTarget, distillation_loss
 from auralsam2.training.feature_disk_cache import FeatureDiskCache
 from auralsam2.training.initialise import calibrate_audio_input, calibrate_fuser
@@ -44,6 +44,7 @@ CALIBRATION = 32
 """Number of clips used for calibration before training."""
 DROPOUT, DRAWING = 2, 3
 """Uses of random numbers, beside those of `training.dataset`."""
+Maps = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def divergence_error(step: int, reason: str) -> ConfigError:
@@ -136,14 +137,32 @@ class ClipModule(LoadedModule):
         """
         return {}
 
-    def training_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
-        """Compute the loss of a clip: mask losses of the supervised frames and the method's other losses."""
-        torch.manual_seed(self._seed(DROPOUT, clip.draw))
+    def training_step(self, clips: TrainingClip | list[TrainingClip], _number: int) -> torch.Tensor:
+        """Compute the loss of a clip or the mean loss of several, and log its terms.
+
+        The network computes clips of a list at once if they have no expression.
+        """
+        together = clips if isinstance(clips, list) else [clips]
+        sums: dict[str, torch.Tensor] = {}
+        for clip in self.join(together):
+            torch.manual_seed(self._seed(DROPOUT, clip.draw))
+            for name, value in self.clip_losses(clip).items():
+                sums[name] = sums[name] + value if name in sums else value
+        means = {name: value / len(together) for name, value in sums.items()} if len(together) > 1 else sums
+        self.log_dict({f"train/{name}": value.detach() for name, value in means.items()}, batch_size=len(together))
+        return means["loss"]
+
+    def join(self, clips: list[TrainingClip]) -> list[TrainingClip]:
+        """Join clips that the network can compute at once."""
+        return clips
+
+    def clip_losses(self, clip: TrainingClip) -> dict[str, torch.Tensor]:
+        """Compute the `loss` of a clip and its terms: mask losses of the supervised frames and the method's others."""
         fused, decoded = self.run_clip(clip, self.recipe.trainer.conditioning)
         supervised = clip.supervised.nonzero()[:, 0].tolist()
         labels = clip.labels[supervised]
         masks = mask_losses(
-            full_size(decoded.logits[supervised], labels.shape[-1]),
+            decoded.logits[supervised],
             decoded.ious[supervised],
             decoded.object_score[supervised],
             labels,
@@ -155,9 +174,7 @@ class ClipModule(LoadedModule):
         for value in others.values():
             loss = loss + value
         parts = {"focal": masks.focal, "dice": masks.dice, "iou": masks.iou, "occlusion": masks.occlusion}
-        values = {"loss": loss, **parts, **others}
-        self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, batch_size=1)
-        return loss
+        return {"loss": loss, **parts, **others}
 
     def validation_step(self, clip: TrainingClip, _number: int) -> torch.Tensor:
         """Log J of the supervised frames of a clip; the mask is chosen by predicted IoU.
@@ -252,11 +269,11 @@ class AuralModule(ClipModule):
         clips = [load_clip(sample, size, pictures=False, sound=False) for sample in self.calibration_samples]
         return torch.cat([clip.labels[clip.supervised] for clip in clips])
 
-    def fuse_clip(self, clip: TrainingClip) -> tuple[tuple[FrameFeatures, ...], FuserOutput]:
-        """Run image encoder and fuser on a clip."""
+    def fuse_clip(self, clip: TrainingClip) -> tuple[FrameFeatures, FuserOutput]:
+        """Run image encoder and fuser on a clip; the features are those of all T frames."""
         network = self.network
-        frames = self._encode(clip)
-        return frames, network.fuse(frames, clip.log_mel, network.encode_text(clip.expression), clip.seconds)
+        features = self._encode(clip)
+        return features, network.fuse((features,), clip.log_mel, network.encode_text(clip.expression), clip.seconds)
 
     def run_clip(self, clip: TrainingClip, conditioning: Conditioning) -> tuple[FuserOutput, DecoderOutput]:
         """Run the network on a clip; the memory starts from the given frame.
@@ -265,14 +282,15 @@ class AuralModule(ClipModule):
             output of the fuser, and the masks of all T frames, batched.
         """
         network = self.network
-        frames, fused = self.fuse_clip(clip)
+        features, fused = self.fuse_clip(clip)
         prompts = fused.prompts
         if prompts.coarse_mask is not None and self.recipe.contrast.matching:
             # The matching loss trains the coarse mask; gradients through the decoder are larger and noisier.
             prompts = dataclasses.replace(prompts, coarse_mask=prompts.coarse_mask.detach())
         if conditioning == "each":
-            return fused, network.decode_independently(frames, prompts)
-        decoded = [frame.decoded for frame in track_frames(network, frames, prompts, conditioning=conditioning)]
+            return fused, network.decode_independently((features,), prompts)
+        tracked = track_frames(network, features.split(), prompts, conditioning=conditioning)
+        decoded = [frame.decoded for frame in tracked]
         return fused, DecoderOutput(
             logits=torch.cat([one.logits for one in decoded]),
             ious=torch.cat([one.ious for one in decoded]),
@@ -280,17 +298,20 @@ class AuralModule(ClipModule):
             object_score=torch.cat([one.object_score for one in decoded]),
         )
 
-    def training_step(self, clip: TrainingClip, number: int) -> torch.Tensor:
-        """Compute the loss of one clip; in the first steps of some recipes without the mask decoder."""
+    def join(self, clips: list[TrainingClip]) -> list[TrainingClip]:
+        """Join the clips without an expression."""
+        joined = [clip for clip in clips if clip.expression is None]
+        if len(joined) < 2:
+            return clips
+        others = [clip for clip in clips if clip.expression is not None]
+        return [join_clips([clip._replace(maps=self._maps(clip)) for clip in joined]), *others]
+
+    def clip_losses(self, clip: TrainingClip) -> dict[str, torch.Tensor]:
+        """Compute the losses of one clip; in the first steps of some recipes without the mask decoder."""
         if self.global_step < max(self.recipe.contrast.matching_only_steps, self.recipe.distillation.only_steps):
-            torch.manual_seed(self._seed(DROPOUT, clip.draw))
-            _, fused = self.fuse_clip(clip)
-            losses = self._fusion_losses(clip, fused)
-            loss = torch.stack(list(losses.values())).sum()
-            values = {"loss": loss, **losses}
-            self.log_dict({f"train/{name}": value.detach() for name, value in values.items()}, batch_size=1)
-            return loss
-        return super().training_step(clip, number)
+            losses = self._fusion_losses(clip, self.fuse_clip(clip)[1])
+            return {"loss": torch.stack(list(losses.values())).sum(), **losses}
+        return super().clip_losses(clip)
 
     def other_losses(
         self,
@@ -328,19 +349,23 @@ class AuralModule(ClipModule):
             losses["distillation"] = config.weight * loss
         return losses
 
-    def _encode(self, clip: TrainingClip) -> tuple[FrameFeatures, ...]:
-        """Encode the frames, or read their maps from the cache."""
-        network = self.network
-        maps = clip.maps
-        if maps is None:
-            assert clip.pixels is not None
-            # Contiguous like maps from the cache: another memory layout rounds differently.
-            maps = tuple(level.contiguous() for level in encode_pyramid(network.sam2, normalise(clip.pixels)).maps)
-            if self.cache is not None and clip.keys is not None:
-                self.cache.put(clip.keys, maps)
-        fine, middle, coarse = maps
-        pyramid = FramePyramid((fine, middle, coarse))
-        return frame_features(network.sam2, pyramid, network.fuser.embed(pyramid.maps))
+    def _encode(self, clip: TrainingClip) -> FrameFeatures:
+        """Compute the features of all T frames of a clip."""
+        network, maps = self.network, self._maps(clip)
+        return batch_features(network.sam2, FramePyramid(maps), network.fuser.embed(maps))
+
+    def _maps(self, clip: TrainingClip) -> Maps:
+        """Run the image encoder on the frames, or take its output from the clip."""
+        if clip.maps is not None:
+            fine, middle, coarse = clip.maps
+            return fine, middle, coarse
+        assert clip.pixels is not None
+        pyramid = encode_pyramid(self.network.sam2, normalise(clip.pixels))
+        # Contiguous like maps from the cache: another memory layout rounds differently.
+        fine, middle, coarse = (level.contiguous() for level in pyramid.maps)
+        if self.cache is not None and clip.keys is not None:
+            self.cache.put(clip.keys, (fine, middle, coarse))
+        return fine, middle, coarse
 
 
 class BaselineModule(ClipModule):

@@ -13,7 +13,7 @@ class LoadedModule(pl.LightningModule):
     """Load training and validation clips.
 
     Attributes:
-        recipe: settings with `trainer.accumulate` and `data.workers`.
+        recipe: settings with `trainer.accumulate`, `trainer.clips_per_pass` and `data.workers`.
         clips, held_out: data sets of training and validation.
         steps: number of all steps.
     """
@@ -28,7 +28,8 @@ class LoadedModule(pl.LightningModule):
         trainer, world = self.trainer, self.trainer.world_size
         clips_a_step = self.recipe.trainer.accumulate * world
         draws = Draws(trainer.global_step * clips_a_step, self.steps * clips_a_step, trainer.global_rank, world)
-        return build_loader(self.clips, draws, self.recipe.data.workers)
+        together = self.recipe.trainer.clips_per_pass
+        return build_loader(self.clips, draws, self.recipe.data.workers, None if together == 1 else together)
 
     def val_dataloader(self) -> Any:
         """Load the validation clips, divided between the processes."""

@@ -46,10 +46,11 @@ def mask_losses(
 ) -> MaskLosses:
     """Σ_t p_t (w_f focal + w_d dice + w_i |ŷ_IoU − IoU|) + w_o BCE(ŷ_obj, p_t), where p_t = 1 if frame t has an object.
 
-    Focal and dice loss are those of the best mask. A frame without an object has an occlusion term only.
+    Focal and dice loss are those of the best mask. A frame without an object has an occlusion term only. Candidates
+    are compared without gradients; only masks with a loss are computed once more with them.
 
     Args:
-        logits: (T, M, S, S), candidate masks.
+        logits: (T, M, h, w), candidate masks; resized to S × S, bilinear.
         ious: (T, M), their predicted IoUs, in [0, 1].
         object_score: (T, 1), logits of "the object is in the frame".
         label: (T, S, S), non-zero where the object is.
@@ -60,27 +61,34 @@ def mask_losses(
     logits, ious, object_score = logits.float(), ious.float(), object_score.float()
     target = (label != 0).unsqueeze(1)
     if config.form != "sam2":
-        return _original_loss(logits, target, with_iou=config.form == "cross_entropy+iou")
+        return _original_loss(_resize(logits, target), target, with_iou=config.form == "cross_entropy+iou")
     present = target.flatten(1).any(1).float()
-    share = target.float()
-    focal, dice, error = focal_loss(logits, share), dice_loss(logits, share), iou_loss(logits, ious, target)
-    weights = (config.focal, config.dice) if config.choice == "weighted" else (1.0, 1.0)
-    best = (weights[0] * focal + weights[1] * dice).detach().argmin(1)
-
-    def of_best(loss: torch.Tensor) -> torch.Tensor:
-        return loss.gather(1, best[:, None])[:, 0]
-
+    with torch.no_grad():
+        candidates = _resize(logits, target)
+        focal, dice = focal_and_dice(candidates, target)
+        weights = (config.focal, config.dice) if config.choice == "weighted" else (1.0, 1.0)
+        best = (weights[0] * focal + weights[1] * dice).argmin(1)
+    error = iou_loss(candidates, ious, target)
     if waking:
-        each = balanced_loss(logits, share.expand_as(logits))
+        every, share = _resize(logits, target), target.float()
+        each = balanced_loss(every, share.expand_as(every))
         focal_sum = (present * each.mean(1)).sum() / config.focal
-        dice_sum = (present * dice.mean(1)).sum()
+        dice_sum = (present * dice_loss(every, share).mean(1)).sum()
     else:
-        focal_sum = (present * of_best(focal)).sum()
-        dice_sum = (present * of_best(dice)).sum()
-    iou_sum = (present * (error.mean(1) if config.iou_supervision == "all" else of_best(error))).sum()
+        rows = torch.arange(len(best), device=best.device)
+        focal, dice = focal_and_dice(_resize(logits[rows, best, None], target), target)
+        focal_sum, dice_sum = ((present * loss[:, 0]).sum() for loss in (focal, dice))
+    error = error.mean(1) if config.iou_supervision == "all" else error.gather(1, best[:, None])[:, 0]
+    iou_sum = (present * error).sum()
     occlusion = F.binary_cross_entropy_with_logits(object_score[:, 0], present, reduction="sum")
     total = config.focal * focal_sum + config.dice * dice_sum + config.iou * iou_sum + config.occlusion * occlusion
     return MaskLosses(focal_sum, dice_sum, iou_sum, occlusion, total, best)
+
+
+def _resize(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Resize masks (T, M, h, w) to the size of their targets, bilinear."""
+    size = target.shape[-2:]
+    return logits if logits.shape[-2:] == size else F.interpolate(logits, size, mode="bilinear", align_corners=False)
 
 
 def _original_loss(logits: torch.Tensor, target: torch.Tensor, *, with_iou: bool) -> MaskLosses:
@@ -123,6 +131,32 @@ def focal_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     error = negated.sigmoid() * target + logits.sigmoid() * background
     log_p = F.logsigmoid(logits) * target + F.logsigmoid(negated) * background
     return (-alpha * error**FOCAL_GAMMA * log_p).mean((-2, -1))
+
+
+def focal_and_dice(logits: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute `focal_loss` and `dice_loss` for binary targets, from one sigmoid.
+
+    With q the probability of the wrong value, −ln p_t is softplus(logit q), and the dice loss is
+    Σ q / (2 Σ y + 1 + Σ q − 2 Σ q y).
+
+    Args:
+        logits: (T, M, h, w).
+        target: (T, 1, h, w) bool.
+
+    Returns:
+        (T, M) each.
+    """
+    share = target.float()
+    wrong = logits * (1 - 2 * share)
+    inside = share.flatten(1).unsqueeze(2)
+    q = wrong.sigmoid()
+    each = (q * q * F.softplus(wrong)).flatten(2)
+    q = q.flatten(2)
+    with torch.autocast(logits.device.type, enabled=False):  # sums over pixels need float32
+        focal = (1 - FOCAL_ALPHA) * each.sum(2) - (1 - 2 * FOCAL_ALPHA) * (each @ inside)[..., 0]
+        total = q.sum(2)
+        dice = total / (2 * inside.sum(1) + 1 + total - 2 * (q @ inside)[..., 0])
+    return focal / each.shape[2], dice
 
 
 def balanced_loss(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

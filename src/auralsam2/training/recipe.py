@@ -77,6 +77,9 @@ class TrainerConfig:
         epochs: passes over the split; used if `max_steps` is None.
         max_steps: optimiser steps.
         accumulate: clips per step on each device.
+        clips_per_pass: of these, clips that the network computes at once; a divisor of `accumulate`. More than 1 needs
+            independent frames: `extensions.attention_scope` frame, `trainer.conditioning` each, `contrast.mode` none
+            and `fuser.dropout` 0. Losses and gradients differ by rounding.
         clip_norm: maximum norm of the gradient; None for no limit.
         conditioning: frame that starts the memory in training; validation uses that of the model.
         precision: of the forward pass; weights stay float32.
@@ -88,6 +91,7 @@ class TrainerConfig:
     epochs: int = 180
     max_steps: int | None = None
     accumulate: int = 1
+    clips_per_pass: int = 1
     clip_norm: float | None = None
     conditioning: Conditioning = "middle"
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -99,8 +103,12 @@ class TrainerConfig:
     log_every: int = 20
 
     def __post_init__(self) -> None:
-        names = ("epochs", "max_steps", "accumulate", "devices", "checkpoint_every", "validate_every")
+        names = ("epochs", "max_steps", "accumulate", "clips_per_pass", "devices", "checkpoint_every", "validate_every")
         _at_least("trainer", self, 1, *names, "log_every")
+        if self.accumulate % self.clips_per_pass:
+            raise ConfigError(
+                f"trainer.clips_per_pass {self.clips_per_pass} does not divide trainer.accumulate {self.accumulate}"
+            )
         check_fields(self, "trainer")
         _at_least("trainer", self, 0, "seed", "clip_norm")
 
@@ -155,6 +163,8 @@ class TrainingRecipe:
             )
         if self.distillation.weight:
             self._check_distillation()
+        if self.trainer.clips_per_pass > 1:
+            self._require("trainer.clips_per_pass", self.trainer.clips_per_pass, self._independent_frames())
         if self.model.method != "auralsam2":
             self._check_baseline()
         elif self.data.frames_per_clip is not None and (
@@ -167,14 +177,31 @@ class TrainingRecipe:
 
     def _check_distillation(self) -> None:
         """Check that the first dense prompt has gains and enters where SAM 2's mask prompt does."""
-        for key, value, needed in (
+        model = self.model
+        needs = (
+            ("model.method", model.method, "auralsam2"),
+            ("model.extensions.standardize_inputs", model.extensions.standardize_inputs, True),
+            ("model.prompting.coarse_first", model.prompting.coarse_first, False),
+            ("model.prompting.dense", model.prompting.dense, True),
+        )
+        self._require("distillation.weight", self.distillation.weight, needs)
+
+    def _independent_frames(self) -> tuple[tuple[str, object, object], ...]:
+        """Return the keys that make all frames of a step independent, their values, and those needed."""
+        return (
             ("model.method", self.model.method, "auralsam2"),
-            ("model.extensions.standardize_inputs", self.model.extensions.standardize_inputs, True),
-            ("model.prompting.coarse_first", self.model.prompting.coarse_first, False),
-            ("model.prompting.dense", self.model.prompting.dense, True),
-        ):
+            ("model.extensions.attention_scope", self.model.extensions.attention_scope, "frame"),
+            ("trainer.conditioning", self.trainer.conditioning, "each"),
+            ("contrast.mode", self.contrast.mode, "none"),
+            ("model.fuser.dropout", self.model.fuser.dropout, 0),
+        )
+
+    @staticmethod
+    def _require(name: str, setting: float, needs: Sequence[tuple[str, object, object]]) -> None:
+        """Raise ConfigError for the first key whose value is not that needed by a setting."""
+        for key, value, needed in needs:
             if value != needed:
-                raise ConfigError(f"distillation.weight {self.distillation.weight:g} needs {key} {_yaml(needed)}")
+                raise ConfigError(f"{name} {setting:g} needs {key} {_yaml(needed)}")
 
     def _check_baseline(self) -> None:
         """Refuse settings for a baseline, which has no fuser and changes the image encoder."""

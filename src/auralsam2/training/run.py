@@ -121,8 +121,9 @@ def _write_recipe(recipe: Recipe, out: Path) -> None:
 
 
 def _trainer(config: TrainerConfig, steps: int, out: Path, bar: bool, callbacks: list[Callback]) -> pl.Trainer:
-    # The draws of the whole run form one epoch of unknown length, so intervals are counted in clips.
-    validate_every = min(config.validate_every, steps) * config.accumulate
+    passes = config.accumulate // config.clips_per_pass
+    # The draws of the whole run form one epoch of unknown length, so intervals are counted in passes.
+    validate_every = min(config.validate_every, steps) * passes
     checkpoints = ModelCheckpoint(
         dirpath=out,
         filename=CHECKPOINT.removesuffix(".ckpt"),
@@ -138,7 +139,7 @@ def _trainer(config: TrainerConfig, steps: int, out: Path, bar: bool, callbacks:
         precision="bf16-mixed" if config.precision == "bf16" else "32-true",
         max_steps=steps,
         max_epochs=-1,
-        accumulate_grad_batches=config.accumulate,
+        accumulate_grad_batches=passes,
         gradient_clip_val=config.clip_norm,
         val_check_interval=validate_every,
         check_val_every_n_epoch=None,

@@ -19,7 +19,9 @@ Guide = Literal["truth", "predicted", "mixed"]
 SECTION = "mask2former"
 """Key of a recipe of the second stage."""
 _OF_PHASES = ("epochs", "max_steps", "conditioning")
-"""Keys of `trainer` that have no meaning here: the phases have their own length, and there is no memory."""
+_UNUSED = (*_OF_PHASES, "clips_per_pass")
+"""Keys of `trainer` that have no meaning here: the phases have their own length, there is no memory, and the frames of
+one clip pass at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +141,9 @@ class SemanticRecipe:
         for name, section in (("trainer", trainer), ("stage", stage)):
             if not isinstance(section, dict):
                 raise ConfigError(f"{name} is {quoted(section)}, expected keys and values")
-        if wrong := [name for name in _OF_PHASES if name in trainer]:
-            raise ConfigError(f"trainer.{wrong[0]} has no meaning for a second stage: see phase_1 and phase_2")
+        if wrong := [name for name in _UNUSED if name in trainer]:
+            remedy = "see phase_1 and phase_2" if wrong[0] in _OF_PHASES else "leave it out"
+            raise ConfigError(f"trainer.{wrong[0]} has no meaning for a second stage: {remedy}")
         if "swin_adapters" in stage:
             raise ConfigError("stage.swin_adapters follows from phase_1 and phase_2: set theirs")
         names = list(CLASS_NAMES.get(str(values["data"].get("dataset")), AVSS))
@@ -157,7 +160,7 @@ class SemanticRecipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; the inverse of `from_dict`."""
         values = dataclasses.asdict(self)
-        for name in _OF_PHASES:
+        for name in _UNUSED:
             del values["trainer"][name]
         del values["stage"]["swin_adapters"]
         return plain_values(values)
