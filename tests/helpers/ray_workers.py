@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-SECONDS = 90
+SECONDS = 300
 """Time in which the second worker must start."""
 
 

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import sys
 import threading
 import warnings
@@ -19,7 +20,7 @@ from typing import Any, TextIO, TypeVar
 import numpy as np
 
 from auralsam2.batch.worker_pool import Completion, WorkerPool
-from auralsam2.errors import AuralError, UnavailableError, UnexpectedError, UsageError, as_aural
+from auralsam2.errors import AuralError, UnavailableError, UsageError, as_aural
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
@@ -34,6 +35,10 @@ _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 """Settings of a Ray instance that this process starts, where the user has set none."""
+_LOCAL = "local"
+"""Address for which Ray starts on this machine."""
+_ANSWER_SECONDS = 10
+"""Maximum time for a connection to the address of a cluster."""
 
 
 def process_on_ray(
@@ -63,7 +68,7 @@ def process_on_ray(
         gpus: give the actors the GPUs of the cluster, if it has any.
 
     Raises:
-        UnavailableError: Ray is not installed, or the cluster cannot be reached.
+        UnavailableError: Ray is not installed, does not start, cannot be reached, or fails meanwhile.
         UsageError: the cluster has too few CPUs.
         AuralError: a worker cannot be started.
     """
@@ -92,7 +97,10 @@ def process_on_ray(
                         raise outcome
                     yield outcome
         except ray.exceptions.RayError as error:
-            raise UnexpectedError(f"the Ray cluster failed ({_first_line(error)})") from error
+            raise UnavailableError(
+                f"the Ray cluster failed ({_first_line(error)}): look into the logs of its nodes, and process the rest "
+                "with `resume`"
+            ) from error
 
 
 class RayWorker:
@@ -141,7 +149,7 @@ def _connected() -> Iterator[Any]:
     """Connect to a Ray cluster, and disconnect at the end; yields the module.
 
     Raises:
-        UnavailableError: Ray is not installed, or the cluster cannot be reached.
+        UnavailableError: Ray is not installed, does not start, or cannot be reached.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -152,18 +160,39 @@ def _connected() -> Iterator[Any]:
         raise UnavailableError("`engine=ray` needs Ray: pip install 'auralsam2[ray]'") from error
     logging.getLogger("ray").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    address = os.environ.get("RAY_ADDRESS") or "local"
-    own = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False} if address == "local" else {}
+    address = os.environ.get("RAY_ADDRESS") or _LOCAL
+    own = {"object_store_memory": _OBJECT_STORE_BYTES, "include_dashboard": False} if address == _LOCAL else {}
     try:
+        _check_port(address)
         with _signals_unchanged(), _stderr_discarded():
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UnavailableError(f"no Ray cluster at RAY_ADDRESS={address} ({_first_line(error)})") from error
+    except Exception as error:  # Ray raises Exception itself for a node that does not start in time
+        raise UnavailableError(_unavailable(address, error)) from error
     try:
         with redirect_stdout(_OneThread(sys.stdout)):  # a thread of Ray prints messages on stdout
             yield ray
     finally:
         ray.shutdown()
+
+
+def _check_port(address: str) -> None:
+    """Raise OSError unless a process listens at an address such as `10.0.0.1:6379`; Ray tries this for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and "/" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_SECONDS).close()
+
+
+def _unavailable(address: str, error: Exception) -> str:
+    """Return the message for an instance that does not start, or a cluster that does not answer."""
+    if address == _LOCAL:
+        return (
+            f"Ray did not start on this machine ({_first_line(error)}): try again when the machine is less busy, or "
+            "use `engine=local`"
+        )
+    return (
+        f"no Ray cluster answers at RAY_ADDRESS={address} ({_first_line(error)}): start one there with "
+        "`ray start --head`, correct RAY_ADDRESS, or unset it to start Ray on this machine"
+    )
 
 
 class _OneThread(io.TextIOBase):
