@@ -60,7 +60,10 @@ class AudioTagger(nn.Module):
 
     def forward(self, log_mel: torch.Tensor) -> TaggerOutput:
         """Predict from (N, 2, 96, 64)."""
-        token = self.audio_encoder(log_mel)
+        return self.predict(self.audio_encoder(log_mel))
+
+    def predict(self, token: torch.Tensor) -> TaggerOutput:
+        """Predict from tokens (N, 2 · embedding)."""
         return TaggerOutput(
             tags=self.tags(token), positions=self.positions(token).sigmoid(), presence=self.presence(token).squeeze(1)
         )

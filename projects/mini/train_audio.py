@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from collections.abc import Mapping
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from auralsam2.config import AudioEncoderConfig
+from auralsam2.errors import ConfigError
 from auralsam2.evaluation.metrics import auroc
-from auralsam2.training.initialise import AUDIO_ENCODER
+from auralsam2.modeling.audio_encoder import AudioEncoder
+from auralsam2.training.initialise import AUDIO_ENCODER, load_audio_encoder
 from auralsam2.utils.atomic_io import Staging, writing
 from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
 from projects.mini.audio_data import AudioSplit, TaggingSamples, final_splits
@@ -29,12 +33,20 @@ class AudioRecipe(Schedule, Recipe):
 
     Attributes:
         encoder: shape of the encoder.
+        start: model whose audio encoder's weights start; its tokens are the target of `token_weight`. None for random
+            weights.
+        recordings: folder in the layout of RealAVS with further recordings; None for those of the stamps.
+        token_weight: weight of the difference to the tokens of `start`, on unchanged recordings of stamps, so that a
+            fuser of `start` still reads the tokens.
         batch: examples in a step.
         position_weight: weight of the position loss.
         test_examples, final_examples: new examples of each test during training, and of each final test.
     """
 
     encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
+    start: str | None = None
+    recordings: str | None = None
+    token_weight: float = 0.0
     batch: int = 32
     warm_up: int = 50
     clip_norm: float = 5.0
@@ -45,6 +57,16 @@ class AudioRecipe(Schedule, Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("steps", "batch", "test_examples", "final_examples")
+        if self.token_weight < 0 or (self.token_weight and self.start is None):
+            raise ConfigError(f"token_weight {self.token_weight} must be 0 or greater, and needs start")
+
+    @property
+    def sources(self) -> dict[str, Path | None]:
+        """Folders of stamps and recordings, arguments of `TaggingSamples`."""
+        return {
+            "stamps": Path(self.stamps) if self.stamps else None,
+            "recordings": Path(self.recordings) if self.recordings else None,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +101,7 @@ class AudioStage(Stage[AudioRecipe]):
         "tags",
         "position",
         "presence",
+        "token",
         "fresh_top1",
         "fresh_precision",
         "fresh_position",
@@ -92,25 +115,37 @@ class AudioStage(Stage[AudioRecipe]):
         return {"tagging": self.recipe}
 
     def build_network(self, state: dict[str, torch.Tensor] | None) -> AudioTagger:
-        """Build the tagger."""
-        self.samples = TaggingSamples("train", seed=self.recipe.seed, stamps=self.stamps)
-        tagger = AudioTagger(self.recipe.encoder, len(self.samples.categories), self.recipe.seed)
+        """Build the tagger, from `state`, `start` or random weights."""
+        recipe = self.recipe
+        self.samples = TaggingSamples("train", seed=recipe.seed, **recipe.sources)
+        tagger = AudioTagger(recipe.encoder, len(self.samples.categories), recipe.seed)
+        self._start: AudioEncoder | None = None
+        if recipe.start is not None:
+            load_audio_encoder(tagger.audio_encoder, recipe.start)
+            self._start = copy.deepcopy(tagger.audio_encoder).requires_grad_(False)
         if state is not None:
             tagger.load_state_dict(state)
         return tagger
 
     def compute_loss(self) -> torch.Tensor:
         """Compute the loss of a batch."""
-        first = self.step * self.recipe.batch
-        batch = self.samples.batch(range(first, first + self.recipe.batch))
-        terms = tagging_loss(self.network(batch.log_mel), batch)
+        recipe, first = self.recipe, self.step * self.recipe.batch
+        batch = self.samples.batch(range(first, first + recipe.batch))
+        tokens = self.network.audio_encoder(batch.log_mel)
+        terms = tagging_loss(self.network.predict(tokens), batch)
         for name in ("tags", "position", "presence"):
             self.record(name, getattr(terms, name).item())
-        return terms.tags + self.recipe.position_weight * terms.position + terms.presence
+        loss = terms.tags + recipe.position_weight * terms.position + terms.presence
+        if self._start is not None and recipe.token_weight and bool(batch.plain.any()):
+            targets = self._start(batch.log_mel[batch.plain])
+            difference = F.mse_loss(tokens[batch.plain], targets) / targets.var()
+            self.record("token", difference.item())
+            loss = loss + recipe.token_weight * difference
+        return loss
 
     def evaluate(self) -> dict[str, float | None]:
         """Test on new mixtures of the training recordings."""
-        figures = measure_tagging(self.network, "fresh", self.recipe.test_examples, self.stamps)
+        figures = measure_tagging(self.network, "fresh", self.recipe.test_examples, **self.recipe.sources)
         return {f"fresh_{name}": value for name, value in asdict(figures).items()}
 
     def finish(self) -> dict[str, Any]:
@@ -122,17 +157,21 @@ class AudioStage(Stage[AudioRecipe]):
             save_weights(state, staging.path)
             staging.publish([WEIGHTS_FILE, CONFIG_FILE])
         return {
-            str(split): asdict(measure_tagging(self.network, split, self.recipe.final_examples, self.stamps))
-            for split in final_splits(self.stamps)
+            str(split): asdict(measure_tagging(self.network, split, self.recipe.final_examples, **self.recipe.sources))
+            for split in final_splits(**self.recipe.sources)
         }
 
 
 @torch.no_grad()
 def measure_tagging(
-    tagger: AudioTagger, split: AudioSplit, examples: int, stamps: Path | None = None
+    tagger: AudioTagger,
+    split: AudioSplit,
+    examples: int,
+    stamps: Path | None = None,
+    recordings: Path | None = None,
 ) -> TaggingFigures:
     """Evaluate on the first examples of a split."""
-    samples = TaggingSamples(split, seed=0, stamps=stamps)
+    samples = TaggingSamples(split, seed=0, stamps=stamps, recordings=recordings)
     batches = [
         samples.batch(range(first, min(first + _TEST_BATCH, examples))) for first in range(0, examples, _TEST_BATCH)
     ]

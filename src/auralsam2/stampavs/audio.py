@@ -33,7 +33,7 @@ _FADE = round(0.008 * AUDIO_RATE)
 _FRAME = round(0.02 * AUDIO_RATE)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=1024)
 def read_recording(path: Path) -> np.ndarray:
     """Read the first 30 s of a recording, mono, without low frequencies and surrounding silence, at `LEVEL`.
 

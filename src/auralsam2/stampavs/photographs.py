@@ -65,11 +65,12 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotographSources:
-    """Sources of one split, in the order of their keys."""
+    """Sources of one split, in the order of their keys; `noises` are recordings without a visible source."""
 
     masks: tuple[PhotographMask, ...]
     backgrounds: tuple[SourceFile, ...]
     sounds: tuple[SourceFile, ...]
+    noises: tuple[SourceFile, ...] = ()
 
     @property
     def credits(self) -> tuple[str, ...]:
@@ -87,7 +88,7 @@ def read_sources(folder: Path, split: str, excluded: frozenset[str] = frozenset(
     """
     source_split = SOURCE_SPLITS[split]
     backgrounds = _read_table(folder / "backgrounds.csv", _BACKGROUND_COLUMNS)
-    sounds = _read_table(folder / "sounds.csv", _SOUND_COLUMNS)
+    sounds, noises = read_sounds(folder, split, excluded)
     return PhotographSources(
         masks=tuple(mask for mask in _read_masks(folder, source_split) if mask.kind not in excluded),
         backgrounds=tuple(
@@ -95,12 +96,29 @@ def read_sources(folder: Path, split: str, excluded: frozenset[str] = frozenset(
             for row in backgrounds
             if row["split"] == source_split
         ),
-        sounds=tuple(
-            SourceFile(path=folder / "sounds" / row["file"], category=row["category"], credit=_credit(row))
-            for row in sounds
-            if row["split"] == source_split and row["folder"] != AMBIENT and row["category"] not in excluded
-        ),
+        sounds=sounds,
+        noises=noises,
     )
+
+
+def read_sounds(
+    folder: Path, split: str, excluded: frozenset[str] = frozenset()
+) -> tuple[tuple[SourceFile, ...], tuple[SourceFile, ...]]:
+    """Read the recordings of a split: those of visible kinds that are not `excluded`, and noises.
+
+    Raises:
+        InputError: `sounds.csv` is missing or damaged.
+    """
+    rows = [row for row in _read_table(folder / "sounds.csv", _SOUND_COLUMNS) if row["split"] == SOURCE_SPLITS[split]]
+    sounds, noises = (
+        tuple(
+            SourceFile(path=folder / "sounds" / row["file"], category=row["category"], credit=_credit(row))
+            for row in rows
+            if (row["folder"] == AMBIENT) == ambient and (ambient or row["category"] not in excluded)
+        )
+        for ambient in (False, True)
+    )
+    return sounds, noises
 
 
 def _credit(row: dict[str, str]) -> str:
