@@ -49,7 +49,7 @@ def test_labels_match_the_audio(stamps):
     sounds = TaggingSamples("train", seed=0, stamps=stamps)
     counts = []
     for number in range(60):
-        samples, tags, positions = sounds._draw(number)
+        samples, tags, positions, _ = sounds._draw(number)
         assert samples.shape == (15_600, 2)
         assert samples.any() == tags.any(), "examples without sources are silent"
         counts.append(tags.sum())

@@ -41,6 +41,7 @@ def test_loss_by_hand():
         log_mel=torch.zeros(0),
         tags=torch.tensor([[True, False], [False, False]]),
         positions=torch.tensor([[0.2, 0.0], [0.0, 0.0]]),
+        plain=torch.ones(2, dtype=torch.bool),
     )
     terms = tagging_loss(output, batch)
     assert float(terms.tags) == pytest.approx((-2 * math.log(0.75) - 2 * math.log(0.5)) / 2)
@@ -50,5 +51,10 @@ def test_loss_by_hand():
 
 def test_positions_without_sources_have_no_loss():
     output = TaggerOutput(tags=torch.zeros(1, 2), positions=torch.rand(1, 2), presence=torch.zeros(1))
-    empty = TaggingBatch(log_mel=torch.zeros(0), tags=torch.zeros(1, 2, dtype=torch.bool), positions=torch.zeros(1, 2))
+    empty = TaggingBatch(
+        log_mel=torch.zeros(0),
+        tags=torch.zeros(1, 2, dtype=torch.bool),
+        positions=torch.zeros(1, 2),
+        plain=torch.ones(1, dtype=torch.bool),
+    )
     assert float(tagging_loss(output, empty).position) == 0.0
