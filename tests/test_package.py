@@ -56,7 +56,8 @@ def test_the_wheel_holds_types_recipes_and_examples(wheel):
 def test_licence_expression_and_files(metadata, wheel):
     assert metadata["License-Expression"] == "Apache-2.0 AND GPL-2.0-only"
     listed = metadata.get_all("License-File")
-    assert {Path(name).name for name in listed} == {"LICENSE", "GPL-2.txt", "LICENCE.md", "demo-licence.md"}
+    licences = {"LICENSE", "GPL-2.txt", "LICENCE.md", "demo-licence.md", "demo-photograph-licence.md"}
+    assert {Path(name).name for name in listed} == licences
     with zipfile.ZipFile(wheel) as archive:
         (folder,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
         for name in listed:

@@ -1,4 +1,4 @@
-"""`auralsam2 demo` with a small bundle."""
+"""`auralsam2 demo` with small clips."""
 
 from __future__ import annotations
 
@@ -23,33 +23,43 @@ SIZE = (48, 64)
 """H, W of the clip."""
 
 
-def write_truth(bundle: Path, masks: dict[int, np.ndarray]) -> None:
+def write_truth(bundle: Path, masks: dict[int, np.ndarray], name: str = "demo") -> None:
     frames = [{"index": index, "rle": rle.encode_rle(mask)} for index, mask in masks.items()]
-    (bundle / "demo.json").write_text(json.dumps({"frames": frames}))
+    (bundle / f"{name}.json").write_text(json.dumps({"frames": frames}))
 
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A clip of three seconds, of which nothing is the object."""
+    """Two clips, of three seconds and of one, without objects."""
     folder = tmp_path / "bundle"
     folder.mkdir()
-    write_media(folder / "demo.mp4", [numbered(n) for n in range(10 * FRAMES)], sound=tone(FRAMES))
-    write_truth(folder, {index: np.zeros(SIZE, bool) for index in range(FRAMES)})
+    for name, seconds in (("demo", FRAMES), ("demo-photograph", 1)):
+        write_media(folder / f"{name}.mp4", [numbered(n) for n in range(10 * seconds)], sound=tone(seconds))
+        write_truth(folder, {index: np.zeros(SIZE, bool) for index in range(seconds)}, name)
     return folder
 
 
-def written_masks(out: Path) -> dict[int, np.ndarray]:
-    return {int(path.stem): np.array(Image.open(path)) > 0 for path in (out / "demo" / "masks").iterdir()}
+def written_masks(out: Path, name: str = "demo") -> dict[int, np.ndarray]:
+    return {int(path.stem): np.array(Image.open(path)) > 0 for path in (out / name / "masks").iterdir()}
+
+
+def empty_share(masks: dict[int, np.ndarray]) -> float:
+    return sum(not mask.any() for mask in masks.values()) / len(masks)
 
 
 def test_score_is_the_mean_iou(bundle, small_model, tmp_path):
-    first = demo.run_demo(tmp_path / "first", str(small_model), bundle)
+    photograph, first = demo.run_demo(tmp_path / "first", str(small_model), bundle)
+    assert photograph.overlay == tmp_path / "first" / "demo-photograph" / "overlay.mp4"
+    assert (photograph.frames, photograph.score) == (
+        1,
+        empty_share(written_masks(tmp_path / "first", "demo-photograph")),
+    )
     actual = written_masks(tmp_path / "first")
     assert sorted(actual) == list(range(FRAMES))
     assert first.overlay == tmp_path / "first" / "demo" / "overlay.mp4"
     assert first.overlay.is_file()
     assert first.frames == FRAMES
-    assert first.score == sum(not mask.any() for mask in actual.values()) / FRAMES
+    assert first.score == empty_share(actual)
 
     # A truth that the masks meet in full, in part and not at all.
     remaining = np.zeros(SIZE, bool)
@@ -57,13 +67,14 @@ def test_score_is_the_mean_iou(bundle, small_model, tmp_path):
     truth = {0: actual[0], 1: actual[1] | remaining, 2: ~actual[2]}
     write_truth(bundle, truth)
     expected = [1.0, actual[1].sum() / (actual[1] | remaining).sum(), 0.0]
-    second = demo.run_demo(tmp_path / "second", str(small_model), bundle)
+    _, second = demo.run_demo(tmp_path / "second", str(small_model), bundle)
     assert second.score == pytest.approx(np.mean(expected), abs=1e-12)
 
 
-def test_demo_clip_matches_its_ground_truth():
-    """Whichever scene was drawn: it shows what the demo is for, and downloads fast."""
-    clip, truth = download.BUNDLED / demo.CLIP, demo.read_truth(download.BUNDLED / demo.TRUTH)
+@pytest.mark.parametrize("name", demo.CLIPS)
+def test_demo_clip_matches_its_ground_truth(name):
+    """Each clip has seconds with and without sounding objects, and is small."""
+    clip, truth = download.BUNDLED / f"{name}.mp4", demo.read_truth(download.BUNDLED / f"{name}.json")
     assert clip.stat().st_size <= 1_000_000
     frames = list(read_frames(clip, fps=1))
     assert [frame.index for frame in frames] == list(truth)
@@ -72,8 +83,8 @@ def test_demo_clip_matches_its_ground_truth():
     audible = [mask.any() for mask in truth.values()]
     assert any(audible)
     assert not all(audible)
-    # A mask begins and ends where the pictures do: inside it they differ from the plain ground more than beside it.
-    for frame in frames:
+    # Objects differ from a plain ground inside their masks.
+    for frame in frames if name == "demo" else ():
         mask = truth[frame.index]
         ground = np.median(frame.image.reshape(-1, 3), axis=0)
         offset = np.abs(frame.image - ground).mean(axis=2) > 12
@@ -84,13 +95,15 @@ def test_demo_prints_overlay_and_score(bundle, small_model, tmp_path, monkeypatc
     monkeypatch.setattr(download, "BUNDLED", bundle)
     outcome = command("demo", "--out", tmp_path / "out", "--model", small_model)
     assert outcome.code == 0
-    overlay, score = outcome.out.splitlines()
-    assert overlay == f"overlay: {tmp_path / 'out' / 'demo' / 'overlay.mp4'}"
-    empty = sum(not mask.any() for mask in written_masks(tmp_path / "out").values())
-    assert score == f"M_J: {empty / FRAMES:.3f} (mean IoU of {FRAMES} frames)"
+    lines = iter(outcome.out.splitlines())
+    for name in demo.CLIPS:
+        masks = written_masks(tmp_path / "out", name)
+        assert next(lines) == f"overlay: {tmp_path / 'out' / name / 'overlay.mp4'}"
+        assert next(lines) == f"M_J: {empty_share(masks):.3f} (mean IoU of {len(masks)} frames)"
+    assert not list(lines)
 
 
-@pytest.mark.parametrize("missing", ["demo.mp4", "demo.json"])
+@pytest.mark.parametrize("missing", ["demo.mp4", "demo.json", "demo-photograph.mp4"])
 def test_missing_bundle_names_the_remedy(bundle, missing, tmp_path, monkeypatch, command):
     (bundle / missing).unlink()
     monkeypatch.setattr(download, "BUNDLED", bundle)
@@ -121,7 +134,7 @@ def test_missing_model_writes_nothing(bundle, tmp_path, monkeypatch, command):
 def test_ground_truth_of_another_clip_is_refused(masks, bundle, small_model, tmp_path):
     write_truth(bundle, masks)
     with pytest.raises(ConfigError, match=r"demo\.json: frame \d of clip and truth do not match"):
-        demo.run_demo(tmp_path / "out", str(small_model), bundle)
+        list(demo.run_demo(tmp_path / "out", str(small_model), bundle))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"frames": []}', '{"frames": [{"index": 0, "rle": 1}]}'])
@@ -133,7 +146,7 @@ def test_damaged_ground_truth_is_refused(text, tmp_path):
 
 @pytest.mark.parametrize(("end", "intervals"), [(None, [[0, 6], [8, 10]]), (2.5, [[0, 2.5]])])
 def test_intervals_of_the_bundled_clip_are_exact(tmp_path, end, intervals):
-    folder = load("mini").segment(download.BUNDLED / demo.CLIP, end=end).save(tmp_path)
+    folder = load("mini").segment(download.BUNDLED / "demo.mp4", end=end).save(tmp_path)
     result = json.loads((folder / "result.json").read_text())
     assert result["intervals"] == intervals
     info = probe(folder / "overlay.mp4")

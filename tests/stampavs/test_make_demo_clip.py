@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from auralsam2.cli.demo import read_truth
 from auralsam2.errors import EXIT_UNUSABLE, UsageError
@@ -16,9 +17,10 @@ from auralsam2.media.probe import probe
 from auralsam2.modeling.log_mel import log_mel
 from auralsam2.types import AUDIO_RATE
 from projects.mini import make_demo_clip
-from projects.mini.make_demo_clip import CLIP, FPS, LICENCE, SECONDS, TRUTH, draw_demo_clip
+from projects.mini.make_demo_clip import FPS, SECONDS, draw_demo_clip
 
 SIZE = 96
+CLIP, TRUTH, LICENCE = "demo.mp4", "demo.json", "demo-licence.md"
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,21 @@ def test_licence_lists_used_stamps(folder, demo_clip):
     assert "GNU" not in text, "the notice claims no licence for unknown stamps"
 
 
-def test_contact_sheet_is_reproducible(stamps, tmp_path, capsys):
+def test_clip_over_a_photograph(stamps, tmp_path):
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 255, (140, 120, 3), np.uint8)).save(tmp_path / "ground.png")
+    clip = draw_demo_clip(stamps, seed=1, size=SIZE, background=tmp_path / "ground.png")
+    make_demo_clip.write_demo_clip(tmp_path / "out", clip)
+    names = ["demo-photograph-licence.md", "demo-photograph.json", "demo-photograph.mp4"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert json.loads((tmp_path / "out" / names[1]).read_text())["background"] == "ground.png"
+    assert "ground.png" in (tmp_path / "out" / names[0]).read_text()
+    # Noise of the photograph is visible beside the objects.
+    free = ~clip.scene.masks[:, 0].any(axis=0)
+    assert clip.scene.frames[0][free].std() > 40
+
+
+def test_clip_is_reproducible(stamps, tmp_path, capsys):
     (tmp_path / "mini").mkdir()
     assert make_demo_clip.main(["--stamps", str(stamps), "--out", str(tmp_path), "--seed", "1"]) == 0
     assert capsys.readouterr().out.startswith(f"{tmp_path / CLIP}: ")

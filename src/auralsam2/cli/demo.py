@@ -1,8 +1,9 @@
-"""`auralsam2 demo`: segment the bundled clip and score its masks against the ground truth."""
+"""`auralsam2 demo`: segment the bundled clips and score their masks against the ground truth."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,14 +16,16 @@ from auralsam2.errors import ConfigError, UnavailableError
 if TYPE_CHECKING:
     import numpy as np
 
+    from auralsam2.model import AuralSAM2
     from auralsam2.types import Segmentation
 
-CLIP, TRUTH = "demo.mp4", "demo.json"
+CLIPS = ("demo-photograph", "demo")
+"""Names of the clips NAME.mp4 and their ground truth NAME.json: over a photograph, and over a plain ground."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoResult:
-    """Result of the demo.
+    """Result of one clip.
 
     Attributes:
         overlay: path of the video with the masks drawn over it.
@@ -39,54 +42,60 @@ def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")] = Path("out"),
     model: ModelOption = "mini",
 ) -> None:
-    """Segment the bundled clip; print the path of the overlay and the score against the ground truth."""
-    result = run_demo(out, model)
-    print(f"overlay: {result.overlay}")
-    print(f"M_J: {result.score:.3f} (mean IoU of {result.frames} frames)")
+    """Segment the bundled clips; print the paths of the overlays and the scores against the ground truth."""
+    for result in run_demo(out, model):
+        print(f"overlay: {result.overlay}")
+        print(f"M_J: {result.score:.3f} (mean IoU of {result.frames} frames)")
 
 
-def run_demo(out: Path, model: str, bundle: Path | None = None) -> DemoResult:
-    """Segment the bundled clip.
+def run_demo(out: Path, model: str, bundle: Path | None = None) -> Iterator[DemoResult]:
+    """Segment the bundled clips one after another.
 
     Args:
-        out: parent of the result folder `demo/`.
+        out: parent of the result folders, which have the names of the clips.
         model: name, folder or hub id.
-        bundle: folder of the clip `demo.mp4` and its ground truth `demo.json`; None for the one in the package.
+        bundle: folder of the clips and their ground truth; None for the one in the package.
 
     Raises:
-        UnavailableError: the clip is not installed, or the model cannot be fetched.
-        ConfigError: the ground truth cannot be read, or does not match the clip.
+        UnavailableError: a clip is not installed, or the model cannot be fetched.
+        ConfigError: a ground truth cannot be read, or does not match its clip.
         OutputError: a result cannot be written.
     """
     from auralsam2.hub import download
 
     bundle = bundle or download.BUNDLED
-    if not all((bundle / name).is_file() for name in (CLIP, TRUTH)):
+    if not all((bundle / f"{name}{ending}").is_file() for name in CLIPS for ending in (".mp4", ".json")):
         raise UnavailableError(
-            "the bundled model and clip come with a later version; "
+            "the bundled model and clips come with a later version; "
             "meanwhile, with a video of yours: auralsam2 segment VIDEO --model v1m"
         )
-    truth = read_truth(bundle / TRUTH)
+    truths = {name: read_truth(bundle / f"{name}.json") for name in CLIPS}
     download.check_available(model)
-    from auralsam2.cli.progress import frame_progress
-    from auralsam2.evaluation.metrics import mask_iou
     from auralsam2.model import load
 
-    result = load(model).segment(bundle / CLIP)
-    scores: dict[int, float] = {}
+    network = load(model)
+    for name, truth in truths.items():
+        yield _segment_clip(network, bundle / f"{name}.mp4", truth, out)
 
-    with frame_progress(CLIP, len(truth), shown=True) as advance:
+
+def _segment_clip(network: AuralSAM2, clip: Path, truth: dict[int, np.ndarray], out: Path) -> DemoResult:
+    """Segment a clip into a folder of its name in `out`, and score it; errors as of `run_demo`."""
+    from auralsam2.cli.progress import frame_progress
+    from auralsam2.evaluation.metrics import mask_iou
+
+    scores: dict[int, float] = {}
+    with frame_progress(clip.name, len(truth), shown=True) as advance:
 
         def compare(frame: Segmentation) -> None:
             target = truth.get(frame.index)
             if target is None or target.shape != frame.mask.shape:
-                raise _mismatch(bundle / TRUTH, frame.index)
+                raise _mismatch(clip.with_suffix(".json"), frame.index)
             scores[frame.index] = float(mask_iou(frame.mask, target))
             advance(frame)
 
-        folder = result.save(out, on_frame=compare)
+        folder = network.segment(clip).save(out, on_frame=compare)
     for index in truth.keys() - scores.keys():
-        raise _mismatch(bundle / TRUTH, index)
+        raise _mismatch(clip.with_suffix(".json"), index)
     return DemoResult(overlay=folder / "overlay.mp4", score=sum(scores.values()) / len(scores), frames=len(scores))
 
 
