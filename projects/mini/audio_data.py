@@ -19,9 +19,10 @@ from auralsam2.modeling.log_mel import EXAMPLE_FRAMES, EXAMPLE_SAMPLES, HOP, log
 from auralsam2.stampavs import audio, splits
 from auralsam2.stampavs.assets import Category, Recording, collect_assets
 from auralsam2.stampavs.presets import HARD
+from auralsam2.stampavs.recordings import RecordingFolder, add_recordings, read_recordings
 from auralsam2.stampavs.scene import FRAMES, LONG
 from auralsam2.types import AUDIO_RATE
-from projects.mini.recordings import RecordingFolder, add_recordings, change_recording, read_recordings
+from projects.mini.recordings import change_recording
 
 AudioSplit = Literal["train", "fresh", "held-out"]
 

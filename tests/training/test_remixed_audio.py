@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from auralsam2.data.load import read_mask
 from auralsam2.errors import ConfigError
 from auralsam2.stampavs.assets import collect_assets
 from auralsam2.stampavs.build import BuildPlan, build_stampavs
+from auralsam2.stampavs.recordings import extend_pool, read_recordings
 from auralsam2.stampavs.splits import AssetPool, asset_pool, draw_splits
+from auralsam2.training import dataset
 from auralsam2.training.config import AugmentConfig
 from auralsam2.training.dataset import TrainingClips, training_samples
 from auralsam2.training.recipe import DataConfig, TrainingRecipe
+from helpers.photograph_sources import CREDIT, write_sources, write_table
 from helpers.small_training import values
 from helpers.toy_stamps import write_stamps
 
@@ -121,6 +125,42 @@ def test_frames_that_know_of_each_other_are_not_torn_apart(tree):
     given = values(tree, text=False)
     given["data"]["frames_per_clip"] = 2
     with pytest.raises(ConfigError, match="frames_per_clip"):
+        TrainingRecipe.from_dict(given)
+
+
+def test_half_of_the_remixed_audio_has_further_recordings(tree, voices, monkeypatch):
+    more, used = replace(voices), []
+    remix = dataset.remix_sample
+
+    def record(sample, pool, *rest):
+        used.append(pool is more)
+        return remix(sample, pool, *rest)
+
+    monkeypatch.setattr(dataset, "remix_sample", record)
+    given = training_samples(DataConfig(dataset="stampavs", root=str(tree / "stamp")), "train")
+    remixed = TrainingClips(given, SIZE, FRAMES, AugmentConfig(remix_audio=1.0), 0, None, voices, more_voices=more)
+    for number in range(24):
+        remixed[number]
+    assert 6 <= sum(used) <= 18
+
+
+def test_recordings_join_the_trained_categories(tree, voices, tmp_path):
+    folder = write_sources(tmp_path / "sources")
+    (name, *_) = (category.name for category in voices.targets)
+    rows = [
+        {"file": "dog-train.ogg", "folder": kind, "category": kind, "split": "train"} | CREDIT for kind in (name, "ox")
+    ]
+    write_table(folder / "sounds.csv", rows)
+    wide = extend_pool(voices, read_recordings(folder, "train"))
+    counts = {category.name: len(category.recordings) for category in wide.targets}
+    assert counts == {category.name: len(category.recordings) + (category.name == name) for category in voices.targets}
+    assert wide.distractors == voices.distractors
+
+
+def test_recordings_need_remixed_audio(tree):
+    given = values(tree, text=False)
+    given["data"]["recordings"] = "sources"
+    with pytest.raises(ConfigError, match=r"data\.recordings needs augment\.remix_audio"):
         TrainingRecipe.from_dict(given)
 
 

@@ -96,6 +96,7 @@ class TrainingClips(Dataset[TrainingClip]):
         seed: seed of all random numbers.
         cache: of the image encoder's output.
         voices: recordings for `augment.remix_audio`.
+        more_voices: recordings for half of the remixed audio; None for `voices`.
         frames_per_clip: number of random frames of the window, with the audio of all; None for all frames.
         rivals: also load the silent objects.
     """
@@ -110,11 +111,13 @@ class TrainingClips(Dataset[TrainingClip]):
         cache: FeatureDiskCache | None = None,
         voices: AssetPool | None = None,
         *,
+        more_voices: AssetPool | None = None,
         frames_per_clip: int | None = None,
         rivals: bool = False,
     ) -> None:
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
         self.cache, self.voices, self.frames_per_clip, self.rivals = cache, voices, frames_per_clip, rivals
+        self.more_voices = more_voices
         self._order: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -150,7 +153,10 @@ class TrainingClips(Dataset[TrainingClip]):
         if remixes:
             assert self.voices is not None
             assert objects is not None, "StampAVS scenes have object masks"
-            log_mel, audible = remix_sample(window, self.voices, random, self.augment.unseen_voice_prob)
+            voices = self.voices
+            if self.more_voices is not None and random.random() < 0.5:
+                voices = self.more_voices
+            log_mel, audible = remix_sample(window, voices, random, self.augment.unseen_voice_prob)
             labels = (objects & audible[:, seconds or slice(None), None, None]).any(0)
         else:
             log_mel, labels = load_audio(window), clip.labels

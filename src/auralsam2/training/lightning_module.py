@@ -26,6 +26,7 @@ from auralsam2.modeling.network import AudioVisualNetwork, AuralNetwork
 from auralsam2.modeling.preprocess import normalise, to_square
 from auralsam2.stampavs import splits
 from auralsam2.stampavs.assets import collect_assets
+from auralsam2.stampavs.recordings import extend_pool, read_recordings
 from auralsam2.training.contrastive_loss import contrastive_loss
 from auralsam2.training.dataset import TrainingClip, TrainingClips, ValidationClips, join_clips
 from auralsam2.training.distillation import DistillationTarget, distillation_loss
@@ -82,10 +83,12 @@ class ClipModule(LoadedModule):
             self.cache = FeatureDiskCache(
                 Path(data.cache), owner, int(data.cache_gigabytes * 1e9), half=data.cache_half
             )
-        voices = None
+        voices = more_voices = None
         if recipe.augment.remix_audio:
             collection = collect_assets(Path(data.stamps) if data.stamps else None)
             voices = splits.asset_pool(collection, splits.split_assets(collection, 0), "train")
+            if data.recordings is not None:
+                more_voices = extend_pool(voices, read_recordings(Path(data.recordings), "train"))
         self.clips = TrainingClips(
             train,
             size,
@@ -94,6 +97,7 @@ class ClipModule(LoadedModule):
             recipe.trainer.seed,
             self.cache,
             voices,
+            more_voices=more_voices,
             frames_per_clip=data.frames_per_clip,
             rivals=recipe.contrast.matching > 0 or recipe.distillation.weight > 0,
         )

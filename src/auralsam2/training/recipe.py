@@ -44,6 +44,8 @@ class DataConfig:
         frames_per_clip: number of random frames of each clip to train on, with the audio of all; None for all frames.
             Needs `extensions.attention_scope` frame, whose frames are independent.
         stamps: folder of stamps for `augment.remix_audio`; None for the Debian package's.
+        recordings: folder in the layout of RealAVS whose recordings of the categories join those of the stamps in half
+            of the remixed audio; None for the stamps' alone.
     """
 
     dataset: str
@@ -57,6 +59,7 @@ class DataConfig:
     cache_half: bool = False
     frames_per_clip: int | None = None
     stamps: str | None = None
+    recordings: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "data")
@@ -156,6 +159,8 @@ class TrainingRecipe:
         pool = set(self.data.dataset.split("+"))
         if self.augment.remix_audio and not ("stampavs" in pool and pool <= {"stampavs", "stampavs-ref"}):
             raise ConfigError(f"augment.remix_audio needs data.dataset stampavs, not {self.data.dataset}")
+        if self.data.recordings is not None and not self.augment.remix_audio:
+            raise ConfigError("data.recordings needs augment.remix_audio above 0")
         if self.data.cache is not None and self.augment.changes_pixels:
             raise ConfigError(
                 "data.cache serves pictures as they are or flipped: set augment.grayscale, rotation and shear to 0, "

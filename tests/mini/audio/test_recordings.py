@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from auralsam2.errors import ConfigError, InputError
 from auralsam2.stampavs import audio
 from auralsam2.stampavs.assets import Category, Recording
+from auralsam2.stampavs.recordings import RecordingFolder, add_recordings, read_recordings
 from helpers.photograph_sources import CREDIT, KINDS, write_sources, write_table
 from projects.mini.audio_data import TaggingSamples
-from projects.mini.recordings import RecordingFolder, add_recordings, change_recording, read_recordings
+from projects.mini.recordings import change_recording
 from projects.mini.train_audio import AudioRecipe, AudioStage
 
 
