@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
@@ -38,6 +39,17 @@ TREES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Returns the folder of a data set for the function that writes it; each is written once."""
+    return functools.cache(lambda write: write(tmp_path_factory.mktemp("tree")))
+
+
+@pytest.fixture(scope="module")
+def text_model(tmp_path_factory):
+    return save_small_text_model(tmp_path_factory.mktemp("models") / "text")
+
+
 @pytest.fixture
 def evaluate(command, small_model):
     def run(name, root, split, *arguments):
@@ -51,12 +63,11 @@ def evaluate(command, small_model):
 
 
 @pytest.mark.parametrize(("name", "split", "write", "number"), TREES)
-def test_every_data_set(evaluate, tmp_path, name, split, write, number):
+def test_every_data_set(evaluate, tree, name, split, write, number):
     """Each by its own protocol the first time; in later layouts and splits by one of smaller maps."""
-    write(tmp_path / "tree")
     first = next(tree for tree in TREES if tree[0] == name)
     smaller = () if first == (name, split, write, number) else ("--protocol", "avsbench")
-    line = evaluate(name, tmp_path / "tree", split, *smaller)
+    line = evaluate(name, tree(write), split, *smaller)
     assert line["scored"] >= 1
     assert line["excluded"] == []
     assert 0.0 <= line["summary"][number]["value"] <= 1.0
@@ -64,34 +75,31 @@ def test_every_data_set(evaluate, tmp_path, name, split, write, number):
 
 @pytest.mark.parametrize("prompts", ["points", "box", "mask", "points+box", "audio+points+box"])
 @pytest.mark.parametrize("select", ["iou", "iou+object", "first"])
-def test_prompts_and_selections(evaluate, tmp_path, prompts, select):
-    write_stampavs(tmp_path)
-    line = evaluate("stampavs", tmp_path, "test-seen", "--prompts", prompts, "--select", select)
+def test_prompts_and_selections(evaluate, tree, prompts, select):
+    line = evaluate("stampavs", tree(write_stampavs), "test-seen", "--prompts", prompts, "--select", select)
     assert 0.0 <= line["summary"]["M_J"]["value"] <= 1.0
 
 
 @pytest.mark.parametrize("rule", ["mean_prob", "mean_logit", "max_iou_score", "union"])
-def test_ensembles(evaluate, tmp_path, rule):
-    write_stampavs(tmp_path)
-    line = evaluate("stampavs", tmp_path, "test-seen", "--prompts", "audio+points+box", "--combine", rule)
+def test_ensembles(evaluate, tree, rule):
+    options = ("--prompts", "audio+points+box", "--combine", rule)
+    line = evaluate("stampavs", tree(write_stampavs), "test-seen", *options)
     assert line["options"]["combine"] == rule
     assert 0.0 <= line["summary"]["M_J"]["value"] <= 1.0
 
 
 @pytest.mark.parametrize("protocol", ["auralsam2", "avsbench", "ref-avs", "per-frame"])
-def test_protocols(evaluate, tmp_path, protocol):
-    write_avsbench(tmp_path)
-    line = evaluate("v1m", tmp_path, "test", "--protocol", protocol)
+def test_protocols(evaluate, tree, protocol):
+    line = evaluate("v1m", tree(write_avsbench), "test", "--protocol", protocol)
     assert line["options"]["protocol"]["name"] == protocol
 
 
 @pytest.mark.parametrize("prompts", [None, "text", "audio+text"])
-def test_text_prompts(evaluate, tmp_path, prompts):
-    """A model that reads text reads it where the data have some, unless told otherwise."""
-    model = save_small_text_model(tmp_path / "model")
-    write_ref_avs(tmp_path / "tree")
+def test_text_prompts(evaluate, tree, text_model, prompts):
+    """A model that reads text reads it where the data have some, unless `--prompts` differs."""
     chosen = () if prompts is None else ("--prompts", prompts)
-    line = evaluate("ref-avs", tmp_path / "tree", "seen", "--model", model, "--protocol", "ref-avs", *chosen)
+    options = ("--model", text_model, "--protocol", "ref-avs", *chosen)
+    line = evaluate("ref-avs", tree(write_ref_avs), "seen", *options)
     assert line["options"]["prompts"] == prompts or (prompts, line["options"]["prompts"]) == (None, "audio+text")
 
 
