@@ -4,7 +4,8 @@
 
 The script evaluates audio alone and, if the model reads text, the expressions, once each, without an offset. For a
 range of offsets it then prints M_J of audio, mean J and F of expressions with an object, and S of null expressions. A
-mask counts as empty if its object score is at most the offset; with text, also if the mean object score of the clip is.
+mask counts as empty if its object score is at most the offset. With text, it counts as empty if its object score is not
+positive or the mean over the clip of object score times predicted IoU is at most the offset.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ from auralsam2.model import AuralSAM2
 from reporting import conditions_sentence, markdown_table, measurement_conditions
 from runs import Runs
 
-OFFSETS = (0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0)
+OFFSETS = (0.0, 0.5, 1.0, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0)
 
 Samples = list[dict[str, Any]]
 
 
 def present_frames(sample: dict[str, Any], offset: float, *, text: bool) -> list[bool]:
-    """Return for each frame whether its object score, and with text the clip's mean score, exceeds the offset."""
+    """Return for each frame whether its mask is not empty."""
     scores = sample["frames"]["object_score"]
     if text:
-        return [score > 0 and fmean(scores) > offset for score in scores]
+        confidence = fmean(score * iou for score, iou in zip(scores, sample["frames"]["predicted_iou"], strict=True))
+        return [score > 0 and confidence > offset for score in scores]
     return [score > offset for score in scores]
 
 

@@ -152,8 +152,8 @@ class ExtensionsConfig:
             training, and multiply the prompts of each level by learned gains.
         empty_when_absent: empty the masks of frames whose object score is not positive, as SAM 2 does.
         object_score_offset: logit subtracted from the object score of frames with feature prompts. With text it is
-            subtracted from the clip's mean score, which then bounds the scores of all frames. Chosen after training
-            (`experiments/object_score_offset.py`).
+            subtracted from the clip's mean of object score times predicted IoU, which then bounds the scores of all
+            frames. Chosen after training (`experiments/object_score_offset.py`).
     """
 
     attention_scope: Scope = "clip"

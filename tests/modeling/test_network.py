@@ -41,22 +41,24 @@ def test_default_expression_without_text(text):
     assert build_network(None, "clip").encode_text("the dog") is None
 
 
-@pytest.mark.parametrize("said", ["the dog on the left", None])
-def test_offset_caps_scores_at_the_mean_of_the_clip(text, said):
-    """The bound is the mean of the frames' own scores less the offset; what is only heard has none."""
+@pytest.mark.parametrize("expression", ["the dog on the left", None])
+def test_offset_caps_scores_with_text_at_the_mean_of_the_clip(text, expression):
+    """The cap is the mean of object score times predicted IoU, less the offset; without text there is no cap."""
     offset = 0.25
-    careful = build_network(text, "frame", offset=offset)
-    bold = build_network(text, "frame")
-    bold.load_state_dict(careful.state_dict())
+    with_offset = build_network(text, "frame", offset=offset)
+    without = build_network(text, "frame")
+    without.load_state_dict(with_offset.state_dict())
     torch.manual_seed(1)
     pixels, log_mel = torch.randn(3, 3, 64, 64), torch.randn(3, 2, 96, 64)
     with torch.inference_mode():
-        scores, doubted = (
-            torch.tensor(
-                [frame.object_score for frame in track_clip(network, pixels, log_mel, network.encode_text(said))]
-            )
-            for network in (bold, careful)
+        frames, offset_frames = (
+            list(track_clip(network, pixels, log_mel, network.encode_text(expression)))
+            for network in (without, with_offset)
         )
-    expected = scores - offset if said is None else torch.minimum(scores, scores.mean() - offset)
+    scores, offset_scores = (torch.tensor([frame.object_score for frame in each]) for each in (frames, offset_frames))
+    ious = torch.tensor([frame.iou for frame in frames])
+    cap = (scores * ious).mean() - offset
+    expected = scores - offset if expression is None else torch.minimum(scores, cap)
     assert len(set(scores.tolist())) == 3
-    torch.testing.assert_close(doubted, expected, atol=1e-5, rtol=1e-5)
+    assert (ious < 1).all()
+    torch.testing.assert_close(offset_scores, expected, atol=1e-5, rtol=1e-5)

@@ -248,8 +248,14 @@ class AuralNetwork(AudioVisualNetwork):
     def cap_object_scores(
         self, frames: tuple[FrameFeatures, ...], prompts: FeaturePrompts, text_features: torch.Tensor | None
     ) -> FeaturePrompts:
-        """Cap the object scores of a clip at its mean score, with text and an `extensions.object_score_offset`."""
-        if text_features is None or not self.config.extensions.object_score_offset:
+        """Cap the object scores of a clip, with text and an `extensions.object_score_offset`.
+
+        The cap is the mean over the frames of object score times predicted IoU, less the offset.
+        """
+        offset = self.config.extensions.object_score_offset
+        if text_features is None or not offset:
             return prompts
-        score = self.decode_independently(frames, prompts).object_score
-        return dataclasses.replace(prompts, object_score_cap=score.mean().expand(len(frames)))
+        decoded = self.decode_independently(frames, prompts)
+        iou = decoded.ious.gather(1, decoded.best[:, None])
+        cap = ((decoded.object_score + offset) * iou).mean() - offset
+        return dataclasses.replace(prompts, object_score_cap=cap.expand(len(frames)))
