@@ -5,8 +5,8 @@
 A row is RECIPE with the changes in ablations.yaml. The file also lists the orderings to test: those of the paper, and
 whether the paper's variant beats the released one. Each row and seed has a folder in --out; a second call reuses
 finished trainings and reports, and resumes an interrupted training from its checkpoint. Figures are means over seeds
-with 95 % intervals of Student's t. An ordering holds if the interval of the differences between rows of equal seed is
-above 0.
+with 95 % intervals of Student's t, of a single seed with bootstrap intervals over clips. An ordering holds if the
+interval of the differences between rows of equal seed is above 0.
 
 Rows with text need a text encoder: --text FOLDER. `--write` replaces the text between the comments
 `<!-- begin NAME -->` and `<!-- end NAME -->` of a document.
@@ -33,6 +33,7 @@ from auralsam2.training.callbacks import BEST, LAST
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.training.run import RECIPE_FILE, train
 from auralsam2.utils.atomic_io import write_file
+from paired import Sums, clip_sums, difference
 from reporting import markdown_table, write_section
 from runs import Runs, dataset_and_split
 
@@ -45,6 +46,8 @@ QUANTILES = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 Scores = dict[tuple[str, int], dict[str, dict[str, float]]]
 """Scores by row and seed, split, and name."""
+ClipSums = dict[tuple[str, int], dict[str, Sums]]
+"""Sums of J&F by row and seed, split, and clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,19 +109,32 @@ def interval(values: list[float]) -> tuple[float, float] | None:
     return fmean(values) - half, fmean(values) + half
 
 
-def verdict(differences: list[float]) -> str:
-    """Return whether an ordering holds, from the difference for each seed."""
+def verdict(mean: float, low: float, high: float) -> str:
+    """Return whether an ordering holds, from the mean difference and the ends of its interval."""
+    if low > 0:
+        return "holds"
+    if high < 0:
+        return "is reversed"
+    return "open: " + ("mean gain" if mean > 0 else "no mean gain")
+
+
+def gain(low: list[Sums], high: list[Sums], differences: list[float]) -> tuple[float, float, float]:
+    """Compute the mean gain of a row over another, and its 95 % interval.
+
+    Args:
+        low: sums of J&F of the one row, for each seed.
+        high: those of the other.
+        differences: between their scores, for each seed.
+    """
     ends = interval(differences)
     if ends is None:
-        return "one seed: " + ("gain" if differences[0] > 0 else "no gain")
-    if ends[0] > 0:
-        return "holds"
-    if ends[1] < 0:
-        return "is reversed"
-    return "open: " + ("mean gain" if fmean(differences) > 0 else "no mean gain")
+        number = difference(high[0], low[0], seed=0)
+        assert number is not None
+        return number["value"], number["low"], number["high"]
+    return fmean(differences), *ends
 
 
-def format_table(table: Table, scores: Scores, seeds: int) -> str:
+def format_table(table: Table, scores: Scores, sums: ClipSums, seeds: int) -> str:
     """Format a table and its orderings as Markdown."""
     published = published_rows(table)
     paper_scores = SCORES if published else ()
@@ -134,11 +150,15 @@ def format_table(table: Table, scores: Scores, seeds: int) -> str:
         results = []
         for split in table.splits:
             for low, high in table.orderings:
-                gains = [
+                differences = [
                     scores[high, seed][split][ORDERING_SCORE] - scores[low, seed][split][ORDERING_SCORE]
                     for seed in range(seeds)
                 ]
-                results.append([f"{low} < {high}", split, _format_mean(gains), verdict(gains)])
+                mean, start, end = gain(
+                    *([sums[row, seed][split] for seed in range(seeds)] for row in (low, high)), differences
+                )
+                cells = f"{mean:.3f} [{start:.3f}, {end:.3f}]", verdict(mean, start, end)
+                results.append([f"{low} < {high}", split, *cells])
         parts.append(markdown_table(["ordering", "split", f"gain in {ORDERING_SCORE}", "result"], results))
     return "\n\n".join(parts)
 
@@ -173,8 +193,8 @@ def trained_model(recipe: TrainingRecipe, folder: Path) -> Path:
 
 def measure(
     table: Table, row: str, recipe: TrainingRecipe, folder: Path, clips: int | None
-) -> dict[str, dict[str, float]]:
-    """Return the scores of a row for one seed, by split.
+) -> tuple[dict[str, dict[str, float]], dict[str, Sums]]:
+    """Return the scores of a row for one seed and the sums of J&F of its clips, by split.
 
     Args:
         table: table with the data set and its splits.
@@ -188,7 +208,8 @@ def measure(
     runs = Runs(model, Path(recipe.data.root), folder, 0, clips)
     prompts = "audio" if recipe.model.text is None else "audio+text"
     reports = {split: runs.report(table.dataset, split, prompts) for split in table.splits}
-    return {split: {name: report["summary"][name]["value"] for name in SCORES} for split, report in reports.items()}
+    scores = {split: {name: report["summary"][name]["value"] for name in SCORES} for split, report in reports.items()}
+    return scores, {split: clip_sums(report["samples"], scores=("j", "f")) for split, report in reports.items()}
 
 
 def read_rows() -> dict[str, list[str]]:
@@ -212,14 +233,14 @@ def compare(name: str, table: Table, plan: Plan) -> str:
         table: rows to compare.
         plan: settings.
     """
-    rows, scores, text = read_rows(), {}, ""
+    rows, scores, sums, text = read_rows(), {}, {}, ""
     for seed in range(plan.seeds):
         for row in table.rows:
             recipe = recipe_of(plan.recipe, [*plan.changes, *rows[row]], seed, plan.text)
             folder = plan.out / row.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
-            scores[row, seed] = measure(table, row, recipe, folder, plan.clips)
+            scores[row, seed], sums[row, seed] = measure(table, row, recipe, folder, plan.clips)
         conditions = describe_plan(plan, seed + 1)
-        text = f"{table.title}. {conditions}\n\n{format_table(table, scores, seed + 1)}"
+        text = f"{table.title}. {conditions}\n\n{format_table(table, scores, sums, seed + 1)}"
         print(f"\n{text}\n", flush=True)
         write_file(plan.out / f"{name}.md", (text + "\n").encode())
         by_row = {row: [scores[row, number] for number in range(seed + 1)] for row in table.rows}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -14,19 +16,19 @@ Sums = dict[str, tuple[float, float]]
 """Sum and number of values by clip."""
 
 
-def clip_sums(samples: list[dict[str, Any]], *, with_target: bool = False) -> Sums:
-    """Sum the IoU of the frames of each clip.
+def clip_sums(samples: list[dict[str, Any]], *, with_target: bool = False, scores: Sequence[str] = ("iou",)) -> Sums:
+    """Sum a score of the frames of each clip.
 
     Args:
         samples: rows of a report of `evaluate`.
         with_target: only frames with a target.
+        scores: names of the scores in the report, of which each frame has the mean.
     """
     sums: Sums = {}
     for row in samples:
         frames = row["frames"]
-        values = [
-            iou for iou, truth in zip(frames["iou"], frames["truth"], strict=True) if truth > 0 or not with_target
-        ]
+        means = (fmean(values) for values in zip(*(frames[score] for score in scores), strict=True))
+        values = [mean for mean, truth in zip(means, frames["truth"], strict=True) if truth > 0 or not with_target]
         total, count = sums.get(row["clip"], (0.0, 0.0))
         sums[row["clip"]] = total + math.fsum(values), count + len(values)
     return sums

@@ -36,6 +36,15 @@ def test_rows_of_a_table_have_different_recipes(tmp_path: Path) -> None:
     assert recipes["paper"].model.prompting != recipes["released"].model.prompting
 
 
+def test_continued_rows_keep_distillation_where_there_are_dense_prompts() -> None:
+    continued, changes = RECIPE.with_name("stampavs-mini-ablations-continued.yaml"), ablations.read_rows()
+    for name in ("pyramid", "prompts"):
+        for row in ablations.read_tables()[name].rows:
+            recipe = ablations.recipe_of(continued, changes[row], 0, None)
+            assert recipe.fuser_from == "mini"
+            assert (recipe.distillation.weight > 0) == recipe.model.prompting.dense
+
+
 def test_interval_of_student_t() -> None:
     """Mean 2, deviation 1, three values: 2 ± 4.303 / √3."""
     assert ablations.interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 2.4843, 2 + 2.4843), abs=1e-3)
@@ -49,18 +58,31 @@ def test_interval_of_student_t() -> None:
         ([-0.1, -0.11, -0.12], "is reversed"),
         ([0.3, 0.1, -0.1], "open: mean gain"),
         ([-0.3, -0.1, 0.1], "open: no mean gain"),
-        ([0.1], "one seed: gain"),
-        ([0.0], "one seed: no gain"),
     ],
 )
 def test_orderings(differences: list[float], expected: str) -> None:
-    assert ablations.verdict(differences) == expected
+    assert ablations.verdict(*ablations.gain([], [], differences)) == expected
+
+
+@pytest.mark.parametrize(
+    ("high", "expected"),
+    [((0.5, 0.6, 0.7), "holds"), ((0.3, 0.4, 0.5), "is reversed"), ((0.3, 0.6, 0.63), "open: mean gain")],
+)
+def test_orderings_of_one_seed_have_intervals_over_clips(high: tuple[float, ...], expected: str) -> None:
+    """Clips of two frames each; the gain is the mean over all frames."""
+    low = {f"clip{number}": (2 * value, 2.0) for number, value in enumerate((0.4, 0.5, 0.6))}
+    other = {f"clip{number}": (2 * value, 2.0) for number, value in enumerate(high)}
+    mean, start, end = ablations.gain([low], [other], [0.0])
+    assert mean == pytest.approx(sum(high) / 3 - 0.5)
+    assert start <= mean <= end
+    assert ablations.verdict(mean, start, end) == expected
 
 
 def test_differences_are_paired_by_seed() -> None:
     """The seeds differ more than the rows; the ordering holds nevertheless."""
     table = ablations.Table(title="", dataset="", splits=["test"], rows=["a", "b"], orderings=[["a", "b"]])
-    text = ablations.format_table(table, rows("a", 0.1, 0.5, 0.9) | rows("b", 0.2, 0.61, 1.0), 3)
+    scores = rows("a", 0.1, 0.5, 0.9) | rows("b", 0.2, 0.61, 1.0)
+    text = ablations.format_table(table, scores, {key: {"test": {}} for key in scores}, 3)
     assert "| a < b | test | 0.103 [0.089, 0.118] | holds |" in text
 
 

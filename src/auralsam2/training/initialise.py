@@ -22,6 +22,7 @@ from auralsam2.paths import is_folder
 from auralsam2.training.recipe import TrainingRecipe
 from auralsam2.utils.weights import load_weights
 
+GAINS = ("visual_gains", "audio_gains")
 AUDIO_ENCODER, FUSER, TEXT_PROJECTION = "audio_encoder.", "fuser.", "text_proj."
 SMALL_GAIN = 0.1
 """Initial gain of prompts beside a coarse mask."""
@@ -104,13 +105,22 @@ def load_audio_encoder(encoder: AudioEncoder, model: str) -> None:
 def load_fuser(network: AuralNetwork, model: str) -> None:
     """Load the fuser of another model; a missing text projection is initialised randomly.
 
+    A fuser with fewer levels takes the first levels, one without text leaves out the text projection.
+
     Raises:
         UnavailableError: the model is missing.
         ConfigError: its fuser has another shape.
     """
-    text = {name: value for name, value in network.fuser.state_dict().items() if name.startswith(TEXT_PROJECTION)}
+    own, levels = network.fuser.state_dict(), network.fuser.config.levels
+    text = {name: value for name, value in own.items() if name.startswith(TEXT_PROJECTION)}
+    weights, fewer = _weights(model, FUSER), levels < ModelConfig.load(download.resolve(model)).fuser.levels
+    weights = {
+        name: value[:levels] if name in GAINS else value
+        for name, value in weights.items()
+        if name in own or not (fewer or name.startswith(TEXT_PROJECTION))
+    }
     try:
-        network.fuser.load_state_dict(text | _weights(model, FUSER))
+        network.fuser.load_state_dict(text | weights)
     except RuntimeError as error:
         raise ConfigError(f"fuser_from {model}: another fuser ({str(error).splitlines()[-1]})") from error
 
