@@ -7,10 +7,10 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from helpers.dataset_trees import write_stampavs
 from helpers.forked_process import ForkedProcess
 from helpers.media_files import numbered, tone, write_clip, write_media
 from helpers.small_training import values, write_parts
@@ -69,18 +69,30 @@ def all_end(numbers: set[int], seconds: float = 30.0) -> bool:
 SEGMENT = ("-m", "auralsam2", "segment")
 
 
-def segmenting(fork: Any, small_model: Path, folder: Path, program: tuple[str, ...] = SEGMENT) -> ForkedProcess:
-    """A run that is in the middle of the second of two inputs."""
-    write_clip(folder / "first.mp4", 1.0)
-    write_media(folder / "second.mp4", [numbered(n % 100) for n in range(120)], fps=2, sound=tone(60.0))
-    process = fork(*program, "first.mp4", "second.mp4", "--model", small_model, "--fps", "2")
-    wait_for(lambda: any((folder / "out" / "second").glob(".*/masks/000003.png")), process)
-    return process
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> tuple[Path, Path]:
+    """A clip of a second, and one of a minute."""
+    folder = tmp_path_factory.mktemp("clips")
+    first = write_clip(folder / "first.mp4", 1.0)
+    pictures = [numbered(n % 100) for n in range(120)]
+    return first, write_media(folder / "second.mp4", pictures, fps=2, sound=tone(60.0))
+
+
+@pytest.fixture
+def segmenting(fork, small_model, clips, tmp_path) -> Callable[..., ForkedProcess]:
+    """Starts a run; returns it in the middle of the second of two inputs."""
+
+    def run(program: tuple[str, ...] = SEGMENT) -> ForkedProcess:
+        process = fork(*program, *clips, "--model", small_model, "--fps", "2")
+        wait_for(lambda: any((tmp_path / "out" / "second").glob(".*/masks/000003.png")), process)
+        return process
+
+    return run
 
 
 @pytest.mark.parametrize(("number", "code"), ENDS)
-def test_segment(fork, small_model, tmp_path, number, code):
-    process = segmenting(fork, small_model, tmp_path)
+def test_segment(segmenting, tmp_path, number, code):
+    process = segmenting()
     got, err = end(process, number)
     assert got == code
     assert err.splitlines()[-1] == INTERRUPTED
@@ -92,8 +104,8 @@ def test_segment(fork, small_model, tmp_path, number, code):
     ]
 
 
-def test_repeated_signals_do_not_interrupt_the_clean_up(fork, small_model, tmp_path):
-    process = segmenting(fork, small_model, tmp_path)
+def test_repeated_signals_do_not_interrupt_the_clean_up(segmenting, tmp_path):
+    process = segmenting()
     for _ in range(20):
         process.send_signal(signal.SIGHUP)
     got, err = end(process, signal.SIGTERM)
@@ -102,7 +114,7 @@ def test_repeated_signals_do_not_interrupt_the_clean_up(fork, small_model, tmp_p
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["first"]
 
 
-def test_ignored_sighup_does_not_stop_the_run(fork, small_model, tmp_path):
+def test_ignored_sighup_does_not_stop_the_run(segmenting, tmp_path):
     """As under nohup."""
     code = (
         "import signal, sys\n"
@@ -110,7 +122,7 @@ def test_ignored_sighup_does_not_stop_the_run(fork, small_model, tmp_path):
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
         "main(sys.argv[1:])\n"
     )
-    process = segmenting(fork, small_model, tmp_path, ("-c", code, "segment"))
+    process = segmenting(("-c", code, "segment"))
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: any((tmp_path / "out" / "second").glob(".*/masks/000010.png")), process)
     assert end(process, signal.SIGTERM)[0] == 143
@@ -132,12 +144,16 @@ def test_train_with_workers(fork, tmp_path, number, code):
     assert not list((tmp_path / "runs").rglob("*.part"))
 
 
-@pytest.mark.parametrize(("number", "code"), ENDS)
-def test_evaluate(fork, small_model, tmp_path, number, code):
-    from helpers.dataset_trees import write_stampavs
+@pytest.fixture(scope="module")
+def many_scenes(tmp_path_factory) -> Path:
+    """A StampAVS that takes longer to evaluate than a signal to arrive."""
+    scenes = [(f"val_{n:05d}", "val", "standard", "single", 5) for n in range(300)]
+    return write_stampavs(tmp_path_factory.mktemp("stamp"), scenes)
 
-    write_stampavs(tmp_path / "stamp", [(f"val_{n:05d}", "val", "standard", "single", 5) for n in range(300)])
-    options = ("--dataset", "stampavs", "--root", "stamp", "--split", "val", "--model", small_model)
+
+@pytest.mark.parametrize(("number", "code"), ENDS)
+def test_evaluate(fork, small_model, many_scenes, tmp_path, number, code):
+    options = ("--dataset", "stampavs", "--root", many_scenes, "--split", "val", "--model", small_model)
     process = fork("-m", "auralsam2", "evaluate", *options, "--report", "report.json", "--save-masks", "masks")
     partial = tmp_path / "report.json.partial.jsonl"
     wait_for(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 3, process)
