@@ -1,9 +1,10 @@
 """Ablations of the paper in miniature: train and evaluate each row of ablations.yaml on StampAVS, print the tables.
 
-    python experiments/ablations.py RECIPE [--tables pyramid,prompts] [--seeds 3] [--set KEY=VALUE] [--write DOCUMENT]
+    python experiments/ablations.py [RECIPE] [--tables pyramid,prompts] [--seeds 3] [--set KEY=VALUE] [--write DOCUMENT]
 
-A row is RECIPE with the changes in ablations.yaml. The file also lists the orderings to test: those of the paper, and
-whether the paper's variant beats the released one. Each row and seed has a folder in --out; a second call reuses
+A row is RECIPE, by default the table's own, with the changes in ablations.yaml. The file also lists the orderings to
+test: those of the paper, and whether the paper's variant beats the released one. Each recipe, row and seed has a folder
+in --out; a second call reuses
 finished trainings and reports, and resumes an interrupted training from its checkpoint. Figures are means over seeds
 with 95 % intervals of Student's t, of a single seed with bootstrap intervals over clips. An ordering holds if the
 interval of the differences between rows of equal seed is above 0.
@@ -38,6 +39,7 @@ from reporting import markdown_table, write_section
 from runs import Runs, dataset_and_split
 
 ABLATIONS_FILE = Path(__file__).with_suffix(".yaml")
+RECIPES = Path(__file__).parents[1] / "recipes"
 TEXT_CHANGE = "model.fuser.modality=audio+text"
 SCORES = ("M_J", "M_F", "J&F")
 ORDERING_SCORE = "J&F"
@@ -62,6 +64,7 @@ class Table:
         paper: number of the paper's table; None for a table that is not in the paper.
         paper_split: `DATASET/SPLIT` of the paper's figures, which are those of Hiera-l.
         names: names of rows in the paper, where they differ.
+        recipe: file name of the recipe that the rows change.
     """
 
     title: str
@@ -72,6 +75,7 @@ class Table:
     paper: str | None = None
     paper_split: str = "v1m/test"
     names: dict[str, str] = field(default_factory=dict)
+    recipe: str = "stampavs-mini-ablations-continued.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +83,7 @@ class Plan:
     """Settings of training and evaluation.
 
     Attributes:
-        recipe: recipe that the rows change.
+        recipe: recipe that the rows change; None for that of each table.
         changes: changes for all rows, `KEY=VALUE`.
         seeds: number of trainings per row.
         text: folder of a text encoder, for rows with text.
@@ -87,7 +91,7 @@ class Plan:
         out: folder of trainings, reports and tables.
     """
 
-    recipe: Path
+    recipe: Path | None
     changes: tuple[str, ...]
     seeds: int
     out: Path
@@ -234,12 +238,13 @@ def compare(name: str, table: Table, plan: Plan) -> str:
         plan: settings.
     """
     rows, scores, sums, text = read_rows(), {}, {}, ""
+    path = plan.recipe or RECIPES / table.recipe
     for seed in range(plan.seeds):
         for row in table.rows:
-            recipe = recipe_of(plan.recipe, [*plan.changes, *rows[row]], seed, plan.text)
-            folder = plan.out / row.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
+            recipe = recipe_of(path, [*plan.changes, *rows[row]], seed, plan.text)
+            folder = plan.out / path.stem / row.replace(", ", "-").replace(" ", "-") / f"seed{seed}"
             scores[row, seed], sums[row, seed] = measure(table, row, recipe, folder, plan.clips)
-        conditions = describe_plan(plan, seed + 1)
+        conditions = describe_plan(path, plan, seed + 1)
         text = f"{table.title}. {conditions}\n\n{format_table(table, scores, sums, seed + 1)}"
         print(f"\n{text}\n", flush=True)
         write_file(plan.out / f"{name}.md", (text + "\n").encode())
@@ -252,7 +257,7 @@ def compare(name: str, table: Table, plan: Plan) -> str:
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("recipe", type=Path)
+    parser.add_argument("recipe", type=Path, nargs="?", help="default: that of each table")
     parser.add_argument("--tables", help="comma-separated; default: all, without --text those without text")
     parser.add_argument("--seeds", type=int, default=3, choices=range(1, len(QUANTILES) + 2), metavar="N")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe of all rows")
@@ -286,13 +291,13 @@ def main() -> int:
     return 0
 
 
-def describe_plan(plan: Plan, seeds: int) -> str:
+def describe_plan(recipe: Path, plan: Plan, seeds: int) -> str:
     """Return the conditions of the figures as a sentence."""
     machine = describe_machine("cpu")
     changes = "".join(f", {change}" for change in plan.changes if change.startswith("trainer."))
     clips = "all clips" if plan.clips is None else f"the first {plan.clips} clips"
     return (
-        f"{plan.recipe.name}{changes}, {seeds} seed{'s' * (seeds > 1)}, {clips} of each split; {machine['cpu']}, "
+        f"{recipe.name}{changes}, {seeds} seed{'s' * (seeds > 1)}, {clips} of each split; {machine['cpu']}, "
         f"{machine['threads']} threads, fp32, torch {machine['torch']}; {date.today().isoformat()}."
     )
 

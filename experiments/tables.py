@@ -36,7 +36,6 @@ from evaluation_tables import Row, Table, available_part, format_table, measure_
 from reporting import conditions_sentence, measurement_conditions, write_section
 from runs import Runs
 
-RECIPE = Path(__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
 BUNDLED = {"ours": "mini", "words": "mini"}
 ZERO_SHOT = "zero-shot"
 """Key whose value is the configuration of a zero-shot pipeline; its SAM 2 is that of `ours`."""
@@ -121,7 +120,7 @@ def own_namer(model: AuralSAM2) -> Path | None:
 def train(tables: dict[str, tuple[str, ablations.Table]], arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
     """Yield number and text of the tables whose rows are trained."""
     plan = ablations.Plan(
-        recipe=RECIPE,
+        recipe=None,
         changes=(f"data.root={arguments.root}", *arguments.set),
         seeds=arguments.seeds,
         clips=arguments.clips,

@@ -12,8 +12,6 @@ import ablations
 from auralsam2.training.recipe import TrainingRecipe
 from helpers.small_training import SCENES, values, write_parts
 
-RECIPE = Path(ablations.__file__).parents[1] / "recipes/stampavs-mini-ablations.yaml"
-
 
 def rows(name: str, *scores: float) -> dict[tuple[str, int], dict[str, dict[str, float]]]:
     return {(name, s): {"test": dict.fromkeys(ablations.SCORES, value)} for s, value in enumerate(scores)}
@@ -21,28 +19,22 @@ def rows(name: str, *scores: float) -> dict[tuple[str, int], dict[str, dict[str,
 
 def test_rows_of_a_table_have_different_recipes(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 40}))
-    content = yaml.safe_load(ablations.ABLATIONS_FILE.read_text(encoding="utf-8"))
-    recipes: dict[str, TrainingRecipe] = {
-        row: ablations.recipe_of(RECIPE, changes, 1, tmp_path) for row, changes in content["rows"].items()
-    }
-    for settings in content["tables"].values():
-        table = ablations.Table(**settings)
-        assert len({recipes[row].to_yaml() for row in table.rows}) == len(table.rows)
+    changes = ablations.read_rows()
+    for table in ablations.read_tables().values():
+        recipes: dict[str, TrainingRecipe] = {
+            row: ablations.recipe_of(ablations.RECIPES / table.recipe, changes[row], 1, tmp_path) for row in table.rows
+        }
+        assert len({recipe.to_yaml() for recipe in recipes.values()}) == len(table.rows)
         assert {row for pair in table.orderings for row in pair} <= set(table.rows)
-        assert {recipes[row].data.dataset for row in table.rows} == {table.dataset}
-    assert recipes["sound and text"].model.fuser.text_width == 40
-    assert {recipe.trainer.seed for recipe in recipes.values()} == {1}
-    assert not recipes["no dense prompts"].model.prompting.dense
-    assert recipes["paper"].model.prompting != recipes["released"].model.prompting
-
-
-def test_continued_rows_keep_distillation_where_there_are_dense_prompts() -> None:
-    continued, changes = RECIPE.with_name("stampavs-mini-ablations-continued.yaml"), ablations.read_rows()
-    for name in ("pyramid", "prompts"):
-        for row in ablations.read_tables()[name].rows:
-            recipe = ablations.recipe_of(continued, changes[row], 0, None)
-            assert recipe.fuser_from == "mini"
-            assert (recipe.distillation.weight > 0) == recipe.model.prompting.dense
+        assert {(recipe.data.dataset, recipe.trainer.seed) for recipe in recipes.values()} == {(table.dataset, 1)}
+        if "sound and text" in recipes:
+            assert recipes["sound and text"].model.fuser.text_width == 40
+        if "released" in recipes:
+            assert recipes["paper"].model.prompting != recipes["released"].model.prompting
+        if table.recipe == "stampavs-mini-ablations-continued.yaml":
+            for recipe in recipes.values():
+                assert recipe.fuser_from == "mini"
+                assert (recipe.distillation.weight > 0) == recipe.model.prompting.dense
 
 
 def test_interval_of_student_t() -> None:
@@ -116,9 +108,9 @@ def test_small_run_trains_each_row_once(tmp_path: Path, monkeypatch: pytest.Monk
     text = document.read_text()
     assert "| no audio, 1 level < no | test-seen |" in text
     scores = json.loads((tmp_path / "out/pyramid.json").read_text())["rows"]["no"][0]["test-seen"]
-    report = json.loads((tmp_path / "out/no/seed0/stampavs.test-seen.audio.own.json").read_text())
+    report = json.loads((tmp_path / "out/recipe/no/seed0/stampavs.test-seen.audio.own.json").read_text())
     assert scores["J&F"] == report["summary"]["J&F"]["value"]
-    saved = TrainingRecipe.load(tmp_path / "out/no-audio-1-level/seed0/recipe.yaml")
+    saved = TrainingRecipe.load(tmp_path / "out/recipe/no-audio-1-level/seed0/recipe.yaml")
     assert (saved.model.fuser.levels, saved.model.fuser.use_audio) == (1, False)
 
     def train_again(*_: object, **__: object) -> None:

@@ -166,15 +166,15 @@ def test_semantic_rows_of_stampavs(call, tmp_path: Path):
 
 def test_stampavs_trains_the_rows_of_ablations(call, tmp_path: Path, monkeypatch):
     write_parts(tmp_path, (*SCENES, *splits("test-seen")))
-    recipe = tmp_path / "recipe.yaml"
+    recipe = tmp_path / ablations.read_tables()["prompts"].recipe
     recipe.write_text(yaml.safe_dump(values(tmp_path, max_steps=1, accumulate=1, validate_every=1)))
-    monkeypatch.setattr(tables, "RECIPE", recipe)
+    monkeypatch.setattr(ablations, "RECIPES", tmp_path)
     code, text = call(tmp_path / "stamp", "4", "--clips", "1")
     assert code == 0
     assert "paper, v1m/test: M_J" in text
     row = next(line for line in text.splitlines() if line.startswith("| audio, 3 levels |"))
     assert row.endswith("| 0.7558 | 0.8412 | 0.7985 |"), "the row of the full model"
-    assert (tmp_path / "trained/no-dense-prompts/seed0/best").is_dir()
+    assert (tmp_path / "trained" / recipe.stem / "no-dense-prompts/seed0/best").is_dir()
 
 
 def test_zero_shot_pipeline_has_a_row(call, tmp_path: Path):
