@@ -67,7 +67,7 @@ matrix:
 results: $(BASELINES:%=trained-%) trained-semantic
 	$(IN)/python experiments/tables.py --root $(STAMP) --table 1,2,3,4,5,7,fig3,combine,fusion --write docs/benchmarks/results.md \
 		--second-stage $(STAGE) --model $(foreach name,$(BASELINES),$(name)=runs/stampavs-mini-$(name)/best)
-	$(IN)/python experiments/ablations.py recipes/stampavs-mini-ablations.yaml --tables "contrast frames,modalities" --seeds 1 \
+	$(IN)/python experiments/ablations.py --tables "contrast frames,modalities" --seeds 1 \
 		--text src/auralsam2/bundled/mini/text --set data.root=$(STAMP) --write docs/benchmarks/results.md
 	$(IN)/python experiments/stage_speed.py --write docs/benchmarks/results.md
 	$(IN)/python experiments/speed_and_quality.py docs/benchmarks/results.md docs/images/figure-1.png
