@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import operator
 import os
 import random
 import re
@@ -43,6 +44,8 @@ from auralsam2.bench.material import write_bench_clip
 
 ENGINES = {"local": ("--jobs", "2"), "shard": (), "ray": ("--engine", "ray", "--jobs", "2")}
 """Options of the runs that are killed."""
+START = operator.attrgetter("__ne__")
+"""Start of a worker that does next to nothing: it compares its number with each row. All processes can import it."""
 TIMING = re.compile(rb'"timing": \{[^}]*\}')
 
 
@@ -194,11 +197,11 @@ def measure_rows(folder: Path, rows: int, engine: str) -> tuple[float, float, fl
     tracemalloc.start()
     before = 0
     selected = SelectedRows(rows=Manifest(path), options=RunOptions(jobs=2))
-    completions: Iterable[Completion[ManifestRow, None]]
+    completions: Iterable[Completion[ManifestRow, Any]]
     if engine == "ray":
         completions = process_on_ray(selected, _start_on, jobs=2, gpus=False)
     else:
-        completions = WorkerPool(return_nothing, jobs=2).process(selected)
+        completions = WorkerPool(START, jobs=2).process(selected)
     with RunJournal(folder / "rows") as journal:
         for completion in completions:
             journal.add(completion.item, "done", {})
@@ -213,17 +216,8 @@ def measure_rows(folder: Path, rows: int, engine: str) -> tuple[float, float, fl
     return first, last, growth
 
 
-def _start_on(_threads: int) -> Callable[[int], Callable[[ManifestRow], None]]:
-    return return_nothing
-
-
-def return_nothing(_number: int) -> Callable[[ManifestRow], None]:
-    """Return the function of a worker that does nothing."""
-    return _ignore
-
-
-def _ignore(_row: ManifestRow) -> None:
-    return None
+def _start_on(_threads: int) -> Callable[[int], Callable[[ManifestRow], Any]]:
+    return START
 
 
 def _complete(out: Path) -> int:

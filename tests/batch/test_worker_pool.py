@@ -112,6 +112,11 @@ def test_a_worker_that_cannot_start_ends_the_run(function: Callable, error: type
         list(WorkerPool(function, jobs=1).process(["a"]))
 
 
+def test_a_start_that_cannot_be_pickled_is_named() -> None:
+    with pytest.raises(Exception, match="pickle"):
+        next(WorkerPool(lambda _number: str, jobs=1).process([1]))
+
+
 def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path) -> None:
     pool = WorkerPool(partial(die_once, tmp_path), jobs=1)
     assert [completion.error for completion in pool.process(["a", "b"])] == [None, None]

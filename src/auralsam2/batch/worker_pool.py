@@ -197,8 +197,9 @@ class _Worker(Generic[Item, Value]):
         context = multiprocessing.get_context("spawn")
         self.connection, other = context.Pipe()
         self._started = False
-        self._process = context.Process(target=_serve, args=(other, self._start, self._number), daemon=True)
-        self._process.start()
+        process = context.Process(target=_serve, args=(other, self._start, self._number), daemon=True)
+        process.start()
+        self._process = process
         other.close()
 
     def _send(self, timeout: float | None) -> None:
