@@ -44,8 +44,9 @@ def test_there_is_a_recipe_for_each_data_set_backbone_and_preset():
         f"{data}-base-plus-{method}" for data in ("v1s", "v1m", "v2", "ref-avs") for method in ("gavs", "sama")
     }
     baselines |= {f"{data}-base-plus-{method}-original" for data in ("v1s", "v1m", "v2") for method in ("gavs", "sama")}
-    own = ("fuser", "words", "words-2", "words-3", "prompts", "prompts-2", "prompts-3", "ablations", "tpavi")
-    mini = {f"stampavs-mini-{name}" for name in (*own, "gavs", "sama", "gavs-words", "sama-words")}
+    own = ("fuser", "words", "words-2", "words-3", "prompts", "prompts-2", "prompts-3", "tpavi")
+    ablations = ("ablations", "ablations-continued")
+    mini = {f"stampavs-mini-{name}" for name in (*own, *ablations, "gavs", "sama", "gavs-words", "sama-words")}
     smaller = {"v1s-tiny-sam21-paper", "v1s-base-plus-sam21-paper"}
     assert names == wanted | baselines | mini | smaller
 
