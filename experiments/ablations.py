@@ -4,10 +4,10 @@
 
 A row is RECIPE, by default the table's own, with the changes in ablations.yaml. The file also lists the orderings to
 test: those of the paper, and whether the paper's variant beats the released one. Each recipe, row and seed has a folder
-in --out; a second call reuses
-finished trainings and reports, and resumes an interrupted training from its checkpoint. Figures are means over seeds
-with 95 % intervals of Student's t, of a single seed with bootstrap intervals over clips. An ordering holds if the
-interval of the differences between rows of equal seed is above 0.
+in --out; a second call reuses finished trainings and reports, and resumes an interrupted training from its checkpoint.
+Figures are means over seeds with 95 % intervals of Student's t; those of a single seed have none. An ordering holds if
+the interval of the differences between rows of equal seed is above 0. For a single seed, it is the bootstrap interval
+over clips.
 
 Rows with text need a text encoder: --text FOLDER. `--write` replaces the text between the comments
 `<!-- begin NAME -->` and `<!-- end NAME -->` of a document.
