@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import re
+import threading
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -27,6 +28,10 @@ from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.outputs.postprocessing import PostProcessing, postprocess_items
 from auralsam2.studio import exports, mask_codec
 from auralsam2.studio.commands import ExportCommand
+from auralsam2.studio.exports import ExportOrder
+from auralsam2.studio.jobs import ExportJob
+from auralsam2.studio.session_state import SessionState
+from auralsam2.studio.storage import SessionFolder
 from helpers.media_files import number_of, numbered, write_clip
 from helpers.studio_pages import FPS, TICKS, Page, Studio, wait_for
 
@@ -230,6 +235,26 @@ def test_export_without_masks_or_of_an_unknown_kind(studio: Studio, clip: Path) 
     for wish in ({"kind": "coco", "threshold": 99}, {"kind": "coco", "score": "NaN"}, {}, []):
         assert studio.client.post(f"/api/sessions/{name}/export", json=wish).status_code == 422
     assert studio.client.post(f"/api/sessions/{name}/export", content=bytes(200_000)).status_code == 413
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_export_no_longer_runs_when_its_end_is_published(studio: Studio, clip: Path, cancelled: bool) -> None:
+    """A page may order the next export as soon as it gets the message."""
+    state = SessionState.load(SessionFolder(studio.home / "sessions" / studio.upload(clip)))
+    ready, ends = threading.Event(), []
+
+    def publish(message: dict[str, Any]) -> None:
+        assert ready.wait(20)
+        if message["is"] in ("done", "cancelled"):
+            ends.append((message["is"], job.running))
+
+    job = ExportJob(ExportOrder.of(state, ExportCommand(kind="session")), publish)
+    if cancelled:
+        job.cancel()
+    ready.set()
+    job.join()
+    assert len(ends) == 1
+    assert not ends[0][1]
 
 
 @pytest.mark.parametrize("kind", ["overlay", "masks", "cvat", "coco", "frames", "session"])

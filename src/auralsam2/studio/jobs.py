@@ -164,6 +164,7 @@ class ExportJob:
 
     Attributes:
         progress: progress message with the estimated remaining seconds.
+        running: whether the export is running; False before the message about its end is published.
     """
 
     def __init__(self, order: ExportOrder, publish: Callable[[dict[str, Any]], None]) -> None:
@@ -171,13 +172,9 @@ class ExportJob:
         self._stop = threading.Event()
         self._started = self._last_report = time.monotonic()
         self.progress: dict[str, Any] = {"what": "export", "kind": order.kind, "done": 0, "total": None, "eta": None}
+        self.running = True
         self._thread = threading.Thread(target=self._write, name=f"export-{order.kind}", daemon=True)
         self._thread.start()
-
-    @property
-    def running(self) -> bool:
-        """Whether the export is running."""
-        return self._thread.is_alive()
 
     def cancel(self) -> None:
         """Stop at the next step."""
@@ -188,20 +185,22 @@ class ExportJob:
         self._thread.join()
 
     def _write(self) -> None:
-        message = {"what": "export", "kind": self._order.kind}
+        outcome = self._outcome()
+        self.running = False
+        self._publish({"what": "export", "kind": self._order.kind} | outcome)
+
+    def _outcome(self) -> dict[str, str]:
+        """Write the export; returns how it ended."""
         try:
             write_export(self._order, self._advance)
         except _CancelledError:
-            self._publish({"is": "cancelled"} | message)
+            return {"is": "cancelled"}
         except AuralError as error:
-            self._publish(
-                {"is": "cancelled", "error": public_message(error, self._order.folder, self._order.name)} | message
-            )
+            return {"is": "cancelled", "error": public_message(error, self._order.folder, self._order.name)}
         except Exception:
             _log.exception("export of %s", self._order.kind)
-            self._publish({"is": "cancelled", "error": "the export failed: see the server's log"} | message)
-        else:
-            self._publish({"is": "done"} | message)
+            return {"is": "cancelled", "error": "the export failed: see the server's log"}
+        return {"is": "done"}
 
     def _advance(self, done: int, total: int) -> None:
         if self._stop.is_set():
