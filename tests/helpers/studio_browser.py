@@ -225,7 +225,12 @@ class Screen:
         return answer.json()
 
     def click(self, x: float, y: float, **how: Any) -> None:
-        """Click on a pixel of the source, and wait for the repainted mask."""
+        """Click on a pixel of the picture at the playhead, and wait for the repainted mask."""
+        playhead = "() => document.querySelector('.lanes').getAttribute('aria-valuenow')"
+        self.settles(
+            lambda: self.page.locator(".ink").get_attribute("data-tick") == self.page.evaluate(playhead),
+            "the picture at the playhead is shown",
+        )
         self.painted(lambda: self._click(x, y, **how))
 
     def _click(self, x: float, y: float, *, modifiers: tuple[str, ...] = (), **how: Any) -> None:

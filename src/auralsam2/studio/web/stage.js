@@ -133,6 +133,7 @@ export class Stage {
       if (this.#session.playing && tick < this.shown) return;
     }
     this.shown = tick;
+    this.ink.dataset.tick = tick;
     this.#drawPicture();
     this.paintMasks();
   }
