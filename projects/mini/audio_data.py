@@ -83,9 +83,12 @@ class TaggingSamples:
         trained = splits.asset_pool(collection, held_out, "train").targets
         source = "test-new-sound" if split == "held-out" else "train"
         has_spare = split != "held-out" or bool(held_out.recordings) or recordings is None
-        self.plain_sources = splits.asset_pool(collection, held_out, source).targets if has_spare else ()
+        self.plain_sources: tuple[Category, ...] = ()
+        if has_spare:
+            self.plain_sources = splits.asset_pool(collection, held_out, source).targets
         self.noises: tuple[Recording, ...] = ()
-        self.sources, names = self.plain_sources, tuple(category.name for category in trained)
+        self.sources: tuple[Category, ...] = self.plain_sources
+        names = tuple(category.name for category in trained)
         if recordings is not None:
             excluded = frozenset(splits.read_splits().categories)
             known = _read_folder(recordings, "train", excluded)

@@ -101,14 +101,22 @@ class CompositeStream(Scenes):
         self._pool = pool = photograph_pool(sources, cutouts, check=False)
         self._sources = replace(sources, masks=())  # the cutouts hold them
         pictures = [picture for category in pool.targets for picture in category.pictures] + [*pool.silent]
-        self.classes = tuple(sorted({picture.name for picture in pictures}))
+        self.classes = tuple(sorted({str(picture.name) for picture in pictures}))
         self.sources = tuple(picture.key for picture in pictures)
 
     def __getitem__(self, number: int) -> SceneClip:
         """Draw scene `number`."""
-        shape = {"seed": self.seed, "size": self.size, "frames": self.frames}
-        scene = draw_real_scene(self._pool, self._sources, _SPLITS[self.split], number, kind="silence", **shape)
-        return SceneClip.of(scene, [self.classes.index(item.role.picture.name) for item in scene.objects])
+        scene = draw_real_scene(
+            self._pool,
+            self._sources,
+            _SPLITS[self.split],
+            number,
+            kind="silence",
+            seed=self.seed,
+            size=self.size,
+            frames=self.frames,
+        )
+        return SceneClip.of(scene, [self.classes.index(str(item.role.picture.name)) for item in scene.objects])
 
 
 class MixedScenes(Scenes):

@@ -205,6 +205,7 @@ class Scenes(ABC):
         sources: names of all images from which the clips are made.
     """
 
+    split: SceneSplit
     classes: tuple[str, ...]
     sources: tuple[str, ...]
 

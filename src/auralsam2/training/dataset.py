@@ -85,6 +85,26 @@ def join_clips(clips: Sequence[TrainingClip]) -> TrainingClip:
     )
 
 
+class EpochOrder:
+    """Random order of samples, another one in each epoch.
+
+    Args:
+        count: number of samples, and length of an epoch.
+        seed: numbers that determine the orders, with that of the epoch.
+    """
+
+    def __init__(self, count: int, seed: tuple[int, ...]) -> None:
+        self.count, self.seed = count, seed
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    def __getitem__(self, draw: int) -> int:
+        """Return the index of a draw's sample."""
+        epoch, position = divmod(draw, self.count)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
+        return int(self._epoch[1][position])
+
+
 class TrainingClips(Dataset[TrainingClip]):
     """Clips of a split by draw number.
 
@@ -118,17 +138,10 @@ class TrainingClips(Dataset[TrainingClip]):
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
         self.cache, self.voices, self.frames_per_clip, self.rivals = cache, voices, frames_per_clip, rivals
         self.more_voices = more_voices
-        self._order: tuple[int, np.ndarray] | None = None
+        self._order = EpochOrder(len(samples), (seed, ORDER))
 
     def __len__(self) -> int:
         return len(self.samples)
-
-    def place(self, draw: int) -> int:
-        """Return the index of a draw's sample."""
-        epoch, position = divmod(draw, len(self.samples))
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.samples))
-        return int(self._order[1][position])
 
     def __getitem__(self, draw: int) -> TrainingClip:
         """Load and augment a clip.
@@ -137,7 +150,7 @@ class TrainingClips(Dataset[TrainingClip]):
             InputError: a file cannot be read.
         """
         random = np.random.default_rng((self.seed, CHANGES, draw))
-        sample = self.samples[self.place(draw)]
+        sample = self.samples[self._order[draw]]
         spare = len(sample.frames) - self.frames
         window = audio_window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
         seconds = None

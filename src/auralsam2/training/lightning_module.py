@@ -152,9 +152,8 @@ class ClipModule(LoadedModule):
             torch.manual_seed(self._seed(DROPOUT, clip.draw))
             for name, value in self.clip_losses(clip).items():
                 sums[name] = sums[name] + value if name in sums else value
-        means = {name: value / len(together) for name, value in sums.items()} if len(together) > 1 else sums
-        self.log_dict({f"train/{name}": value.detach() for name, value in means.items()}, batch_size=len(together))
-        return means["loss"]
+        self.log_terms(sums, len(together))
+        return sums["loss"] / len(together)
 
     def join(self, clips: list[TrainingClip]) -> list[TrainingClip]:
         """Join clips that the network can compute at once."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 
 from auralsam2.training.dataset import Draws, build_loader
 
@@ -22,6 +24,22 @@ class LoadedModule(pl.LightningModule):
     clips: Any
     held_out: Any
     steps: int
+    _terms: tuple[int, int, dict[str, torch.Tensor]] = (-1, 0, {})
+
+    def log_terms(self, sums: Mapping[str, torch.Tensor], clips: int) -> None:
+        """Log terms of the loss as means over the clips of the present step.
+
+        Args:
+            sums: sums over the clips of one pass; a step has `trainer.accumulate / trainer.clips_per_pass` passes.
+            clips: number of these clips.
+        """
+        step, count, totals = self._terms
+        if step != self.global_step:
+            count, totals = 0, {}
+        totals = totals | {name: totals.get(name, 0) + value.detach() for name, value in sums.items()}
+        self._terms = self.global_step, count + clips, totals
+        means = {f"train/{name}": value / (count + clips) for name, value in totals.items()}
+        self.log_dict(means, batch_size=clips)
 
     def train_dataloader(self) -> Any:
         """Load the draws from the current step on."""

@@ -16,7 +16,7 @@ from auralsam2.data.sample import Sample
 from auralsam2.errors import UnavailableError
 from auralsam2.semantics.second_stage import square_guide, square_picture
 from auralsam2.semantics.stage_config import SecondStageConfig
-from auralsam2.training.dataset import crop_frames
+from auralsam2.training.dataset import EpochOrder, crop_frames
 from auralsam2.training.semantic_recipe import SemanticDataConfig
 
 ORDER, GUIDES, FRAMES = 4, 5, 6
@@ -65,19 +65,10 @@ class SemanticClips(Dataset[SemanticClip]):
         seed: int = 0,
     ) -> None:
         self.samples, self.stage, self.data, self.training, self.seed = samples, stage, data, training, seed
-        self._order: tuple[int, np.ndarray] | None = None
+        self._order = EpochOrder(len(samples), (seed, ORDER)) if training and data.shuffle else None
 
     def __len__(self) -> int:
         return len(self.samples)
-
-    def place(self, draw: int) -> int:
-        """Return the index of a draw's sample."""
-        epoch, position = divmod(draw, len(self.samples))
-        if not (self.training and self.data.shuffle):
-            return position
-        if self._order is None or self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((self.seed, ORDER, epoch)).permutation(len(self.samples))
-        return int(self._order[1][position])
 
     def __getitem__(self, draw: int) -> SemanticClip:
         """Load a clip.
@@ -86,7 +77,7 @@ class SemanticClips(Dataset[SemanticClip]):
             InputError: a file cannot be read.
             UnavailableError: a mask of the first stage is missing.
         """
-        sample = self.samples[self.place(draw)]
+        sample = self.samples[draw % len(self) if self._order is None else self._order[draw]]
         labelled = [number for number, flag in enumerate(sample.supervised) if flag]
         log_mel = load_audio(sample)
         repeated = self.training and labelled == [0]

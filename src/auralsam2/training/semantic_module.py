@@ -54,7 +54,7 @@ class SemanticModule(LoadedModule):
         output = self.network(clip.pixels, clip.guide, clip.log_mel, clip.classes)
         # Mask2Former has one value for each part; the sum over all predictions is its loss.
         loss = output.loss.sum()
-        self.log("train/loss", loss.detach(), batch_size=1)
+        self.log_terms({"loss": loss}, 1)
         return loss
 
     def validation_step(self, clip: SemanticClip, _number: int) -> None:
