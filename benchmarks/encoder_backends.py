@@ -8,13 +8,14 @@ The encoder has random weights. Each way encodes the same image; the rounds take
 - processor s, wall s: median processor time (all threads added) and wall time of an image, in seconds;
 - first s: wall time of the first image with its preparation (conversion, compilation);
 - difference: relative difference of the stride-16 map to that of torch in float32;
-- of GEMM rate: floating-point operations a second, divided by those of one product of 2048 x 2048 matrices in the same
-  precision on this machine.
+- of GEMM rate: floating-point operations a second, divided by those of one matrix product in the same precision on this
+  machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
@@ -50,24 +51,48 @@ def torch_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
 
 def sdpa_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
     """Encode with PyTorch's operators and its fused attention."""
-    encode = torch_encoder(sam2, dtype)
-
-    def encode_fused(pixels: torch.Tensor) -> torch.Tensor:
-        backbone = sam2.vision_encoder
-        implementation = backbone.config._attn_implementation
-        backbone.set_attn_implementation("sdpa")
-        try:
-            return encode(pixels)
-        finally:
-            backbone.set_attn_implementation(implementation)
-
-    return encode_fused
+    # A change of the attention of `sam2` itself would compile the other ways again.
+    other = copy.deepcopy(sam2)
+    other.vision_encoder.set_attn_implementation("sdpa")
+    return torch_encoder(other, dtype)
 
 
 def compiled_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
     """Encode with `torch.compile`, which needs a C++ compiler."""
     encoder = torch.compile(torch_encoder(sam2, dtype), dynamic=False)
     return lambda pixels: encoder(pixels)
+
+
+def tuned_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
+    """Encode with `torch.compile`, constant weights and a search for the fastest kernels."""
+    encoder = torch.compile(torch_encoder(sam2, dtype), dynamic=False, options={"freezing": True, "max_autotune": True})
+    return lambda pixels: encoder(pixels)
+
+
+class CoarseMap(nn.Module):
+    """Image encoder with its stride-16 map as the only output, as an exporter needs it."""
+
+    def __init__(self, sam2: Sam2VideoModel) -> None:
+        super().__init__()
+        self.encoder = sam2.vision_encoder
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the neck's map at stride 16."""
+        return self.encoder(pixels, return_dict=True).fpn_hidden_states[2]
+
+
+def onnx_encoder(sam2: Sam2VideoModel, dtype: torch.dtype, folder: Path) -> Encoder:
+    """Encode with ONNX Runtime, which needs the packages `onnxruntime` and `onnxscript`."""
+    import onnxruntime
+
+    side, file = input_side(sam2), folder / "encoder.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(CoarseMap(sam2), (torch.zeros(1, 3, side, side),), file, dynamo=True, verbose=False)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda pixels: torch.from_numpy(session.run(None, {name: pixels.numpy()})[0])
 
 
 def channels_last_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
@@ -92,6 +117,10 @@ def openvino_encoder(sam2: Sam2VideoModel, dtype: torch.dtype, cache: Path) -> E
     return lambda pixels: encoder(pixels).maps[2]
 
 
+CONVERTED = (onnx_encoder, openvino_encoder)
+"""Ways that write a graph into a folder."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     makers: dict[str, tuple[Callable[..., Encoder], torch.dtype]] = {
@@ -100,7 +129,9 @@ def main(arguments: list[str] | None = None) -> int:
         "sdpa-bf16": (sdpa_encoder, torch.bfloat16),
         "channels-last-bf16": (channels_last_encoder, torch.bfloat16),
         "compile-bf16": (compiled_encoder, torch.bfloat16),
+        "compile-tuned-bf16": (tuned_encoder, torch.bfloat16),
         "int8": (int8_encoder, torch.float32),
+        "onnx-fp32": (onnx_encoder, torch.float32),
         "openvino-fp32": (openvino_encoder, torch.float32),
         "openvino-bf16": (openvino_encoder, torch.bfloat16),
     }
@@ -123,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
             build_sam2(options.backbone, options.image_size),
             {name: makers[name] for name in options.ways},
             options.rounds,
-            Path(folder) / "openvino",
+            Path(folder),
         )
     print(f"hiera-{options.backbone} at {options.image_size} px, median of {options.rounds} images")
     print(f"{'way':20}{'processor s':>12}{'wall s':>9}{'first s':>9}{'difference':>12}{'of GEMM rate':>14}")
@@ -145,7 +176,7 @@ def measure(
     sam2: Sam2VideoModel,
     makers: dict[str, tuple[Callable[..., Encoder], torch.dtype]],
     rounds: int,
-    cache: Path,
+    folder: Path,
 ) -> list[dict[str, Any]]:
     """Measure the ways in turn; returns a row for each, with `error` for those that this machine does not have."""
     side = input_side(sam2)
@@ -159,7 +190,7 @@ def measure(
         began = time.perf_counter()
         try:
             with warnings.catch_warnings(action="ignore"):
-                encoder = make(sam2, dtype, cache) if make is openvino_encoder else make(sam2, dtype)
+                encoder = make(sam2, dtype, folder / name) if make in CONVERTED else make(sam2, dtype)
                 output = encoder(pixels)
         except Exception as error:
             rows[name] = {"way": name, "error": " ".join(str(error).split())[:100]}
