@@ -81,8 +81,10 @@ def shoot(page: Page, name: str) -> None:
 
 
 def rename(page: Page, name: str) -> None:
-    """Rename the selected object."""
+    """Rename the selected object, as soon as it is no draft."""
+    page.wait_for_selector(".object.chosen:not(.draft)")
     page.keyboard.press("F2")
+    page.wait_for_selector(".object input.name")
     page.keyboard.type(name)
     page.keyboard.press("Enter")
 
