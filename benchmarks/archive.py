@@ -169,8 +169,11 @@ def kill_runs(
         if all(command.poll() == 0 for command in commands):
             commands = []
             actual = read_results(out)
-            totals["differences"] += sum(actual.get(name) != content for name, content in expected.items())
-            totals["differences"] += len(actual.keys() - expected.keys())
+            different = sorted(name for name in actual | expected if actual.get(name) != expected.get(name))
+            for name in different:
+                print(f"{name}: {'differs' if name in actual and name in expected else 'missing or left over'}")
+                _keep(out / name, out.parent / "different" / name)
+            totals["differences"] += len(different)
             totals["runs"] += 1
             state.save(f"kills {kind}", totals)
             shutil.rmtree(out)
@@ -218,6 +221,13 @@ def measure_rows(folder: Path, rows: int, engine: str) -> tuple[float, float, fl
 
 def _start_on(_threads: int) -> Callable[[int], Callable[[ManifestRow], Any]]:
     return START
+
+
+def _keep(file: Path, copy: Path) -> None:
+    """Copy a file that differs, if there is one, to look at it."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        shutil.copyfile(file, copy)
 
 
 def _complete(out: Path) -> int:

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import av
 import jsonschema
@@ -19,6 +20,7 @@ from auralsam2.media.audio_track import SoundTrack
 from auralsam2.outputs import rle
 from auralsam2.outputs.overlay import draw_overlay
 from auralsam2.outputs.result_json import SCHEMA_FILE
+from auralsam2.utils.atomic_io import claim
 from helpers.media_files import click, number_of, numbered, tone, write_clip, write_media
 
 ALL = "overlay,masks,json,coco,frames"
@@ -209,6 +211,25 @@ def test_resume_repeats_mismatched_results(segment, clip, small_model, tmp_path,
     else:
         monkeypatch.setattr("auralsam2.outputs.request.__version__", "0.0.0")
     assert [segment(clip, *options).lines[0]["status"] for _ in range(2)] == ["done", "skipped"]
+
+
+def test_resume_removes_what_a_run_left_that_was_killed_after_its_results_appeared(segment, clip, tmp_path):
+    assert segment(clip).code == 0
+    folder = tmp_path / "out" / "dog"
+    files = sorted(folder.rglob("*"))
+    hidden = folder / ".auralsam2-0a1b2c3d.part"
+    hidden.mkdir()
+    (hidden / "rows.jsonl").write_text("{}\n")
+    (folder / ".auralsam2.lock").touch()
+    with ThreadPoolExecutor(1) as other:
+        lock = claim(folder)
+        assert other.submit(lock.__enter__).result(), "another run is writing there"
+        assert segment(clip, "--resume", "--json").lines[0]["status"] == "skipped"
+        assert hidden.exists()
+        other.submit(lock.__exit__, None, None, None).result()
+    (folder / ".auralsam2.lock").touch()
+    assert segment(clip, "--resume", "--json").lines[0]["status"] == "skipped"
+    assert sorted(folder.rglob("*")) == files
 
 
 def test_resume_without_pending_inputs_loads_no_model(segment, clip, small_model, tmp_path):

@@ -340,6 +340,7 @@ class VideoWorker:
 
     def _is_done(self, task: VideoTask, request: str) -> bool:
         from auralsam2.outputs.result_folder import is_complete
+        from auralsam2.utils.atomic_io import remove_leftovers
 
         remote = task.options.remote
         if remote is not None:
@@ -350,7 +351,10 @@ class VideoWorker:
                     return False
             except OSError:
                 return False
-        return is_complete(task.folder, request, task.options.save)
+        complete = is_complete(task.folder, request, task.options.save)
+        if complete:
+            remove_leftovers(task.folder)
+        return complete
 
 
 def check_resume(job: SegmentOptions) -> None:

@@ -179,9 +179,20 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs have left in a folder of complete results, unless another run is writing there."""
+    if _hidden_folders(folder) or (folder / _LOCK).exists():
+        with suppress(OutputError, OSError), claim(folder) as held:
+            if held:
+                _sweep(folder)
+
+
+def _hidden_folders(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        leftovers = [e.path for e in entries if _NAME.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
-    for path in leftovers:
+        return [entry.path for entry in entries if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
+
+
+def _sweep(folder: Path) -> None:
+    for path in _hidden_folders(folder):
         _log.info("%s: removing the files of a killed run", path)
         shutil.rmtree(path)
