@@ -52,7 +52,7 @@ def test_pictures_stay_and_labels_follow_the_sound(tree, voices):
         assert torch.equal(one.pixels, other.pixels)
         assert other.log_mel.shape == one.log_mel.shape
         others += not torch.equal(one.labels, other.labels)
-        sample = anew.samples[anew.place(number)]
+        sample = anew.samples[anew.order[number]]
         shapes = torch.stack(
             [torch.stack([read_mask(path, SIZE) for path in paths[: len(other.labels)]]) for paths in sample.objects]
         )
@@ -176,7 +176,7 @@ def test_what_keeps_silent_is_looked_for_where_it_is_asked_for(tree, voices):
     asked = TrainingClips(given, SIZE, FRAMES, AugmentConfig(remix_audio=1.0), seed=0, voices=voices, rivals=True)
     assert clips(tree, voices, 1.0)[0].rivals is None
     for number in range(6):
-        clip, sample = asked[number], given[asked.place(number)]
+        clip, sample = asked[number], given[asked.order[number]]
         assert not (clip.rivals & clip.labels).any()
         if len(sample.frames) == FRAMES:  # else a window, whose place is drawn
             shapes = torch.stack([torch.stack([read_mask(path, SIZE) for path in paths]) for paths in sample.objects])

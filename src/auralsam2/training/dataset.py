@@ -138,7 +138,7 @@ class TrainingClips(Dataset[TrainingClip]):
         self.samples, self.size, self.frames, self.augment, self.seed = samples, size, frames, augment, seed
         self.cache, self.voices, self.frames_per_clip, self.rivals = cache, voices, frames_per_clip, rivals
         self.more_voices = more_voices
-        self._order = EpochOrder(len(samples), (seed, ORDER))
+        self.order = EpochOrder(len(samples), (seed, ORDER))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -150,7 +150,7 @@ class TrainingClips(Dataset[TrainingClip]):
             InputError: a file cannot be read.
         """
         random = np.random.default_rng((self.seed, CHANGES, draw))
-        sample = self.samples[self._order[draw]]
+        sample = self.samples[self.order[draw]]
         spare = len(sample.frames) - self.frames
         window = audio_window(sample, int(random.integers(spare + 1)) if spare > 0 else 0, self.frames)
         seconds = None
