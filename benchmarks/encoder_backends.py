@@ -22,6 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -57,15 +58,9 @@ def sdpa_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
     return torch_encoder(other, dtype)
 
 
-def compiled_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
-    """Encode with `torch.compile`, which needs a C++ compiler."""
-    encoder = torch.compile(torch_encoder(sam2, dtype), dynamic=False)
-    return lambda pixels: encoder(pixels)
-
-
-def tuned_encoder(sam2: Sam2VideoModel, dtype: torch.dtype) -> Encoder:
-    """Encode with `torch.compile`, constant weights and a search for the fastest kernels."""
-    encoder = torch.compile(torch_encoder(sam2, dtype), dynamic=False, options={"freezing": True, "max_autotune": True})
+def compiled_encoder(sam2: Sam2VideoModel, dtype: torch.dtype, **options: bool) -> Encoder:
+    """Encode with `torch.compile`, which needs a C++ compiler, and takes the options of inductor."""
+    encoder = torch.compile(torch_encoder(sam2, dtype), dynamic=False, options=options or None)
     return lambda pixels: encoder(pixels)
 
 
@@ -129,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         "sdpa-bf16": (sdpa_encoder, torch.bfloat16),
         "channels-last-bf16": (channels_last_encoder, torch.bfloat16),
         "compile-bf16": (compiled_encoder, torch.bfloat16),
-        "compile-tuned-bf16": (tuned_encoder, torch.bfloat16),
+        "compile-tuned-bf16": (partial(compiled_encoder, freezing=True, max_autotune=True), torch.bfloat16),
         "int8": (int8_encoder, torch.float32),
         "onnx-fp32": (onnx_encoder, torch.float32),
         "openvino-fp32": (openvino_encoder, torch.float32),

@@ -228,6 +228,10 @@ def test_resume_removes_what_a_run_left_that_was_killed_after_its_results_appear
         assert hidden.exists()
         other.submit(lock.__exit__, None, None, None).result()
     (folder / ".auralsam2.lock").touch()
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text(f"uri,id\n{clip},dog\n")
+    assert "complete: " in segment("--manifest", manifest, "--dry-run").out
+    assert hidden.exists()
     assert segment(clip, "--resume", "--json").lines[0]["status"] == "skipped"
     assert sorted(folder.rglob("*")) == files
 

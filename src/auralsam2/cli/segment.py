@@ -311,7 +311,7 @@ def _segment(tasks: list[VideoTask], job: SegmentOptions, worker: VideoWorker, r
     pending = []
     for task in tasks:
         with report.failures_of(task.label):
-            if worker.skips(task):
+            if worker.skip(task):
                 report.skipped(task.label, task.place)
             else:
                 pending.append(task)

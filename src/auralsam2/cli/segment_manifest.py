@@ -147,7 +147,7 @@ class RowWorker:
                 task.options.open(task.video)
         elif task.identity is None or not self._worker.skips(task):
             task = dataclasses.replace(task, video=copies.enter_context(media_file(row.uri)))
-        if self._worker.skips(task):
+        if self._worker.skip(task):
             return RowResult(status="skipped", place=task.place)
         try:
             self._worker.load()

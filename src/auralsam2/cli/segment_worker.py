@@ -233,6 +233,15 @@ class VideoWorker:
         """Return whether the results of a video are complete."""
         return self._is_done(task, self._request(task))
 
+    def skip(self, task: VideoTask) -> bool:
+        """Return whether the results of a video are complete; if so, remove what killed runs have left beside them."""
+        from auralsam2.utils.atomic_io import remove_leftovers
+
+        complete = self.skips(task)
+        if complete and task.options.remote is None:
+            remove_leftovers(task.folder)
+        return complete
+
     def load(self) -> AuralSAM2:
         """Return the model; the first call loads it.
 
@@ -340,7 +349,6 @@ class VideoWorker:
 
     def _is_done(self, task: VideoTask, request: str) -> bool:
         from auralsam2.outputs.result_folder import is_complete
-        from auralsam2.utils.atomic_io import remove_leftovers
 
         remote = task.options.remote
         if remote is not None:
@@ -351,10 +359,7 @@ class VideoWorker:
                     return False
             except OSError:
                 return False
-        complete = is_complete(task.folder, request, task.options.save)
-        if complete:
-            remove_leftovers(task.folder)
-        return complete
+        return is_complete(task.folder, request, task.options.save)
 
 
 def check_resume(job: SegmentOptions) -> None:

@@ -86,20 +86,22 @@ def join_clips(clips: Sequence[TrainingClip]) -> TrainingClip:
 
 
 class EpochOrder:
-    """Random order of samples, another one in each epoch.
+    """Order of the samples in each epoch.
 
     Args:
         count: number of samples, and length of an epoch.
-        seed: numbers that determine the orders, with that of the epoch.
+        seed: numbers that determine the random orders, with that of the epoch; None to keep the order of the samples.
     """
 
-    def __init__(self, count: int, seed: tuple[int, ...]) -> None:
+    def __init__(self, count: int, seed: tuple[int, ...] | None) -> None:
         self.count, self.seed = count, seed
         self._epoch: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, draw: int) -> int:
         """Return the index of a draw's sample."""
         epoch, position = divmod(draw, self.count)
+        if self.seed is None:
+            return position
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, np.random.default_rng((*self.seed, epoch)).permutation(self.count)
         return int(self._epoch[1][position])
@@ -139,6 +141,7 @@ class TrainingClips(Dataset[TrainingClip]):
         self.cache, self.voices, self.frames_per_clip, self.rivals = cache, voices, frames_per_clip, rivals
         self.more_voices = more_voices
         self.order = EpochOrder(len(samples), (seed, ORDER))
+        """Index of the sample of each draw."""
 
     def __len__(self) -> int:
         return len(self.samples)

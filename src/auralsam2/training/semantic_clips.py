@@ -65,7 +65,8 @@ class SemanticClips(Dataset[SemanticClip]):
         seed: int = 0,
     ) -> None:
         self.samples, self.stage, self.data, self.training, self.seed = samples, stage, data, training, seed
-        self._order = EpochOrder(len(samples), (seed, ORDER)) if training and data.shuffle else None
+        self.order = EpochOrder(len(samples), (seed, ORDER) if training and data.shuffle else None)
+        """Index of the sample of each draw."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -77,7 +78,7 @@ class SemanticClips(Dataset[SemanticClip]):
             InputError: a file cannot be read.
             UnavailableError: a mask of the first stage is missing.
         """
-        sample = self.samples[draw % len(self) if self._order is None else self._order[draw]]
+        sample = self.samples[self.order[draw]]
         labelled = [number for number, flag in enumerate(sample.supervised) if flag]
         log_mel = load_audio(sample)
         repeated = self.training and labelled == [0]
