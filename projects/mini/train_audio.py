@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
-from auralsam2.config import AudioEncoderConfig
+from auralsam2.config import AudioEncoderConfig, ModelConfig
 from auralsam2.errors import ConfigError
 from auralsam2.evaluation.metrics import auroc
-from auralsam2.modeling.audio_encoder import AudioEncoder
+from auralsam2.hub import download
+from auralsam2.modeling.audio_encoder import AudioEncoder, SpectrogramMaps
+from auralsam2.modeling.log_mel import OFFSET
 from auralsam2.training.initialise import AUDIO_ENCODER, load_audio_encoder
 from auralsam2.utils.atomic_io import Staging, writing
-from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
-from projects.mini.audio_data import AudioSplit, TaggingSamples, final_splits
+from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
+from projects.mini.audio_data import AudioSplit, TaggingBatch, TaggingSamples, final_splits
 from projects.mini.audio_tagger import AudioTagger, TaggerOutput, tagging_loss
+from projects.mini.sam2_model import BACKBONE
 from projects.mini.stage_loop import Recipe, Schedule, Stage, run_stage
 
 _TEST_BATCH = 32
@@ -33,11 +38,14 @@ class AudioRecipe(Schedule, Recipe):
 
     Attributes:
         encoder: shape of the encoder.
-        start: model whose audio encoder's weights start; its tokens are the target of `token_weight`. None for random
-            weights.
+        start: model whose audio encoder's weights start. None for random weights.
+        backbone_from: model whose SAM 2 gives the initial weights of `encoder.backbone`; None for random weights.
+        tokens_from: model whose audio tokens are the target of `token_weight`; None for `start`.
         recordings: folder in the layout of RealAVS with further recordings; None for those of the stamps.
-        token_weight: weight of the difference to the tokens of `start`, on unchanged recordings of stamps, so that a
-            fuser of `start` still reads the tokens.
+        token_weight: weight of the difference to these tokens, on unchanged recordings of stamps, so that a fuser of
+            that model still reads the tokens.
+        longest_gap: longest stretch of time and of frequency that is silenced in spectrograms (SpecAugment), as a
+            share of the spectrogram, in examples that are not plain.
         batch: examples in a step.
         position_weight: weight of the position loss.
         test_examples, final_examples: new examples of each test during training, and of each final test.
@@ -45,8 +53,11 @@ class AudioRecipe(Schedule, Recipe):
 
     encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
     start: str | None = None
+    backbone_from: str | None = None
+    tokens_from: str | None = None
     recordings: str | None = None
     token_weight: float = 0.0
+    longest_gap: float = 0.0
     batch: int = 32
     warm_up: int = 50
     clip_norm: float = 5.0
@@ -57,8 +68,12 @@ class AudioRecipe(Schedule, Recipe):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_positive("steps", "batch", "test_examples", "final_examples")
-        if self.token_weight < 0 or (self.token_weight and self.start is None):
-            raise ConfigError(f"token_weight {self.token_weight} must be 0 or greater, and needs start")
+        if self.token_weight < 0 or (self.token_weight and not (self.start or self.tokens_from)):
+            raise ConfigError(f"token_weight {self.token_weight} must be 0 or greater, and needs start or tokens_from")
+        if self.backbone_from is not None and (self.encoder.backbone is None or self.start is not None):
+            raise ConfigError("backbone_from needs encoder.backbone, and no start")
+        if not 0 <= self.longest_gap < 1:
+            raise ConfigError(f"longest_gap {self.longest_gap} must be from 0 to below 1")
 
     @property
     def sources(self) -> dict[str, Path | None]:
@@ -119,10 +134,18 @@ class AudioStage(Stage[AudioRecipe]):
         recipe = self.recipe
         self.samples = TaggingSamples("train", seed=recipe.seed, **recipe.sources)
         tagger = AudioTagger(recipe.encoder, len(self.samples.categories), recipe.seed)
-        self._start: AudioEncoder | None = None
         if recipe.start is not None:
             load_audio_encoder(tagger.audio_encoder, recipe.start)
-            self._start = copy.deepcopy(tagger.audio_encoder).requires_grad_(False)
+        if recipe.backbone_from is not None:
+            load_image_backbone(tagger.audio_encoder, recipe.backbone_from)
+        self._target: AudioEncoder | None = None
+        if recipe.token_weight and recipe.tokens_from is not None:
+            self._target = AudioEncoder(ModelConfig.load(download.resolve(recipe.tokens_from)).audio_encoder)
+            load_audio_encoder(self._target, recipe.tokens_from)
+        elif recipe.token_weight:
+            self._target = copy.deepcopy(tagger.audio_encoder)
+        if self._target is not None:
+            self._target.requires_grad_(False).eval()
         if state is not None:
             tagger.load_state_dict(state)
         return tagger
@@ -131,17 +154,34 @@ class AudioStage(Stage[AudioRecipe]):
         """Compute the loss of a batch."""
         recipe, first = self.recipe, self.step * self.recipe.batch
         batch = self.samples.batch(range(first, first + recipe.batch))
-        tokens = self.network.audio_encoder(batch.log_mel)
+        self.network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed + first)  # for dropout
+            tokens = self.network.audio_encoder(self._with_gaps(batch))
         terms = tagging_loss(self.network.predict(tokens), batch)
         for name in ("tags", "position", "presence"):
             self.record(name, getattr(terms, name).item())
         loss = terms.tags + recipe.position_weight * terms.position + terms.presence
-        if self._start is not None and recipe.token_weight and bool(batch.plain.any()):
-            targets = self._start(batch.log_mel[batch.plain])
+        if self._target is not None and bool(batch.plain.any()):
+            targets = self._target(batch.log_mel[batch.plain])
             difference = F.mse_loss(tokens[batch.plain], targets) / targets.var()
             self.record("token", difference.item())
             loss = loss + recipe.token_weight * difference
         return loss
+
+    def _with_gaps(self, batch: TaggingBatch) -> torch.Tensor:
+        """Return the spectrograms, with a stretch of time and one of frequency silenced in those that are not plain."""
+        spectrograms, longest = batch.log_mel.clone(), self.recipe.longest_gap
+        rng = np.random.default_rng([self.recipe.seed, self.step])
+        if longest == 0:
+            return spectrograms
+        for index in (~batch.plain).nonzero().flatten().tolist():
+            example = spectrograms[index]
+            for axis in (1, 2):
+                size = example.shape[axis]
+                length = int(rng.integers(int(longest * size) + 1))
+                example.narrow(axis, int(rng.integers(size - length + 1)), length).fill_(math.log(OFFSET))
+        return spectrograms
 
     def evaluate(self) -> dict[str, float | None]:
         """Test on new mixtures of the training recordings."""
@@ -162,6 +202,22 @@ class AudioStage(Stage[AudioRecipe]):
         }
 
 
+def load_image_backbone(encoder: AudioEncoder, model: str) -> None:
+    """Load the weights of the backbone of a model's SAM 2 into that of an audio encoder, in place.
+
+    Raises:
+        UnavailableError: the model is missing.
+        ConfigError: its SAM 2 has another backbone.
+    """
+    folder, prefix = download.resolve(model), f"{BACKBONE}timm_model."
+    weights = load_weights(download.fetch_sam2(ModelConfig.load(folder).sam2, folder))
+    state = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    try:
+        cast(SpectrogramMaps, encoder.features).load_image_backbone(state)
+    except (KeyError, RuntimeError) as error:
+        raise ConfigError(f"backbone_from: the SAM 2 of {model} has another backbone than encoder.backbone") from error
+
+
 @torch.no_grad()
 def measure_tagging(
     tagger: AudioTagger,
@@ -170,7 +226,8 @@ def measure_tagging(
     stamps: Path | None = None,
     recordings: Path | None = None,
 ) -> TaggingFigures:
-    """Evaluate on the first examples of a split."""
+    """Evaluate on the first examples of a split; the tagger is left in evaluation mode."""
+    tagger.eval()
     samples = TaggingSamples(split, seed=0, stamps=stamps, recordings=recordings)
     batches = [
         samples.batch(range(first, min(first + _TEST_BATCH, examples))) for first in range(0, examples, _TEST_BATCH)

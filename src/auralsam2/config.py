@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,20 +38,24 @@ _WIDEST, _DEEPEST, _LONGEST, _LARGEST = 16_384, 128, 100_000, 8192
 
 @dataclass(frozen=True, kw_only=True)
 class AudioEncoderConfig:
-    """VGGish-shaped encoder of 0.96 s of one audio channel.
+    """VGGish-shaped encoder of 0.96 s of one audio channel, or one with a backbone of timm.
 
     Attributes:
-        channels: widths of the four convolution stages.
+        channels: widths of the four convolution stages of VGGish.
         hidden: width of the two hidden fully connected layers.
         embedding: output width; left and right channel together give one token of twice this width.
+        backbone: architecture of timm in place of the convolution stages; `channels` and `hidden` then have no effect.
     """
 
     channels: tuple[int, int, int, int] = bounded_field((64, 128, 256, 512), 1, _WIDEST)
     hidden: int = bounded_field(4096, 1, _WIDEST)
     embedding: int = bounded_field(128, 1, _WIDEST)
+    backbone: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, "audio_encoder")
+        if self.backbone is not None and not re.fullmatch(r"[a-z0-9_.]{1,100}", self.backbone):
+            raise ConfigError(f"audio_encoder.backbone {quoted(self.backbone)} is no name of an architecture of timm")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,6 +174,7 @@ def test_truncated_files_are_refused(tmp_path: Path, file: str, part: float) -> 
         ("text/config.json", "model_type", "clip"),
         ("config.json", "fuser.text_width", 7),
         ("config.json", "audio_encoder.hidden", 16_384),
+        ("config.json", "audio_encoder.backbone", "vit_tiny_patch16_224"),
     ],
 )
 def test_invalid_configuration_is_refused_without_building_the_model(
@@ -187,6 +188,25 @@ def test_invalid_configuration_is_refused_without_building_the_model(
         for _ in auralsam2.load(folder, device="cpu").segment(download.BUNDLED / "demo.mp4", end=1.0):
             pass
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("architecture", "hf-hub:name/model"),
+        ("architecture", "local-dir:/tmp/model"),
+        ("model_args.pretrained", True),
+        ("model_args.checkpoint_path", "/tmp/weights.pth"),
+        ("model_args.pretrained_cfg", {"file": "/tmp/weights.pth"}),
+        ("use_pretrained_backbone", True),
+    ],
+)
+def test_backbone_from_elsewhere_is_refused(tmp_path: Path, key: str, value: Any) -> None:
+    """timm would look on the hub, or read a file outside the folder."""
+    folder = linked(MINI, tmp_path / "mini")
+    set_value(folder / "sam2" / "config.json", f"vision_config.backbone_config.{key}", value)
+    with pytest.raises(ConfigError, match=f"{key}.* would load files from elsewhere"):
+        auralsam2.load(folder, device="cpu")
 
 
 def test_shapes_pass_through_all_kinds_of_networks(small_model: Path, tmp_path: Path) -> None:
@@ -211,6 +231,7 @@ BAD_FIELDS = [
     *((FuserConfig, "fuser.variant", value) for value in ("printed", None, [])),
     *((AudioEncoderConfig, "audio_encoder.channels", value) for value in ((0, 1, 1, 1), (1, 1, 1), "abcd")),
     *((AudioEncoderConfig, "audio_encoder.hidden", value) for value in (0, -1, 10**9)),
+    *((AudioEncoderConfig, "audio_encoder.backbone", value) for value in ("", 3, "a\nb", "hf-hub:a/b", "x" * 5000)),
     *((ExtensionsConfig, "extensions.object_score_offset", value) for value in (float("nan"), "x")),
     *((PromptingConfig, "prompting.mask_tokens", value) for value in (3.0, 0)),
     *((ClipConfig, "clip.frames", value) for value in (0, -1, 10**9)),

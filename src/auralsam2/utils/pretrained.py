@@ -25,6 +25,8 @@ Model = TypeVar("Model", bound="PreTrainedModel")
 _MAX_INTEGER, _MAX_COUNT = 2**24, 1024
 """Greatest whole number in a configuration, and greatest number of layers, blocks or stages."""
 _COUNTED = re.compile(r"layers|blocks|stages?$|depth|num_labels|num_maskmem|multimask")
+_ELSEWHERE = re.compile(r"(^|\.)(use_pretrained_backbone|model_args\.(pretrained(_cfg\w*)?|checkpoint_path)(\..*)?)$")
+"""Keys with which transformers or timm load the weights of a backbone from the hub or from another file."""
 _SLACK = 2**21
 """Numbers that a model may hold beyond 1.25 times those in its file, such as a pooler that nothing reads."""
 _BUFFERS = 2**26
@@ -54,12 +56,13 @@ def error_reason(error: BaseException) -> str:
 
 
 def check_config(folder: Path) -> bool:
-    """Refuse a `config.json` whose numbers no published model has, before transformers builds the model.
+    """Refuse a `config.json` whose numbers no published model has, or that names files elsewhere.
 
-    Return `is_large`.
+    It is checked before transformers builds the model. Return `is_large`.
 
     Raises:
-        ConfigError: a number is out of range; the message names the key.
+        ConfigError: a number is out of range, or a backbone would be loaded from the hub or from another file; the
+            message names the key.
         ValueError: the file is no JSON object.
         OSError: the file cannot be read.
     """
@@ -73,6 +76,10 @@ def check_config(folder: Path) -> bool:
             raise ConfigError(f"{path}: {key} is {value}; copy or download the file again")
         if isinstance(value, int) and abs(value) > limit:
             raise ConfigError(f"{path}: {key} is {quoted(value)}, beyond {limit}; copy or download the file again")
+    for key, value in _values(values, ""):
+        name = key.rpartition(".")[2]
+        if (name == "architecture" and ":" in str(value)) or (value and _ELSEWHERE.search(key)):
+            raise ConfigError(f"{path}: {key} {quoted(str(value))} would load files from elsewhere: remove it")
     return is_large(values)
 
 
@@ -142,13 +149,20 @@ def refuse_non_finite(tensors: Iterable[tuple[str, torch.Tensor]], source: Path 
 
 def _numbers(value: Any, key: str) -> Iterator[tuple[str, int | float]]:
     """Yield all numbers in nested plain values with their dotted keys."""
+    for name, inner in _values(value, key):
+        if isinstance(inner, int | float) and not isinstance(inner, bool):
+            yield name, inner
+
+
+def _values(value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """Yield all values in nested dictionaries and lists with their dotted keys."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _numbers(inner, f"{key}.{name}" if key else str(name))
+            yield from _values(inner, f"{key}.{name}" if key else str(name))
     elif isinstance(value, list):
         for inner in value:
-            yield from _numbers(inner, key)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield from _values(inner, key)
+    else:
         yield key, value
 
 

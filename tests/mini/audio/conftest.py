@@ -1,4 +1,4 @@
-"""Small stamps, and a recipe of four steps."""
+"""Small stamps, recordings, and a recipe of four steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from auralsam2.config import AudioEncoderConfig
+from helpers.photograph_sources import CREDIT, KINDS, write_sources, write_table
 from helpers.toy_stamps import write_stamps
 from projects.mini.train_audio import AudioRecipe
 
@@ -39,3 +40,18 @@ def short(stamps: Path, tmp_path_factory: pytest.TempPathFactory) -> AudioRecipe
 def recipe(short: AudioRecipe, tmp_path: Path) -> AudioRecipe:
     """`short` with another output folder."""
     return replace(short, out=str(tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sources with a recording of a kind that StampAVS holds out, and a noise."""
+    folder = write_sources(tmp_path_factory.mktemp("recordings") / "sources")
+    names = [f"{kind}-{split}.ogg" for split in ("train", "held-out") for kind in KINDS]
+    rows = [
+        {"file": name, "folder": name.split("-")[0], "category": name.split("-")[0], "split": name[4:-4]} | CREDIT
+        for name in names
+    ]
+    rows.append(rows[0] | {"folder": "zebra", "category": "zebra"})
+    rows.append(rows[1] | {"folder": "_ambient", "category": "rain"})
+    write_table(folder / "sounds.csv", rows)
+    return folder

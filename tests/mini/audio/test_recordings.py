@@ -14,25 +14,10 @@ from auralsam2.errors import ConfigError, InputError
 from auralsam2.stampavs import audio
 from auralsam2.stampavs.assets import Category, Recording
 from auralsam2.stampavs.recordings import RecordingFolder, add_recordings, read_recordings
-from helpers.photograph_sources import CREDIT, KINDS, write_sources, write_table
+from helpers.photograph_sources import KINDS
 from projects.mini.audio_data import TaggingSamples
 from projects.mini.recordings import change_recording
 from projects.mini.train_audio import AudioRecipe, AudioStage
-
-
-@pytest.fixture(scope="module")
-def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sources with a recording of a kind that StampAVS holds out, and a noise."""
-    folder = write_sources(tmp_path_factory.mktemp("recordings") / "sources")
-    names = [f"{kind}-{split}.ogg" for split in ("train", "held-out") for kind in KINDS]
-    rows = [
-        {"file": name, "folder": name.split("-")[0], "category": name.split("-")[0], "split": name[4:-4]} | CREDIT
-        for name in names
-    ]
-    rows.append(rows[0] | {"folder": "zebra", "category": "zebra"})
-    rows.append(rows[1] | {"folder": "_ambient", "category": "rain"})
-    write_table(folder / "sounds.csv", rows)
-    return folder
 
 
 def test_folder_by_split(recordings):
@@ -97,8 +82,8 @@ def test_tokens_stay_near_those_of_the_start(recipe, recordings, tmp_path):
     assert 0 < distances[1] < distances[0]
     resumed = AudioStage(replace(more, token_weight=100.0, out=str(tmp_path / "weight-100.0")), resume=True)
     state = load_file(Path(first.out) / "model.safetensors")
-    assert resumed._start is not None
-    for name, value in resumed._start.state_dict().items():
+    assert resumed._target is not None
+    for name, value in resumed._target.state_dict().items():
         assert torch.equal(value, state[f"audio_encoder.{name}"])
 
 

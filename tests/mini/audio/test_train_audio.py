@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from safetensors.torch import load_file
 
 from auralsam2.config import AudioEncoderConfig
 from auralsam2.errors import ConfigError, UsageError
+from auralsam2.hub import download
+from auralsam2.modeling.log_mel import OFFSET
 from auralsam2.modeling.network import AuralNetwork
 from auralsam2.training.initialise import load_audio_encoder
 from helpers.small_networks import small_config, small_sam2
@@ -37,6 +40,18 @@ def figures(folder: Path) -> list[dict[str, str]]:
     return [row | {"seconds": ""} for row in read_log(folder / LOG)]
 
 
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupt trainings at a step."""
+    train_step = AudioStage.train_step
+
+    def interrupt(training: AudioStage, rate: float) -> None:
+        if training.step == step:
+            raise KeyboardInterrupt
+        train_step(training, rate)
+
+    monkeypatch.setattr(AudioStage, "train_step", interrupt)
+
+
 def test_files_of_a_run(finished, short):
     names = {"model.safetensors", "config.json", CHECKPOINT, LOG, FIGURES}
     assert {path.name for path in finished.iterdir()} == names
@@ -60,14 +75,7 @@ def test_network_loads_the_encoder(finished, short):
 @pytest.mark.parametrize("save_every", [1, 3])
 def test_resumed_run_equals_an_uninterrupted_run(finished, recipe, monkeypatch, save_every):
     recipe = replace(recipe, save_every=save_every)
-    train_step = AudioStage.train_step
-
-    def interrupt(training: AudioStage, rate: float) -> None:
-        if training.step == 3:
-            raise KeyboardInterrupt
-        train_step(training, rate)
-
-    monkeypatch.setattr(AudioStage, "train_step", interrupt)
+    interrupt_at(3, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         AudioStage(recipe).run()
     monkeypatch.undo()
@@ -121,6 +129,8 @@ def test_recipe_of_the_repository():
     recipe = AudioRecipe.load(RECIPES / "audio.yaml", ["out=elsewhere"])
     assert recipe.out == "elsewhere"
     assert recipe.encoder == AudioEncoderConfig(channels=(16, 32, 64, 128), hidden=256, embedding=64)
+    recipe = AudioRecipe.load(RECIPES / "audio-backbone.yaml")
+    assert (recipe.encoder.backbone, recipe.backbone_from, recipe.start) == ("tf_efficientnet_lite0", "mini", None)
 
 
 def test_invalid_recipe_is_refused(tmp_path):
@@ -129,3 +139,80 @@ def test_invalid_recipe_is_refused(tmp_path):
         AudioRecipe.load(tmp_path / "recipe.yaml")
     with pytest.raises(ConfigError, match="volume"):
         AudioRecipe.load(tmp_path / "recipe.yaml", ["steps=1", "volume=11"])
+
+
+@pytest.fixture
+def with_backbone(recipe: AudioRecipe) -> AudioRecipe:
+    """Recipe of an encoder with the backbone of the bundled model."""
+    encoder = AudioEncoderConfig(embedding=64, backbone="tf_efficientnet_lite0")
+    return replace(
+        recipe,
+        encoder=encoder,
+        backbone_from="mini",
+        tokens_from="mini",
+        token_weight=1.0,
+        steps=2,
+        batch=3,
+        test_examples=4,
+        final_examples=4,
+    )
+
+
+def test_backbone_starts_with_the_weights_of_the_image_encoder(with_backbone):
+    training = AudioStage(with_backbone)
+    state = load_file(download.resolve("mini") / "sam2" / "model.safetensors")
+    prefix = "vision_encoder.backbone.timm_model."
+    backbone = training.network.audio_encoder.features.backbone.state_dict()
+    first = "conv_stem.weight"
+    torch.testing.assert_close(backbone[first], state[prefix + first].float().sum(1, keepdim=True))
+    assert all(torch.equal(value, state[prefix + name].to(value)) for name, value in backbone.items() if name != first)
+    training.run()
+    assert float(read_log(Path(with_backbone.out) / LOG)[-1]["token"]) > 0
+    network = AuralNetwork(
+        replace(small_config(), audio_encoder=replace(with_backbone.encoder, embedding=128)), small_sam2()
+    )
+    with pytest.raises(ConfigError, match="another audio encoder"):
+        load_audio_encoder(network.audio_encoder, with_backbone.out)
+
+
+def test_resumed_training_of_a_backbone_equals_an_uninterrupted_one(with_backbone, tmp_path, monkeypatch):
+    AudioStage(with_backbone).run()
+    other = replace(with_backbone, out=str(tmp_path / "resumed"))
+    interrupt_at(1, monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        AudioStage(other).run()
+    monkeypatch.undo()
+    AudioStage(other, resume=True).run()
+    actual, expected = weights(tmp_path / "resumed"), weights(Path(with_backbone.out))
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+
+
+def test_gaps_silence_a_stretch_of_time_and_of_frequency(recipe, stamps):
+    training = AudioStage(replace(recipe, longest_gap=0.5))
+    log_mel = torch.randn(4, 2, 96, 64, generator=torch.Generator().manual_seed(0))
+    batch = replace(training.samples.batch(range(4)), log_mel=log_mel, plain=torch.tensor([False, True, False, False]))
+    changed = training._with_gaps(batch)
+    silent = changed == math.log(OFFSET)
+    assert torch.equal(changed[1], batch.log_mel[1])
+    for index in (0, 2, 3):
+        assert torch.equal(changed[index][~silent[index]], log_mel[index][~silent[index]])
+        assert torch.equal(silent[index, 0], silent[index, 1])
+        times, bands = silent[index, 0].all(1), silent[index, 0].all(0)
+        assert torch.equal(silent[index, 0], times[:, None] | bands[None])
+        assert 0 < int(times.sum() + bands.sum()) <= 0.5 * (96 + 64)
+        for gap in (times, bands):  # one stretch each
+            assert int((gap[1:] & ~gap[:-1]).sum() + gap[0]) <= 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"longest_gap": 1.0},
+        {"token_weight": 1.0},
+        {"backbone_from": "mini"},
+        {"backbone_from": "mini", "start": "mini", "encoder": AudioEncoderConfig(backbone="tf_efficientnet_lite0")},
+    ],
+)
+def test_contradictory_settings_are_refused(recipe, changes):
+    with pytest.raises(ConfigError, match=next(iter(changes))):
+        replace(recipe, **changes)
