@@ -17,7 +17,10 @@ CONFIG = AudioEncoderConfig(embedding=8, backbone=NAME)
 @pytest.fixture(scope="module")
 def encoder() -> AudioEncoder:
     torch.manual_seed(0)
-    return AudioEncoder(CONFIG).eval()
+    encoder = AudioEncoder(CONFIG).eval()
+    # timm's own random weights: those of transformers make the maps vanish.
+    encoder.features.load_image_backbone(timm.create_model(NAME, features_only=True).state_dict())
+    return encoder
 
 
 def spectrograms(count: int) -> torch.Tensor:
@@ -51,7 +54,7 @@ def test_weights_for_images_give_the_maps_of_a_grey_image():
     maps.load_image_backbone(colour.state_dict())
     image = torch.randn(1, 1, 64, 96)
     for actual, expected in zip(maps.backbone(image), colour(image.expand(-1, 3, -1, -1))[1:], strict=True):
-        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_statistics_change_in_training_only_for_weights_from_images():

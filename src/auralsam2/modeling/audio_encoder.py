@@ -91,17 +91,17 @@ class SpectrogramMaps(nn.Module):
     """
 
     def __init__(self, name: str) -> None:
-        import timm  # slow, and only needed here
+        from transformers import TimmWrapperConfig, TimmWrapperModel  # imports timm, which other encoders do not need
 
         super().__init__()
         self.from_images = False
         self.norm = nn.BatchNorm2d(1)
-        if not timm.is_model(name):  # timm would look for other names on the hub
-            raise ConfigError(f"audio_encoder.backbone {name}: timm has no such architecture")
+        arguments = {"in_chans": 1, "features_only": True, "out_indices": list(MAPS)}
         try:
-            self.backbone = timm.create_model(name, pretrained=False, features_only=True, in_chans=1, out_indices=MAPS)
-        except (RuntimeError, AssertionError, TypeError) as error:
+            wrapper = TimmWrapperModel(TimmWrapperConfig(architecture=name, model_args=arguments))
+        except (ImportError, RuntimeError, AssertionError, TypeError) as error:
             raise ConfigError(f"audio_encoder.backbone {name}: not a convolutional backbone of timm") from error
+        self.backbone = cast(nn.Module, wrapper.timm_model)
         info = cast(Any, self.backbone).feature_info
         strides, channels = info.reduction(), info.channels()
         if list(strides) != [8, 16, 32]:
