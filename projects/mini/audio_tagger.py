@@ -49,13 +49,12 @@ class AudioTagger(nn.Module):
         self.tags, self.positions = nn.Linear(width, categories), nn.Linear(width, categories)
         self.presence = nn.Linear(width, 1)
         generator = torch.Generator().manual_seed(seed)
-        # A backbone of timm has its own initial weights.
-        kept = () if config.backbone is None else tuple(self.audio_encoder.features.modules())
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear) and module not in kept:
+            if isinstance(module, nn.Conv2d | nn.Linear):
                 # PyTorch's default initialisation maps all sounds to nearly the same token.
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-                nn.init.zeros_(module.bias)  # pyright: ignore[reportArgumentType]
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         for head in (self.tags, self.positions, self.presence):
             nn.init.normal_(head.weight, std=0.02, generator=generator)
         nn.init.constant_(self.tags.bias, _TAG_BIAS)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from auralsam2.errors import InputError, OutputError, UnavailableError
+from auralsam2.stampavs.photographs import SOUND_COLUMNS, read_table
 from auralsam2.utils.atomic_io import Staging, writing
 from projects.mini.stage_loop import exit_code
 
@@ -132,7 +133,7 @@ def add_instruments(sources: Path, out: Path, fonts: Path, phrases: int, seed: i
         seed: seed of the phrases.
 
     Raises:
-        InputError: `sources` has no recordings, or `out` exists.
+        InputError: the table of `sources` is missing or damaged, or `out` exists.
         UnavailableError: a sound font or FluidSynth is missing.
         OutputError: the folder cannot be written.
     """
@@ -141,13 +142,7 @@ def add_instruments(sources: Path, out: Path, fonts: Path, phrases: int, seed: i
     missing = next((fonts / name for name in FONTS if not (fonts / name).is_file()), None)
     if missing is not None:
         raise UnavailableError(f"{missing}: no such file: apt-get install timgm6mb-soundfont fluid-soundfont-gm")
-    try:
-        with (sources / "sounds.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{sources}: no sounds.csv: name a folder in the layout of RealAVS") from error
-    if not rows:
-        raise InputError(f"{sources}: sounds.csv has no rows")
+    rows = read_table(sources / "sounds.csv", SOUND_COLUMNS)
     with Staging(out.parent) as staging, writing(out):
         draft = staging.path / out.name
         shutil.copytree(sources / "sounds", draft / "sounds")

@@ -21,12 +21,11 @@ from auralsam2.evaluation.metrics import auroc
 from auralsam2.hub import download
 from auralsam2.modeling.audio_encoder import AudioEncoder, SpectrogramMaps
 from auralsam2.modeling.log_mel import OFFSET
-from auralsam2.training.initialise import AUDIO_ENCODER, load_audio_encoder
+from auralsam2.training.initialise import AUDIO_ENCODER, image_backbone_weights, load_audio_encoder
 from auralsam2.utils.atomic_io import Staging, writing
-from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, load_weights, save_weights
+from auralsam2.utils.weights import CONFIG_FILE, WEIGHTS_FILE, save_weights
 from projects.mini.audio_data import AudioSplit, TaggingBatch, TaggingSamples, final_splits
 from projects.mini.audio_tagger import AudioTagger, TaggerOutput, tagging_loss
-from projects.mini.sam2_model import BACKBONE
 from projects.mini.stage_loop import Recipe, Schedule, Stage, run_stage
 
 _TEST_BATCH = 32
@@ -171,10 +170,10 @@ class AudioStage(Stage[AudioRecipe]):
 
     def _with_gaps(self, batch: TaggingBatch) -> torch.Tensor:
         """Return the spectrograms, with a stretch of time and one of frequency silenced in those that are not plain."""
-        spectrograms, longest = batch.log_mel.clone(), self.recipe.longest_gap
-        rng = np.random.default_rng([self.recipe.seed, self.step])
+        longest = self.recipe.longest_gap
         if longest == 0:
-            return spectrograms
+            return batch.log_mel
+        spectrograms, rng = batch.log_mel.clone(), np.random.default_rng([self.recipe.seed, self.step])
         for index in (~batch.plain).nonzero().flatten().tolist():
             example = spectrograms[index]
             for axis in (1, 2):
@@ -209,11 +208,8 @@ def load_image_backbone(encoder: AudioEncoder, model: str) -> None:
         UnavailableError: the model is missing.
         ConfigError: its SAM 2 has another backbone.
     """
-    folder, prefix = download.resolve(model), f"{BACKBONE}timm_model."
-    weights = load_weights(download.fetch_sam2(ModelConfig.load(folder).sam2, folder))
-    state = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     try:
-        cast(SpectrogramMaps, encoder.features).load_image_backbone(state)
+        cast(SpectrogramMaps, encoder.features).load_image_backbone(image_backbone_weights(model))
     except (KeyError, RuntimeError) as error:
         raise ConfigError(f"backbone_from: the SAM 2 of {model} has another backbone than encoder.backbone") from error
 

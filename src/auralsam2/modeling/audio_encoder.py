@@ -114,7 +114,7 @@ class SpectrogramMaps(nn.Module):
         super().train(mode)
         if not self.from_images:
             for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self
 

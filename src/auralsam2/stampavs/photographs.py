@@ -31,7 +31,7 @@ FEATHER = 0.8
 MAX_CUT = 0.1
 """Largest share of the perimeter of a mask's box that is on the border of the photograph."""
 _BACKGROUND_COLUMNS = ("file", "split", "licence", "author")
-_SOUND_COLUMNS = ("file", "folder", "category", "split", "licence", "author")
+SOUND_COLUMNS = ("file", "folder", "category", "split", "licence", "author")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ def read_sources(folder: Path, split: str, excluded: frozenset[str] = frozenset(
         InputError: a file is missing or damaged.
     """
     source_split = SOURCE_SPLITS[split]
-    backgrounds = _read_table(folder / "backgrounds.csv", _BACKGROUND_COLUMNS)
+    backgrounds = _by_file(read_table(folder / "backgrounds.csv", _BACKGROUND_COLUMNS))
     sounds, noises = read_sounds(folder, split, excluded)
     return PhotographSources(
         masks=tuple(mask for mask in _read_masks(folder, source_split) if mask.kind not in excluded),
@@ -109,7 +109,8 @@ def read_sounds(
     Raises:
         InputError: `sounds.csv` is missing or damaged.
     """
-    rows = [row for row in _read_table(folder / "sounds.csv", _SOUND_COLUMNS) if row["split"] == SOURCE_SPLITS[split]]
+    table = _by_file(read_table(folder / "sounds.csv", SOUND_COLUMNS))
+    rows = [row for row in table if row["split"] == SOURCE_SPLITS[split]]
     sounds, noises = (
         tuple(
             SourceFile(path=folder / "sounds" / row["file"], category=row["category"], credit=_credit(row))
@@ -125,7 +126,16 @@ def _credit(row: dict[str, str]) -> str:
     return f"{row['licence']}: {row['author']}"
 
 
-def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+def _by_file(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return sorted(rows, key=lambda row: row["file"])
+
+
+def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """Read the rows of a table of sources.
+
+    Raises:
+        InputError: the table is missing, damaged or empty, or has not all `columns`.
+    """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -134,7 +144,7 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
     missing = [name for name in columns if any(row.get(name) is None for row in rows)]
     if missing or not rows:
         raise InputError(f"{path}: has no column {missing[0]}" if missing else f"{path}: has no rows")
-    return sorted(rows, key=lambda row: row["file"])
+    return rows
 
 
 def _read_masks(folder: Path, split: str) -> list[PhotographMask]:

@@ -24,6 +24,8 @@ from auralsam2.utils.weights import load_weights
 
 GAINS = ("visual_gains", "audio_gains")
 AUDIO_ENCODER, FUSER, TEXT_PROJECTION = "audio_encoder.", "fuser.", "text_proj."
+SAM2_BACKBONE = "vision_encoder.backbone.timm_model."
+"""Start of the names of the weights of timm's backbone in SAM 2."""
 SMALL_GAIN = 0.1
 """Initial gain of prompts beside a coarse mask."""
 
@@ -100,6 +102,17 @@ def load_audio_encoder(encoder: AudioEncoder, model: str) -> None:
         encoder.load_state_dict(_weights(model, AUDIO_ENCODER))
     except RuntimeError as error:
         raise ConfigError(f"audio_from {model}: another audio encoder ({str(error).splitlines()[-1]})") from error
+
+
+def image_backbone_weights(model: str) -> dict[str, torch.Tensor]:
+    """Read the weights of timm's backbone from the SAM 2 of a model; empty if it has another kind of backbone.
+
+    Raises:
+        UnavailableError: the model is missing.
+    """
+    folder = download.resolve(model)
+    state = load_weights(download.fetch_sam2(ModelConfig.load(folder).sam2, folder))
+    return {name.removeprefix(SAM2_BACKBONE): value for name, value in state.items() if name.startswith(SAM2_BACKBONE)}
 
 
 def load_fuser(network: AuralNetwork, model: str) -> None:

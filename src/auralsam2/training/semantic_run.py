@@ -9,23 +9,20 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from auralsam2.config import ModelConfig
 from auralsam2.data.registry import open_dataset
 from auralsam2.data.sample import Sample
 from auralsam2.errors import ConfigError, InputError
-from auralsam2.hub import download
 from auralsam2.modeling.audio_encoder import AudioEncoder
 from auralsam2.semantics.mask2former import SWIN_ADAPTER, GuidedMask2Former
 from auralsam2.semantics.second_stage import SecondStage, load_stock
 from auralsam2.training.callbacks import BEST, LAST, DivergenceStop, ModelCheckpoints
-from auralsam2.training.initialise import load_audio_encoder
+from auralsam2.training.initialise import image_backbone_weights, load_audio_encoder
 from auralsam2.training.run import fit, prepare_folder
 from auralsam2.training.semantic_module import SemanticModule
 from auralsam2.training.semantic_recipe import PhaseConfig, SemanticRecipe
-from auralsam2.utils.weights import load_weights
 
-SAM2_BACKBONE, STAGE_BACKBONE = "vision_encoder.backbone.timm_model.", "_backbone."
-"""Start of the names of the weights of timm's backbone in SAM 2, and in the backbone of Mask2Former."""
+STAGE_BACKBONE = "_backbone."
+"""Start of the names of the weights of timm's backbone in the backbone of Mask2Former."""
 
 
 def train_second_stage(
@@ -128,13 +125,7 @@ def load_backbone(backbone: nn.Module, name: str) -> None:
         UnavailableError: there is no such model.
         ConfigError: its SAM 2 has another backbone.
     """
-    folder = download.resolve(name)
-    state = load_weights(download.fetch_sam2(ModelConfig.load(folder).sam2, folder))
-    own = {
-        key.replace(SAM2_BACKBONE, STAGE_BACKBONE, 1): value
-        for key, value in state.items()
-        if key.startswith(SAM2_BACKBONE)
-    }
+    own = {f"{STAGE_BACKBONE}{key}": value for key, value in image_backbone_weights(name).items()}
     shapes = [{key: value.shape for key, value in table.items()} for table in (own, backbone.state_dict())]
     if not own or shapes[0] != shapes[1]:
         raise ConfigError(f"backbone_from: the SAM 2 of {name} has another backbone than mask2former")

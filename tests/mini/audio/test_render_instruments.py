@@ -120,7 +120,7 @@ def test_failures_leave_no_folder(fault, fonts, recordings, tmp_path, monkeypatc
     message = {
         "font": font,
         "program": "fluidsynth is not installed",
-        "sources": "no sounds.csv",
+        "sources": "sounds.csv: cannot be read",
         "exists": "choose another folder",
         "render": "no such sound font",
     }[fault]
